@@ -1,0 +1,102 @@
+"""Files that must outlive a power cut: replaced whole and synced, folder too, or left as they were.
+
+- A file MUST be 0600 from its first byte on, and on the disk before it takes its name.
+- Until the rename the old file MUST stay byte for byte; after it the new one is there, whole.
+"""
+
+import posix
+from errno import ENOENT
+
+from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
+
+FOLDER = "/var/lib/pam-totp"
+TEMPORARY = ".new-"
+
+
+class Unsynced(OSError):
+    """The new file has its name, but the disk did not say that it will keep it."""
+
+
+_FOLDER_FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+
+
+def replace(folder: int, name: str, content: bytes) -> None:
+    """Gives `name` in the open folder this content. Raises OSError: then it is as it was, unless
+    it is Unsynced."""
+    temporary = name + TEMPORARY + posix.urandom(8).hex()
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    file = posix.open(temporary, flags, 0o600, dir_fd=folder)
+    try:
+        try:
+            while content:
+                content = content[posix.write(file, content) :]
+            posix.fsync(file)
+        finally:
+            posix.close(file)
+        posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        try:
+            posix.unlink(temporary, dir_fd=folder)
+        except OSError:
+            pass  # the next one removes it
+        raise
+    try:
+        posix.fsync(folder)
+    except OSError as failure:
+        raise Unsynced(failure.errno, failure.strerror) from None
+
+
+def remove(folder: int, name: str) -> bool:
+    """Removes a name, durably; whether it was there."""
+    try:
+        posix.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    posix.fsync(folder)
+    return True
+
+
+def open_folder(kind: str, *, make: bool = False) -> int | None:
+    """A descriptor of root's folder for one kind of record; None if it is proven not there.
+
+    Raises Refused where nobody can tell: without /var/lib/pam-totp nothing is proven.
+    """
+    try:
+        parent = posix.open(FOLDER, _FOLDER_FLAGS)
+        try:
+            if posix.fstat(parent).st_uid != 0 or posix.fstat(parent).st_mode & 0o022:
+                raise Refused(STATE_UNAVAILABLE, f"{FOLDER} is not root's alone to write")
+            if make:
+                try:
+                    posix.mkdir(kind, 0o700, dir_fd=parent)
+                except FileExistsError:
+                    pass
+            return posix.open(kind, _FOLDER_FLAGS, dir_fd=parent)
+        except OSError as failure:
+            if failure.errno == ENOENT and not make:
+                return None
+            raise
+        finally:
+            posix.close(parent)
+    except OSError as failure:
+        raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}: {failure.strerror}") from None
+
+
+def read(kind: str, name: str, most_bytes: int = 64 * 1024) -> bytes | None:
+    """The content of one record; None if it is proven not there. Raises Refused."""
+    folder = open_folder(kind)
+    if folder is None:
+        return None
+    try:
+        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+        file = posix.open(name, flags, dir_fd=folder)
+        try:
+            return posix.read(file, most_bytes)
+        finally:
+            posix.close(file)
+    except FileNotFoundError:
+        return None
+    except OSError as failure:
+        raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}/{name}: {failure.strerror}") from None
+    finally:
+        posix.close(folder)

@@ -1,0 +1,66 @@
+"""Writing and removing a user's secret files, as the owner of their place. Never at login."""
+
+import os
+
+from pam_totp.records import durable
+from pam_totp.records.place import Place
+from pam_totp.rules.refusal import SECRET_UNSAFE, Refused
+
+
+def save(place: Place, name: str, content: bytes) -> None:
+    """Replaces one file of the place, whole and durably. Raises OSError or Refused: then the old
+    one is as it was."""
+    place.use_all_groups()
+    with place:
+        for folder in (os.path.dirname(place.path), place.path):
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                pass
+        checked = place.open()
+        if checked is None:
+            raise Refused(SECRET_UNSAFE, f"{place.path} went away")
+        try:  # the checked one is only a handle: it cannot be synced or listed
+            open_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
+        finally:
+            os.close(checked)
+        try:
+            for left in os.listdir(open_folder):
+                if left.startswith(name + durable.TEMPORARY):  # by a command that was killed
+                    os.unlink(left, dir_fd=open_folder)
+            durable.replace(open_folder, name, content)
+        finally:
+            _close(open_folder)
+
+
+def _close(folder: int) -> None:
+    try:
+        os.close(folder)
+    except OSError:
+        pass  # it was only read from: nothing can be lost
+
+
+def remove(place: Place, name: str) -> bool:
+    """Removes one file of the place; whether it was there. Raises OSError or Refused."""
+    place.use_all_groups()
+    with place:
+        folder = place.open(even_if_unsafe=True)
+        if folder is None:
+            return False
+        try:
+            os.unlink(name, dir_fd=folder)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(folder)
+    return True
+
+
+def remove_empty_folder(place: Place) -> None:
+    """Removes the place's folder if nothing is left in it."""
+    place.use_all_groups()
+    with place:
+        try:
+            os.rmdir(place.path)
+        except OSError:
+            pass  # something of the user's is in it, or it is not there

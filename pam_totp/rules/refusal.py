@@ -1,0 +1,27 @@
+"""The reasons of every decision, a closed set, and the refusal that carries one. Pure."""
+
+TOTP = "totp"
+RECOVERY_CODE = "recovery-code"
+EXEMPT = "exempt"
+GRANTED = "granted"
+NOT_ENROLLED = "not-enrolled"
+WRONG_CODE = "wrong-code"
+REUSED_CODE = "reused-code"
+CLOCK_SKEW = "clock-skew"
+THROTTLED = "throttled"
+BAD_INPUT = "bad-input"
+SECRET_MISSING = "secret-missing"
+SECRET_UNSAFE = "secret-unsafe"
+SECRET_MALFORMED = "secret-malformed"
+STATE_UNAVAILABLE = "state-unavailable"
+CONFIG_INVALID = "config-invalid"
+INTERNAL_ERROR = "internal-error"
+
+
+class Refused(Exception):
+    """Why no proven yes could be reached: a reason of the closed set, and the detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,85 @@
+"""How many wrong codes, and how long to wait after them (RFC 4226, section 7.3). Pure.
+
+Two bounds hold at once. The waits that grow with each wrong code in a row are what people meet,
+and a success ends them. The budget is what a guesser meets who knows the password, tries for
+weeks and counts on the owner's successes: over `t` seconds it allows BUDGET_TRIES plus one try
+every `longest_wait` seconds, whoever succeeds in between. SECURITY.md has the arithmetic.
+
+Times are seconds of a clock that only goes forward (the kernel's boot time), so that nobody
+waits longer, or shorter, because a clock was set.
+"""
+
+BUDGET_TRIES = 300
+# 15 minutes: the owner can always try again within them; 2,880 tries in 30 days.
+MOST_WAIT_SECONDS = 900
+
+
+class Limits:
+    """free_tries: wrong codes in a row without a wait; first_wait: seconds after the next one,
+    doubled by each after it, up to longest_wait."""
+
+    __slots__ = ("first_wait", "free_tries", "longest_wait")
+
+    def __init__(
+        self, free_tries: int = 5, first_wait: int = 30, longest_wait: int = MOST_WAIT_SECONDS
+    ) -> None:
+        if not (1 <= free_tries <= 20 and 1 <= first_wait <= MOST_WAIT_SECONDS):
+            raise ValueError("limits that do not limit")
+        if not 30 <= longest_wait <= MOST_WAIT_SECONDS:
+            raise ValueError("limits that do not limit")
+        self.free_tries = free_tries
+        self.first_wait = first_wait
+        self.longest_wait = longest_wait
+
+
+class Failures:
+    """in_a_row: wrong codes since the last success; last: when the latest one was; budget_used:
+    up to when the budget is spoken for, in seconds of the same clock."""
+
+    __slots__ = ("budget_used", "in_a_row", "last")
+
+    def __init__(self, in_a_row: int = 0, last: float = 0.0, budget_used: float = 0.0) -> None:
+        self.in_a_row = in_a_row
+        self.last = last
+        self.budget_used = budget_used
+
+
+def wait_seconds(failures: Failures, now: float, limits: Limits) -> float:
+    """How long until the next try is looked at; 0 if it is now."""
+    if is_of_an_earlier_boot(failures, now, limits):
+        return 0.0
+    wait = 0.0
+    if failures.in_a_row >= limits.free_tries:
+        doublings = min(failures.in_a_row - limits.free_tries, 30)
+        wait = min(limits.first_wait << doublings, limits.longest_wait)
+    in_a_row = failures.last + wait - now
+    budget = failures.budget_used - BUDGET_TRIES * limits.longest_wait - now
+    return max(0.0, min(max(in_a_row, budget), limits.longest_wait))
+
+
+def is_of_an_earlier_boot(failures: Failures, now: float, limits: Limits) -> bool:
+    """Whether the record lies in the future of the clock: where /run outlives a reboot, in some
+    containers, its times mean nothing any more."""
+    most_budget = now + (BUDGET_TRIES + 2) * limits.longest_wait
+    return failures.last > now or failures.budget_used > most_budget
+
+
+def count_try(failures: Failures, now: float, limits: Limits) -> Failures:
+    """The failures once one more try is counted, before anybody looked whether it is right."""
+    if is_of_an_earlier_boot(failures, now, limits):
+        failures = Failures()
+    return Failures(
+        failures.in_a_row + 1,
+        now,
+        max(failures.budget_used, now) + limits.longest_wait,
+    )
+
+
+def whole_seconds(wait: float) -> int:
+    """A wait as people are told it: rounded up."""
+    return -int(-wait // 1)
+
+
+def clear(failures: Failures) -> Failures:
+    """The failures after a success. `failures` are those before its try: it costs no budget."""
+    return Failures(0, 0.0, failures.budget_used)

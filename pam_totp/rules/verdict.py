@@ -1,0 +1,106 @@
+"""The verdict: is this code right, now, for one of these credentials? Pure.
+
+The window is one step to each side of now (RFC 6238, section 5.2). A step that was accepted is
+spent, and so is every earlier one: `spent_steps` maps a credential's identity to the last step
+accepted from it.
+"""
+
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.otp import DIGITS, matching_steps, step_at
+from pam_totp.rules.refusal import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Refused
+
+WINDOW_STEPS = 1
+# Looked at after a refusal only, so that the log can tell a wrong clock from a wrong code.
+SKEW_STEPS = 20
+# 16 characters of 5 bits: 80 bits, beyond guessing at any rate, so no throttle holds them up.
+RECOVERY_CHARACTERS = 16
+RECOVERY_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+
+
+class Verdict:
+    """accepted: let in; reason: of the closed set; credential and step: what matched, if any;
+    detail: for the log; message: for the user."""
+
+    __slots__ = ("accepted", "credential", "detail", "message", "reason", "step")
+
+    def __init__(
+        self,
+        accepted: bool,
+        reason: str,
+        credential: Credential | None = None,
+        step: int = 0,
+        detail: str = "",
+        message: str = "",
+    ) -> None:
+        self.accepted = accepted
+        self.reason = reason
+        self.credential = credential
+        self.step = step
+        self.detail = detail
+        self.message = message
+
+
+def read_code(typed: bytes) -> str:
+    """The digits of what was typed: ASCII only, spaces as in "123 456" left out.
+
+    Raises Refused(bad-input). One trailing NUL is what older pam_exec releases append.
+    """
+    digits = typed.removesuffix(b"\0").replace(b" ", b"")
+    if len(typed) > 32 or len(digits) not in DIGITS or not digits.isdigit():
+        raise Refused(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
+    return digits.decode("ascii")
+
+
+def read_recovery_code(typed: bytes) -> str | None:
+    """The recovery code that was typed, as it is hashed: 16 letters and digits; None: no such.
+
+    Any case, spaces and dashes anywhere; 0, 1 and 8, which no code has, for o, l and b.
+    """
+    if len(typed) > 64 or not typed.isascii():
+        return None
+    code = typed.removesuffix(b"\0").decode("ascii").lower().replace("-", "").replace(" ", "")
+    code = code.replace("0", "o").replace("1", "l").replace("8", "b")
+    is_one = len(code) == RECOVERY_CHARACTERS and RECOVERY_ALPHABET.issuperset(code)
+    return code if is_one else None
+
+
+def judge(
+    credentials: list[Credential], code: str, now: float, spent_steps: dict[str, int]
+) -> Verdict:
+    """Whether `code` (ASCII digits) is right at `now` (Unix seconds) and not yet spent."""
+    refusal = Verdict(False, WRONG_CODE)
+    for credential in credentials:
+        current = step_at(now, credential.period)
+        spent = spent_steps.get(credential.identity, -1)
+        window = range(current - WINDOW_STEPS, current + WINDOW_STEPS + 1)
+        matches = _matches(credential, code, window)
+        if matches and matches[-1] > spent:
+            return Verdict(True, TOTP, credential, matches[-1])
+        if matches:
+            detail = f"step {matches[-1]} is spent up to {spent}, now {current}"
+            refusal = Verdict(False, REUSED_CODE, credential, matches[-1], detail)
+        elif refusal.reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
+            refusal = Verdict(
+                False,
+                CLOCK_SKEW,
+                credential,
+                current + offset,
+                f"right code of {offset * credential.period:+d} s: compare the clocks",
+            )
+    return refusal
+
+
+def nearest_step(
+    credential: Credential, code: str, now: float, reach_steps: int = SKEW_STEPS
+) -> int:
+    """How many steps from now `code` would be right, the nearest within reach; 0: none is."""
+    current = step_at(now, credential.period)
+    around = range(current - reach_steps, current + reach_steps + 1)
+    offsets = [step - current for step in _matches(credential, code, around)]
+    return min(offsets, key=abs, default=0)
+
+
+def _matches(credential: Credential, code: str, steps: range) -> list[int]:
+    if len(code) != credential.digits:
+        return []
+    return matching_steps(credential.secret, code, steps, credential.digits, credential.algorithm)
