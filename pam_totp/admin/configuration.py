@@ -1,0 +1,28 @@
+"""`pam-totp config check`: everything that is wrong with a settings file, each with its place."""
+
+import argparse
+import sys
+
+from pam_totp.fault import Fault
+from pam_totp.records import configuration
+from pam_totp.records.settings import PATH
+
+
+def check(options: argparse.Namespace) -> int:
+    """0: the file is good; 1: found faults, one a line on standard error. Changes nothing."""
+    try:
+        with open(options.file, "rb") as file:
+            content = file.read(configuration.MOST_BYTES + 1)
+    except OSError as failure:
+        raise Fault(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
+    _, faults = configuration.parse(content)
+    if options.file == PATH:
+        faults = faults or configuration.read(PATH)[1]
+    for fault in faults:
+        print(f"{options.file}: {fault}", file=sys.stderr)
+    if not faults:
+        print(f"{options.file}: good")
+    return 1 if faults else 0
+
+
+__all__ = ["PATH", "check"]

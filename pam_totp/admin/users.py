@@ -1,0 +1,128 @@
+"""`pam-totp users`: who is enrolled, since when, and what stands in somebody's way."""
+
+import argparse
+import json
+import os
+import pwd
+import time
+from typing import Any
+
+from pam_totp.fault import Fault
+from pam_totp.records import attempts, durable, grant, mark, recovery, secret, settings
+from pam_totp.records.place import Place
+from pam_totp.rules.refusal import Refused
+from pam_totp.rules.throttle import wait_seconds, whole_seconds
+
+COLUMNS = ("user", "enrolled", "since", "last code", "recovery", "waiting", "grant", "fault")
+
+
+def users(options: argparse.Namespace) -> int:
+    """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults."""
+    if os.geteuid() != 0:
+        raise Fault("this is for root", "sudo pam-totp users")
+    configured = settings.load()
+    known = {name for kind in (mark.KIND, grant.KIND) for name in _names(kind)}
+    found = []
+    for account in _accounts(known):
+        row = describe(account, configured, str(account.pw_uid) in known)
+        if row:
+            found.append(row)
+    print(json.dumps(found, indent=2) if options.json else _table(found))
+    return 1 if any(row["fault"] for row in found) else 0
+
+
+def describe(
+    account: pwd.struct_passwd, configured: settings.Settings, known: bool
+) -> dict[str, Any] | None:
+    """What is known of one user; None if that is nothing."""
+    now = time.time()
+    place = Place(account, configured.store)
+    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": False}
+    row |= {"since": None, "last_code": None, "recovery_codes": 0}
+    row |= {"waiting_seconds": 0, "granted_until": None, "fault": ""}
+    try:
+        status = place.stat(secret.NAME)
+        if status is None and not known:
+            return None
+        secret.read(place)
+        row["enrolled"] = status is not None
+        row["since"] = int(status.st_mtime) if status else None
+        codes = recovery.read(place) if status else None
+        if codes is not None:
+            used = recovery.spent(account.pw_uid)
+            row["recovery_codes"] = len(set(codes.hashes).difference(used))
+        given = grant.read(account.pw_uid, now)
+        row["granted_until"] = given.until if given else None
+        row["last_code"] = _marked_at(account.pw_uid)
+        if status is None and row["last_code"] and not given:
+            row["fault"] = "has logged in with a code, the secret is gone: every login is refused"
+    except Refused as refused:
+        if not known and not _may_log_in(account):
+            return None  # a system account without a home
+        row["fault"] = refused.detail
+    try:
+        _, failures = attempts.look(account.pw_uid)
+        wait = wait_seconds(failures, attempts.boot_seconds(), configured.limits)
+        row["waiting_seconds"] = whole_seconds(wait)
+    except Refused as refused:
+        row["fault"] = row["fault"] or refused.detail
+    return row
+
+
+def _accounts(known: set[str]) -> list[pwd.struct_passwd]:
+    """Everybody the database lists, and whoever left a record though it does not list them."""
+    listed = {account.pw_uid: account for account in reversed(pwd.getpwall())}
+    for uid in known:
+        if uid.isdigit() and int(uid) not in listed:
+            try:
+                listed[int(uid)] = pwd.getpwuid(int(uid))
+            except KeyError:
+                continue  # a user that is gone
+    return sorted(listed.values(), key=lambda account: account.pw_name)
+
+
+def _may_log_in(account: pwd.struct_passwd) -> bool:
+    return not account.pw_shell.endswith(("/nologin", "/false", "/sync"))
+
+
+def _names(kind: str) -> list[str]:
+    folder = durable.open_folder(kind)
+    if folder is None:
+        return []
+    try:
+        return os.listdir(folder)
+    finally:
+        os.close(folder)
+
+
+def _marked_at(uid: int) -> int | None:
+    try:
+        return int(os.stat(f"{durable.FOLDER}/{mark.KIND}/{uid}").st_mtime)
+    except OSError:
+        return None
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    rows = [COLUMNS, *(_cells(row) for row in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    def moment(seconds: int | None) -> str:
+        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
+
+    waiting = f"{row['waiting_seconds']} s" if row["waiting_seconds"] else "-"
+    return (
+        row["user"],
+        "yes" if row["enrolled"] else "no",
+        moment(row["since"]),
+        moment(row["last_code"]),
+        str(row["recovery_codes"]),
+        waiting,
+        moment(row["granted_until"]),
+        row["fault"] or "-",
+    )

@@ -1,0 +1,123 @@
+"""The command `pam-totp`: its verbs, and how every error leaves it.
+
+Exit codes: 0 done, 1 refused or found faults, 2 wrong usage. Errors are two lines on standard
+error, what is wrong and what to type next.
+"""
+
+import argparse
+import io
+import os
+import sys
+from typing import NoReturn
+
+from pam_totp import VERSION
+from pam_totp.admin import configuration, exceptions, stores, users
+from pam_totp.enroll import enrollment, recovery_codes, report
+from pam_totp.fault import Fault
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _say_error(message, f"{self.prog} --help")
+        raise SystemExit(2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb; the exit code. No traceback ever leaves it."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # bytes that are no text are a wrong answer
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except Fault as fault:
+        _say_error(fault.message, fault.hint)
+    except KeyboardInterrupt:
+        print()
+        _say_error("interrupted: nothing was changed", "run the command again")
+    except OSError as failure:
+        # Whoever read the output has gone, or it cannot be written: the interpreter must not try
+        # again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(failure, BrokenPipeError):
+            _say_error(
+                f"unexpected failure, {failure.strerror or failure}", "df -h; ls -l /dev/stdout"
+            )
+    except Exception as failure:
+        detail = f"{type(failure).__name__}: {failure}"
+        _say_error(f"unexpected failure, {detail}", "please report this with the command you typed")
+    return 1
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as ended:  # --help, --version, wrong usage
+        return ended.code if isinstance(ended.code, int) else 2
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="pam-totp", description="A code from the phone after the system password."
+    )
+    parser.add_argument("--version", action="version", version=f"pam-totp {VERSION}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    verb = verbs.add_parser("enroll", help="show a QR code and, once a code proves it, save it")
+    enrollment.add_arguments(verb)
+    verb.set_defaults(run=enrollment.enroll)
+
+    verb = verbs.add_parser("status", help="show what is enrolled, and which logins ask")
+    verb.add_argument("--json", action="store_true", help="for programs")
+    verb.set_defaults(run=report.status)
+
+    verb = verbs.add_parser("check", help="type a code, learn what the verifier would say")
+    verb.set_defaults(run=report.check)
+
+    verb = verbs.add_parser("recovery-codes", help="make ten codes for a lost phone")
+    verb.add_argument("--user", metavar="NAME", help="root does it for somebody else")
+    verb.set_defaults(run=recovery_codes.renew)
+
+    verb = verbs.add_parser("users", help="root: who is enrolled, and what stands in their way")
+    verb.add_argument("--json", action="store_true", help="for programs")
+    verb.set_defaults(run=users.users)
+
+    verb = verbs.add_parser("reset", help="root: make a user not enrolled again")
+    verb.add_argument("name", metavar="USER")
+    verb.add_argument("--yes", action="store_true", help="do not ask")
+    verb.set_defaults(run=exceptions.reset)
+
+    verb = verbs.add_parser("unlock", help="root: end a user's wait after wrong codes")
+    verb.add_argument("name", metavar="USER")
+    verb.set_defaults(run=exceptions.unlock)
+
+    verb = verbs.add_parser("grant", help="root: let a user in without a code for a while")
+    verb.add_argument("name", metavar="USER")
+    verb.add_argument(
+        "--for",
+        dest="seconds",
+        metavar="TIME",
+        type=exceptions.seconds,
+        default=exceptions.seconds("30m"),
+        help="how long, like 30m, 2h or 1d (30m)",
+    )
+    verb.add_argument("--once", action="store_true", help="for a single login within that time")
+    verb.add_argument("--end", action="store_true", help="end the present grant")
+    verb.set_defaults(run=exceptions.give_grant)
+
+    verb = verbs.add_parser("import", help="root: move a user's secret into the store in force")
+    verb.add_argument("name", metavar="USER")
+    verb.set_defaults(run=stores.take_over)
+
+    verb = verbs.add_parser("config", help="look at the settings")
+    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
+    verb = actions.add_parser("check", help="report everything that is wrong with a file")
+    verb.add_argument("file", nargs="?", default=configuration.PATH, metavar="FILE")
+    verb.set_defaults(run=configuration.check)
+    return parser
+
+
+def _say_error(message: str, hint: str) -> None:
+    print(f"pam-totp: error: {message}\nhint: {hint}", file=sys.stderr)

@@ -1,0 +1,156 @@
+"""`pam-totp enroll`: a new secret, its QR code, a code that proves it, and only then the file."""
+
+import argparse
+import os
+import socket
+import time
+
+from pam_totp.enroll import recovery_codes, save, services, showing
+from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
+from pam_totp.enroll.terminal import ask
+from pam_totp.fault import Fault
+from pam_totp.records import secret
+from pam_totp.records.place import MOST_BYTES, Place
+from pam_totp.rules.credential import MOST_CREDENTIALS, Credential, parse_file, parse_line
+from pam_totp.rules.otp import ALGORITHMS
+from pam_totp.rules.refusal import Refused
+from pam_totp.rules.verdict import judge, nearest_step, read_code
+
+# 160 bits, as RFC 4226 (section 4, R6) recommends, for every algorithm: the QR code stays small.
+SECRET_CHARACTERS = 32
+TRIES = 10
+MOST_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
+# A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
+SKEW_SECONDS = 14 * 3600
+
+_HEADER = "# pam-totp: one credential a line, an otpauth URI and then the device's name.\n"
+
+
+def enroll(options: argparse.Namespace) -> int:
+    """Enrolls a user. Raises Fault; the old secret stays then."""
+    account = account_of(options.user)
+    os.umask(0o077)
+    place = place_of(account)
+    present = _present_content(place)
+    if present is not None and options.add:
+        _refuse_too_many(place, present)
+    if present is not None:
+        what = "adds a device to" if options.add else "replaces"
+        print(f"{account.pw_name} is enrolled already. This {what} the present secret.")
+        confirm(account)
+    elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
+        print(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
+    kept = present if present is not None and options.add else _HEADER.encode()
+    kept += b"" if kept.endswith(b"\n") else b"\n"
+    uri = new_uri(options, account.pw_name)
+    credential = parse_line(f"{uri} {options.device}")
+    showing.show(uri, credential)
+    prove(credential)
+    save.save(place, secret.NAME, kept + f"{uri} {options.device}\n".encode())
+    log_for_another("enroll", account)
+    print(f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n")
+    if present is None or not options.add:
+        _make_recovery_codes(place)
+    asking = services.that_ask()
+    if asking:
+        print(f"A code is asked for by: {', '.join(asking)}.")
+        print("Keep this session open and try a new login now.")
+    else:
+        print("No service on this machine asks for a code yet: its administrator turns that on.")
+    return 0
+
+
+def _make_recovery_codes(place: Place) -> None:
+    try:
+        recovery_codes.make(place)
+    except Fault as fault:
+        cause = fault.message.removesuffix("; nothing was changed")
+        message = f"the new secret is in force, but without recovery codes: {cause}"
+        raise Fault(message, "pam-totp recovery-codes") from None
+
+
+def new_uri(options: argparse.Namespace, user: str) -> str:
+    """An otpauth URI with a fresh secret; what every app takes as default is left out of it."""
+    import hashlib
+
+    import pyotp
+
+    host = socket.gethostname().partition(".")[0]
+    totp = pyotp.TOTP(
+        pyotp.random_base32(length=SECRET_CHARACTERS),
+        digits=options.digits,
+        digest=getattr(hashlib, options.algorithm.lower()),
+        interval=options.period,
+    )
+    return str(
+        totp.provisioning_uri(
+            name=options.label or f"{user}@{host}", issuer_name=options.issuer or host
+        )
+    )
+
+
+def prove(credential: Credential) -> None:
+    """Returns once a code of the credential was typed. Raises Fault after TRIES wrong ones."""
+    for _ in range(TRIES):
+        typed = ask("Code from the app: ")
+        now = time.time()
+        try:
+            code = read_code(typed.encode("utf-8", "replace"))
+        except Refused:
+            print(f"A code is {credential.digits} digits.")
+            continue
+        if judge([credential], code, now, {}).accepted:
+            return
+        offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
+        if offset:
+            print(showing.describe_offset(offset * credential.period))
+        else:
+            print("Not right. Wait for the next code and try again, or Ctrl-C to give up.")
+    raise Fault(f"{TRIES} wrong codes: nothing was changed", "pam-totp enroll")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp enroll`."""
+    parser.add_argument("--user", metavar="NAME", help="root enrolls somebody else")
+    parser.add_argument("--issuer", type=_name, help="who asks, as the app shows it (host name)")
+    parser.add_argument("--label", type=_name, help="whose code it is (user@host)")
+    parser.add_argument("--device", type=_device, default="phone", help="names it (phone)")
+    parser.add_argument("--add", action="store_true", help="keep the devices enrolled before")
+    parser.add_argument("--digits", type=int, choices=(6, 7, 8), default=6, help="of a code (6)")
+    parser.add_argument(
+        "--period", type=int, choices=(15, 30, 60), default=30, help="of a code, in seconds (30)"
+    )
+    parser.add_argument(
+        "--algorithm", choices=tuple(ALGORITHMS), default="SHA1", help="of the codes (SHA1)"
+    )
+
+
+def _present_content(place: Place) -> bytes | None:
+    try:
+        content = place.read(secret.NAME)
+    except Refused as refused:
+        message = f"the present secret cannot be used: {refused.detail}"
+        raise Fault(message, save.where_to_look(place)) from None
+    return content
+
+
+def _refuse_too_many(place: Place, content: bytes) -> None:
+    """A login would not read more; said before anybody types or scans anything."""
+    hint = f"edit {place.path}/{secret.NAME}"
+    if len(parse_file(content)[0]) >= MOST_CREDENTIALS:
+        raise Fault(f"{MOST_CREDENTIALS} devices are enrolled", f"remove one: {hint}")
+    if len(content) + MOST_LINE_BYTES > MOST_BYTES:
+        raise Fault("the secret file has no room for one more device", f"remove comments: {hint}")
+
+
+def _name(text: str) -> str:
+    """An issuer or label: apps split the two at a colon."""
+    if not text or not text.isprintable() or ":" in text or len(text) > 64:
+        raise argparse.ArgumentTypeError("1 to 64 printable characters without a colon")
+    return text
+
+
+def _device(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > 64:
+        raise argparse.ArgumentTypeError("1 to 64 printable characters")
+    return text.strip()

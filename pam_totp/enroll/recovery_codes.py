@@ -1,0 +1,71 @@
+"""`pam-totp recovery-codes`, and the end of an enrollment: ten codes for a lost phone."""
+
+import argparse
+import os
+import secrets
+import time
+
+from pam_totp.enroll import save
+from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
+from pam_totp.enroll.terminal import ask
+from pam_totp.fault import Fault
+from pam_totp.records import recovery, secret
+from pam_totp.records.place import Place
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.refusal import Refused
+from pam_totp.rules.verdict import RECOVERY_ALPHABET, RECOVERY_CHARACTERS, judge, read_code
+
+HOW_MANY = 10
+GROUP_CHARACTERS = 4
+
+
+def renew(options: argparse.Namespace) -> int:
+    """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Fault."""
+    account = account_of(options.user)
+    os.umask(0o077)
+    place = place_of(account)
+    try:
+        credentials = secret.read(place)
+        present = recovery.read(place)
+    except Refused as refused:
+        raise Fault(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
+    if credentials is None:
+        raise Fault(f"{account.pw_name} is not enrolled", "pam-totp enroll")
+    if present is not None:
+        print("New recovery codes make the present ones void.")
+    if options.user is None and not _has_a_right_code(credentials):
+        confirm(account)
+    make(place)
+    log_for_another("recovery-codes", account)
+    return 0
+
+
+def make(place: Place) -> None:
+    """Makes a set of codes, saves their hashes, and only then shows the codes. Raises Fault."""
+    alphabet = sorted(RECOVERY_ALPHABET)
+    codes = [
+        "".join(secrets.choice(alphabet) for _ in range(RECOVERY_CHARACTERS))
+        for _ in range(HOW_MANY)
+    ]
+    made = recovery.Codes([], secrets.token_bytes(16))
+    made.hashes = [made.hash(code) for code in codes]
+    save.save(place, recovery.NAME, made.to_bytes())
+    print("Recovery codes, each good for one login in place of a code. Print them or write them")
+    print("down now, and keep them away from the phone: they are not shown again.\n")
+    for code in codes:
+        groups = range(0, RECOVERY_CHARACTERS, GROUP_CHARACTERS)
+        print("  " + "-".join(code[start : start + GROUP_CHARACTERS] for start in groups))
+    print()
+
+
+def _has_a_right_code(credentials: list[Credential]) -> bool:
+    """Asks for a code; False if the person has none and wants to give the password."""
+    typed = ask("Code from the app (or Enter, to give the system password): ")
+    if not typed.strip():
+        return False
+    try:
+        if judge(credentials, read_code(typed.encode()), time.time(), {}).accepted:
+            return True
+    except Refused:
+        pass
+    raise Fault("not a right code: nothing was changed", "pam-totp recovery-codes")

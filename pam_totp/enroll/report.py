@@ -1,0 +1,125 @@
+"""`pam-totp status` and `pam-totp check`: what is there, and what the verifier would say."""
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+from pam_totp.enroll import services
+from pam_totp.enroll.identity import own_account, place_of
+from pam_totp.enroll.showing import describe_offset
+from pam_totp.enroll.terminal import ask
+from pam_totp.fault import Fault
+from pam_totp.records import attempts, recovery, secret
+from pam_totp.rules.credential import Credential, parse_file
+from pam_totp.rules.refusal import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Refused
+from pam_totp.rules.verdict import judge, read_code
+
+_HINTS = {
+    BAD_INPUT: "type the 6 to 8 digits that the app shows",
+    WRONG_CODE: "pam-totp status shows which devices are enrolled; codes change every 30 s",
+    REUSED_CODE: "wait for the next code: each one is good for one login",
+}
+
+
+def status(options: argparse.Namespace) -> int:
+    """Prints what is enrolled. 0: all is well, "not enrolled" included; 1: found faults."""
+    account = own_account()
+    place = place_of(account)
+    path = f"{place.path}/{secret.NAME}"
+    credentials: list[Credential] = []
+    faults: list[str] = []
+    codes = None
+    try:
+        content = place.read(secret.NAME)
+        codes = recovery.read(place)
+        if content is not None:
+            credentials, faults = parse_file(content)
+            if not credentials and not faults:
+                faults = ["no credential in the file"]
+    except Refused as refused:
+        content, faults = b"", [refused.detail]
+    found: dict[str, Any] = {
+        "user": account.pw_name,
+        "enrolled": content is not None,
+        "file": path,
+        "since": _changed_at(path) if content else None,
+        "devices": [describe(credential) for credential in credentials],
+        "recovery_codes": len(codes.hashes) if codes else 0,
+        "services": services.that_ask(),
+        "faults": faults,
+    }
+    print(json.dumps(found, indent=2) if options.json else _as_text(found))
+    return 1 if faults else 0
+
+
+def check(_options: argparse.Namespace) -> int:
+    """Asks for a code and says what the verifier would; nothing is spent. Raises Fault."""
+    account = own_account()
+    try:
+        credentials = secret.read(place_of(account))
+        if credentials is None:
+            raise Fault(f"{account.pw_name} is not enrolled", "pam-totp enroll")
+        code = read_code(ask("Verification code: ").encode("utf-8", "replace"))
+        spent = _spent_steps(account.pw_uid)
+    except Refused as refused:
+        message = f"refused ({refused.reason}): {refused.detail}"
+        raise Fault(message, _HINTS.get(refused.reason, "pam-totp status")) from None
+    verdict = judge(credentials, code, time.time(), spent)
+    if not verdict.accepted:
+        message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
+        if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
+            period = verdict.credential.period
+            seconds = (verdict.step - int(time.time() // period)) * period
+            first, hint = describe_offset(seconds).split("\n")
+            message += f": {first}"
+        raise Fault(message, hint)
+    assert verdict.credential is not None
+    print(f"Right: this code of {verdict.credential.device!r} would be let in. It is not spent.")
+    if os.geteuid() != 0:
+        print("Whether it was used before is known to root alone.")
+    return 0
+
+
+def describe(credential: Credential) -> dict[str, Any]:
+    """A credential without its secret."""
+    return {
+        "device": credential.device,
+        "account": credential.account,
+        "type": "totp",
+        "algorithm": credential.algorithm,
+        "digits": credential.digits,
+        "period": credential.period,
+    }
+
+
+def _spent_steps(uid: int) -> dict[str, int]:
+    return attempts.look(uid)[0] if os.geteuid() == 0 else {}
+
+
+def _changed_at(path: str) -> str | None:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(path).st_mtime))
+    except OSError:
+        return None
+
+
+def _as_text(found: dict[str, Any]) -> str:
+    if not found["enrolled"]:
+        lines = [f"{found['user']}: not enrolled (pam-totp enroll)"]
+    else:
+        lines = [f"{found['user']}: enrolled since {found['since'] or 'unknown'}"]
+        lines += [
+            "  device {device!r}: {account!r}, {algorithm}, {digits} digits, {period} s".format(
+                **each
+            )
+            for each in found["devices"]
+        ]
+        lines += [f"  file {found['file']}"]
+        made = found["recovery_codes"]
+        lines += [f"  {made} recovery codes were made" if made else "  no recovery codes"]
+    asking = ", ".join(found["services"]) or "no service on this machine"
+    lines += [f"  a code is asked for by {asking}"]
+    lines += [f"  fault: {fault}" for fault in found["faults"]]
+    return "\n".join(lines)
