@@ -1,0 +1,183 @@
+# `make help` lists the targets. `make demo` and `make test` install what they need by themselves.
+
+PREFIX = /usr
+DESTDIR =
+
+# Debian's python3 with Debian's libraries, whatever else is first on PATH.
+PYTHON = /usr/bin/python3
+HOST = tests/host/enter
+
+LIBRARY = $(PREFIX)/lib/pam-totp
+PROGRAMS = $(PREFIX)/libexec/pam-totp
+MANUALS = $(PREFIX)/share/man
+EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
+# Where libpam looks, wherever PREFIX is. Evaluated late: a bare machine has no dpkg-dev yet.
+SECURITY = /usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/security
+TMPFILES = /usr/lib/tmpfiles.d
+POLKIT = /usr/lib/systemd/system/polkit-agent-helper@.service.d
+
+CC = gcc
+CFLAGS ?= -O2 -g
+WARNINGS = -Wall -Wextra -Werror
+# The first of the flags that this compiler takes for this processor.
+accepts = $(shell for flag in $(1); do \
+	echo 'int main(void) { return 0; }' | $(CC) -O2 -Werror $$flag -include features.h \
+	-x c - -c -o /dev/null 2>/dev/null && echo $$flag && break; done)
+HARDENING = -fPIC -fstack-protector-strong \
+	$(call accepts,-fstack-clash-protection) \
+	$(call accepts,-fcf-protection -mbranch-protection=standard) \
+	-U_FORTIFY_SOURCE $(call accepts,-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2)
+LINKING = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs \
+	-Wl,--version-script=pam_totp/module/pam_totp.map
+PATHS = -DGATE='"$(PROGRAMS)/gate"' -DVERIFY='"$(PROGRAMS)/verify"'
+COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) $(PATHS)
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+MODULE = pam_totp/module/pam_totp.c
+MANUAL_SOURCES = $(wildcard pam_totp/manual/*.scd)
+MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.PHONY: all build help install demo test test-roots check bench fuzz soak deb clean FORCE \
+	check-style check-types check-shell check-module check-architecture
+
+all: build
+
+build: build/pam_totp.so $(MANUAL_PAGES) ## compile the module and the manual pages
+
+build/pam_totp.so: $(MODULE) pam_totp/module/pam_totp.map build/flags
+	$(COMPILE) $(LDFLAGS) $(LINKING) -o $@ $(MODULE) -lpam -ldl
+
+# For the fuzzers: the same module, which ends the process at the first memory error.
+build/pam_totp.sanitized.so: $(MODULE) pam_totp/module/pam_totp.map build/flags
+	$(COMPILE) -U_FORTIFY_SOURCE $(SANITIZE) -shared -o $@ $(MODULE) -lpam -ldl
+
+build/man/%: pam_totp/manual/%.scd
+	@mkdir -p build/man
+	scdoc <$< >$@
+
+# Remembers how the module was compiled: another PREFIX compiles it again.
+build/flags: FORCE
+	@mkdir -p build
+	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS))' >$@
+
+# $(call put,MODE,SOURCE,TARGET): a text that names the folders of PREFIX=/usr, and so runs from the
+# tree too, gets the folders of this PREFIX; it takes its name only when it is whole.
+put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pam-totp|$(LIBRARY)|g' \
+	-e 's|/usr/libexec/pam-totp|$(PROGRAMS)|g' $(2) >'$(DESTDIR)'$(3).new && \
+	mv '$(DESTDIR)'$(3).new '$(DESTDIR)'$(3) || exit 1
+# The first line deletes what an older release left: no stray module may stay importable.
+install: build ## into DESTDIR, PREFIX=/usr (as root)
+	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
+	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
+	for name in gate verify; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
+	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
+	$(call put,644,config/pam.d/pam-totp,/etc/pam.d/pam-totp)
+	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)
+	$(call put,644,config/systemd/polkit-agent-helper.conf,$(POLKIT)/pam-totp.conf)
+# What the administrator wrote stays.
+	test -e '$(DESTDIR)/etc/pam-totp/config.yaml' || \
+		{ $(call put,644,config/config.yaml,/etc/pam-totp/config.yaml); }
+	for file in $$(find config -type f ! -path 'config/*.d/*' ! -path 'config/systemd/*'); do \
+		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
+	for page in $(notdir $(MANUAL_PAGES)); do \
+		$(call put,644,build/man/$$page,$(MANUALS)/man$${page##*.}/$$page); done
+	install -D -m 644 build/pam_totp.so '$(DESTDIR)$(SECURITY)/pam_totp.so'
+# The package's own postinst does the rest for Debian: another Python may read it there.
+ifndef PACKAGING
+	umask 022 && $(PYTHON) -BIS -m compileall -q -f -s '$(DESTDIR)' '$(DESTDIR)$(LIBRARY)'
+	umask 022 && $(PYTHON) -BIS '$(DESTDIR)$(LIBRARY)/pam_totp/bundle.py'
+	install -d -m 700 '$(DESTDIR)/run/pam-totp' '$(DESTDIR)/var/lib/pam-totp' \
+		'$(DESTDIR)/var/lib/pam-totp/secrets'
+endif
+
+demo: ## log in over real ssh on a throw-away host
+	@scripts/install-dependencies demo
+	@$(MAKE) build
+	@$(HOST) $(PYTHON) scripts/demo
+
+test: ## everything, real sshd included
+	@scripts/install-dependencies demo test deb
+	@$(MAKE) build
+	@$(HOST) $(PYTHON) -m pytest tests -q
+
+test-roots: ## install the package into whole Debian 12 and 13 systems, and log in there
+	@scripts/install-dependencies demo test deb roots
+	@$(MAKE) deb
+	@$(PYTHON) tests/package_roots
+
+# Programs by their first line, whatever their name.
+first_line = $(shell find scripts tests .ci debian -name __pycache__ -prune -o -type f -exec \
+	awk 'FNR == 1 && /^.!.*$(1)/ { print FILENAME }' {} +)
+PYTHON_SCRIPTS = $(call first_line,python3)
+SHELL_SCRIPTS = $(call first_line,\/(ba|da)?sh)
+PYTHON_FILES = pam_totp tests $(PYTHON_SCRIPTS)
+check: ## linters, types, the architecture: all faults at once
+	@scripts/install-dependencies demo test check
+	@$(MAKE) build/check/ready
+	@$(MAKE) -k check-style check-types check-shell check-module check-architecture
+
+check-style:
+	build/check/bin/ruff check $(PYTHON_FILES)
+	build/check/bin/ruff format --check $(PYTHON_FILES)
+
+check-types:
+	build/check/bin/mypy --strict --scripts-are-modules $(PYTHON_FILES)
+
+check-shell:
+	shellcheck $(SHELL_SCRIPTS)
+
+check-module:
+	$(COMPILE) -Wconversion -Wshadow -Wstrict-prototypes -fanalyzer -c -o /dev/null $(MODULE)
+
+check-architecture:
+	$(PYTHON) -m pytest -q --noconftest tests/test_architecture.py
+
+build/check/ready: pyproject.toml
+	rm -rf build/check
+	$(PYTHON) -m venv --system-site-packages build/check
+	build/check/bin/python -m pip install -q $$($(PYTHON) -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["check"])')
+	touch $@
+
+bench: ## the performance table
+	@scripts/install-dependencies demo test bench
+	@$(MAKE) build
+	@$(HOST) $(PYTHON) tests/bench
+
+fuzz: ## look for inputs that break a promise, FUZZ_SECONDS=60 in all
+	@scripts/install-dependencies demo test check fuzz
+	@$(MAKE) build build/pam_totp.sanitized.so build/fuzz/atheris-$(ATHERIS)
+	@$(HOST) env FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/fuzz
+
+FUZZ_SECONDS = 60
+ATHERIS = 3.0.0
+build/fuzz/atheris-$(ATHERIS):
+	rm -rf build/fuzz
+	$(PYTHON) -m venv --system-site-packages build/fuzz
+	build/fuzz/bin/python -m pip install -q atheris==$(ATHERIS)
+	touch $@
+
+soak: ## every system call made to fail in every way, 1,000 kills: about an hour
+	@scripts/install-dependencies demo test
+	@$(MAKE) build
+	@$(HOST) $(PYTHON) tests/soak
+
+# From a copy: the tree stays as it was.
+deb: ## the Debian package, into build/
+	@scripts/install-dependencies demo deb
+	rm -rf build/deb build/pam-totp_*.deb
+	mkdir -p build/deb/source
+	tar -c --exclude=./build --exclude=./.git --exclude=__pycache__ --exclude='./.*_cache' \
+		--exclude=./.hypothesis . | tar -x -C build/deb/source
+	cd build/deb/source && DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -us -uc -b
+	cp build/deb/pam-totp_*.deb build/
+
+clean: ## removes build/ and caches
+	rm -rf build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
