@@ -1,0 +1,211 @@
+"""`pam-totp users`: who is enrolled, since when, and what stands in somebody's way."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.admin.commands import (
+    LET_IN,
+    configured,
+    new_recovery_codes,
+    pam_totp,
+    recovery_of,
+    secret_of,
+    verify,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+
+ENTRIES, ENROLLED, MOST_SECONDS = 5000, 1000, 3.0
+FIRST_UID = 100000
+PASSWD = Path("/etc/passwd")
+KEYS = {
+    "user", "uid", "enrolled", "since", "last_code", "recovery_codes", "waiting_seconds",
+    "granted_until", "fault",
+}  # fmt: skip
+
+
+def listed() -> dict[str, dict[str, Any]]:
+    answer = pam_totp("users", "--json")
+    rows = json.loads(answer.output)
+    assert answer.errors == ""
+    assert all(set(row) == KEYS for row in rows)
+    assert answer.code == (1 if any(row["fault"] for row in rows) else 0)
+    return {row["user"]: row for row in rows}
+
+
+def test_users_without_anything_are_not_listed(user: User) -> None:
+    assert user.name not in listed()
+    assert user.name not in pam_totp("users").output
+
+
+def test_enrolled_user_is_listed_with_all_there_is_to_know(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    codes = new_recovery_codes(user)
+    since = int(secret_of(user).stat().st_mtime)
+    expected = {
+        "user": user.name,
+        "uid": user.uid,
+        "enrolled": True,
+        "since": since,
+        "last_code": None,
+        "recovery_codes": 10,
+        "waiting_seconds": 0,
+        "granted_until": None,
+        "fault": "",
+    }
+    assert listed()[user.name] == expected
+    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, codes[0]).code == LET_IN
+    for index in range(6):
+        verify(user, credential.wrong_code(index))
+    pam_totp("grant", user.name, "--for", "2h")
+    row = listed()[user.name]
+    assert abs(row["last_code"] - time.time()) < 10
+    assert row["recovery_codes"] == 9
+    assert 50 <= row["waiting_seconds"] <= 60 or 20 <= row["waiting_seconds"] <= 30
+    assert abs(row["granted_until"] - time.time() - 7200) < 10
+
+
+def test_last_code_is_that_of_the_last_login_with_one(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    verify(user, credential.fresh_code())
+    mark = f"/var/lib/pam-totp/marks/{user.uid}"
+    os.utime(mark, (1000000, 1000000))
+    assert listed()[user.name]["last_code"] == 1000000
+    verify(user, credential.fresh_code())
+    assert abs(listed()[user.name]["last_code"] - time.time()) < 10
+
+
+def test_table_has_a_line_a_user_below_its_heading(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    heading, *lines = pam_totp("users").output.splitlines()
+    assert heading.split("  ")[0] == "user"
+    (line,) = [line for line in lines if line.startswith(f"{user.name} ")]
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    assert line.split()[:3] == [user.name, "yes", date]
+    assert line.index("yes") == heading.index("enrolled")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda user: secret_of(user).unlink(), "the secret is gone: every login is refused"),
+        (lambda user: secret_of(user).parent.chmod(0o777), "not its owner's alone to write"),
+        (lambda user: recovery_of(user).write_text("junk"), "recovery is malformed"),
+        (
+            lambda user: Path(f"/var/lib/pam-totp/grants/{user.uid}").write_text("junk"),
+            "is malformed",
+        ),
+        (lambda user: secret_of(user).chmod(0o644), "chmod 600"),
+        (lambda user: secret_of(user).write_text("junk\n"), "otpauth"),
+        (lambda user: Path(f"/run/pam-totp/{user.uid}").write_text("junk"), "malformed"),
+    ],
+    ids=["secret gone", "loose folder", "recovery junk", "grant junk", "loose secret",
+         "secret junk", "record junk"],
+)  # fmt: skip
+def test_what_refuses_a_users_logins_is_listed_as_a_fault(
+    user: User,
+    enrolled: Callable[..., Credential],
+    spoil: Callable[[User], object],
+    fault: str,
+) -> None:
+    credential = enrolled(user)
+    new_recovery_codes(user)
+    verify(user, credential.fresh_code())
+    Path("/var/lib/pam-totp/grants").mkdir(mode=0o700, exist_ok=True)
+    assert listed()[user.name]["fault"] == ""
+    spoil(user)
+    assert fault in listed()[user.name]["fault"]
+
+
+def test_user_who_waits_is_listed_although_nothing_else_is_wrong(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    for index in range(5):
+        verify(user, credential.wrong_code(index))
+    assert 0 < listed()[user.name]["waiting_seconds"] <= 30
+    assert " s " in pam_totp("users").output
+
+
+def test_user_with_a_grant_alone_is_listed(user: User) -> None:
+    pam_totp("grant", user.name)
+    row = listed()[user.name]
+    assert (row["enrolled"], row["granted_until"] is not None) == (False, True)
+
+
+def test_users_of_the_system_store_are_listed(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    with configured("store: system\n"):
+        assert user.name not in listed()
+        pam_totp("import", user.name)
+        assert listed()[user.name]["enrolled"]
+        pam_totp("reset", "--yes", user.name)
+
+
+def test_mark_of_an_account_that_is_gone_is_no_fault() -> None:
+    mark = Path("/var/lib/pam-totp/marks/987654")
+    mark.parent.mkdir(mode=0o700, exist_ok=True)
+    mark.touch(mode=0o600)
+    try:
+        assert pam_totp("users").code == 0
+    finally:
+        mark.unlink()
+
+
+def test_device_and_file_names_cannot_spoil_the_terminal(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user, device="x\x1b[2Jx")
+    assert "\x1b" not in pam_totp("users").output
+
+
+@pytest.fixture
+def many_users() -> Iterator[None]:
+    """ENTRIES more accounts, ENROLLED of them with a secret."""
+    before = PASSWD.read_bytes()
+    homes = Path("/home/many")
+    homes.mkdir(mode=0o755)
+    lines = []
+    for number in range(ENTRIES):
+        uid, home = FIRST_UID + number, homes / f"u{number}"
+        lines.append(f"u{number}:x:{uid}:{uid}::{home}:/bin/bash\n")
+        folder = home / ".config" / "pam-totp"
+        home.mkdir(mode=0o700)
+        os.chown(home, uid, uid)
+        if number < ENROLLED:
+            folder.mkdir(parents=True, mode=0o700)
+            secret = folder / "secret"
+            secret.write_text(f"otpauth://totp/x?secret={'A' * 32} phone\n", encoding="ascii")
+            secret.chmod(0o600)
+            for path in (folder.parent, folder, secret):
+                os.chown(path, uid, uid)
+    PASSWD.write_bytes(before + "".join(lines).encode())
+    yield
+    PASSWD.write_bytes(before)
+    shutil.rmtree(homes)
+
+
+def test_five_thousand_accounts_are_listed_in_seconds(many_users: None) -> None:
+    began = time.monotonic()
+    rows = listed()
+    seconds = time.monotonic() - began
+    ours = [row for name, row in rows.items() if row["uid"] >= FIRST_UID]
+    assert len(ours) == ENROLLED
+    assert all(row["enrolled"] and not row["fault"] for row in ours)
+    assert seconds < MOST_SECONDS

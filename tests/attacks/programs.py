@@ -1,0 +1,133 @@
+"""The installed programs as an attacker meets them: their exit code and whatever they print."""
+
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyotp
+
+GATE = "/usr/libexec/pam-totp/gate"
+VERIFY = "/usr/libexec/pam-totp/verify"
+COMMAND = "/usr/bin/pam-totp"
+RUN = Path("/run/pam-totp")
+STATE = Path("/var/lib/pam-totp")
+SETTINGS = Path("/etc/pam-totp/config.yaml")
+LOGIN = {"PAM_SERVICE": "sshd", "PAM_RHOST": "192.0.2.7", "PAM_TTY": "ssh", "PAM_TYPE": "auth"}
+NO_CODE_NEEDED, ASK = 0, 1
+LET_IN, REFUSED = 0, 1
+MOST_SECONDS = 2.0  # within which even a trap gets its answer
+CALL = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status`: the exit code, negative after a signal; `printed`: what a stranger would see."""
+
+    status: int
+    printed: bytes
+
+
+def run(
+    program: str,
+    user: str | bytes,
+    typed: bytes = b"",
+    *,
+    through: Sequence[str] = (),
+    variables: dict[str, str] | None = None,
+    **options: Any,
+) -> Answer:
+    """Run gate or verify as pam_exec does, started `through` another command.
+
+    `variables` come on top of those of a login over ssh; `options` are subprocess.run's.
+    """
+    name = user if isinstance(user, bytes) else user.encode("utf-8", "surrogateescape")
+    given = {key.encode(): value.encode() for key, value in (LOGIN | (variables or {})).items()}
+    done = subprocess.run(
+        [*through, program],
+        env={**given, b"PAM_USER": name},
+        input=typed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **({"timeout": 60} | options),
+    )
+    return Answer(done.returncode, done.stdout)
+
+
+def gate(user: str | bytes, **options: Any) -> int:
+    """The exit code of the gate; `options` as for `run`."""
+    return run(GATE, user, **options).status
+
+
+def verify(user: str | bytes, typed: str | bytes, **options: Any) -> int:
+    """The exit code of the verifier on what was typed; `options` as for `run`."""
+    return run(VERIFY, user, typed.encode() if isinstance(typed, str) else typed, **options).status
+
+
+def command(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run `pam-totp` as root; `options` are subprocess.run's."""
+    defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
+    return subprocess.run([COMMAND, *arguments], **(defaults | options))
+
+
+def recovery_codes(user: str) -> list[str]:
+    """Ten new recovery codes of an enrolled user, as root has them made."""
+    made = command("recovery-codes", "--user", user)
+    assert made.returncode == 0, made.stderr
+    codes = re.findall(r"^  ([a-z2-7-]{19})$", made.stdout, re.MULTILINE)
+    assert len(codes) == 10
+    return codes
+
+
+def enroll(user: str, through: Sequence[str] = (), umask: int = 0o022) -> int:
+    """Root enrolls a user, typing the right code; the exit code, negative after a signal."""
+    process = subprocess.Popen(
+        [*through, COMMAND, "enroll", "--user", user],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        umask=umask,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    for line in process.stdout:
+        uri = re.search("otpauth://.*", line)
+        if uri:
+            totp = pyotp.TOTP(re.search("secret=([A-Z2-7]+)", uri[0])[1])  # type: ignore[index]
+            break
+    else:
+        return process.wait()
+    process.stdin.write(f"{totp.generate_otp(int(time.time()) // 30)}\n")
+    process.stdin.close()
+    process.stdout.read()
+    process.stdout.close()
+    return process.wait()
+
+
+def traced(trace: Path, *options: str) -> list[str]:
+    """The command to start a program through, so that strace writes its calls to `trace`."""
+    return ["/usr/bin/strace", "-f", "-o", str(trace), *options, "--"]
+
+
+def failing(call: str, number: int | str, how: str) -> list[str]:
+    """The command to start a program through, so that the `number`th such call fails.
+
+    A `number` such as "3+" is strace's own way to say it: the third and every later one.
+    """
+    injected = f"inject={call}:{how}:when={number}"
+    return ["/usr/bin/strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", injected, "--"]
+
+
+def number_of(trace: Path, call: str, containing: str) -> int:
+    """The how-manieth call of this name is the first that contains the text."""
+    count = 0
+    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
+        found = CALL.match(line)
+        if found and found[1] == call:
+            count += 1
+            if containing in found[2]:
+                return count
+    raise AssertionError(f"no {call} with {containing}")

@@ -1,0 +1,142 @@
+"""Rules 13, 23 and 24: what strangers call themselves is data, and stays on its line."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.programs import (
+    ASK,
+    GATE,
+    NO_CODE_NEEDED,
+    REFUSED,
+    SETTINGS,
+    STATE,
+    VERIFY,
+    command,
+    gate,
+    recovery_codes,
+    run,
+    traced,
+    verify,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
+
+CONTROL = "\x1b[2J\x07\r\n\x7f\x9b\u202e\u2028"
+
+
+@pytest.fixture
+def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
+    return enrolled(user)
+
+
+@pytest.mark.parametrize("field", ["PAM_USER", "PAM_SERVICE", "PAM_RHOST", "PAM_TTY", "PAM_RUSER"])
+def test_control_characters_are_neither_logged_nor_shown(
+    credential: Credential, syslog: SystemLog, field: str
+) -> None:
+    """Rule 13, duo_unix 2026: a user name with a newline forged lines of the log."""
+    forged = f'{CONTROL}" verdict=accept reason=totp user=root\n'
+    for program in (GATE, VERIFY):
+        answer = run(program, credential.user.name, b"x", variables={field: forged})
+        if field == "PAM_USER":
+            answer = run(program, credential.user.name + forged, b"x")
+        assert answer.printed == b""
+    lines = syslog.lines(ident="pam-totp")
+    assert lines
+    assert all(line.message.isprintable() for line in lines)
+    assert {line.fields["verdict"] for line in lines} == {"refuse"}
+
+
+def test_control_characters_of_a_file_are_neither_logged_nor_shown(
+    user: User, enrolled: Callable[..., Credential], syslog: SystemLog, settings_file: Path
+) -> None:
+    """Rules 13 and 24, linux-pam c8a2829b: a NUL in what a child prints broke its caller."""
+    device = f"phone{CONTROL}".replace("\n", "\x0b")
+    credential = enrolled(user, device=device)
+    settings_file.write_text('"\\e[2J\\0\\n": 1\n', encoding="ascii")
+    codes = recovery_codes(user.name)
+    printed = [run(VERIFY, user.name, code.encode()).printed for code in codes]
+    printed.append(run(VERIFY, user.name, credential.fresh_code().encode()).printed)
+    printed += [run(VERIFY, user.name, b"000000").printed for _ in range(6)]
+    printed.append(run(GATE, user.name).printed)
+    assert all(text.isascii() and text.decode().replace("\n", "").isprintable() for text in printed)
+    assert b"recovery codes left" in printed[0]
+    assert b"try again in" in printed[-1]
+    assert all(line.message.isprintable() for line in syslog.lines(ident="pam-totp"))
+    assert {line["device"] for line in syslog.decisions()} > {""}
+
+
+@pytest.fixture
+def settings_file() -> Iterator[Path]:
+    """/etc/pam-totp/config.yaml, put back after the test together with what was made of it."""
+    before = SETTINGS.read_bytes()
+    yield SETTINGS
+    SETTINGS.unlink(missing_ok=True)
+    SETTINGS.write_bytes(before)
+    (STATE / "settings" / "last-good").unlink(missing_ok=True)
+
+
+NAMES = ["$(touch /tmp/sprung)", "`touch /tmp/sprung`", "a;touch /tmp/sprung", "../x", "..", "."]
+NAMES += ["a/b", "-x", "--help", "a b", "a" * 255, "ü☎", "%s%n", "root ", "\udcff\udcfe"]
+
+
+@pytest.fixture
+def somebody() -> Iterator[Callable[[str], None]]:
+    """`somebody(name)` puts a user of that name into the password database: useradd would not."""
+    passwd, home = Path("/etc/passwd"), Path("/home/somebody")
+    before = passwd.read_bytes()
+    home.mkdir(mode=0o700)
+    os.chown(home, 29999, 29999)
+    line = "{}:x:29999:29999::/home/somebody:/bin/sh\n"
+
+    def put(name: str) -> None:
+        passwd.write_bytes(before + os.fsencode(line.format(name)))
+
+    yield put
+    passwd.write_bytes(before)
+    home.rmdir()
+
+
+@pytest.mark.parametrize("store", ["user", "system"])
+@pytest.mark.parametrize("name", NAMES)
+def test_name_is_data_whatever_it_looks_like(
+    settings_file: Path,
+    somebody: Callable[[str], None],
+    syslog: SystemLog,
+    tmp_path: Path,
+    name: str,
+    store: str,
+) -> None:
+    """Rule 23, CVE-2026-44712: a user name reached a shell. First nobody has the name."""
+    settings_file.write_text(f"store: {store}\n", encoding="ascii")
+    (STATE / "secrets").mkdir(mode=0o700, exist_ok=True)
+    assert gate(name) == ASK
+    assert verify(name, "123456") == REFUSED
+    somebody(name)
+    trace = tmp_path / "trace"
+    answer = gate(name, through=traced(trace, "-e", "trace=execve,open,openat"))
+    # The C library takes no name that begins with a dash. Of a name that cannot be that of a folder
+    # nobody can say that it has no secret there.
+    no_folder = store == "system" and ("/" in name or name in (".", ".."))
+    assert answer == (ASK if no_folder or name.startswith("-") else NO_CODE_NEEDED)
+    assert verify(name, "123456") == REFUSED
+    assert trace.read_text(encoding="utf-8", errors="replace").count("execve(") == 1
+    assert "Traceback" not in command("users", "--json").stderr
+    assert not Path("/tmp/sprung").exists()
+    assert all(line.message.isprintable() for line in syslog.lines(ident="pam-totp"))
+
+
+@pytest.mark.parametrize("name", ["../x", "$(touch /tmp/sprung)"])
+def test_root_s_commands_take_a_name_that_cannot_be_that_of_a_folder(
+    somebody: Callable[[str], None], name: str
+) -> None:
+    """Rule 23, CVE-2026-44712: root can help this user as well."""
+    somebody(name)
+    for verb in (["reset", "--yes"], ["unlock"], ["grant", "--for", "1m"], ["reset", "--yes"]):
+        done = command(*verb, "--", name)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert gate(name) == NO_CODE_NEEDED
+    assert not Path("/tmp/sprung").exists()

@@ -1,0 +1,189 @@
+"""Rules 3, 4 and 10: a secret that is missing, out of reach, or something else altogether."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.programs import (
+    ASK,
+    GATE,
+    LET_IN,
+    MOST_SECONDS,
+    NO_CODE_NEEDED,
+    REFUSED,
+    VERIFY,
+    command,
+    failing,
+    gate,
+    number_of,
+    run,
+    traced,
+    verify,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
+
+FOLDERS = (".config", ".config/pam-totp")
+FILES = (".config/pam-totp/secret", ".config/pam-totp/recovery")
+NEVER = "abcd-efgh-ijkl-mnop"  # a recovery code that nobody was given
+
+
+@pytest.fixture
+def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
+    return enrolled(user)
+
+
+def closed(path: Path) -> None:
+    path.chmod(0)
+
+
+def loop(path: Path) -> None:
+    path.rename(path.with_name("away"))
+    path.symlink_to(path.name)
+
+
+def dangling(path: Path) -> None:
+    path.rename(path.with_name("away"))
+    path.symlink_to("/nonexistent")
+
+
+def plain_file(path: Path) -> None:
+    path.rename(path.with_name("away"))
+    path.touch()
+
+
+@pytest.mark.parametrize("spoil", [closed, loop, dangling, plain_file])
+@pytest.mark.parametrize("name", ["", *FOLDERS, FILES[0]])
+def test_secret_that_cannot_be_reached_is_not_no_secret(
+    user: User, credential: Credential, name: str, spoil: Callable[[Path], None]
+) -> None:
+    """Rule 3, CVE-2020-24612 (an SELinux policy let pam_google_authenticator fail open)."""
+    spoil(user.home / name)
+    try:
+        assert gate(user.name) == ASK
+        assert verify(user.name, credential.code()) == REFUSED
+    finally:
+        if not name:
+            subprocess.run(["rm", "-rf", str(user.home)], check=True)
+            subprocess.run(["rm", "-rf", str(user.home.with_name("away"))], check=True)
+
+
+@pytest.mark.parametrize(
+    "error", ["EACCES", "EIO", "ESTALE", "ELOOP", "ENOTDIR", "ENOMEM", "EMFILE"]
+)
+def test_look_up_that_fails_is_not_no_secret(
+    user: User, credential: Credential, tmp_path: Path, error: str
+) -> None:
+    """Rule 3, CVE-2020-24612: each open on the way to the secret, and each way to fail."""
+    trace = tmp_path / "trace"
+    for program in (GATE, VERIFY):
+        run(program, user.name, credential.wrong_code().encode(), through=traced(trace))
+        for name in (str(user.home), ".config", "pam-totp", "secret"):
+            number = number_of(trace, "openat", f'"{name}"')
+            # Once and from then on: a second look must not make it a proof either.
+            for when in (f"{number}", f"{number}+"):
+                broken = failing("openat", when, f"error={error}")
+                typed = credential.code().encode()
+                answer = run(program, user.name, typed, through=broken)
+                looked_again = error == "EACCES" and when == f"{number}"
+                assert answer.status == ASK or (program == VERIFY and looked_again)
+
+
+def test_home_that_is_not_there_is_refused_though_nobody_ever_enrolled(user: User) -> None:
+    """Rule 3: an unmounted home proves nothing."""
+    away = user.home.with_name("unmounted")
+    assert gate(user.name) == NO_CODE_NEEDED
+    user.home.rename(away)
+    try:
+        assert gate(user.name) == ASK
+    finally:
+        away.rename(user.home)
+
+
+@pytest.fixture
+def empty_mount(user: User) -> Iterator[Callable[[], None]]:
+    """`empty_mount()` puts an empty file system over the user's home until the test ends."""
+    options = f"mode=700,uid={user.uid}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "empty", str(user.home)]
+    mounted = []
+
+    def mount() -> None:
+        subprocess.run(command, check=True)
+        mounted.append(user.home)
+
+    yield mount
+    for home in mounted:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+@pytest.mark.parametrize("how", ["rm", "moved folder", "empty mount"])
+def test_removing_the_secret_does_not_switch_the_code_off(
+    user: User,
+    credential: Credential,
+    syslog: SystemLog,
+    empty_mount: Callable[[], None],
+    how: str,
+) -> None:
+    """Rule 4, pam_oath 2.6.14 and google-authenticator: no file meant no second factor."""
+    assert verify(user.name, credential.fresh_code()) == LET_IN
+    if how == "rm":
+        (user.home / FILES[0]).unlink()
+    elif how == "moved folder":
+        (user.home / FOLDERS[1]).rename(user.home / "away")
+    else:
+        empty_mount()
+    syslog.clear()
+    assert gate(user.name) == ASK
+    assert verify(user.name, credential.fresh_code()) == REFUSED
+    assert [each["reason"] for each in syslog.decisions()] == ["secret-missing"]
+    assert command("reset", "--yes", user.name).returncode == 0
+    assert gate(user.name) == NO_CODE_NEEDED, "only root ends it"
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def endless_device(path: Path) -> None:
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+
+
+def folder(path: Path) -> None:
+    path.mkdir(mode=0o700)
+
+
+def large_file(path: Path) -> None:
+    path.touch(mode=0o600)
+    os.truncate(path, 100 << 20)
+
+
+def link_to_an_endless_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+PLANTS = [fifo, endless_device, folder, large_file, link_to_an_endless_device]
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("name", FILES)
+def test_anything_in_place_of_a_file_is_answered_in_time(
+    user: User,
+    credential: Credential,
+    syslog: SystemLog,
+    name: str,
+    plant: Callable[[Path], None],
+) -> None:
+    """Rule 10, CVE-2024-22365 (pam_namespace): opening a user's FIFO blocked the login for good."""
+    (user.home / name).unlink(missing_ok=True)
+    plant(user.home / name)
+    os.chown(user.home / name, user.uid, user.gid, follow_symlinks=False)
+    assert gate(user.name, timeout=MOST_SECONDS) == ASK
+    assert verify(user.name, NEVER, timeout=MOST_SECONDS) == REFUSED
+    reason = "secret-malformed" if plant is large_file else "secret-unsafe"
+    assert [each["reason"] for each in syslog.decisions()] == [reason]
+    assert verify(user.name, credential.fresh_code()) == (REFUSED if name == FILES[0] else LET_IN)

@@ -1,0 +1,33 @@
+"""What the figures should be, beside what they are."""
+
+from collections.abc import Sequence
+
+from tests.bench import logins, programs, steps
+from tests.bench.rounds import Measured
+
+MOST_TIME, MOST_MEMORY, MOST_LOGIN = 1.25, 1.2, 1.05
+
+
+def render(measured: Sequence[Measured], memory: dict[str, float]) -> str:
+    """One line an aim, marked ok or MISSED."""
+    wall = {(each.candidate.section, each.candidate.name): each.wall for each in measured}
+    bare = wall[programs.SECTION, programs.BARE]
+    rows = [
+        (f"{name}: time to bare interpreter", wall[programs.SECTION, name] / bare, MOST_TIME)
+        for name in programs.OURS
+    ]
+    rows += [
+        (f"{name}: peak memory to bare", memory[name] / memory[programs.BARE], MOST_MEMORY)
+        for name in programs.OURS
+    ]
+    step = wall[steps.SECTION, steps.OURS] / wall[steps.SECTION, steps.PASSWORD]
+    login = wall[logins.SECTION, logins.OURS] / wall[logins.SECTION, logins.GOOGLE]
+    rows += [
+        ("pam_totp to pam_unix, through libpam", step, 1.0),
+        ("ssh login to google-authenticator's", login, MOST_LOGIN),
+    ]
+    lines = ["", f"{'aims':<52}{'ratio':>7}{'at most':>10}"]
+    for name, ratio, most in rows:
+        mark = "ok" if ratio <= most else "MISSED"
+        lines.append(f"  {name:<50}{ratio:>7.2f}{most:>10.2f}  {mark}")
+    return "\n".join(lines)

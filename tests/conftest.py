@@ -1,0 +1,62 @@
+"""Every test runs as root in a throw-away host, against the installed product.
+
+Started anywhere else, pytest moves itself into one (tests/host/enter) before it runs anything.
+Fixtures live next to what they drive: tests/host for the host and its programs.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ENTER = REPOSITORY / "tests" / "host" / "enter"
+DEBIAN_PYTHON = "/usr/bin/python3"  # the product's interpreter, whatever PATH says
+FIXTURES = (
+    "tests.host.system_log",
+    "tests.host.accounts",
+    "tests.host.credentials",
+    "tests.host.pam_services",
+    "tests.host.terminal",
+    "tests.host.ssh_server",
+    "tests.host.ssh_client",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if "PAM_TOTP_THROWAWAY_HOST" not in os.environ:
+        move_into_a_throwaway_host(config)
+    sys.path.insert(0, str(REPOSITORY))
+    for module in FIXTURES:
+        config.pluginmanager.import_plugin(module)
+
+
+def move_into_a_throwaway_host(config: pytest.Config) -> None:
+    """Replace this process by the same pytest in a throw-away host."""
+    if os.geteuid() != 0:
+        raise pytest.UsageError(
+            "the tests add users and edit /etc/pam.d, in a throw-away host that only root can make"
+            "\nhint: sudo make test, or sudo tests/host/enter /usr/bin/python3 -m pytest"
+        )
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.stop_global_capturing()  # standard output is pytest's own file until here
+    os.chdir(config.invocation_params.dir)
+    arguments = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *config.invocation_params.args]
+    os.execv(ENTER, [str(ENTER), DEBIAN_PYTHON, "-m", "pytest", *map(str, arguments)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_product() -> Iterator[None]:
+    """What `make install` puts on the host, once for the whole run; the host forgets it."""
+    make = subprocess.run(
+        ["make", "-s", "-C", str(REPOSITORY), "install"], capture_output=True, text=True
+    )
+    if make.returncode != 0:
+        pytest.exit(f"make install failed\n{make.stdout}{make.stderr}", returncode=2)
+    yield

@@ -1,0 +1,181 @@
+"""Somebody at a terminal who runs `pam-totp`, reads what it shows and types what a phone says."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pexpect
+import pyotp
+
+from tests.host.accounts import User
+
+COMMAND = "/usr/bin/pam-totp"
+SECONDS = 20
+URI = re.compile(rb"URI:  (otpauth://\S+)")
+CODE_PROMPT = "Code from the app: "
+CHECK_PROMPT = "Verification code: "
+PASSWORD_PROMPT = "System password of "
+CTRL_C, CTRL_D = "\x03", "\x04"
+
+
+def secret_file(user: User) -> Path:
+    return user.home / ".config" / "pam-totp" / "secret"
+
+
+def run(
+    user: User | None, *arguments: str, typed: str | bytes = "", **variables: str
+) -> "Finished":
+    """Run `pam-totp` without a terminal, as `user` or as root, with all of the input at once."""
+    command = ["/usr/bin/env", *(f"{key}={value}" for key, value in variables.items()), COMMAND]
+    done = subprocess.run(
+        user.command([*command, *arguments]) if user else [*command, *arguments],
+        cwd=user.home if user else "/root",
+        input=typed.encode() if isinstance(typed, str) else typed,
+        capture_output=True,
+        start_new_session=True,  # or it would find the terminal that pytest was started from
+        timeout=SECONDS,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+class Finished:
+    """How a command ended: `status`, and what it wrote to each stream (raw and as text)."""
+
+    def __init__(self, status: int, output: bytes, errors: bytes) -> None:
+        self.status = status
+        self.raw = output + errors
+        self.output = output.decode("utf-8", "replace").replace("\r\n", "\n")
+        self.errors = errors.decode("utf-8", "replace")
+        assert "Traceback" not in self.output + self.errors
+        assert "Error:" not in self.output + self.errors, "a Python exception was shown"
+
+    @property
+    def error(self) -> str:
+        """What the first of the two lines on standard error says."""
+        error, hint = self.errors.splitlines()
+        assert error.startswith("pam-totp: error: ")
+        assert hint.startswith("hint: ")
+        assert len(hint) > len("hint: ")
+        return error.removeprefix("pam-totp: error: ")
+
+
+class Phone:
+    """An authenticator app that read a URI; codes come from pyotp."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.account = unquote(urlsplit(uri).path.lstrip("/"))
+        self.parameters = {key: value for key, (value,) in parse_qs(urlsplit(uri).query).items()}
+        self.secret = self.parameters["secret"]
+        self.digits = int(self.parameters.get("digits", "6"))
+        self.period = int(self.parameters.get("period", "30"))
+        self.algorithm = self.parameters.get("algorithm", "SHA1")
+        self._generator = pyotp.HOTP(s=self.secret, digits=self.digits, digest=self._new_hash)
+
+    def _new_hash(self, content: bytes = b"") -> "object":
+        import hashlib
+
+        return hashlib.new(self.algorithm.lower(), content)
+
+    def code(self, offset: int = 0) -> str:
+        """The code of the present step, or of one `offset` steps away."""
+        return str(self._generator.at(int(time.time()) // self.period + offset))
+
+    def wrong_code(self) -> str:
+        """A code of no step within 15 hours of now: the verifier tells a skewed clock apart."""
+        steps = 15 * 3600 // self.period
+        near = {self.code(offset) for offset in range(-steps, steps)}
+        return next(code for n in range(10**6) if (code := f"{n:0{self.digits}}") not in near)
+
+
+class Person:
+    """One command on a terminal of its own. Reads and types; the end is `finish` or `hang_up`."""
+
+    def __init__(
+        self,
+        user: User,
+        *arguments: str,
+        size: tuple[int, int] = (24, 80),
+        through: Sequence[str] = (),
+        **variables: str,
+    ) -> None:
+        given = {"TERM": "xterm", "LANG": "C.UTF-8"} | variables
+        assignments = [f"{key}={value}" for key, value in given.items()]
+        command = user.command([*through, "/usr/bin/env", *assignments, COMMAND, *arguments])
+        # Bytes in, bytes out; its types know of text alone.
+        self._child: Any = pexpect.spawn(
+            command[0], command[1:], cwd=str(user.home), dimensions=size, timeout=SECONDS
+        )
+        self._child.delaybeforesend = None
+        self.shown = b""  # everything up to the last text that was waited for
+        self.pid = self._child.pid
+
+    def read_until(self, text: str) -> None:
+        """Wait until the program shows this; fails with all that was shown if it never does."""
+        try:
+            self._child.expect_exact(text.encode())
+        except (pexpect.EOF, pexpect.TIMEOUT):
+            self._fail(f"never showed {text!r}")
+        self.shown += self._child.before + self._child.after
+
+    def _fail(self, what: str) -> NoReturn:
+        shown = (self.shown + self._child.before).decode("utf-8", "backslashreplace")
+        raise AssertionError(f"the program {what}:\n{shown}") from None
+
+    def type_line(self, text: str) -> None:
+        self._child.send(text + "\r")
+
+    def press(self, key: str) -> None:
+        self._child.send(key)
+
+    def answer(self, prompt: str, text: str) -> None:
+        self.read_until(prompt)
+        self.type_line(text)
+
+    def scan(self) -> Phone:
+        """Read on to the prompt for a code, and let a phone scan what was shown before it."""
+        self.read_until(CODE_PROMPT)
+        return Phone(URI.findall(self.shown)[-1].decode())
+
+    def finish(self) -> Finished:
+        """Wait for the end. Standard error is on the terminal too: it is part of `output`."""
+        try:
+            self._child.expect_exact(pexpect.EOF)
+        except pexpect.TIMEOUT:
+            self._fail("asks on")
+        self.shown += self._child.before
+        self._child.close()
+        status = self._child.exitstatus
+        return Finished(-self._child.signalstatus if status is None else status, self.shown, b"")
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a closed window does, and wait for the program to end."""
+        self._child.close(force=False)
+        if self._child.isalive():
+            self._child.wait()
+
+    def kill(self, number: int) -> None:
+        self._child.kill(number)
+        self._child.wait()
+
+    def end(self) -> None:
+        if not self._child.closed:
+            self._child.close(force=True)
+
+
+Start = Callable[..., Person]
+"""The fixture `start`: begins a command on a terminal, and ends it with the test."""
+
+
+def enroll(start: Start, user: User, *arguments: str) -> Phone:
+    """Enroll a user who is not enrolled yet; the phone that holds the new secret."""
+    person = start(user, "enroll", *arguments)
+    phone = person.scan()
+    person.type_line(phone.code())
+    finished = person.finish()
+    assert finished.status == 0, finished.output
+    return phone

@@ -1,0 +1,106 @@
+"""Which services ask for a code: read from /etc/pam.d as libpam reads it."""
+
+from pathlib import Path
+
+import pytest
+
+from pam_totp.enroll.services import that_ask
+
+LINE = "auth required pam_totp.so\n"
+
+
+def asking(folder: Path, **services: str) -> list[str]:
+    for name, text in services.items():
+        (folder / name.replace("_", "-")).write_text(text, encoding="utf-8")
+    return that_ask(str(folder))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "auth required pam_totp.so",
+        "auth\trequired\tpam_totp.so",
+        "  auth   requisite   pam_totp.so  tries=1",
+        "auth [success=1 default=ignore] pam_totp.so prompt=Code",
+        "auth [success=ok ignore=ignore default=die] pam_totp.so",
+        "auth sufficient /usr/lib/x86_64-linux-gnu/security/pam_totp.so",
+        "auth required pam_exec.so quiet expose_authtok /usr/libexec/pam-totp/verify",
+        "-auth required pam_totp.so",
+        "AUTH required pam_totp.so",
+        "auth required \\\n    pam_totp.so",
+        "account required pam_unix.so\nauth required pam_totp.so # last",
+    ],
+)
+def test_line_of_ours_asks(tmp_path: Path, line: str) -> None:
+    assert asking(tmp_path, sshd=f"# sshd\n{line}\n") == ["sshd"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "# auth required pam_totp.so",
+        "  #auth required pam_totp.so",
+        "account required pam_totp.so",
+        "session optional pam_totp.so",
+        "auth required pam_unix.so # before pam_totp.so",
+        "auth required pam_totp.so publickey_passed",
+        "auth [success=2 default=ignore] pam_totp.so publickey_passed",
+        "auth required pam_exec.so /usr/libexec/other/verify",
+        "auth required pam_totp_other.so",
+    ],
+)
+def test_line_of_another_does_not_ask(tmp_path: Path, line: str) -> None:
+    assert asking(tmp_path, sshd=f"{line}\nauth required pam_unix.so\n") == []
+
+
+@pytest.mark.parametrize(
+    "include", ["@include common-code", "auth include common-code", "auth substack common-code"]
+)
+def test_included_line_asks_in_the_service_that_includes_it(tmp_path: Path, include: str) -> None:
+    found = asking(
+        tmp_path, sshd=f"{include}\n", sudo="auth required pam_unix.so\n", common_code=LINE
+    )
+    assert found == ["sshd"]
+
+
+@pytest.mark.parametrize("include", ["account include common-code", "session substack common-code"])
+def test_include_for_another_purpose_does_not_ask(tmp_path: Path, include: str) -> None:
+    assert asking(tmp_path, sshd=f"{include}\n", common_code=LINE) == []
+
+
+def test_include_of_an_include_asks(tmp_path: Path) -> None:
+    services = {"sshd": "@include one\n", "one": "@include common-two\n", "common_two": LINE}
+    assert asking(tmp_path, **services) == ["one", "sshd"]
+
+
+def test_includes_in_a_circle_end(tmp_path: Path) -> None:
+    services = {"a": "@include b\n", "b": "@include a\n@include c\n", "c": "@include c\n"}
+    assert asking(tmp_path, **services) == []
+    assert asking(tmp_path, c=LINE) == ["a", "b", "c"]
+
+
+def test_missing_include_is_passed_over(tmp_path: Path) -> None:
+    assert asking(tmp_path, sshd=f"@include nowhere\n{LINE}") == ["sshd"]
+
+
+def test_what_is_no_service_is_not_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "binary").write_bytes(b"\xff\0auth\n")
+    leftovers = {"common-auth": LINE, "sshd.dpkg-old": LINE, "sshd.ucf-dist": LINE}
+    for name, text in leftovers.items():
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert asking(tmp_path) == []
+
+
+def test_own_service_for_passwords_is_not_named(tmp_path: Path) -> None:
+    assert asking(tmp_path, pam_totp=LINE) == []
+
+
+def test_missing_folder_has_no_services(tmp_path: Path) -> None:
+    assert that_ask(str(tmp_path / "nowhere")) == []
+
+
+def test_services_are_named_in_order(tmp_path: Path) -> None:
+    assert asking(tmp_path, sudo=LINE, login=LINE, sshd=LINE) == ["login", "sshd", "sudo"]

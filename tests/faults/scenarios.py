@@ -1,0 +1,207 @@
+"""The logins that faults are injected into, and what must hold after each, whatever happened."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tests.faults.injection import Call, Ended
+from tests.faults.subject import GATE, RUN, VAR, VERIFY, Kept, Record, Subject
+
+# The calls that a yes hangs on, as strace shows them.
+READS_USERS = r"^(openat|read)\(.*/etc/passwd"
+BECOMES_USER = r"^set(res|groups)"
+READS_HOME = r"^(?!close).*/home/"
+READS_MARKS = r"^(?!close).*/var/lib/pam-totp.*marks"
+READS_SECRET = f"{READS_USERS}|{BECOMES_USER}|{READS_HOME}"
+LOOKS_UP = f"{READS_SECRET}|{READS_MARKS}"
+RECORDS_STEP = r"^(openat|fcntl|pread64|pwrite64)\(.*/run/pam-totp"
+RECORDS_RECOVERY_CODE = r"^(openat|write|fsync|rename\w*)\(.*/var/lib/pam-totp.*spent"
+USES_GRANT = r"^(openat|read|unlinkat|fsync)\(.*/var/lib/pam-totp.*grants"
+# What is tried once more after EACCES: with the user's other groups; a lock that is taken.
+TRIED_TWICE = f"{BECOMES_USER}|{READS_HOME}|F_SETLK"
+# What no right code may fail for: the mark of an earlier login, the log.
+SETS_MARK = r"^(?!close).*(/var/lib/pam-totp.*marks|/dev/log)"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One login with a fault: how it ended, what was kept before and after; `typed` is the code,
+    and `step` the one it is of if it is the app's."""
+
+    subject: Subject
+    ended: Ended
+    before: Kept
+    after: Kept
+    typed: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A login. `clean_status` is that of a run without faults; where it is not 0 no fault may
+    make it 0.
+
+    prepare: brings a subject to where the login begins; types: the code, given the step of now.
+    must_refuse, must_accept: regular expressions for the calls of a clean run that decide: an
+    error in place of one must end in a refusal, or must not.
+    check: what else must hold, and that the next logins are what they should be.
+    """
+
+    name: str
+    program: str
+    clean_status: int
+    prepare: Callable[[Subject], None]
+    check: Callable[[Run], None]
+    types: Callable[[Subject, int], str] = lambda subject, step: ""
+    must_refuse: str = r"(?!)"
+    must_accept: str = r"(?!)"
+    store: str = "user"
+    alone: bool = False  # changes what all users share: one run at a time
+
+
+def right_code(subject: Subject, step: int) -> str:
+    return subject.credential.code_of(step)
+
+
+def with_purpose(calls: list[Call]) -> list[Call]:
+    """The same calls; those on root's folder say which folder in it they prepare to open."""
+    told, purpose = [], ""
+    for call in reversed(calls):
+        found = re.search(r'openat\(\d+</var/lib/pam-totp>, "(\w+)"', call.line)
+        purpose = f" (for {found[1]})" if found else purpose
+        on_root_folder = re.search(r'/var/lib/pam-totp["> ]', call.line)
+        told.append(replace(call, line=call.line + purpose) if on_root_folder else call)
+    return told[::-1]
+
+
+def check_asked(run: Run) -> None:
+    assert run.subject.gate().status != 0, "the next gate does not ask"
+    check_fresh_code(run)
+
+
+def check_fresh_code(run: Run) -> None:
+    """The next login with a right code, which shares nothing with this one, is let in."""
+    fresh = run.subject.credential.code_of(run.step + 1)
+    assert run.subject.verify(fresh).status == 0, "the next right code is refused"
+
+
+def check_right_code(run: Run) -> None:
+    if run.ended.status == 0:
+        recorded = Record.parse(run.after.record or b"").steps.get(run.subject.identity)
+        assert recorded == run.step, "let in, and the step is not recorded"
+        assert run.subject.verify(run.typed).status != 0, "let in twice with one code"
+    check_fresh_code(run)
+
+
+def check_recovery_code(run: Run) -> None:
+    recorded = run.subject.recovery.hashes[0] in run.after.spent_hashes
+    if run.ended.status == 0:
+        assert recorded, "let in, and the recovery code is not recorded"
+    again = run.subject.verify(run.typed).status
+    assert (again == 0) is not recorded, "a recovery code is good once, however often it is tried"
+    assert run.subject.verify(run.typed).status != 0, "a recovery code is good twice"
+    assert run.subject.verify(run.subject.recovery.codes[1]).status == 0, "the next one is refused"
+    check_fresh_code(run)
+
+
+def check_granted(run: Run) -> None:
+    if run.ended.status == 0:
+        assert run.after.grant is None, "let in, and the grant is still there"
+    assert run.after.grant in (None, run.before.grant), "the grant is another one"
+    if run.after.grant is not None:
+        assert run.subject.gate().status == 0, "the grant is there and does not count"
+    assert run.subject.gate().status != 0, "the grant counts twice"
+    check_fresh_code(run)
+
+
+def check_secret_gone(run: Run) -> None:
+    assert run.subject.gate().status != 0, "the next gate does not ask"
+    assert run.subject.verify(run.subject.credential.code_of(run.step)).status != 0
+
+
+def check_not_enrolled(run: Run) -> None:
+    assert run.subject.gate().status == 0, "the next gate asks somebody who is not enrolled"
+
+
+def enrolled_and_granted(subject: Subject) -> None:
+    subject.enroll()
+    subject.grant_once()
+
+
+def secret_gone(subject: Subject) -> None:
+    subject.enroll()
+    subject.home("secret").unlink()
+
+
+def first_login_after_boot(subject: Subject) -> None:
+    subject.enroll(marked=False, recorded=False)
+    for folder in (RUN, VAR / "marks", VAR / "settings"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def first_login_of_system_store(subject: Subject) -> None:
+    subject.enroll(marked=False, recorded=False, store="system")
+    shutil.rmtree(VAR / "settings", ignore_errors=True)
+
+
+SCENARIOS = (
+    Scenario("gate, enrolled", GATE, 1, Subject.enroll, check_asked),
+    Scenario("gate, secret gone", GATE, 1, secret_gone, check_secret_gone),
+    Scenario(
+        *("gate, not enrolled", GATE, 0, Subject.forget, check_not_enrolled),
+        must_refuse=LOOKS_UP,
+    ),
+    Scenario(
+        *("gate, granted once", GATE, 0, enrolled_and_granted, check_granted),
+        must_refuse=USES_GRANT,
+    ),
+    Scenario(
+        *("verify, right code", VERIFY, 0, Subject.enroll, check_right_code, right_code),
+        must_refuse=f"{READS_SECRET}|{RECORDS_STEP}",
+        must_accept=SETS_MARK,
+    ),
+    Scenario(
+        *("verify, first right code", VERIFY, 0),
+        lambda subject: subject.enroll(marked=False, recorded=False),
+        *(check_right_code, right_code),
+        must_refuse=f"{READS_SECRET}|{RECORDS_STEP}",
+        must_accept=SETS_MARK,
+    ),
+    Scenario(
+        *("verify, wrong code", VERIFY, 1, Subject.enroll, check_fresh_code),
+        lambda subject, step: subject.wrong_code,
+    ),
+    Scenario(
+        *("verify, recovery code", VERIFY, 0, Subject.enroll, check_recovery_code),
+        lambda subject, step: subject.recovery.codes[0],
+        must_refuse=f"{READS_SECRET}|{RECORDS_RECOVERY_CODE}",
+        must_accept=SETS_MARK,
+    ),
+    Scenario(
+        *("gate, store: system", GATE, 1),
+        *(lambda subject: subject.enroll(store="system"), check_asked),
+        store="system",
+    ),
+    Scenario(
+        *("verify, right code, store: system", VERIFY, 0),
+        lambda subject: subject.enroll(store="system"),
+        *(check_right_code, right_code),
+        must_refuse=f"/var/lib/pam-totp/secrets|{RECORDS_STEP}",
+        must_accept=SETS_MARK,
+        store="system",
+    ),
+    Scenario(
+        *("gate, store: system, settings not read before", GATE, 1),
+        *(first_login_of_system_store, check_asked),
+        store="system",
+        alone=True,
+    ),
+    Scenario(
+        *("verify, first right code after a boot, settings not read before", VERIFY, 0),
+        *(first_login_after_boot, check_right_code, right_code),
+        must_refuse=f"{READS_SECRET}|{RECORDS_STEP}",
+        must_accept=SETS_MARK,
+        alone=True,
+    ),
+)

@@ -1,0 +1,186 @@
+"""Every system call of gate and verify made to fail in turn, and the program killed there.
+
+Whatever call fails, and wherever the program dies: nobody is let in whose yes is not on record
+already, no file is damaged, and the next login works.
+"""
+
+import os
+import queue
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.faults import injection
+from tests.faults.injection import ERRORS, KILL, NOT_THERE, Call, Fault
+from tests.faults.scenarios import SCENARIOS, TRIED_TWICE, Run, Scenario, with_purpose
+from tests.faults.sizes import SOAK
+from tests.faults.subject import VAR, Kept, Record, Subject
+from tests.host.accounts import add_user, remove_user
+
+CONFIGURATION = Path("/etc/pam-totp/config.yaml")
+CLEAN_RUNS = 3
+WORKERS = os.cpu_count() or 2
+# The manual's words for these: "always successful". The kernel knows no way to fail them.
+NEVER_FAIL = {"getegid", "geteuid", "getgid", "getpid", "gettid", "getuid", "set_tid_address"}
+# While the interpreter starts nothing of ours runs yet: two logins stand for all.
+LOADING_IS_TRIED_IN = ("gate, enrolled", "verify, right code")
+# A name that is not there for once: with the secret in place, or the mark, it must not matter.
+NAMES_ARE_DENIED_IN = ("gate, enrolled",)
+
+
+@pytest.fixture(scope="module")
+def subjects() -> Iterator[list[Subject]]:
+    users = [add_user() for _ in range(WORKERS)]
+    yield [Subject(user) for user in users]
+    for user in users:
+        remove_user(user)
+
+
+@pytest.fixture
+def store() -> Iterator[Callable[[str], None]]:
+    """`store("system")`: what the administrator's settings say during the test."""
+    before = CONFIGURATION.read_bytes()
+
+    def choose(name: str) -> None:
+        CONFIGURATION.write_text(f"store: {name}\n", encoding="ascii")
+
+    yield choose
+    CONFIGURATION.write_bytes(before)
+    shutil.rmtree(VAR / "settings", ignore_errors=True)
+
+
+def faults_of(scenario: Scenario, calls: list[Call]) -> list[Fault]:
+    """What is tried: in `make soak` every error in place of every call."""
+    faults = []
+    for number, call in enumerate(calls):
+        if call.loading and scenario.name not in LOADING_IS_TRIED_IN and not SOAK:
+            continue
+        kinds: tuple[str, ...] = ERRORS if SOAK else (("EIO", "EACCES")[number % 2],)
+        if scenario.name in NAMES_ARE_DENIED_IN and (SOAK or not call.loading):
+            kinds += (NOT_THERE,)
+        if call.name in NEVER_FAIL:
+            kinds = ()
+        faults += [Fault(call, kind) for kind in (*kinds, KILL)]
+        if re.search(f"{scenario.must_refuse}|{scenario.must_accept}", call.line):
+            faults.append(Fault(call, "EACCES", lasting=True))
+    return faults
+
+
+def clean_runs(scenario: Scenario, subject: Subject) -> list[Call]:
+    """The calls of the login when nothing fails."""
+    runs = []
+    for number in range(CLEAN_RUNS + 1):
+        scenario.prepare(subject)
+        step = subject.credential.step()
+        typed = scenario.types(subject, step).encode()
+        if number == 0:  # the first one after a change of the settings makes calls of its own
+            clean = injection.run([scenario.program], subject.variables, typed)
+            assert clean.status == scenario.clean_status, clean.output
+        else:
+            runs.append(injection.calls_of(scenario.program, subject.variables, typed))
+    return with_purpose(injection.always_made(runs))
+
+
+def try_fault(scenario: Scenario, fault: Fault, subject: Subject) -> None:
+    """One login with one fault. AssertionError if a claim does not hold."""
+    scenario.prepare(subject)
+    step, started = subject.credential.step(), time.monotonic()
+    typed = scenario.types(subject, step)
+    before = subject.kept()
+    ended = injection.run_with(fault, scenario.program, subject.variables, typed.encode())
+    after = subject.kept()
+    assert ended.injected, "did not come to pass"
+    if scenario.clean_status != 0:
+        assert ended.status != 0, "let in"
+    if must_end(fault, scenario.must_refuse):
+        assert ended.status != 0, "let in"
+    if must_end(fault, scenario.must_accept):
+        assert ended.status == 0, "refused"
+    check_files(subject, before, after)
+    scenario.check(Run(subject, ended, before, after, typed, step))
+    assert time.monotonic() - started < 30, "too slow to say anything: codes change every 30 s"
+
+
+def must_end(fault: Fault, calls: str) -> bool:
+    """Whether a fault is in one of these calls, and is not got over by making it again."""
+    tried_again = fault.kind == "EINTR" or (
+        fault.kind == "EACCES" and not fault.lasting and re.search(TRIED_TWICE, fault.call.line)
+    )
+    return fault.kind != KILL and not tried_again and bool(re.search(calls, fault.call.line))
+
+
+def check_files(subject: Subject, before: Kept, after: Kept) -> None:
+    """What must hold whatever happened: nothing is torn, and nothing forgotten."""
+    assert after.secret == before.secret, "the secret is another one"
+    assert after.recovery == before.recovery, "the recovery codes are others"
+    assert after.marked or not before.marked, "the mark is gone"
+    assert after.spent_hashes >= before.spent_hashes, "a used recovery code is forgotten"
+    steps = Record.parse(after.record or b"").steps
+    for identity, step in Record.parse(before.record or b"").steps.items():
+        assert steps.get(identity, -1) >= step, "a used step is forgotten"
+
+
+@pytest.mark.timeout(3600 if SOAK else 300)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_no_failing_call_opens_or_spoils_or_blocks_a_login(
+    scenario: Scenario,
+    subjects: list[Subject],
+    store: Callable[[str], None],
+    count: Callable[[str], None],
+) -> None:
+    store(scenario.store)
+    for subject in subjects:
+        subject.forget()
+    calls = clean_runs(scenario, subjects[0])
+    faults = faults_of(scenario, calls)
+    free: queue.SimpleQueue[Subject] = queue.SimpleQueue()
+    for subject in subjects[:1] if scenario.alone else subjects:
+        free.put(subject)
+
+    def what_goes_wrong(fault: Fault) -> str:
+        subject = free.get()
+        try:
+            try_fault(scenario, fault, subject)
+        except AssertionError as failure:
+            return f"{str(failure).splitlines()[0]}: {fault}"
+        finally:
+            free.put(subject)
+        return ""
+
+    with ThreadPoolExecutor(1 if scenario.alone else WORKERS) as pool:
+        found = [wrong for wrong in pool.map(what_goes_wrong, faults) if wrong]
+    assert not found, f"{len(found)} of {len(faults)} faults:\n" + "\n".join(found[:40])
+    count(f"{scenario.name}: {len(faults)} faults injected, in place of {len(calls)} calls")
+
+
+@pytest.mark.parametrize(
+    ("name", "in_this_order"),
+    [
+        ("verify, right code", [r"^pwrite64\(.*/run/pam-totp"]),
+        (
+            "verify, recovery code",
+            [
+                r"^write\(.*/spent/\d+\.new-",
+                r"^fsync\(.*/spent/\d+\.new-",
+                r"^rename",
+                r"^fsync\(\d+</var/lib/pam-totp/spent>",
+            ],
+        ),
+        (
+            "gate, granted once",
+            [r"^unlinkat\(.*/grants>", r"^fsync\(\d+</var/lib/pam-totp/grants>"],
+        ),
+    ],
+)
+def test_what_a_yes_hangs_on_is_recorded_before_it_is_said(
+    subjects: list[Subject], name: str, in_this_order: list[str]
+) -> None:
+    scenario = next(each for each in SCENARIOS if each.name == name)
+    lines = iter([call.line for call in clean_runs(scenario, subjects[0])])
+    for wanted in (*in_this_order, "/dev/log", "^exit_group"):
+        assert any(re.search(wanted, line) for line in lines), f"no {wanted} after the one before"

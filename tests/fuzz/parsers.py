@@ -1,0 +1,267 @@
+"""Every parser of what others write or type, each with what it promises for any bytes at all.
+
+A function here takes bytes, gives them to one parser, and asserts the promise: only the documented
+exceptions, only values of the documented range, nothing accepted that is not right. hypothesis
+(tests/attacks/test_parsers_never_break.py) and atheris (`make fuzz`) bring the bytes. Run as root
+in a throw-away host: the records are real files in their real places.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pam_totp.login.request import Request
+from pam_totp.records import audit, configuration, durable, grant, recovery, settings
+from pam_totp.records.attempts import Attempts
+from pam_totp.records.place import Place
+from pam_totp.rules import credential, refusal, throttle, verdict
+from pam_totp.rules.refusal import Refused
+
+UID = 4294900000  # nobody's
+NOW = 1_800_000_000.0
+FOLDER = Path("/run/pam-totp-fuzzed")
+STATE = Path(durable.FOLDER)
+PRINTABLE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
+MOST_COST = 1 << 10  # of a scrypt that is run here; beyond, its parameters are only looked at
+
+
+class Given(Place):
+    """A place in which every file holds the same bytes."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.path = "/nowhere"
+
+    def read(self, name: str) -> bytes | None:
+        return self.content
+
+
+@contextmanager
+def surroundings() -> Iterator[None]:
+    """Folders for the records; a configuration that cannot be read, so that its snapshot is."""
+    path, away = Path(settings.PATH), Path(settings.PATH + ".away")
+    for folder in (FOLDER, STATE / grant.KIND, STATE / recovery.KIND, STATE / settings.KIND):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    if path.is_file():
+        path.rename(away)
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+    try:
+        yield
+    finally:
+        path.unlink()
+        if away.exists():
+            away.rename(path)
+        for kind, name in (
+            (grant.KIND, str(UID)),
+            (recovery.KIND, str(UID)),
+            (settings.KIND, settings.NAME),
+        ):
+            (STATE / kind / name).unlink(missing_ok=True)
+        (FOLDER / str(UID)).unlink(missing_ok=True)
+
+
+def right_code(of: credential.Credential, step: int) -> str:
+    """The code by Python's own hmac (RFC 4226, section 5.3)."""
+    digest = hmac.new(of.secret, step.to_bytes(8, "big"), of.algorithm.lower()).digest()
+    start = digest[-1] & 15
+    number = int.from_bytes(digest[start : start + 4], "big") & 0x7FFFFFFF
+    return str(number % 10**of.digits).zfill(of.digits)
+
+
+def is_documented(each: credential.Credential) -> bool:
+    return (
+        10 <= len(each.secret) <= 128
+        and each.digits in (6, 7, 8)
+        and 1 <= each.period <= 3600
+        and each.algorithm in ("SHA1", "SHA256", "SHA512")
+        and re.fullmatch("[0-9a-f]{32}", each.identity) is not None
+    )
+
+
+def secret_file(content: bytes) -> None:
+    credentials, faults = credential.parse_file(content)
+    assert len(credentials) <= credential.MOST_CREDENTIALS
+    assert all(is_documented(each) for each in credentials)
+    assert all(PRINTABLE_LINE.fullmatch(fault) for fault in faults)
+    for each in credentials:
+        typed = "0" * each.digits
+        judged = verdict.judge([each], typed, NOW, {})
+        window = range(-1, 2)
+        codes = [right_code(each, int(NOW // each.period) + offset) for offset in window]
+        assert judged.accepted == (typed in codes)
+
+
+def otpauth_uri(content: bytes) -> None:
+    try:
+        parsed = credential.parse_line(content.decode("utf-8", "surrogateescape"))
+    except credential.Malformed as fault:
+        assert PRINTABLE_LINE.fullmatch(str(fault))
+    else:
+        assert is_documented(parsed)
+
+
+def recovery_file(content: bytes) -> None:
+    try:
+        codes = recovery.read(Given(content))
+    except Refused as refused:
+        assert refused.reason == refusal.SECRET_MALFORMED
+        return
+    assert codes is not None
+    cost, blocks, lanes = (int(number) for number in codes.to_bytes().split(b" ")[3:6])
+    assert cost > 1 and cost & (cost - 1) == 0 and blocks > 0 and lanes > 0
+    assert cost * blocks * lanes <= 1 << 20, "a second and 128 MiB at most"
+    if cost * blocks * lanes <= MOST_COST:
+        digest = codes.hash("a" * verdict.RECOVERY_CHARACTERS)
+        assert codes.holds(digest) == (digest in codes.hashes)
+
+
+def attempts_record(content: bytes) -> None:
+    path = FOLDER / str(UID)
+    path.write_bytes(content)
+    try:
+        attempts = Attempts(UID, str(FOLDER))
+    except Refused as refused:
+        assert refused.reason == refusal.STATE_UNAVAILABLE
+        return
+    try:
+        limits = throttle.Limits()
+        assert 0 <= throttle.wait_seconds(attempts.failures, 1000.0, limits) <= 900
+        attempts.record_failures(throttle.count_try(attempts.failures, 1000.0, limits))
+        steps, in_a_row = attempts.steps, attempts.failures.in_a_row
+    except Refused as refused:
+        assert refused.reason == refusal.STATE_UNAVAILABLE
+        assert path.read_bytes() == content, "what cannot be recorded spoils nothing"
+        return
+    finally:
+        attempts.close()
+    again = Attempts(UID, str(FOLDER))
+    again.close()
+    assert (again.steps, again.failures.in_a_row) == (steps, in_a_row)
+
+
+def grant_file(content: bytes) -> None:
+    (STATE / grant.KIND / str(UID)).write_bytes(content)
+    try:
+        given = grant.read(UID, NOW)
+    except Refused as refused:
+        assert refused.reason == refusal.STATE_UNAVAILABLE
+        return
+    if given is not None:
+        words = content.decode("ascii").split()
+        assert words[:3] == ["pam-totp", "grant", "1"] and len(words) == 6
+        assert int(words[3]) <= NOW < int(words[4])
+        assert words[5] == ("ONCE" if given.once else "MANY")
+
+
+def settings_snapshot(content: bytes) -> None:
+    (STATE / settings.KIND / settings.NAME).write_bytes(content)
+    loaded = settings.load()
+    limits = loaded.limits
+    assert loaded.fault
+    assert loaded.store in ("user", "system")
+    assert 1 <= limits.free_tries <= 20
+    assert 1 <= limits.first_wait <= 900
+    assert 30 <= limits.longest_wait <= 900
+
+
+def spent_file(content: bytes) -> None:
+    (STATE / recovery.KIND / str(UID)).write_bytes(content)
+    try:
+        spent = recovery.spent(UID)
+    except Refused as refused:
+        assert refused.reason == refusal.STATE_UNAVAILABLE
+    else:
+        assert all(word.encode("ascii", "replace") for word in spent)
+
+
+def typed_code(content: bytes) -> None:
+    try:
+        code = verdict.read_code(content)
+    except Refused as refused:
+        assert refused.reason == refusal.BAD_INPUT
+    else:
+        assert re.fullmatch(r"[0-9]{6,8}", code, re.ASCII)
+        assert content.rstrip(b"\0").replace(b" ", b"") == code.encode()
+
+
+def typed_recovery_code(content: bytes) -> None:
+    code = verdict.read_recovery_code(content)
+    if code is not None:
+        assert re.fullmatch(r"[a-z2-7]{16}", code, re.ASCII)
+        assert len(re.sub(rb"[\0 -]", b"", content)) == 16
+
+
+def environment(content: bytes) -> None:
+    pairs = (pair.partition(b"=") for pair in content.split(b"\0"))
+    request = Request({name: value for name, _, value in pairs})
+    assert not request.publickey or request.service == "sshd"
+    for _, value in request.audit_fields("", request.tty + request.ruser):
+        shown = audit.quote(value)
+        assert shown.isprintable() and len(shown) <= audit.MOST_CHARACTERS + 2
+        assert '"' not in shown[1:-1] and "\\" not in shown
+        assert " " not in shown or (shown[0] == shown[-1] == '"')
+
+
+def configuration_file(content: bytes) -> None:
+    values, faults = configuration.parse(content)
+    assert values.keys() == settings.DEFAULTS.keys()
+    assert values["store"] in configuration.CHOICES["store"]
+    for key, (least, most) in configuration.RANGES.items():
+        assert least <= int(values[key]) <= most
+    assert sum(len(fault) for fault in faults) <= 1000 + 200 * len(content)
+
+
+PARSERS: dict[str, Callable[[bytes], None]] = {
+    parser.__name__: parser
+    for parser in (
+        *(secret_file, otpauth_uri, recovery_file, attempts_record, grant_file, settings_snapshot),
+        *(spent_file, typed_code, typed_recovery_code, environment, configuration_file),
+    )
+}
+_HASH = hashlib.sha256(b"").hexdigest().encode()
+_URI = b"otpauth://totp/server:alice@server?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=server"
+SEEDS: dict[str, list[bytes]] = {
+    "secret_file": [b"# comment\n" + _URI + b" phone\n", _URI + b"&digits=8&period=60\n" * 2],
+    "otpauth_uri": [
+        _URI,
+        _URI + b"&algorithm=SHA512#f",
+        b"otpauth://totp/%41%C3%BC?secret=MFRGGZDFMZTWQ2LK",
+    ],
+    "recovery_file": [
+        b"pam-totp recovery 1 1024 1 1 00ff\n" + _HASH + b"\n",
+        b"pam-totp recovery 1 16384 8 1 00112233445566778899aabbccddeeff\n",
+    ],
+    "attempts_record": [
+        (b"pam-totp attempts 2\nstep " + _HASH[:32] + b" 60000000\nfailures 3 1234 5678\n").ljust(
+            4096
+        ),
+        (b"pam-totp attempts 1\nstep " + _HASH[:32] + b" 60000000\n").ljust(4096),
+        b"",
+    ],
+    "grant_file": [
+        b"pam-totp grant 1 1700000000 1900000000 ONCE\n",
+        b"pam-totp grant 1 0 1 MANY\n",
+    ],
+    "settings_snapshot": [
+        b"pam-totp settings 1 1 2 3 4 5\nstore system\nthrottle.free_tries 5\n"
+        b"throttle.first_wait 30\nthrottle.longest_wait 900\n"
+    ],
+    "spent_file": [_HASH + b"\n" + _HASH + b"\n"],
+    "typed_code": [b"123456", b"123 456\0", b"12345678", "１２３４５６".encode()],  # noqa: RUF001
+    "typed_recovery_code": [b"abcd-efgh-ijkl-mnop", b"ABCD EFGH 2345 6701\0"],
+    "environment": [
+        b"PAM_USER=alice\0PAM_SERVICE=sshd\0PAM_RHOST=::1\0SSH_AUTH_INFO_0=publickey ssh-rsa A"
+    ],
+    "configuration_file": [
+        b"store: system\nthrottle:\n  free_tries: 5\n  first_wait: 30\n  longest_wait: 900\n",
+        b'&a {store: *a, "\\x41": !!str b, ? [c] : |\n d\n}\n',
+    ],
+}
+assert SEEDS.keys() == PARSERS.keys()

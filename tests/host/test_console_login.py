@@ -1,0 +1,120 @@
+"""login(1) on a terminal, with the one line in the real /etc/pam.d/login."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.pam_services import PamServices, shipped_lines
+from tests.host.system_log import SystemLog
+from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Dialogue
+
+Converse = Callable[..., Conversation]
+Enroll = Callable[..., Credential]
+NAME, PASSWORD, CODE = "server login: ", "Password: ", "Verification code: "
+
+
+@pytest.fixture
+def console(pam_services: PamServices, on_terminal: Converse) -> Converse:
+    """`console(user, answers)`: name and password are typed first."""
+    pam_services.add("login", shipped_lines("password-then-code"))
+
+    def log_in(user: User, answers: Dialogue) -> Conversation:
+        return on_terminal(["login"], [(NAME, user.name), (PASSWORD, user.password), *answers])
+
+    return log_in
+
+
+def in_a_shell(user: User) -> list[tuple[str, str]]:
+    prompt = rf"{user.name}@server:~\$"
+    return [(prompt, "id -un"), (prompt, "exit 3")]
+
+
+def assert_shell_of(user: User, login: Conversation) -> None:
+    assert login.status == 0  # login's own, whatever the shell's
+    assert f"\n{user.name}\n" in login.transcript
+
+
+def test_the_password_and_then_the_code_let_in(
+    user: User, enrolled: Enroll, console: Converse, syslog: SystemLog
+) -> None:
+    login = console(user, [(CODE, enrolled(user).fresh_code()), *in_a_shell(user)])
+    assert_shell_of(user, login)
+    assert login.prompts[:3] == [NAME, PASSWORD, CODE]
+    assert syslog.decisions() == [
+        {
+            "verdict": "accept",
+            "reason": "totp",
+            "user": user.name,
+            "service": "login",
+            "rhost": "",
+            "device": "phone",
+        }
+    ]
+
+
+def test_after_a_wrong_code_and_an_empty_one_the_right_one_lets_in(
+    user: User, enrolled: Enroll, console: Converse, syslog: SystemLog
+) -> None:
+    credential = enrolled(user)
+    codes = [(CODE, credential.wrong_code()), (CODE, ""), (CODE, credential.fresh_code())]
+    login = console(user, [*codes, *in_a_shell(user)])
+    assert_shell_of(user, login)
+    assert login.prompts[:5] == [NAME, PASSWORD, CODE, CODE, CODE]
+    assert [decision["reason"] for decision in syslog.decisions()] == [
+        "wrong-code",
+        "bad-input",
+        "totp",
+    ]
+
+
+def test_after_three_wrong_codes_login_begins_anew(
+    user: User, enrolled: Enroll, console: Converse
+) -> None:
+    credential = enrolled(user)
+    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    right = [(NAME, user.name), (PASSWORD, user.password), (CODE, credential.fresh_code())]
+    login = console(user, [*wrong, *right, *in_a_shell(user)])
+    assert_shell_of(user, login)
+    assert "\nLogin incorrect\n" in login.transcript
+    assert "rror" not in login.transcript
+
+
+def test_a_wrong_password_is_refused_before_any_code_is_asked(
+    user: User, enrolled: Enroll, console: Converse, on_terminal: Converse, syslog: SystemLog
+) -> None:
+    enrolled(user)
+    dialogue = [(NAME, user.name), (PASSWORD, "wrong"), (NAME, CTRL_C)]
+    login = on_terminal(["login"], dialogue)
+    assert login.prompts == [NAME, PASSWORD, NAME]
+    assert "\nLogin incorrect\n" in login.transcript
+    assert syslog.decisions() == []
+
+
+def test_ctrl_c_at_the_code_ends_login(
+    user: User, enrolled: Enroll, console: Converse, syslog: SystemLog
+) -> None:
+    enrolled(user)
+    assert console(user, [(CODE, CTRL_C)]).status == 128 + signal.SIGINT
+    assert syslog.decisions() == []
+
+
+def test_ctrl_d_at_the_code_is_refused_at_once(
+    user: User, enrolled: Enroll, console: Converse
+) -> None:
+    enrolled(user)
+    login = console(user, [(CODE, CTRL_D), (NAME, CTRL_C)])
+    assert login.prompts == [NAME, PASSWORD, CODE, NAME]
+    assert "\nLogin incorrect\n" in login.transcript
+
+
+def test_a_user_who_has_not_enrolled_is_let_in_without_a_code(
+    user: User, console: Converse, syslog: SystemLog
+) -> None:
+    login = console(user, in_a_shell(user))
+    assert_shell_of(user, login)
+    (decision,) = syslog.decisions()
+    assert (decision["verdict"], decision["reason"]) == ("skip", "not-enrolled")
+    assert (decision["user"], decision["service"]) == (user.name, "login")

@@ -1,0 +1,144 @@
+"""su on a terminal, with the one line in the real /etc/pam.d/su: the code of whom one becomes."""
+
+import re
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.pam_services import PamServices, shipped_lines
+from tests.host.system_log import SystemLog
+from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Dialogue
+
+Converse = Callable[..., Conversation]
+Enroll = Callable[..., Credential]
+PASSWORD, CODE = "Password: ", "Verification code: "
+SHOW_DESCRIPTORS = "cd /; find /proc/self/fd -printf '%f %l\\n'"
+
+
+@pytest.fixture
+def alice(make_user: Callable[..., User]) -> User:
+    """Who calls su."""
+    return make_user()
+
+
+@pytest.fixture
+def bob(make_user: Callable[..., User]) -> User:
+    """Whom alice becomes."""
+    return make_user()
+
+
+@pytest.fixture
+def su(pam_services: PamServices, alice: User, bob: User, on_terminal: Converse) -> Converse:
+    """`su(answers)`: alice becomes bob, and has typed bob's password."""
+    pam_services.add("su", shipped_lines("password-then-code"))
+
+    def become(answers: Dialogue, *options: str, command: str = "id -un") -> Conversation:
+        argv = ["su", *options, bob.name, "-c", command]
+        return on_terminal(argv, [(PASSWORD, bob.password), *answers], user=alice)
+
+    return become
+
+
+def last_line(conversation: Conversation) -> str:
+    return conversation.transcript.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("options", "service"), [([], "su"), (["-"], "su-l")], ids=["su", "su -"])
+def test_the_password_and_the_code_of_the_other_user_let_in(
+    su: Converse,
+    bob: User,
+    enrolled: Enroll,
+    syslog: SystemLog,
+    options: list[str],
+    service: str,
+) -> None:
+    became = su([(CODE, enrolled(bob).fresh_code())], *options)
+    assert (became.status, became.prompts) == (0, [PASSWORD, CODE])
+    assert last_line(became) == bob.name
+    assert syslog.decisions() == [
+        {
+            "verdict": "accept",
+            "reason": "totp",
+            "user": bob.name,
+            "service": service,
+            "rhost": "",
+            "device": "phone",
+        }
+    ]
+
+
+def test_the_callers_own_code_is_wrong_and_the_other_users_right(
+    su: Converse, alice: User, bob: User, enrolled: Enroll, syslog: SystemLog
+) -> None:
+    codes = [enrolled(user).fresh_code() for user in (alice, bob)]
+    became = su([(CODE, code) for code in codes])
+    assert (became.status, last_line(became)) == (0, bob.name)
+    reasons = [(decision["reason"], decision["user"]) for decision in syslog.decisions()]
+    assert reasons == [("wrong-code", bob.name), ("totp", bob.name)]
+
+
+def test_three_wrong_codes_refuse(su: Converse, bob: User, enrolled: Enroll) -> None:
+    credential = enrolled(bob)
+    became = su([(CODE, credential.wrong_code(index)) for index in range(3)])
+    assert (became.status, became.prompts) == (1, [PASSWORD, CODE, CODE, CODE])
+    assert last_line(became) == "su: Authentication failure"
+
+
+def test_an_empty_code_is_asked_again(
+    su: Converse, bob: User, enrolled: Enroll, syslog: SystemLog
+) -> None:
+    became = su([(CODE, ""), (CODE, enrolled(bob).fresh_code())])
+    assert (became.status, last_line(became)) == (0, bob.name)
+    assert [decision["reason"] for decision in syslog.decisions()] == ["bad-input", "totp"]
+
+
+def test_ctrl_c_at_the_code_ends_su(su: Converse, bob: User, enrolled: Enroll) -> None:
+    enrolled(bob)
+    assert su([(CODE, CTRL_C)]).status == 128 + signal.SIGINT
+
+
+def test_ctrl_d_at_the_code_refuses_at_once(su: Converse, bob: User, enrolled: Enroll) -> None:
+    enrolled(bob)
+    became = su([(CODE, CTRL_D)])
+    assert (became.status, became.prompts) == (1, [PASSWORD, CODE])
+    assert last_line(became) == "su: Authentication failure"
+
+
+def test_becoming_a_user_who_has_not_enrolled_needs_no_code(
+    su: Converse, alice: User, bob: User, enrolled: Enroll, syslog: SystemLog
+) -> None:
+    enrolled(alice)
+    became = su([])
+    assert (became.status, last_line(became)) == (0, bob.name)
+    (decision,) = syslog.decisions()
+    assert (decision["reason"], decision["user"]) == ("not-enrolled", bob.name)
+
+
+def test_root_becomes_an_enrolled_user_without_any_question(
+    su: Converse, bob: User, enrolled: Enroll, on_terminal: Converse, syslog: SystemLog
+) -> None:
+    enrolled(bob)
+    became = on_terminal(["su", "-", bob.name, "-c", "id -un"])
+    assert (became.status, became.prompts, last_line(became)) == (0, [], bob.name)
+    assert syslog.lines(ident="pam-totp") == []
+
+
+def test_no_descriptor_is_left_to_the_session(
+    su: Converse, bob: User, enrolled: Enroll, on_terminal: Converse
+) -> None:
+    """su authenticates in the process that becomes the session: what leaks there, leaks here."""
+
+    def descriptors(became: Conversation) -> list[str]:
+        assert became.status == 0
+        lines = became.transcript.splitlines()[len(became.prompts) :]
+        return [re.sub(r"/proc/\d+", "", line) for line in lines]
+
+    stock = descriptors(on_terminal(["su", bob.name, "-c", SHOW_DESCRIPTORS]))
+    assert "0 /dev/pts/0" in stock
+    assert descriptors(su([], command=SHOW_DESCRIPTORS)) == stock  # not enrolled
+    credential = enrolled(bob)
+    codes = [(CODE, credential.wrong_code()), (CODE, credential.fresh_code())]
+    assert descriptors(su(codes, command=SHOW_DESCRIPTORS)) == stock

@@ -1,0 +1,151 @@
+"""sudo on a terminal, with the one line in the real /etc/pam.d/sudo: the code of who calls."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.pam_services import PamServices, shipped_lines
+from tests.host.system_log import SystemLog
+from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Dialogue
+
+Converse = Callable[..., Conversation]
+Enroll = Callable[..., Credential]
+CODE = "Verification code: "
+
+
+@pytest.fixture
+def alice(make_user: Callable[..., User]) -> User:
+    """Who calls sudo, and may."""
+    user = make_user()
+    user.may_sudo()
+    return user
+
+
+@pytest.fixture
+def sudo(pam_services: PamServices, alice: User, on_terminal: Converse) -> Converse:
+    """`sudo(answers)`: alice, who has typed the own password, becomes root."""
+    for service in ("sudo", "sudo-i"):
+        pam_services.add(service, shipped_lines("password-then-code"))
+
+    def call(answers: Dialogue, *arguments: str) -> Conversation:
+        argv = ["sudo", *(arguments or ("id", "-un"))]
+        return on_terminal(argv, [(password_of(alice), alice.password), *answers], user=alice)
+
+    return call
+
+
+def password_of(user: User) -> str:
+    return rf"\[sudo\] password for {user.name}: "
+
+
+def shown(user: User, *questions: str) -> list[str]:
+    return [f"[sudo] password for {user.name}: ", *questions]
+
+
+def last_line(conversation: Conversation) -> str:
+    return conversation.transcript.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "service"),
+    [(["id", "-un"], "sudo"), (["-i", "id", "-un"], "sudo-i")],
+    ids=["sudo", "sudo -i"],
+)
+def test_the_password_and_the_code_of_the_caller_let_in(
+    sudo: Converse,
+    alice: User,
+    enrolled: Enroll,
+    syslog: SystemLog,
+    command: list[str],
+    service: str,
+) -> None:
+    became = sudo([(CODE, enrolled(alice).fresh_code())], *command)
+    assert (became.status, became.prompts, last_line(became)) == (0, shown(alice, CODE), "root")
+    assert syslog.decisions() == [
+        {
+            "verdict": "accept",
+            "reason": "totp",
+            "user": alice.name,
+            "service": service,
+            "rhost": "",
+            "device": "phone",
+        }
+    ]
+
+
+def test_the_code_of_whom_one_becomes_is_wrong_and_the_callers_right(
+    sudo: Converse,
+    alice: User,
+    make_user: Callable[..., User],
+    enrolled: Enroll,
+    syslog: SystemLog,
+) -> None:
+    bob = make_user()
+    codes = [(CODE, enrolled(user).fresh_code()) for user in (bob, alice)]
+    became = sudo(codes, "-u", bob.name, "id", "-un")
+    assert (became.status, last_line(became)) == (0, bob.name)
+    reasons = [(decision["reason"], decision["user"]) for decision in syslog.decisions()]
+    assert reasons == [("wrong-code", alice.name), ("totp", alice.name)]
+
+
+def test_after_three_wrong_codes_sudo_asks_for_the_password_again(
+    sudo: Converse, alice: User, enrolled: Enroll
+) -> None:
+    credential = enrolled(alice)
+    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    right = [(password_of(alice), alice.password), (CODE, credential.fresh_code())]
+    became = sudo([*wrong, *right])
+    assert (became.status, last_line(became)) == (0, "root")
+    assert "\nSorry, try again.\n" in became.transcript
+    assert became.prompts == shown(alice, CODE, CODE, CODE) + shown(alice, CODE)
+
+
+def test_nine_wrong_codes_refuse(
+    sudo: Converse, alice: User, enrolled: Enroll, syslog: SystemLog
+) -> None:
+    credential = enrolled(alice)
+    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    again = [(password_of(alice), alice.password), *wrong]
+    became = sudo([*wrong, *again, *again])
+    assert (became.status, last_line(became)) == (1, "sudo: 3 incorrect password attempts")
+    reasons = [decision["reason"] for decision in syslog.decisions()]
+    assert reasons == ["wrong-code"] * 5 + ["throttled"] * 4
+
+
+def test_after_an_empty_code_the_right_one_lets_in(
+    sudo: Converse, alice: User, enrolled: Enroll
+) -> None:
+    became = sudo([(CODE, ""), (CODE, enrolled(alice).fresh_code())])
+    assert (became.status, became.prompts) == (0, shown(alice, CODE, CODE))
+
+
+@pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["ctrl-c", "ctrl-d"])
+def test_who_gives_up_at_the_code_is_refused_at_once(
+    sudo: Converse, alice: User, enrolled: Enroll, key: str
+) -> None:
+    enrolled(alice)
+    became = sudo([(CODE, key)])
+    assert (became.status, became.prompts) == (1, shown(alice, CODE))
+    assert last_line(became) == "sudo: a password is required"
+
+
+def test_a_caller_who_has_not_enrolled_needs_no_code(
+    sudo: Converse, alice: User, syslog: SystemLog
+) -> None:
+    became = sudo([])
+    assert (became.status, last_line(became)) == (0, "root")
+    (decision,) = syslog.decisions()
+    assert (decision["verdict"], decision["reason"]) == ("skip", "not-enrolled")
+    assert (decision["user"], decision["service"]) == (alice.name, "sudo")
+
+
+def test_within_the_time_of_sudos_ticket_no_code_is_asked_again(
+    sudo: Converse, alice: User, enrolled: Enroll, on_terminal: Converse, syslog: SystemLog
+) -> None:
+    answers = [(password_of(alice), alice.password), (CODE, enrolled(alice).fresh_code())]
+    script = "sudo true && sudo id -un"
+    became = on_terminal(["/bin/sh", "-c", script], answers, user=alice)
+    assert (became.status, last_line(became)) == (0, "root")
+    assert len(syslog.decisions()) == 1

@@ -1,0 +1,88 @@
+"""The audit line: one a decision, and whatever strangers put into it stays inside its quotes."""
+
+import shlex
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pam_totp.records import audit
+from pam_totp.records.audit import MOST_CHARACTERS, quote
+from tests.host.system_log import SystemLog
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "alice", "sshd", "192.0.2.7", "2001:db8::1", "/dev/pts/0", "a@b.example", "x+y_z%1-", "0"],
+)
+def test_plain_value_is_logged_as_it_is(value: str) -> None:
+    assert quote(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("my phone", '"my phone"'),
+        ("a\nb", '"a?b"'),
+        ("a\r\nb", '"a??b"'),
+        ("a\tb", '"a?b"'),
+        ("a\0b", '"a?b"'),
+        ("\x1b[2J\x07\x7f\x9b", '"?[2J???"'),
+        ('a"b', '"a?b"'),
+        ("a\\b", '"a?b"'),
+        ("a'b", '"a\'b"'),
+        ("a=b", '"a=b"'),
+        ("$(id)`id`", '"$(id)`id`"'),
+        ("ü☎", '"ü☎"'),
+        ("\u2028\u2029\u0085", '"???"'),
+        ("\u202eadmin", '"?admin"'),
+        ("\ufeff\u200b", '"??"'),
+        ("\udcff\ud800", '"??"'),
+        ("😀\U0010ffff", '"😀?"'),
+        ("a" * 1000, '"' + "a" * MOST_CHARACTERS + '"'),
+        ("\n" * 1000, '"' + "?" * MOST_CHARACTERS + '"'),
+    ],
+)
+def test_other_value_is_quoted_without_control_characters(value: str, shown: str) -> None:
+    assert quote(value) == shown
+
+
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(st.text(max_size=400) | st.text(st.characters(), max_size=20))
+def test_any_value_is_one_short_word_of_printable_characters(value: str) -> None:
+    shown = quote(value)
+    assert len(shown) <= MOST_CHARACTERS + 2
+    assert not any(unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") for each in shown)
+    assert len(shlex.split(f"key={shown} next=1")) == 2
+    shown.encode("utf-8")
+
+
+def test_acceptance_is_information_and_refusal_a_warning(syslog: SystemLog) -> None:
+    audit.write(True, "accept", "totp", [("user", "alice"), ("device", "my phone")])
+    audit.write(False, "refuse", "wrong-code", [("user", "alice"), ("device", "")])
+    accepted, refused = syslog.lines(ident="pam-totp")
+    assert (accepted.facility, accepted.severity) == ("authpriv", "info")
+    assert accepted.message == 'verdict=accept reason=totp user=alice device="my phone"'
+    assert (refused.facility, refused.severity) == ("authpriv", "warning")
+    assert refused.message == "verdict=refuse reason=wrong-code user=alice device="
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a\nverdict=accept reason=totp",
+        'a" verdict=accept x="',
+        "a\0b",
+        "\udcff",
+        "a" * 5000,
+        "%s%n",
+    ],
+)
+def test_no_value_makes_a_line_or_a_field_of_its_own(syslog: SystemLog, value: str) -> None:
+    audit.write(False, "refuse", "wrong-code", [("user", value), ("service", "sshd")])
+    (line,) = syslog.lines(ident="pam-totp")
+    assert "\n" not in line.message
+    assert line.fields.keys() == {"verdict", "reason", "user", "service"}
+    assert line.fields["verdict"] == "refuse"
+    assert line.fields["service"] == "sshd"

@@ -1,0 +1,248 @@
+"""The recovery file: salted slow hashes, an oracle's numbers, and no harm from a hostile one."""
+
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pam_totp.records import durable, recovery
+from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.verdict import read_recovery_code
+from tests.admin.commands import (
+    LET_IN,
+    LOGIN,
+    REFUSED,
+    VERIFY,
+    mounted,
+    recovery_file,
+    recovery_of,
+    verify,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
+
+UID = 4711
+CODE = "abcdefghijklm234"
+SALT = "00" * 16
+HASH = "11" * 32
+MOST_SECONDS, MOST_KILOBYTES = 2, 200_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for /var/lib/pam-totp."""
+    path = tmp_path / "pam-totp"
+    path.mkdir(mode=0o700)
+    monkeypatch.setattr(durable, "FOLDER", str(path))
+    return path
+
+
+@pytest.fixture
+def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
+    return enrolled(user)
+
+
+@pytest.mark.parametrize(
+    ("password", "salt", "parameters", "begins"),
+    [
+        ("password", b"NaCl", (1024, 8, 16), "fdbabe1c9d3472007856e7190d01e9fe"),
+        ("pleaseletmein", b"SodiumChloride", (16384, 8, 1), "7023bdcb3afd7348461c06cd81fd38eb"),
+    ],
+)
+def test_hash_is_scrypt_of_rfc_7914(
+    password: str, salt: bytes, parameters: tuple[int, int, int], begins: str
+) -> None:
+    """Section 12. A shorter key is the beginning of a longer one (RFC 8018, section 5.2)."""
+    assert recovery.Codes([], salt, parameters).hash(password).startswith(begins)
+
+
+def test_new_codes_cost_sixteen_mebibytes_and_a_while_each() -> None:
+    codes = recovery.Codes([], b"salt")
+    header = codes.to_bytes().split()
+    assert header[:6] == [b"pam-totp", b"recovery", b"1", b"16384", b"8", b"1"]
+    began = time.process_time()
+    codes.hash(CODE)
+    assert time.process_time() - began > 0.01
+
+
+def test_hash_depends_on_the_salt() -> None:
+    digests = {recovery.Codes([], salt).hash(CODE) for salt in (b"a", b"b")}
+    assert len(digests) == 2
+
+
+def test_hash_is_that_of_an_independent_implementation() -> None:
+    digest = hashlib.scrypt(CODE.encode(), salt=b"salt", n=16384, r=8, p=1, dklen=32)
+    assert recovery.Codes([], b"salt").hash(CODE) == digest.hex()
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        (b"abcd-efgh-ijkl-m234", CODE),
+        (b"ABCDEFGHIJKLM234", CODE),
+        (b" a b c d e f g h i j k l m 2 3 4 ", CODE),
+        (b"abcd-efgh-ijkl-m234\0", CODE),
+        (b"01800180018001800"[:16], "olboolboolboolbo"),
+        (b"", None),
+        (b"492039", None),
+        (b"abcdefghijklm23", None),
+        (b"abcdefghijklm2345", None),
+        (b"abcdefghijklm239", None),  # no 9 in the alphabet
+        (b"abcdefghijklm23\xc2\xb2", None),  # a superscript two
+        (b"abcd\nefghijklm234", None),
+        (b"abcd\0efghijklm234", None),
+        (b"-" * 60 + b"abcde", None),
+    ],
+)
+def test_typed_text_is_read_as_a_recovery_code_or_not_at_all(
+    typed: bytes, code: str | None
+) -> None:
+    assert read_recovery_code(typed) == code
+
+
+def test_spent_codes_are_remembered_for_each_user(folder: Path) -> None:
+    assert recovery.spent(UID) == []
+    recovery.spend(UID, "aa", [])
+    recovery.spend(UID, "bb", recovery.spent(UID))
+    assert recovery.spent(UID) == ["aa", "bb"]
+    assert recovery.spent(UID + 1) == []
+
+
+def test_record_of_spent_codes_can_be_read_back_at_its_longest(folder: Path) -> None:
+    digests = [f"{number:064x}" for number in range(1500)]
+    recovery.spend(UID, "ff" * 32, digests)
+    kept = recovery.spent(UID)
+    assert kept[-1] == "ff" * 32
+    assert kept[:-1] == digests[-1000:]
+
+
+def test_code_that_cannot_be_recorded_as_spent_is_refused(folder: Path) -> None:
+    with mounted(folder, "size=4k,mode=700"):
+        (folder / "spent").mkdir(mode=0o700)
+        (folder / "fill").write_bytes(b"x" * 4096)
+        with pytest.raises(Refused) as refused:
+            recovery.spend(UID, HASH, [])
+    assert refused.value.reason == STATE_UNAVAILABLE
+    assert "No space left" in refused.value.detail
+
+
+def test_unreadable_record_of_spent_codes_is_a_refusal(folder: Path) -> None:
+    (folder / "spent").mkdir(mode=0o700)
+    (folder / "spent" / str(UID)).symlink_to("/etc/hostname")
+    with pytest.raises(Refused):
+        recovery.spent(UID)
+
+
+def timed_verify(user: User, typed: str) -> tuple[int, float, int]:
+    """Exit code, seconds of work and most kilobytes of memory of a verifier of its own.
+
+    A verifier that waits for what never comes is ended after a while.
+    """
+    process = subprocess.Popen(
+        ["timeout", "--signal=KILL", "10", VERIFY],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=LOGIN | {"PAM_USER": user.name},
+    )
+    assert process.stdin
+    process.stdin.write(typed.encode())
+    process.stdin.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        assert stream.read() == b"", "what it prints reaches a stranger"
+        stream.close()
+    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
+HOSTILE = {
+    "the highest cost allowed": f"pam-totp recovery 1 {1 << 17} 8 1 {SALT}\n{HASH}\n",
+    "the most blocks allowed": f"pam-totp recovery 1 2 {1 << 19} 1 {SALT}\n{HASH}\n",
+    "the most lanes allowed": f"pam-totp recovery 1 2 1 {1 << 19} {SALT}\n{HASH}\n",
+    "four times the cost": f"pam-totp recovery 1 {1 << 19} 8 1 {SALT}\n{HASH}\n",
+    "eight times the lanes": f"pam-totp recovery 1 2 1 {(1 << 22) - 1} {SALT}\n{HASH}\n",
+    "huge cost": f"pam-totp recovery 1 {1 << 30} 8 1 {SALT}\n{HASH}\n",
+    "huge blocks": f"pam-totp recovery 1 16384 {1 << 20} 1 {SALT}\n{HASH}\n",
+    "huge lanes": f"pam-totp recovery 1 16384 8 {1 << 20} {SALT}\n{HASH}\n",
+    "numbers without end": f"pam-totp recovery 1 {'9' * 4000} 8 1 {SALT}\n{HASH}\n",
+    "cost that is no power of two": f"pam-totp recovery 1 16383 8 1 {SALT}\n{HASH}\n",
+    "cost of nothing": f"pam-totp recovery 1 0 8 1 {SALT}\n{HASH}\n",
+    "negative numbers": f"pam-totp recovery 1 -16384 -8 1 {SALT}\n{HASH}\n",
+    "no numbers": f"pam-totp recovery 1 a b c {SALT}\n{HASH}\n",
+    "a salt that is not hex": f"pam-totp recovery 1 16384 8 1 xyz\n{HASH}\n",
+    "a salt of 60 KB": f"pam-totp recovery 1 16384 8 1 {'00' * 30000}\n{HASH}\n",
+    "a short hash": f"pam-totp recovery 1 16384 8 1 {SALT}\n{HASH[:-2]}\n",
+    "a version to come": f"pam-totp recovery 2 16384 8 1 {SALT}\n{HASH}\n",
+    "no header": f"{HASH}\n",
+    "nothing": "",
+    "junk": "x" * 65000,
+    "lines of junk": "\n" * 65000,
+    "a thousand hashes": f"pam-totp recovery 1 16384 8 1 {SALT}\n" + f"{HASH}\n" * 1000,
+    "too much": "x" * 200_000,
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_hostile_recovery_file_refuses_quickly_and_spares_the_memory(
+    user: User, credential: Credential, syslog: SystemLog, content: str
+) -> None:
+    user.give(recovery_of(user), HOSTILE[content])
+    code, seconds, kilobytes = timed_verify(user, CODE)
+    assert code == REFUSED
+    assert seconds < MOST_SECONDS
+    assert kilobytes < MOST_KILOBYTES
+    assert len(syslog.decisions()) == 1
+    assert verify(user, credential.fresh_code()).code == LET_IN
+
+
+@pytest.mark.parametrize(
+    "content",
+    [name for name in HOSTILE if name[:4] != "the " and "thousand" not in name
+     and "salt of" not in name],
+)  # fmt: skip
+def test_malformed_recovery_file_is_named_in_the_log(
+    user: User, credential: Credential, syslog: SystemLog, content: str
+) -> None:
+    user.give(recovery_of(user), HOSTILE[content])
+    verify(user, CODE)
+    assert syslog.decisions()[0]["reason"] == "secret-malformed"
+
+
+@pytest.mark.parametrize("what", ["a FIFO", "a link", "a folder", "readable by all", "root's"])
+def test_what_is_no_file_of_the_users_own_refuses_quickly(
+    user: User, credential: Credential, syslog: SystemLog, what: str
+) -> None:
+    path = recovery_of(user)
+    user.give(path, recovery_file([CODE]))
+    if what == "readable by all":
+        path.chmod(0o644)
+    elif what == "root's":
+        os.chown(path, 0, 0)
+    else:
+        path.rename(path.with_name("elsewhere"))
+        if what == "a FIFO":
+            os.mkfifo(path, 0o600)
+            os.chown(path, user.uid, user.gid)
+        elif what == "a link":
+            path.symlink_to("elsewhere")
+        else:
+            path.mkdir(mode=0o700)
+    code, seconds, _ = timed_verify(user, CODE)
+    assert (code, syslog.decisions()[0]["reason"]) == (REFUSED, "secret-unsafe")
+    assert seconds < MOST_SECONDS
+    assert verify(user, credential.fresh_code()).code == LET_IN
+
+
+def test_verifier_that_runs_out_of_memory_refuses_and_spends_nothing(
+    user: User, credential: Credential
+) -> None:
+    user.give(recovery_of(user), recovery_file([CODE]))
+    assert verify(user, CODE, through=["prlimit", f"--as={28 << 20}"]).code == REFUSED
+    assert verify(user, CODE).code == LET_IN

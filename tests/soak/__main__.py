@@ -1,0 +1,17 @@
+"""The long versions of the fault runs: every error in place of every call, 1,000 kills.
+
+`make soak` runs it in a throw-away host.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+if __name__ == "__main__":
+    os.environ["PAM_TOTP_SOAK"] = "1"  # before tests/faults/sizes.py is read
+    os.chdir(REPOSITORY)
+    sys.exit(pytest.main(["tests/faults", "-q", "--durations=20", *sys.argv[1:]]))

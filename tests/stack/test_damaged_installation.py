@@ -1,0 +1,161 @@
+"""A host on which a part of the product is gone or broken: nobody gets in who should not."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
+from tests.stack.libpam import PAM_AUTH_ERR, PAM_SUCCESS, Outcome
+
+Enroll = Callable[..., Credential]
+Drive = Callable[..., Outcome]
+Break = Callable[[str, str], None]
+CODE = "Verification code: "
+LINE = "auth required pam_totp.so"
+PROGRAMS = Path("/usr/libexec/pam-totp")
+PACKAGE = Path("/usr/lib/pam-totp/pam_totp")
+SCRIPTS = {
+    "empty": "",
+    "killed": "#!/bin/sh\nkill -9 $$\n",
+    "without its interpreter": "#!/nowhere\n",
+}
+DAMAGES = ["missing", "not executable", "a folder", "cut short", *SCRIPTS]
+
+
+@pytest.fixture
+def damage(tmp_path: Path) -> Iterator[Break]:
+    """`damage("verify", "missing")`: one of DAMAGES, mended after the test."""
+    whole = shutil.copytree(PROGRAMS, tmp_path / "whole")
+
+    def apply(program: str, how: str) -> None:
+        path = PROGRAMS / program
+        if how in SCRIPTS:
+            path.write_text(SCRIPTS[how], encoding="ascii")
+        elif how == "cut short":
+            path.write_text(path.read_text(encoding="ascii").removesuffix("main()\n"))
+        elif how == "not executable":
+            path.chmod(0o644)
+        else:
+            path.unlink()
+            if how == "a folder":
+                path.mkdir()
+
+    yield apply
+    shutil.rmtree(PROGRAMS)
+    shutil.copytree(whole, PROGRAMS)
+
+
+def modules() -> Path:
+    (module,) = Path("/usr/lib").glob("*/security/pam_totp.so")
+    return module.parent
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_without_a_working_verifier_no_code_is_right(
+    user: User, enrolled: Enroll, drive: Drive, damage: Break, how: str
+) -> None:
+    code = enrolled(user).fresh_code()
+    damage("verify", how)
+    login = drive([LINE], user, [code] * 3)
+    assert (login.authenticate, login.prompts, login.messages) == (PAM_AUTH_ERR, [CODE] * 3, [])
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_without_a_working_gate_everybody_needs_a_code(
+    make_user: Callable[..., User],
+    enrolled: Enroll,
+    drive: Drive,
+    damage: Break,
+    syslog: SystemLog,
+    how: str,
+) -> None:
+    alice, bob = make_user(), make_user()
+    code = enrolled(alice).fresh_code()
+    damage("gate", how)
+    login = drive([LINE], alice, [code])
+    assert (login.authenticate, login.prompts, login.messages) == (PAM_SUCCESS, [CODE], [])
+    not_enrolled = drive([LINE], bob, ["123456"] * 3)
+    assert (not_enrolled.authenticate, not_enrolled.prompts) == (PAM_AUTH_ERR, [CODE] * 3)
+    reasons = [decision["reason"] for decision in syslog.decisions()]
+    assert reasons == ["totp", *["not-enrolled"] * 3]
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "raising", "unreadable as Python"])
+def test_a_damaged_package_refuses_and_is_logged_and_shows_the_user_nothing(
+    user: User, enrolled: Enroll, drive: Drive, syslog: SystemLog, tmp_path: Path, how: str
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "whole")
+    code = enrolled(user).fresh_code()
+    try:
+        if how == "missing":
+            shutil.rmtree(PACKAGE)
+        else:
+            for bundle in PACKAGE.glob("*.bundle"):  # holds the code of the modules, whole
+                bundle.unlink()
+            text = {"empty": "", "raising": "raise MemoryError\n"}.get(how, "\0 = (")
+            for program in PROGRAMS.iterdir():
+                path = PACKAGE / "login" / f"{program.name}.py"
+                path.write_text(text, encoding="ascii")
+        login = drive([f"{LINE} tries=1"], user, [code])
+    finally:
+        shutil.rmtree(PACKAGE, ignore_errors=True)
+        shutil.copytree(tmp_path / "whole", PACKAGE)
+    assert (login.authenticate, login.prompts, login.messages) == (PAM_AUTH_ERR, [CODE], [])
+    lines = syslog.lines("reason=internal-error", ident="pam-totp")
+    assert [(line.facility, line.severity) for line in lines] == [("authpriv", "crit")] * 2
+    assert [line.fields["verdict"] for line in lines] == ["ask", "refuse"]
+    assert all(user.name in line.fields["user"] for line in lines)
+    assert drive([LINE], user, [code]).authenticate == PAM_SUCCESS
+
+
+@pytest.mark.parametrize("text", [b"", b"junk", b"\xe3" * 99999], ids=["empty", "junk", "long"])
+def test_with_a_broken_bundle_the_modules_are_imported_one_by_one(
+    user: User, enrolled: Enroll, drive: Drive, text: bytes
+) -> None:
+    (bundle,) = PACKAGE.glob("*.bundle")
+    whole = bundle.read_bytes()
+    credential = enrolled(user)
+    try:
+        bundle.write_bytes(text)
+        assert drive([LINE], user, [credential.wrong_code()]).authenticate == PAM_AUTH_ERR
+        assert drive([LINE], user, [credential.fresh_code()]).authenticate == PAM_SUCCESS
+        for length in (1, 100, len(whole) // 2, len(whole) - 1):
+            bundle.write_bytes(whole[:length])
+            assert drive([LINE], user, [credential.wrong_code()]).authenticate == PAM_AUTH_ERR
+    finally:
+        bundle.write_bytes(whole)
+
+
+def test_the_pam_exec_beside_the_module_is_the_one_that_runs(
+    user: User, enrolled: Enroll, drive: Drive, tmp_path: Path
+) -> None:
+    for name in ("pam_totp.so", "pam_exec.so"):
+        shutil.copy(modules() / name, tmp_path)
+    code = enrolled(user).fresh_code()
+    assert drive([f"auth required {tmp_path}/pam_totp.so"], user, [code]).authenticate == 0
+
+
+@pytest.mark.parametrize("instead", [None, "pam_limits.so", "/etc/hostname"])
+def test_without_pam_exec_beside_the_module_everybody_is_refused(
+    make_user: Callable[..., User],
+    enrolled: Enroll,
+    drive: Drive,
+    syslog: SystemLog,
+    tmp_path: Path,
+    instead: str | None,
+) -> None:
+    """Missing, a library of something else, or no library at all."""
+    shutil.copy(modules() / "pam_totp.so", tmp_path)
+    if instead is not None:
+        shutil.copy(modules() / instead, tmp_path / "pam_exec.so")
+    alice, bob = make_user(), make_user()
+    code = enrolled(alice).fresh_code()
+    for user in (alice, bob):
+        login = drive([f"auth required {tmp_path}/pam_totp.so"], user, [code])
+        assert (login.authenticate, login.prompts) == (PAM_AUTH_ERR, [])
+    refused = syslog.lines("refused: no pam_exec.so beside this module")
+    assert [(line.facility, line.severity) for line in refused] == [("authpriv", "crit")] * 2

@@ -1,0 +1,95 @@
+"""What pam_totp.so leaves behind: the password for the modules after it, and nothing else."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from syslog import syslog as write_to_syslog
+
+import pytest
+
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.stack import libpam
+from tests.stack.libpam import HANG_UP, NO_ANSWER, PAM_AUTH_ERR, PAM_SUCCESS, Outcome
+
+Enroll = Callable[..., Credential]
+Drive = Callable[..., Outcome]
+Given = Callable[[], str]
+PASSWORD, CODE = "Password: ", "Verification code: "
+LINE = "auth required pam_totp.so"
+PASSWORD_LINE = "auth required pam_unix.so nodelay"
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Given:
+    """What the module of `keyring_line(tmp_path)` found in PAM_AUTHTOK in the last login."""
+
+    def read() -> str:
+        content = (tmp_path / "given").read_text(encoding="utf-8")
+        (tmp_path / "given").unlink()
+        return content
+
+    return read
+
+
+def keyring_line(folder: Path) -> str:
+    """A module after ours that takes the password, as keyrings do."""
+    script = folder / "keyring"
+    script.write_text(f"#!/bin/sh\ncat >{folder}/given\n", encoding="ascii")
+    script.chmod(0o700)
+    return f"auth optional pam_exec.so expose_authtok seteuid {script}"
+
+
+def wrong_codes(credential: Credential) -> list[str | None]:
+    return [credential.wrong_code(index) for index in range(3)]
+
+
+def test_the_next_module_gets_the_password_after_every_kind_of_login(
+    user: User, enrolled: Enroll, drive: Drive, tmp_path: Path, given: Given
+) -> None:
+    stack = [PASSWORD_LINE, LINE, keyring_line(tmp_path)]
+    assert drive(stack, user, [user.password]).authenticate == PAM_SUCCESS  # not enrolled
+    assert given() == user.password
+    credential = enrolled(user)
+    right = [credential.wrong_code(), credential.fresh_code()]
+    assert drive(stack, user, [user.password, *right]).authenticate == PAM_SUCCESS
+    assert given() == user.password
+    refused: list[list[str | None]] = [
+        wrong_codes(credential),
+        [HANG_UP],
+        [NO_ANSWER],
+        ["1" * 600, HANG_UP],
+    ]
+    for answers in refused:
+        assert drive(stack, user, [user.password, *answers]).authenticate == PAM_AUTH_ERR
+        assert given() == user.password
+
+
+def test_the_code_is_not_left_where_no_password_was_given(
+    user: User, enrolled: Enroll, drive: Drive, tmp_path: Path, given: Given
+) -> None:
+    """pam_exec asks for a password if and only if it finds none in PAM_AUTHTOK."""
+    stack = [LINE, keyring_line(tmp_path)]
+    login = drive(stack, user, [enrolled(user).fresh_code(), "asked anew"])
+    assert (login.authenticate, login.prompts) == (PAM_SUCCESS, [CODE, PASSWORD])
+    assert given() == "asked anew"
+
+
+def test_the_application_keeps_its_descriptors_and_its_variables(
+    user: User, enrolled: Enroll, tmp_path: Path
+) -> None:
+    folder = libpam.write_services(tmp_path / "pam", {"console": f"{LINE}\n"})
+    not_enrolled = libpam.authenticate(folder, "console", user.name, [])
+    credential = enrolled(user)
+    write_to_syslog("opens the connection of this process to /dev/log, which the C library keeps")
+    before = os.listdir("/proc/self/fd")
+    answers: list[list[str | None]] = [
+        [credential.wrong_code(), credential.fresh_code()],
+        wrong_codes(credential),
+        [HANG_UP],
+        [NO_ANSWER],
+    ]
+    logins = [libpam.authenticate(folder, "console", user.name, each) for each in answers]
+    assert [login.authenticate for login in logins] == [PAM_SUCCESS, *[PAM_AUTH_ERR] * 3]
+    assert os.listdir("/proc/self/fd") == before
+    assert [login.environment for login in [not_enrolled, *logins]] == [[]] * 5

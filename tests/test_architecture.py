@@ -1,0 +1,198 @@
+"""The arrows between the parts, what the login path may load, and how much an auditor reads."""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "pam_totp"
+LOGIN_SCRIPTS = ("gate", "verify")
+
+# Which parts of ours a part may import. Below `records` nothing acts, below `rules` nothing at all.
+ARROWS: dict[str, set[str]] = {
+    "rules": {"rules"},
+    "records": {"records", "rules"},
+    "login": {"login", "records", "rules"},
+    "fault": set(),
+    "bundle": set(),
+    "enroll": {"enroll", "records", "rules", "fault"},
+    "admin": {"admin", "records", "rules", "fault"},
+    "command": {"pam_totp", "enroll", "admin", "records", "rules", "fault"},
+    "script gate": {"login"},
+    "script verify": {"login"},
+    "script pam-totp": {"command"},
+}
+
+# Same input, same answer: no file, clock, environment or log is reachable from these.
+PURE = {"_operator", "_sha1", "_sha2", "_sha256", "_sha512", "binascii", "errno", "math"}
+
+# Compiled into Debian's interpreter, so nothing is looked up or read for them (the file of one
+# that is not could be replaced, and each costs time at every login). Debian 12 has _sha256 and
+# _sha512, Debian 13 _sha2.
+LOGIN_PATH = PURE | {"atexit", "fcntl", "grp", "marshal", "posix", "pwd", "sys", "syslog", "time"}
+
+# Modules that few logins import, and what they may need beyond that: OpenSSL's scrypt for a
+# recovery code, PyYAML for the first login after the settings changed.
+SELDOM = {
+    "pam_totp.records.recovery": {"_hashlib"},
+    "pam_totp.records.configuration": {"difflib", "os", "typing", "yaml"},
+}
+
+# Of Python: lines of code, without blank ones, comments and docstrings.
+MOST_PYTHON_LINES, MOST_C_LINES, MOST_MODULE_LINES = 1250, 150, 200
+
+
+def sources() -> dict[str, Path]:
+    """Every module by its dotted name, and every installed command as `script NAME`."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+    scripts = {name: ROOT / "scripts" / name for name in ("gate", "verify", "pam-totp")}
+    return modules | {f"script {name}": path for name, path in scripts.items()}
+
+
+def part_of(name: str) -> str:
+    """The part a module belongs to: `pam_totp.rules.otp` to `rules`, a script to itself."""
+    return name.split(".")[1] if name.startswith("pam_totp.") else name
+
+
+def runtime_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node that can run: all but the body of `if TYPE_CHECKING:`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            for alternative in child.orelse:
+                yield from runtime_statements(alternative)
+        else:
+            yield from runtime_statements(child)
+
+
+def imports_of(path: Path, name: str) -> set[str]:
+    """The modules that `path` imports anywhere, inside functions too, by their full names."""
+    found = set()
+    for node in runtime_statements(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: a relative import hides which part it reaches"
+            origin = node.module or ""
+            named = {f"{origin}.{alias.name}" for alias in node.names}
+            modules = named & sources().keys()
+            found |= modules or {origin}
+    return found
+
+
+def is_ours(name: str) -> bool:
+    return name.split(".")[0] == "pam_totp"
+
+
+def reached_by(start: str) -> set[str]:
+    """`start` and every module of ours that it imports, directly or not."""
+    known, reached, waiting = sources(), set(), {start}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting |= {other for other in imports_of(known[name], name) if is_ours(other)} - reached
+    return reached
+
+
+def lines_of(*paths: Path) -> int:
+    return sum(len(path.read_text().splitlines()) for path in paths)
+
+
+def code_lines_of(path: Path) -> int:
+    """The lines of a Python file that are not blank, a comment or a docstring."""
+    text = path.read_text()
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING):
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            docstring = node.body[0]
+            lines -= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+    return len(lines)
+
+
+@pytest.mark.parametrize("name", sorted(set(sources()) - {"pam_totp"}))
+def test_imports_follow_the_arrows(name: str) -> None:
+    parts = {part_of(other) for other in imports_of(sources()[name], name) if is_ours(other)}
+    assert parts <= ARROWS[part_of(name)]
+
+
+def test_the_package_itself_needs_only_the_interpreter() -> None:
+    assert imports_of(PACKAGE / "__init__.py", "pam_totp") == {"marshal", "sys"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in sources() if part_of(name) == "rules"))
+def test_rules_reach_no_file_clock_environment_or_log(name: str) -> None:
+    nodes = list(ast.walk(ast.parse(sources()[name].read_text())))
+    called = {
+        node.func.id
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    of_the_interpreter = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sys"
+    }
+    outside = {other for other in imports_of(sources()[name], name) if not is_ours(other)}
+    assert outside <= PURE | {"sys"}
+    assert of_the_interpreter <= {"version_info"}
+    assert not called & {"open", "print", "input", "eval", "exec", "__import__"}
+
+
+@pytest.mark.parametrize("script", LOGIN_SCRIPTS)
+def test_login_path_names_only_modules_of_the_allow_list(script: str) -> None:
+    named = {
+        (module, other)
+        for module in reached_by(f"script {script}")
+        for other in imports_of(sources()[module], module)
+        if not is_ours(other) and other not in LOGIN_PATH | SELDOM.get(module, set())
+    }
+    assert named == set()
+
+
+@pytest.mark.parametrize("script", LOGIN_SCRIPTS)
+def test_login_path_loads_only_modules_compiled_into_the_interpreter(script: str) -> None:
+    program = (
+        "import sys\n"
+        "bare = set(sys.modules)\n"
+        f"sys.path[:0] = [{str(ROOT)!r}]\n"
+        f"import pam_totp.login.{script}\n"
+        "for name in set(sys.modules) - bare: print(name)\n"
+    )
+    run = subprocess.run(
+        ["/usr/bin/python3", "-BIS", "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert f"pam_totp.login.{script}" in loaded
+    assert not loaded & SELDOM.keys()
+    assert {name for name in loaded if not is_ours(name)} <= set(sys.builtin_module_names)
+
+
+@pytest.mark.parametrize("script", ["gate", "verify", "pam-totp"])
+def test_scripts_ignore_environment_user_site_and_pth_files(script: str) -> None:
+    text = (ROOT / "scripts" / script).read_text()
+    assert text.startswith("#!/usr/bin/python3 -BIS\n")
+    assert '"/usr/lib/pam-totp"' in text
+
+
+def test_what_an_auditor_reads_stays_short() -> None:
+    reached = set.union({"pam_totp"}, *(reached_by(f"script {name}") for name in LOGIN_SCRIPTS))
+    assert sum(code_lines_of(sources()[name]) for name in reached) < MOST_PYTHON_LINES
+    assert lines_of(*(PACKAGE / "module").glob("*.c")) < MOST_C_LINES
+
+
+@pytest.mark.parametrize("name", sorted(sources()))
+def test_module_stays_small_enough_to_hold_in_your_head(name: str) -> None:
+    assert lines_of(sources()[name]) < MOST_MODULE_LINES

@@ -1,0 +1,206 @@
+"""The Debian package and `make install`: what they put where, and nothing else.
+
+What an installed package does in whole Debian 12 and 13 systems: tests/package_roots.
+"""
+
+import os
+import re
+import subprocess
+import tarfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp import VERSION
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_COPIED = {"build", ".git", "__pycache__"}
+PROGRAMS = {
+    "usr/bin/pam-totp",
+    "usr/libexec/pam-totp/gate",
+    "usr/libexec/pam-totp/verify",
+    "usr/share/python3/runtime.d/pam-totp.rtupdate",
+}
+
+
+def run(*command: str | Path, folder: Path = ROOT) -> str:
+    """Standard output of a command that must succeed, without the outer make's variables."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(command, cwd=folder, env=ours, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Relative paths of all that is no folder."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir():
+            yield str(path.relative_to(folder))
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """The sources as they are, so that building leaves the tree alone."""
+    with tarfile.open(target / "tree.tar", "w") as archive:
+        archive.add(ROOT, "tree", filter=lambda f: None if Path(f.name).name in NOT_COPIED else f)
+    run("tar", "-xf", "tree.tar", folder=target)
+    return target / "tree"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_the_tree(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="module")
+def package(tree: Path) -> Path:
+    """The built .deb."""
+    before = set(files_below(tree))
+    run("make", "-s", "deb", folder=tree)
+    after = {name for name in files_below(tree) if not name.startswith("build/")}
+    assert after == before, "make deb leaves dirt in the tree"
+    (package,) = (tree / "build").glob("*.deb")
+    return package
+
+
+@pytest.fixture(scope="module")
+def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    run("dpkg-deb", "-x", package, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed_elsewhere(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`make install` twice into a folder, for /opt/totp, with a left-over between the two."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    command = ["make", "-s", "install", f"DESTDIR={folder}", "PREFIX=/opt/totp"]
+    run(*command, folder=tree)
+    (folder / "opt/totp/lib/pam-totp/pam_totp/hmac.py").write_text("raise SystemExit(0)\n")
+    run(*command, folder=tree)
+    return folder
+
+
+def module_in(folder: Path) -> Path:
+    (module,) = folder.glob("usr/lib/*/security/pam_totp.so")
+    return module
+
+
+def test_package_holds_what_the_contract_names(unpacked: Path) -> None:
+    names = set(files_below(unpacked))
+    module = str(module_in(unpacked).relative_to(unpacked))
+    sources = {
+        f"usr/lib/pam-totp/{path.relative_to(ROOT)}" for path in (ROOT / "pam_totp").rglob("*.py")
+    }
+    promised = (
+        PROGRAMS
+        | sources
+        | {
+            "etc/pam.d/pam-totp",
+            "etc/pam-totp/config.yaml",
+            "usr/lib/systemd/system/polkit-agent-helper@.service.d/pam-totp.conf",
+            "usr/lib/tmpfiles.d/pam-totp.conf",
+            module,
+        }
+    )
+    assert promised <= names
+    others = {name for name in names - promised if not name.startswith("usr/share/")}
+    assert others == set()
+
+
+def test_package_ships_every_example_as_it_is(unpacked: Path) -> None:
+    examples = unpacked / "usr/share/doc/pam-totp/examples"
+    sources = {
+        name: (ROOT / "config" / name).read_bytes()
+        for name in files_below(ROOT / "config")
+        if not name.startswith(("pam.d/", "systemd/", "tmpfiles.d/"))
+    }
+    assert {name: (examples / name).read_bytes() for name in files_below(examples)} == sources
+
+
+def test_package_is_root_owned_and_writable_by_root_alone(package: Path) -> None:
+    for line in run("dpkg-deb", "-c", package).splitlines():
+        mode, owner, *_, name = line.split()
+        name = name.removeprefix("./")
+        expected = "drwxr-xr-x" if name.endswith("/") or not name else "-rw-r--r--"
+        assert mode == ("-rwxr-xr-x" if name in PROGRAMS else expected), name
+        assert owner == "root/root", name
+
+
+def test_package_writes_nothing_into_etc_but_its_settings_and_its_private_service(
+    unpacked: Path,
+) -> None:
+    assert [name for name in files_below(unpacked) if name.startswith("etc/")] == [
+        "etc/pam-totp/config.yaml",
+        "etc/pam.d/pam-totp",
+    ]
+
+
+def test_private_service_never_asks_for_a_code(unpacked: Path) -> None:
+    lines = (unpacked / "etc/pam.d/pam-totp").read_text().splitlines()
+    stack = [line for line in lines if not line.startswith("#")]
+    assert stack == ["@include common-auth", "@include common-account"]
+
+
+def test_package_depends_on_all_that_it_imports(package: Path) -> None:
+    depends = run("dpkg-deb", "-f", package, "Depends")
+    names = set(re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends))
+    libraries = {"python3-pyotp", "python3-qrcode", "python3-yaml", "python3-pampy", "python3-six"}
+    assert libraries | {"python3", "libpam0g", "libpam-modules", "libc6"} <= names
+
+
+def test_package_has_no_fault_that_lintian_knows(package: Path) -> None:
+    run("lintian", "--allow-root", "--fail-on", "error,warning", package)
+
+
+def test_module_exports_its_pam_functions_alone(unpacked: Path) -> None:
+    symbols = run("nm", "-D", "--defined-only", module_in(unpacked)).split()[2::3]
+    assert sorted(symbols) == ["pam_sm_authenticate", "pam_sm_setcred"]
+
+
+def test_module_is_hardened(unpacked: Path) -> None:
+    module = module_in(unpacked)
+    headers = run("readelf", "-lWd", module)
+    assert "BIND_NOW" in headers
+    assert "GNU_RELRO" in headers
+    (stack,) = re.findall(r"GNU_STACK.*", headers)
+    assert "RWE" not in stack
+    assert "__stack_chk_fail" in run("nm", "-D", "--undefined-only", module)
+
+
+def test_install_names_its_prefix_everywhere(installed_elsewhere: Path) -> None:
+    for name in files_below(installed_elsewhere):
+        content = (installed_elsewhere / name).read_bytes()
+        assert b"/usr/lib/pam-totp" not in content, name
+        assert b"/usr/libexec/pam-totp" not in content, name
+        assert str(installed_elsewhere).encode() not in content, name
+    assert b"/opt/totp/libexec/pam-totp/gate" in module_in(installed_elsewhere).read_bytes()
+    assert (
+        '"/opt/totp/lib/pam-totp"'
+        in (installed_elsewhere / "opt/totp/libexec/pam-totp/verify").read_text()
+    )
+
+
+def test_install_leaves_no_module_of_an_older_release(installed_elsewhere: Path) -> None:
+    library = installed_elsewhere / "opt/totp/lib/pam-totp"
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "pam_totp").rglob("*.py")}
+    assert {name for name in files_below(library) if name.endswith(".py")} == sources
+
+
+def test_install_compiles_every_module(installed_elsewhere: Path) -> None:
+    library = installed_elsewhere / "opt/totp/lib/pam-totp"
+    sources = list(library.rglob("*.py"))
+    compiled = {path.name.split(".")[0] for path in library.rglob("*.pyc")}
+    assert {path.stem for path in sources} == compiled
+    assert len(list(library.rglob("*.pyc"))) == len(sources)
+
+
+def test_install_keeps_state_for_root_alone(installed_elsewhere: Path) -> None:
+    for name in ("run/pam-totp", "var/lib/pam-totp", "var/lib/pam-totp/secrets"):
+        assert (installed_elsewhere / name).stat().st_mode & 0o7777 == 0o700, name
+
+
+def test_every_file_names_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert run("dpkg-parsechangelog", "-S", "Version").strip() == project == VERSION
