@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from pam_totp import VERSION
-from pam_totp.admin import configuration, exceptions, stores, users
+from pam_totp.admin import configuration, exceptions, explain, stores, users
 from pam_totp.enroll import enrollment, recovery_codes, report
 from pam_totp.fault import Fault
 
@@ -106,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--once", action="store_true", help="for a single login within that time")
     verb.add_argument("--end", action="store_true", help="end the present grant")
     verb.set_defaults(run=exceptions.give_grant)
+
+    verb = verbs.add_parser("explain", help="root: what would happen to a login, and why")
+    explain.add_arguments(verb)
+    verb.set_defaults(run=explain.explain)
 
     verb = verbs.add_parser("import", help="root: move a user's secret into the store in force")
     verb.add_argument("name", metavar="USER")

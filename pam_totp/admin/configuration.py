@@ -3,26 +3,32 @@
 import argparse
 import sys
 
+from pam_totp.admin.warnings import warnings_of
 from pam_totp.fault import Fault
 from pam_totp.records import configuration
 from pam_totp.records.settings import PATH
 
 
 def check(options: argparse.Namespace) -> int:
-    """0: the file is good; 1: found faults, one a line on standard error. Changes nothing."""
+    """0: the file is good, warnings included; 1: found faults. One a line on standard error.
+    Changes nothing."""
     try:
         with open(options.file, "rb") as file:
             content = file.read(configuration.MOST_BYTES + 1)
     except OSError as failure:
         raise Fault(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
-    _, faults = configuration.parse(content)
+    found = configuration.parse(content)
+    faults = found.faults
     if options.file == PATH:
-        faults = faults or configuration.read(PATH)[1]
+        faults = faults or configuration.read(PATH)[2]
     for fault in faults:
         print(f"{options.file}: {fault}", file=sys.stderr)
-    if not faults:
-        print(f"{options.file}: good")
-    return 1 if faults else 0
+    if faults:
+        return 1
+    for warning in warnings_of(found):
+        print(f"{options.file}: warning: {warning}", file=sys.stderr)
+    print(f"{options.file}: good")
+    return 0
 
 
 __all__ = ["PATH", "check"]

@@ -2,28 +2,24 @@
 
 import argparse
 import os
-import socket
 import time
 
 from pam_totp.enroll import recovery_codes, save, services, showing
 from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
 from pam_totp.enroll.terminal import ask
+from pam_totp.enroll.uri import new_uri
 from pam_totp.fault import Fault
-from pam_totp.records import secret
+from pam_totp.records import secret, settings
 from pam_totp.records.place import MOST_BYTES, Place
 from pam_totp.rules.credential import MOST_CREDENTIALS, Credential, parse_file, parse_line
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.verdict import judge, nearest_step, read_code
 
-# 160 bits, as RFC 4226 (section 4, R6) recommends, for every algorithm: the QR code stays small.
-SECRET_CHARACTERS = 32
 TRIES = 10
 MOST_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 # A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
 SKEW_SECONDS = 14 * 3600
-
-_HEADER = "# pam-totp: one credential a line, an otpauth URI and then the device's name.\n"
 
 
 def enroll(options: argparse.Namespace) -> int:
@@ -40,9 +36,9 @@ def enroll(options: argparse.Namespace) -> int:
         confirm(account)
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
         print(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
-    kept = present if present is not None and options.add else _HEADER.encode()
+    kept = present if present is not None and options.add else secret.HEADER.encode()
     kept += b"" if kept.endswith(b"\n") else b"\n"
-    uri = new_uri(options, account.pw_name)
+    uri = uri_for(options, account.pw_name, settings.load())
     credential = parse_line(f"{uri} {options.device}")
     showing.show(uri, credential)
     prove(credential)
@@ -69,23 +65,15 @@ def _make_recovery_codes(place: Place) -> None:
         raise Fault(message, "pam-totp recovery-codes") from None
 
 
-def new_uri(options: argparse.Namespace, user: str) -> str:
-    """An otpauth URI with a fresh secret; what every app takes as default is left out of it."""
-    import hashlib
-
-    import pyotp
-
-    host = socket.gethostname().partition(".")[0]
-    totp = pyotp.TOTP(
-        pyotp.random_base32(length=SECRET_CHARACTERS),
-        digits=options.digits,
-        digest=getattr(hashlib, options.algorithm.lower()),
-        interval=options.period,
-    )
-    return str(
-        totp.provisioning_uri(
-            name=options.label or f"{user}@{host}", issuer_name=options.issuer or host
-        )
+def uri_for(options: argparse.Namespace, user: str, configured: settings.Settings) -> str:
+    """A fresh otpauth URI by the options, and by the settings where an option was not given."""
+    return new_uri(
+        user,
+        issuer=options.issuer or configured["issuer"],
+        label=options.label or "",
+        digits=options.digits or int(configured["code.digits"]),
+        period=options.period or int(configured["code.period"]),
+        algorithm=options.algorithm or configured["code.algorithm"],
     )
 
 
@@ -116,13 +104,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", type=_name, help="whose code it is (user@host)")
     parser.add_argument("--device", type=_device, default="phone", help="names it (phone)")
     parser.add_argument("--add", action="store_true", help="keep the devices enrolled before")
-    parser.add_argument("--digits", type=int, choices=(6, 7, 8), default=6, help="of a code (6)")
-    parser.add_argument(
-        "--period", type=int, choices=(15, 30, 60), default=30, help="of a code, in seconds (30)"
-    )
-    parser.add_argument(
-        "--algorithm", choices=tuple(ALGORITHMS), default="SHA1", help="of the codes (SHA1)"
-    )
+    parser.add_argument("--digits", type=int, choices=(6, 7, 8), help="of a code (6)")
+    parser.add_argument("--period", type=int, choices=(15, 30, 60), help="of a code, seconds (30)")
+    parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="of the codes (SHA1)")
 
 
 def _present_content(place: Place) -> bytes | None:

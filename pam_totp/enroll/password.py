@@ -14,16 +14,23 @@ TRIES = 3
 
 def confirm(account: pwd.struct_passwd) -> None:
     """Returns once the account's password was typed. Raises Fault after TRIES wrong ones."""
-    import pam  # ctypes and libpam: only where it is needed
-
     if not os.path.exists(f"/etc/pam.d/{SERVICE}"):
         raise Fault(f"/etc/pam.d/{SERVICE} is missing", "install the package pam-totp again")
     for _ in range(TRIES):
-        typed = ask_password(f"System password of {account.pw_name}: ")
-        authenticator = pam.PamAuthenticator()
-        if "\0" not in typed and authenticator.authenticate(
-            account.pw_name, typed, service=SERVICE, resetcreds=False
-        ):
+        wrong = what_is_wrong(account, ask_password(f"System password of {account.pw_name}: "))
+        if not wrong:
             return
-        print(f"Not accepted ({authenticator.reason or 'wrong password'}).")
+        print(f"Not accepted ({wrong}).")
     raise Fault("the password was not accepted: nothing was changed", "pam-totp enroll")
+
+
+def what_is_wrong(account: pwd.struct_passwd, typed: str) -> str:
+    """Empty if this is the account's password; else what PAM says of it."""
+    import pam  # ctypes and libpam: only where it is needed
+
+    authenticator = pam.PamAuthenticator()
+    if "\0" not in typed and authenticator.authenticate(
+        account.pw_name, typed, service=SERVICE, resetcreds=False
+    ):
+        return ""
+    return authenticator.reason or "wrong password"

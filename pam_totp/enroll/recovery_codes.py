@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import secrets
 import time
 
 from pam_totp.enroll import save
@@ -13,10 +12,7 @@ from pam_totp.records import recovery, secret
 from pam_totp.records.place import Place
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.refusal import Refused
-from pam_totp.rules.verdict import RECOVERY_ALPHABET, RECOVERY_CHARACTERS, judge, read_code
-
-HOW_MANY = 10
-GROUP_CHARACTERS = 4
+from pam_totp.rules.verdict import judge, read_code
 
 
 def renew(options: argparse.Namespace) -> int:
@@ -42,20 +38,9 @@ def renew(options: argparse.Namespace) -> int:
 
 def make(place: Place) -> None:
     """Makes a set of codes, saves their hashes, and only then shows the codes. Raises Fault."""
-    alphabet = sorted(RECOVERY_ALPHABET)
-    codes = [
-        "".join(secrets.choice(alphabet) for _ in range(RECOVERY_CHARACTERS))
-        for _ in range(HOW_MANY)
-    ]
-    made = recovery.Codes([], secrets.token_bytes(16))
-    made.hashes = [made.hash(code) for code in codes]
-    save.save(place, recovery.NAME, made.to_bytes())
-    print("Recovery codes, each good for one login in place of a code. Print them or write them")
-    print("down now, and keep them away from the phone: they are not shown again.\n")
-    for code in codes:
-        groups = range(0, RECOVERY_CHARACTERS, GROUP_CHARACTERS)
-        print("  " + "-".join(code[start : start + GROUP_CHARACTERS] for start in groups))
-    print()
+    codes = recovery.new_codes()
+    save.save(place, recovery.NAME, recovery.new_file(codes))
+    print(f"{recovery.describe(codes)}\n")
 
 
 def _has_a_right_code(credentials: list[Credential]) -> bool:

@@ -1,82 +1,98 @@
 """The gate: does this login need a code? Exit 0: none is needed. Anything else: ask.
 
+`gate look` only answers: nothing is used up, said or logged.
+
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
 
 import posix
-import pwd
+import sys
 import time
+from _signal import alarm  # type: ignore[import-not-found]
 
-from pam_totp.login.request import Request, from_environment
-from pam_totp.records import account, audit, grant, mark, settings
-from pam_totp.records.attempts import boot_seconds, look
-from pam_totp.records.place import SECRET, STORES, Place
-from pam_totp.rules.refusal import EXEMPT, GRANTED, NOT_ENROLLED, Refused
-from pam_totp.rules.throttle import wait_seconds, whole_seconds
+from pam_totp.records import audit, grant, settings
+from pam_totp.records.settings import Settings
+from pam_totp.records.standing import Standing, View
+from pam_totp.rules.decision import DAY_SECONDS, Decision
+from pam_totp.rules.refusal import GRACE, GRANTED, STATE_UNAVAILABLE, Refused
+from pam_totp.rules.request import Request
+from pam_totp.rules.throttle import whole_seconds
 
-# The service that `pam-totp` re-checks a password with, all that it is good for. It must not ask,
-# even where an administrator put our line into the stack that all services share.
-PASSWORD_SERVICE = "pam-totp"
+# A directory that does not answer must not hold a login up for good: the signal ends this process,
+# and the answer is "ask".
+MOST_SECONDS = 10
+# Lets whoever has passed the first factor enroll at the login itself. It draws a QR code, with
+# libraries that no other login loads, and never ends with 0.
+OFFER = "/usr/libexec/pam-totp/offer"
 
 
 def main() -> None:
     """Decides and ends the process; whatever goes wrong, the answer is "ask"."""
     status = 1
     try:
-        request = from_environment()
+        request = Request(posix.environ)
         configured = settings.load()
+        alarm(MOST_SECONDS)
+        now = time.time()
         try:
-            reason = why_no_code(request, configured)
+            view = View(request, configured, now)
         except Refused:
-            reason = ""  # verify meets the same, refuses, and says why in the log
-        if reason:
-            audit.write(True, "skip", reason, request.audit_fields("", configured.fault))
+            return  # verify meets the same, refuses, and says why in the log
+        if sys.argv[1:] == ["look"]:
+            status = int(view.decision.needs_code)
+        elif is_let_through(request, view, configured, now):
             status = 0
+        else:
+            assert view.standing is not None
+            tell(view.decision, view.standing, configured)
     finally:
         # No unwinding after this: no traceback to a stranger, no destructor, and 1 ms less.
         posix._exit(status)
 
 
-def why_no_code(request: Request, configured: settings.Settings) -> str:
-    """The reason for which this login needs no code; empty if it needs one. Raises Refused."""
-    if request.service == PASSWORD_SERVICE:
-        return EXEMPT
-    user = account.find(request.user)
-    # Grants and marks are root's to read. A screen locker runs as the user, who could remove the
-    # secret anyway: there the user's own file decides.
-    is_root = posix.geteuid() == 0
+def is_let_through(request: Request, view: View, configured: Settings, now: float) -> bool:
+    """Whether no code is needed, which the log says; a grant that is good once is gone then."""
+    fault = view.standing.given_fault if view.standing is not None else ""
+    reason = view.decision.reason
+    if reason == GRANTED:
+        try:
+            if not grant.use(view.user.pw_uid, now):
+                reason = ""  # another login was faster
+        except Refused as refused:
+            fault, reason = refused.detail, ""
+    if reason:
+        why = "a code was given a moment ago" if view.remembered else ""
+        line = f"rule of line {view.rule.line}" if view.rule.line else ""
+        detail = "; ".join(part for part in (why, line, configured.fault) if part)
+        audit.write(True, "skip", reason, request.audit_fields("", detail))
+        if reason == GRACE:
+            tell_deadline(view.decision, configured)
+    elif fault:
+        audit.write(False, "ask", STATE_UNAVAILABLE, request.audit_fields("", fault))
+    return bool(reason)
+
+
+def tell(decision: Decision, standing: Standing, configured: Settings) -> None:
+    """What stands before the prompt."""
+    if standing.wait > 0:
+        say(configured.message("wait", seconds=whole_seconds(standing.wait)))
+    if standing.is_enrolled is False:
+        if decision.enrolls and posix.geteuid() == 0:
+            alarm(0)
+            posix.execv(OFFER, [OFFER])
+        say(configured.message("not_enrolled"))
+
+
+def tell_deadline(decision: Decision, configured: Settings) -> None:
+    """What whoever has not enrolled is told until that is required."""
+    day = time.gmtime(configured.enrollment.deadline // DAY_SECONDS * DAY_SECONDS)
+    date = f"{day.tm_year}-{day.tm_mon:02}-{day.tm_mday:02}"
+    say(configured.message("deadline", date=date, days=decision.days))
+
+
+def say(line: str) -> None:
+    """One line for the user: pam_exec passes on what is printed here."""
     try:
-        if not is_enrolled(user, configured, is_root):
-            return NOT_ENROLLED
-    except Refused:
-        if not is_root:
-            raise
-    if is_root and use_grant(request, user.pw_uid):
-        return GRANTED
-    tell_wait(wait_seconds(look(user.pw_uid)[1], boot_seconds(), configured.limits))
-    return ""
-
-
-def is_enrolled(user: pwd.struct_passwd, configured: settings.Settings, is_root: bool) -> bool:
-    """Whether the user has a secret, or has ever given a code. Raises Refused."""
-    if is_root and mark.is_set(user.pw_uid):
-        return True
-    # A secret in a home counts too after the change to store: system, until it is imported; and one
-    # in either store while nobody can tell which is in force.
-    stores = STORES if configured.fault or configured.store == "system" else (configured.store,)
-    return any(Place(user, store).read(SECRET) is not None for store in stores)
-
-
-def use_grant(request: Request, uid: int) -> bool:
-    """Whether a grant lets this login in. What is wrong with one is no reason to let in or out."""
-    try:
-        return grant.use(uid, time.time())
-    except Refused as refused:
-        audit.write(False, "ask", refused.reason, request.audit_fields("", refused.detail))
-        return False
-
-
-def tell_wait(seconds: float) -> None:
-    """What stands before the prompt while wrong codes are waited for."""
-    if seconds > 0:
-        posix.write(1, f"Too many wrong codes: try again in {whole_seconds(seconds)} s.\n".encode())
+        posix.write(1, f"{line}\n".encode())
+    except OSError:
+        pass  # nobody listens, which decides nothing

@@ -125,7 +125,7 @@ def _folder() -> str:
 
 
 def _open_locked(uid: int, folder: str) -> int:
-    directory = _open_folder(folder)
+    directory = open_folder(folder)
     try:
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(str(uid), flags, 0o600, dir_fd=directory)
@@ -143,7 +143,9 @@ def _open_locked(uid: int, folder: str) -> int:
         time.sleep(0.005)
 
 
-def _open_folder(folder: str) -> int:
+def open_folder(folder: str) -> int:
+    """A handle of a folder of /run that its owner alone writes, made if it is not there. Raises
+    OSError or Refused."""
     flags = posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         directory = posix.open(folder, flags)

@@ -91,6 +91,10 @@ def read(kind: str, name: str, most_bytes: int = 64 * 1024) -> bytes | None:
         flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
         file = posix.open(name, flags, dir_fd=folder)
         try:
+            status = posix.fstat(file)
+            if status.st_uid != 0 or status.st_mode & 0o022:
+                detail = f"{FOLDER}/{kind}/{name} is not root's alone to write"
+                raise Refused(STATE_UNAVAILABLE, detail)
             return posix.read(file, most_bytes)
         finally:
             posix.close(file)

@@ -13,13 +13,17 @@ from _operator import _compare_digest
 from pam_totp.records import durable
 from pam_totp.records.place import Place
 from pam_totp.rules.refusal import SECRET_MALFORMED, STATE_UNAVAILABLE, Refused
+from pam_totp.rules.verdict import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 
 NAME = "recovery"
 KIND = "spent"
 # 16 MiB and about 50 ms. A code has 80 bits: this is for codes that people chose to shorten.
 COST, BLOCKS, LANES = 1 << 14, 8, 1
 HASH_BYTES = 32
+SALT_BYTES = 16
 MOST_SPENT = 1000
+HOW_MANY = 10
+GROUP_CHARACTERS = 4
 
 _HEADER = "pam-totp recovery 1"
 
@@ -68,6 +72,34 @@ class Codes:
         """The file's content."""
         numbers = " ".join(str(number) for number in self._parameters)
         return "\n".join([f"{_HEADER} {numbers} {self._salt.hex()}", *self.hashes, ""]).encode()
+
+
+def new_codes() -> list[str]:
+    """Ten fresh codes, as they are hashed; each symbol is 5 random bits."""
+    return [
+        "".join(RECOVERY_SYMBOLS[byte & 31] for byte in posix.urandom(RECOVERY_CHARACTERS))
+        for _ in range(HOW_MANY)
+    ]
+
+
+def new_file(codes: list[str]) -> bytes:
+    """The content of a file that takes these codes and no others."""
+    made = Codes([], posix.urandom(SALT_BYTES))
+    made.hashes = [made.hash(code) for code in codes]
+    return made.to_bytes()
+
+
+def describe(codes: list[str]) -> str:
+    """What people are told when they get new codes: several lines."""
+    groups = range(0, RECOVERY_CHARACTERS, GROUP_CHARACTERS)
+    return "\n".join(
+        [
+            "Recovery codes, each good for one login in place of a code. Print them or write them",
+            "down now, and keep them away from the phone: they are not shown again.",
+            "",
+            *("  " + "-".join(code[at : at + GROUP_CHARACTERS] for at in groups) for code in codes),
+        ]
+    )
 
 
 def read(place: Place) -> Codes | None:

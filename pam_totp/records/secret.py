@@ -5,6 +5,7 @@ from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.refusal import SECRET_MALFORMED, Refused
 
 NAME = SECRET
+HEADER = "# pam-totp: one credential a line, an otpauth URI and then the device's name.\n"
 
 
 def read(place: Place) -> list[Credential] | None:

@@ -7,43 +7,95 @@ anew. A file that is invalid, empty or gone changes nothing: the snapshot stays 
 decision says so in the log; where there is none, the defaults hold. (A file of comments is good: it
 sets the defaults.)
 
-Format 1, ASCII: "pam-totp settings 1 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines.
+Format 2, UTF-8: "pam-totp settings 2 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
+line "rules", one line a rule (pam_totp.rules.policy), and the line "end". Format 1 had neither
+rules nor an end.
 """
 
 import posix
+import time
 from errno import ENOENT
 
 from pam_totp.records import durable
+from pam_totp.rules.decision import BY, MODES, Enrollment
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import Limits
 
 PATH = "/etc/pam-totp/config.yaml"
 KIND, NAME = "settings", "last-good"
+MOST_BYTES = 4 * 1024 * 1024
+# A file that was changed so lately can change again without another time or size to tell.
+UNSETTLED_SECONDS = 0.1
+MESSAGE = "messages."
 DEFAULTS: dict[str, str] = {
+    "issuer": "",
     "store": "user",
+    "code.digits": "6",
+    "code.period": "30",
+    "code.algorithm": "SHA1",
+    "code.window": "1",
     "throttle.free_tries": "5",
     "throttle.first_wait": "30",
     "throttle.longest_wait": "900",
+    "enrollment": "optional",
+    "remember": "0",
+    "messages.wait": "Too many wrong codes: try again in {seconds} s.",
+    "messages.not_enrolled": "This login needs a code. You have none yet: ask the administrator.",
+    "messages.deadline": "From {date} on you need a code ({days} days left): pam-totp enroll",
+    "messages.enroll": "Scan this with an authenticator app, or type the key into it.",
 }
 
-_HEADER = "pam-totp settings 1"
+_HEADER = "pam-totp settings 2"
+_OLD_HEADER = "pam-totp settings 1 "
+_RULES, _END = "\nrules\n", "end\n"
 
 
 class Settings:
-    """store: "user" or "system"; limits: of the throttle; fault: why the file was not used."""
+    """store: "user" or "system"; limits: of the throttle; window_steps: to each side of now;
+    remember_seconds: 0 is off; rules: encoded ones; fault: why the file was not used."""
 
-    __slots__ = ("fault", "limits", "store")
+    __slots__ = (
+        "_values",
+        "enrollment",
+        "fault",
+        "limits",
+        "remember_seconds",
+        "rules",
+        "store",
+        "window_steps",
+    )
 
-    def __init__(self, values: dict[str, str], fault: str = "") -> None:
+    def __init__(
+        self, values: dict[str, str], rules: "list[str] | None" = None, fault: str = ""
+    ) -> None:
+        self._values = values
         self.store = values["store"]
         if self.store not in ("user", "system"):
-            raise ValueError
+            raise ValueError("no store")
         self.limits = Limits(
             int(values["throttle.free_tries"]),
             int(values["throttle.first_wait"]),
             int(values["throttle.longest_wait"]),
         )
+        self.window_steps = int(values["code.window"])
+        mode, _, deadline = values["enrollment"].partition(" ")
+        if mode not in (*MODES, BY):
+            raise ValueError("no mode of enrollment")
+        self.enrollment = Enrollment(mode, int(deadline or 0))
+        self.remember_seconds = int(values["remember"])
+        self.rules = rules or []
         self.fault = fault
+
+    def __getitem__(self, key: str) -> str:
+        """The value of a key of DEFAULTS."""
+        return self._values[key]
+
+    def message(self, name: str, **values: object) -> str:
+        """A line for the user, with what changes from login to login put in."""
+        text = self._values[MESSAGE + name]
+        for key, value in values.items():
+            text = text.replace(f"{{{key}}}", str(value))
+        return text
 
 
 def load() -> Settings:
@@ -51,57 +103,70 @@ def load() -> Settings:
     try:
         status = posix.stat(PATH)
     except OSError as failure:
-        values = _last_good()
-        if values is None and failure.errno == ENOENT:
+        last_good = _last_good()
+        if last_good is None and failure.errno == ENOENT:
             return Settings(DEFAULTS)
-        return Settings(values or DEFAULTS, f"{PATH}: {failure.strerror}")
+        return _with_fault(last_good, posix.strerror(failure.errno or 0))
     identity = (
         f"{_HEADER} {status.st_dev} {status.st_ino} {status.st_size} "
         f"{status.st_mtime_ns} {status.st_ctime_ns}"
     )
-    values = _last_good(identity)
-    if values is not None:
-        return Settings(values)
+    last_good = _last_good(identity)
+    if last_good is not None:
+        return last_good
     try:
         from pam_totp.records import configuration  # PyYAML: only in the first one after a change
 
-        values, faults = configuration.read(PATH)
+        values, rules, faults = configuration.read(PATH)
+        settings = Settings(values, rules)
     except Exception as failure:  # a broken library must not lock everybody out
-        values, faults = None, [f"{type(failure).__name__}: {failure}"]
-    if faults or values is None:
-        return Settings(_last_good() or DEFAULTS, f"{PATH}: {faults[0]}")
-    _keep(identity, values)
-    return Settings(values)
+        return _with_fault(_last_good(), f"{type(failure).__name__}: {failure}")
+    if faults:
+        return _with_fault(_last_good(), faults[0])
+    if abs(time.time() - status.st_ctime) <= UNSETTLED_SECONDS:
+        identity = f"{_HEADER} 0 0 0 0 0"  # good, and read again at the next login
+    _keep(identity, values, rules)
+    return settings
 
 
-def _last_good(identity: str = "") -> dict[str, str] | None:
-    """The snapshot's values, None without any; with an identity only if it is of that file."""
+def _with_fault(settings: Settings | None, fault: str) -> Settings:
+    settings = settings or Settings(DEFAULTS)
+    settings.fault = f"{PATH}: {fault}"
+    return settings
+
+
+def _last_good(identity: str = "") -> Settings | None:
+    """The snapshot's settings, None without any; with an identity only if it is of that file."""
     try:
-        content = durable.read(KIND, NAME)
+        content = durable.read(KIND, NAME, MOST_BYTES)
         if content is None:
             return None
-        header, *lines = content.decode("ascii").rstrip("\n").split("\n")
-        if not header.startswith(_HEADER) or (identity and header != identity):
+        head, _, rules = content.decode("utf-8").partition(_RULES)
+        header, *lines = head.rstrip("\n").split("\n")
+        if identity and header != identity:
             return None
+        if not header.startswith(_OLD_HEADER):
+            if not (header.startswith(_HEADER) and rules.endswith(_END)):
+                return None
+            rules = rules.removesuffix(_END)
         values = dict(DEFAULTS)
         for line in lines:
             key, _, value = line.partition(" ")
             if key in values:
                 values[key] = value
-        Settings(values)
+        return Settings(values, rules.split("\n")[:-1])
     except (Refused, ValueError):
         return None
-    return values
 
 
-def _keep(identity: str, values: dict[str, str]) -> None:
+def _keep(identity: str, values: dict[str, str], rules: list[str]) -> None:
     """A full disk or a caller that is not root only costs the next login the same again."""
     try:
         folder = durable.open_folder(KIND, make=True)
         assert folder is not None
-        lines = [identity, *(f"{key} {value}" for key, value in values.items()), ""]
+        lines = [identity, *(f"{key} {value}" for key, value in values.items()), "rules", *rules]
         try:
-            durable.replace(folder, NAME, "\n".join(lines).encode("ascii"))
+            durable.replace(folder, NAME, "\n".join([*lines, _END]).encode("utf-8"))
         finally:
             posix.close(folder)
     except (OSError, Refused):

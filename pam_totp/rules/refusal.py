@@ -3,6 +3,7 @@
 TOTP = "totp"
 RECOVERY_CODE = "recovery-code"
 EXEMPT = "exempt"
+GRACE = "grace"
 GRANTED = "granted"
 NOT_ENROLLED = "not-enrolled"
 WRONG_CODE = "wrong-code"

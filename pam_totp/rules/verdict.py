@@ -1,8 +1,8 @@
 """The verdict: is this code right, now, for one of these credentials? Pure.
 
-The window is one step to each side of now (RFC 6238, section 5.2). A step that was accepted is
-spent, and so is every earlier one: `spent_steps` maps a credential's identity to the last step
-accepted from it.
+The window is one step to each side of now, unless set otherwise (RFC 6238, section 5.2). A step
+that was accepted is spent, and so is every earlier one: `spent_steps` maps a credential's identity
+to the last step accepted from it.
 """
 
 from pam_totp.rules.credential import Credential
@@ -14,7 +14,7 @@ WINDOW_STEPS = 1
 SKEW_STEPS = 20
 # 16 characters of 5 bits: 80 bits, beyond guessing at any rate, so no throttle holds them up.
 RECOVERY_CHARACTERS = 16
-RECOVERY_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+RECOVERY_SYMBOLS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class Verdict:
@@ -60,19 +60,23 @@ def read_recovery_code(typed: bytes) -> str | None:
         return None
     code = typed.removesuffix(b"\0").decode("ascii").lower().replace("-", "").replace(" ", "")
     code = code.replace("0", "o").replace("1", "l").replace("8", "b")
-    is_one = len(code) == RECOVERY_CHARACTERS and RECOVERY_ALPHABET.issuperset(code)
+    is_one = len(code) == RECOVERY_CHARACTERS and not code.strip(RECOVERY_SYMBOLS)
     return code if is_one else None
 
 
 def judge(
-    credentials: list[Credential], code: str, now: float, spent_steps: dict[str, int]
+    credentials: list[Credential],
+    code: str,
+    now: float,
+    spent_steps: dict[str, int],
+    window_steps: int = WINDOW_STEPS,
 ) -> Verdict:
     """Whether `code` (ASCII digits) is right at `now` (Unix seconds) and not yet spent."""
     refusal = Verdict(False, WRONG_CODE)
     for credential in credentials:
         current = step_at(now, credential.period)
         spent = spent_steps.get(credential.identity, -1)
-        window = range(current - WINDOW_STEPS, current + WINDOW_STEPS + 1)
+        window = range(current - window_steps, current + window_steps + 1)
         matches = _matches(credential, code, window)
         if matches and matches[-1] > spent:
             return Verdict(True, TOTP, credential, matches[-1])

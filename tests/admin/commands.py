@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pam_totp.records.settings import UNSETTLED_SECONDS
 from tests.host.accounts import User
 
 GATE = "/usr/libexec/pam-totp/gate"
@@ -119,12 +121,17 @@ def let_pass(user: User, seconds: int) -> None:
 
 
 @contextlib.contextmanager
-def configured(text: str) -> Iterator[Path]:
-    """The host's settings while the block runs; with no last good ones before and after it."""
+def configured(text: str, *, settled: bool = False) -> Iterator[Path]:
+    """The host's settings while the block runs; with no last good ones before and after it.
+
+    `settled`: so long after the change that the first login's snapshot serves the next one.
+    """
     before = CONFIGURATION.read_bytes()
     shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
     try:
         CONFIGURATION.write_text(text, encoding="utf-8")
+        if settled:
+            time.sleep(UNSETTLED_SECONDS + 0.05)
         yield CONFIGURATION
     finally:
         CONFIGURATION.unlink(missing_ok=True)

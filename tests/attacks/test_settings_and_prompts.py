@@ -49,7 +49,7 @@ def settings_file() -> Iterator[Path]:
 INVALID: dict[str, bytes] = {
     "no YAML": b"store: [",
     "unknown key": b"stored: user\n",
-    "key of a later release": b"rules: []\n",
+    "key of a later release": b"hotp: []\n",
     "value of a later release": b"store: ldap\n",
     "duplicate key": b"store: system\nstore: user\n",
     "number too large": b"throttle: {longest_wait: 901}\n",

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pam_totp.login.request import Request
-from pam_totp.records import audit, configuration, durable, grant, recovery, settings
+from pam_totp.records import audit, configuration, durable, grant, keys, recovery, settings
 from pam_totp.records.attempts import Attempts
 from pam_totp.records.place import Place
 from pam_totp.rules import credential, refusal, throttle, verdict
 from pam_totp.rules.refusal import Refused
+from pam_totp.rules.request import Request
 
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
@@ -201,7 +201,7 @@ def typed_recovery_code(content: bytes) -> None:
 def environment(content: bytes) -> None:
     pairs = (pair.partition(b"=") for pair in content.split(b"\0"))
     request = Request({name: value for name, _, value in pairs})
-    assert not request.publickey or request.service == "sshd"
+    assert not request.key or request.service == "sshd"
     for _, value in request.audit_fields("", request.tty + request.ruser):
         shown = audit.quote(value)
         assert shown.isprintable() and len(shown) <= audit.MOST_CHARACTERS + 2
@@ -210,10 +210,11 @@ def environment(content: bytes) -> None:
 
 
 def configuration_file(content: bytes) -> None:
-    values, faults = configuration.parse(content)
+    found = configuration.parse(content)
+    values, faults = found.values, found.faults
     assert values.keys() == settings.DEFAULTS.keys()
-    assert values["store"] in configuration.CHOICES["store"]
-    for key, (least, most) in configuration.RANGES.items():
+    assert values["store"] in keys.CHOICES["store"]
+    for key, (least, most) in keys.RANGES.items():
         assert least <= int(values[key]) <= most
     assert sum(len(fault) for fault in faults) <= 1000 + 200 * len(content)
 

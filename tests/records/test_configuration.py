@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 
 
 def faults_of(text: str) -> list[str]:
-    return configuration.parse(text.encode())[1]
+    return configuration.parse(text.encode()).faults
 
 
 def uncommented() -> str:
@@ -30,7 +30,7 @@ def test_comments_alone_are_all_defaults() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "  "])
 def test_empty_file_is_a_write_that_failed(text: str) -> None:
-    assert "is empty" in configuration.parse(text.encode())[1][0]
+    assert "is empty" in configuration.parse(text.encode()).faults[0]
 
 
 def test_shipped_file_is_valid_and_changes_nothing() -> None:

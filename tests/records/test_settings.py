@@ -43,7 +43,7 @@ JUNK = {
     "nothing": b"",
     "a word": b"junk",
     "no ASCII": b"\xff" * 100,
-    "a format to come": b"pam-totp settings 2 0 0 0 0 0\nstore system\n",
+    "a format to come": b"pam-totp settings 3 0 0 0 0 0\nstore system\n",
     "70,000 zeros": b"\0" * 70000,
 }
 
@@ -76,7 +76,7 @@ def test_shipped_file_leaves_the_defaults_in_force(user: User, credential: Crede
 def test_snapshot_is_made_at_the_first_login_and_no_yaml_is_read_at_the_second(
     user: User, credential: Credential, tmp_path: Path
 ) -> None:
-    with configured(STRICT):
+    with configured(STRICT, settled=True):
         first = files_opened(user, tmp_path / "first")
         assert "yaml" in first
         assert LAST_GOOD.exists()
@@ -254,7 +254,7 @@ def test_unreadable_folder_keeps_the_last_good(
 def test_junk_in_place_of_the_snapshot_is_made_anew(
     user: User, credential: Credential, content: str
 ) -> None:
-    with configured(STRICT):
+    with configured(STRICT, settled=True):
         gate(user)
         good = LAST_GOOD.read_bytes()
         LAST_GOOD.write_bytes(JUNK[content])

@@ -1,15 +1,13 @@
-"""What pam_exec tells of a login: six variables of the environment, and nothing else is read."""
-
-import posix
+"""What pam_exec tells of a login: six variables of the environment, and nothing else. Pure."""
 
 
 class Request:
     """Who wants in (user), where (service, tty), from where (rhost, ruser).
 
-    publickey: sshd, and no other service, reports that a public key has passed already.
+    key: the public key that sshd, and no other service, reports to have passed already; else empty.
     """
 
-    __slots__ = ("publickey", "rhost", "ruser", "service", "tty", "user")
+    __slots__ = ("key", "rhost", "ruser", "service", "tty", "user")
 
     def __init__(self, environment: dict[bytes, bytes]) -> None:
         def value(name: bytes) -> str:
@@ -21,7 +19,8 @@ class Request:
         self.tty = value(b"PAM_TTY")
         self.ruser = value(b"PAM_RUSER")
         methods = value(b"SSH_AUTH_INFO_0").split("\n") if self.service == "sshd" else []
-        self.publickey = any(method.startswith("publickey ") for method in methods)
+        keys = [method for method in methods if method.startswith("publickey ")]
+        self.key = keys[0] if keys else ""
 
     def audit_fields(self, device: str, detail: str) -> list[tuple[str, str]]:
         """The fields of an audit line about this request."""
@@ -32,8 +31,3 @@ class Request:
             ("device", device),
         ]
         return [*fields, ("detail", detail)] if detail else fields
-
-
-def from_environment() -> Request:
-    """The request of this process."""
-    return Request(posix.environ)

@@ -1,0 +1,128 @@
+"""What the verifier makes of each kind of answer; a yes is recorded before it is given.
+
+Runs inside every login. Only modules compiled into the interpreter are imported here.
+"""
+
+import posix
+import pwd
+
+from pam_totp.records import mark, secret
+from pam_totp.records.attempts import Attempts, boot_seconds
+from pam_totp.records.place import SECRET, Place
+from pam_totp.records.settings import Settings
+from pam_totp.rules.credential import Credential, parse_line
+from pam_totp.rules.decision import AT_LOGIN
+from pam_totp.rules.refusal import (
+    NOT_ENROLLED,
+    RECOVERY_CODE,
+    REUSED_CODE,
+    SECRET_MISSING,
+    STATE_UNAVAILABLE,
+    THROTTLED,
+    WRONG_CODE,
+    Refused,
+)
+from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
+from pam_totp.rules.verdict import Verdict, judge, read_code
+
+
+def judge_first_code(
+    user: pwd.struct_passwd, place: Place, typed: bytes, configured: Settings, now: float
+) -> Verdict:
+    """The verdict on the code of somebody without a secret, who may enroll at this very login: a
+    right code of the secret that was shown there saves it."""
+    is_root = posix.geteuid() == 0
+    if is_root and mark.is_set(user.pw_uid):
+        raise Refused(SECRET_MISSING, "has logged in with a code before; now no secret file")
+    if not (is_root and configured.enrollment.mode == AT_LOGIN):
+        raise Refused(NOT_ENROLLED, "no secret file")
+    from pam_totp.records import pending, saving  # hardly any login enrolls
+
+    try:
+        uri = pending.read(user.pw_uid)
+        if uri is None:
+            raise Refused(NOT_ENROLLED, "no secret file, and no QR code was shown at this login")
+        line = f"{uri} phone"
+        verdict = judge_code(user, [parse_line(line)], read_code(typed), configured, now)
+        if verdict.accepted:
+            saving.save(place, SECRET, f"{secret.HEADER}{line}\n".encode())
+            verdict.detail = "enrolled at this login"
+            # Of two logins at once one makes the recovery codes: the other's would void them.
+            if pending.remove(user.pw_uid):
+                verdict.message = first_recovery_codes(place)
+    except OSError as failure:
+        detail = f"cannot enroll at this login: {failure.strerror}"
+        raise Refused(STATE_UNAVAILABLE, detail) from None
+    return verdict
+
+
+def first_recovery_codes(place: Place) -> str:
+    """Makes and saves recovery codes; what the user is told of them."""
+    from pam_totp.records import recovery, saving
+
+    codes = recovery.new_codes()
+    try:
+        saving.save(place, recovery.NAME, recovery.new_file(codes))
+    except (OSError, Refused):
+        return "You are enrolled, but without recovery codes: pam-totp recovery-codes"
+    return recovery.describe(codes)
+
+
+def judge_code(
+    user: pwd.struct_passwd,
+    credentials: list[Credential],
+    code: str,
+    configured: Settings,
+    now: float,
+) -> Verdict:
+    """The verdict on a code from the app. The try counts before anybody looks at the code: a
+    verifier that is killed is no free guess."""
+    attempts = Attempts(user.pw_uid)
+    try:
+        before, booted = attempts.failures, boot_seconds()
+        wait = wait_seconds(before, booted, configured.limits)
+        if wait > 0:
+            detail = f"{before.in_a_row} wrong codes, {whole_seconds(wait)} s to wait"
+            return Verdict(False, THROTTLED, detail=detail)
+        attempts.record_failures(count_try(before, booted, configured.limits))
+        verdict = judge(credentials, code, now, attempts.steps, configured.window_steps)
+        if verdict.accepted:
+            assert verdict.credential is not None
+            attempts.spend(verdict.credential, verdict.step, credentials, clear(before))
+        elif verdict.reason == REUSED_CODE:
+            attempts.record_failures(before)  # the owner in a hurry; it tells a guesser nothing
+        return verdict
+    finally:
+        attempts.close()
+
+
+def judge_recovery_code(user: pwd.struct_passwd, place: Place, code: str) -> Verdict:
+    """The verdict on a recovery code. No throttle: 80 bits cannot be guessed, and whoever is kept
+    waiting by somebody else's guesses gets in with one."""
+    from pam_totp.records import recovery  # hardly any login has one
+
+    if posix.geteuid() != 0:
+        raise Refused(STATE_UNAVAILABLE, "only root can record a recovery code as used")
+    codes = recovery.read(place)
+    if codes is None:
+        return Verdict(False, WRONG_CODE, detail="no recovery codes")
+    digest = codes.hash(code)
+    attempts = Attempts(user.pw_uid)
+    try:
+        spent = recovery.spent(user.pw_uid)
+        if not codes.holds(digest):
+            return Verdict(False, WRONG_CODE, detail="no such recovery code")
+        if digest in spent:
+            return Verdict(False, REUSED_CODE, detail="this recovery code is used")
+        recovery.spend(user.pw_uid, digest, spent)
+        left = len(set(codes.hashes).difference(spent)) - 1
+        try:
+            attempts.record_failures(clear(attempts.failures))
+        except Refused:
+            pass  # the code is spent: the wait may go on, but this login is let in
+    finally:
+        attempts.close()
+    message = f"{left} recovery codes left."
+    if left <= 3:
+        message += " New ones: pam-totp recovery-codes"
+    return Verdict(True, RECOVERY_CODE, message=message)

@@ -1,0 +1,92 @@
+"""A code given a moment ago, for the settings' `remember`: root's /run/pam-totp/remembered/UID.
+
+- A stamp MUST hold for nothing but the same user, secret, address and, over ssh, the same public
+  key; elsewhere the same session on the same terminal.
+- It MUST hold only for 0 <= now - t < `remember`, on a clock that nobody can set.
+
+Format 1, ASCII: lines "HASH SECONDS_SINCE_BOOT". HASH binds all of the above.
+"""
+
+import posix
+import pwd
+
+from pam_totp.records import volatile
+from pam_totp.records.attempts import boot_seconds
+from pam_totp.records.place import SECRET, Place
+from pam_totp.rules.otp import ALGORITHMS
+from pam_totp.rules.refusal import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.records.settings import Settings
+    from pam_totp.rules.request import Request
+
+KIND = "remembered"
+MOST_STAMPS = 32
+
+
+def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> bool:
+    """Whether this login need not be asked again. What cannot be read remembers nothing."""
+    try:
+        binding = _binding(request, user, configured)
+        stamps = _read(user.pw_uid, configured.remember_seconds)
+    except (Refused, OSError, ValueError):
+        return False
+    return binding in stamps
+
+
+def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> None:
+    """Stamps this login. Where that fails the next one is asked, as if this were off."""
+    try:
+        binding = _binding(request, user, configured)
+        if not binding:
+            return
+        stamps = _read(user.pw_uid, configured.remember_seconds)
+        stamps[binding] = int(boot_seconds())
+        latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MOST_STAMPS:]
+        lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
+        volatile.write(KIND, user.pw_uid, lines.encode("ascii"))
+    except (Refused, OSError, ValueError):
+        pass
+
+
+def _read(uid: int, remember_seconds: int) -> dict[str, int]:
+    content = volatile.read(KIND, uid) or b""
+    now = boot_seconds()
+    stamps = {}
+    for line in content.decode("ascii").split("\n")[:-1]:
+        name, seconds = line.split(" ")
+        if 0 <= now - int(seconds) < remember_seconds:
+            stamps[name] = int(seconds)
+    return stamps
+
+
+def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> str:
+    """What a stamp is bound to, hashed; empty where nothing would tell two people apart."""
+    if posix.geteuid() != 0:
+        return ""
+    if request.key:
+        by = request.key
+    elif request.service == "sshd" or not request.tty:
+        return ""  # a password and an address are all that an attacker next door needs
+    else:
+        by = f"{request.tty} {_session()}"
+    secret = Place(user, configured.store).read(SECRET) or b""
+    parts = [user.pw_name, str(user.pw_uid), request.service, request.rhost, request.ruser, by]
+    new_hash, _ = ALGORITHMS["SHA256"]
+    text = "\0".join(["pam-totp remembered 1", *parts]).encode("utf-8", "surrogateescape")
+    return str(new_hash(text + b"\0" + secret).hexdigest())
+
+
+def _session() -> str:
+    """The session of whoever asks for the login, and when it began: terminals' names come again.
+
+    pam_exec gives its program a session of its own; its parent is the application.
+    """
+    leader = posix.getsid(posix.getppid())
+    file = posix.open(f"/proc/{leader}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        fields = posix.read(file, 4096).rpartition(b")")[2].split()
+    finally:
+        posix.close(file)
+    return f"{leader} {fields[19].decode('ascii')}"  # starttime: proc(5), field 22

@@ -1,0 +1,161 @@
+"""Who must give a code: the administrator's rules. Pure.
+
+Rules are read top to bottom, and the first one that matches decides. What a rule asks for may be
+unknown (a group look-up failed, the remote host has a name and no address): then the stricter
+answer holds of "this rule matches" and "it does not".
+"""
+
+from pam_totp.rules.pattern import is_pattern, matches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+NEVER, IF_ENROLLED, REQUIRED = CODES = ("never", "if-enrolled", "required")  # ever stricter
+LOCAL = "local"
+
+_BETWEEN_FIELDS, _BETWEEN_NAMES = "\t", "\x1f"
+
+
+class Rule:
+    """users, groups, services: names and shell patterns; sources: networks and "local"; of each,
+    empty means any. publickey: "yes", "no" or "" for either. code: one of CODES. line: of the
+    settings file, 0 for what holds where no rule matches."""
+
+    __slots__ = ("code", "groups", "line", "publickey", "services", "sources", "users")
+
+    def __init__(
+        self,
+        code: str,
+        line: int = 0,
+        users: "Iterable[str]" = (),
+        groups: "Iterable[str]" = (),
+        services: "Iterable[str]" = (),
+        sources: "Iterable[str]" = (),
+        publickey: str = "",
+    ) -> None:
+        self.users = tuple(users)
+        self.groups = tuple(groups)
+        self.services = tuple(services)
+        self.sources = tuple(sources)
+        self.publickey = publickey
+        self.code = code
+        self.line = line
+
+    def shown_sources(self) -> list[str]:
+        """The networks as people write them."""
+        return [source if source == LOCAL else _shown_network(source) for source in self.sources]
+
+
+class Subject:
+    """The login that rules are matched against.
+
+    address: bytes of an IPv4 or IPv6 address; empty: from this machine; None: unknown.
+    is_in: whether the user is in a group of this name or pattern; None: unknown.
+    """
+
+    __slots__ = ("address", "is_in", "publickey", "service", "user")
+
+    def __init__(
+        self,
+        user: str,
+        service: str,
+        address: bytes | None,
+        publickey: bool,
+        is_in: "Callable[[str], bool | None]",
+    ) -> None:
+        self.user = user
+        self.service = service
+        self.address = address
+        self.publickey = "yes" if publickey else "no"
+        self.is_in = is_in
+
+
+def encode(rule: Rule) -> str:
+    """The rule as one line of the snapshot. Who it is for comes first: most others end there."""
+    names = (rule.users, rule.groups, rule.services, rule.sources)
+    fields = [_BETWEEN_NAMES.join(each) for each in names]
+    return _BETWEEN_FIELDS.join([*fields, rule.publickey, rule.code, str(rule.line)])
+
+
+def decode(text: str) -> Rule:
+    """The rule of such a line. Raises ValueError."""
+    *names, publickey, code, line = text.split(_BETWEEN_FIELDS)
+    users, groups, services, sources = (
+        field.split(_BETWEEN_NAMES) if field else () for field in names
+    )
+    if code not in CODES or publickey not in ("", "yes", "no"):
+        raise ValueError("no rule")
+    return Rule(code, int(line), users, groups, services, sources, publickey)
+
+
+def first_match(rules: list[str], subject: Subject, otherwise: str) -> Rule:
+    """The rule that decides, of encoded ones; `otherwise` is the code where none matches."""
+    strictest: Rule | None = None  # of those that may match
+    found = Rule(otherwise)
+    user = subject.user
+    for text in rules:
+        users = text.partition(_BETWEEN_FIELDS)[0]
+        # Decoding is what costs: whom a list of plain names does not even contain needs none.
+        if users and user not in users and not is_pattern(users):
+            continue
+        rule = decode(text)
+        does_match = match(rule, subject)
+        if does_match:
+            found = rule
+            break
+        if does_match is None and (strictest is None or is_stricter(rule, strictest)):
+            strictest = rule
+    return strictest if strictest is not None and is_stricter(strictest, found) else found
+
+
+def is_stricter(rule: Rule, other: Rule) -> bool:
+    """Whether a rule asks for a code where the other does not."""
+    return CODES.index(rule.code) > CODES.index(other.code)
+
+
+def match(rule: Rule, subject: Subject) -> bool | None:
+    """Whether all that the rule names holds; None: nobody can tell."""
+    if rule.publickey not in ("", subject.publickey):
+        return False
+    if not (_has(rule.users, subject.user) and _has(rule.services, subject.service)):
+        return False
+    is_from = _is_from(rule.sources, subject.address)
+    if is_from is False or not rule.groups:
+        return is_from
+    answers = [subject.is_in(group) for group in rule.groups]
+    if True in answers:
+        return is_from
+    return None if None in answers else False
+
+
+def _has(names: tuple[str, ...], name: str) -> bool:
+    return not names or name in names or any(matches(each, name) for each in names)
+
+
+def _is_from(sources: tuple[str, ...], address: bytes | None) -> bool | None:
+    if not sources:
+        return True
+    if address == b"":
+        return LOCAL in sources
+    if address is None:
+        return None if sources != (LOCAL,) else False
+    return any(source != LOCAL and is_within(source, address) for source in sources)
+
+
+def is_within(network: str, address: bytes) -> bool:
+    """Whether a network, as "HEX/PREFIX" of its first address, has this address."""
+    first, _, prefix = network.partition("/")
+    spare_bits = len(address) * 8 - int(prefix)
+    if len(first) != len(address) * 2:
+        return False
+    return int(first, 16) >> spare_bits == int.from_bytes(address, "big") >> spare_bits
+
+
+def _shown_network(network: str) -> str:
+    first, _, prefix = network.partition("/")
+    if len(first) == 8:
+        text = ".".join(str(byte) for byte in bytes.fromhex(first))
+    else:
+        text = ":".join(first[at : at + 4] for at in range(0, len(first), 4))
+    return f"{text}/{prefix}"
