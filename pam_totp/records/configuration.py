@@ -36,18 +36,18 @@ class Content:
         self.faults: list[str] = []
 
 
-def read(path: str) -> tuple[dict[str, str], list[str], list[str]]:
+def read(path: str) -> tuple[dict[str, str], str, list[str]]:
     """The values of the file over the defaults, its rules encoded, and what is wrong with it."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_uid != 0 or status.st_mode & 0o022:
-                return dict(DEFAULTS), [], ["is not root's alone to write"]
+                return dict(DEFAULTS), "", ["is not root's alone to write"]
             content = file.read(MOST_BYTES + 1)
     except OSError as failure:
-        return dict(DEFAULTS), [], [failure.strerror or "cannot be read"]
+        return dict(DEFAULTS), "", [failure.strerror or "cannot be read"]
     found = parse(content)
-    return found.values, [encode(rule) for rule in found.rules], found.faults
+    return found.values, encode(found.rules), found.faults
 
 
 def parse(content: bytes) -> Content:

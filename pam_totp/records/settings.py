@@ -8,7 +8,7 @@ decision says so in the log; where there is none, the defaults hold. (A file of 
 sets the defaults.)
 
 Format 2, UTF-8: "pam-totp settings 2 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
-line "rules", one line a rule (pam_totp.rules.policy), and the line "end". Format 1 had neither
+line "rules", the rules (pam_totp.rules.policy.encode), and the line "end". Format 1 had neither
 rules nor an end.
 """
 
@@ -47,12 +47,13 @@ DEFAULTS: dict[str, str] = {
 
 _HEADER = "pam-totp settings 2"
 _OLD_HEADER = "pam-totp settings 1 "
-_RULES, _END = "\nrules\n", "end\n"
+_RULES, _END = "\nrules\n", "\nend\n"
 
 
 class Settings:
     """store: "user" or "system"; limits: of the throttle; window_steps: to each side of now;
-    remember_seconds: 0 is off; rules: encoded ones; fault: why the file was not used."""
+    remember_seconds: 0 is off; rules: a text that holds the encoded ones; fault: why the file is
+    not used."""
 
     __slots__ = (
         "_values",
@@ -65,9 +66,7 @@ class Settings:
         "window_steps",
     )
 
-    def __init__(
-        self, values: dict[str, str], rules: "list[str] | None" = None, fault: str = ""
-    ) -> None:
+    def __init__(self, values: dict[str, str], rules: str = "", fault: str = "") -> None:
         self._values = values
         self.store = values["store"]
         if self.store not in ("user", "system"):
@@ -83,7 +82,7 @@ class Settings:
             raise ValueError("no mode of enrollment")
         self.enrollment = Enrollment(mode, int(deadline or 0))
         self.remember_seconds = int(values["remember"])
-        self.rules = rules or []
+        self.rules = rules
         self.fault = fault
 
     def __getitem__(self, key: str) -> str:
@@ -118,7 +117,7 @@ def load() -> Settings:
         from pam_totp.records import configuration  # PyYAML: only in the first one after a change
 
         values, rules, faults = configuration.read(PATH)
-        settings = Settings(values, rules)
+        settings = Settings(values, f"\n{rules}")
     except Exception as failure:  # a broken library must not lock everybody out
         return _with_fault(_last_good(), f"{type(failure).__name__}: {failure}")
     if faults:
@@ -141,32 +140,33 @@ def _last_good(identity: str = "") -> Settings | None:
         content = durable.read(KIND, NAME, MOST_BYTES)
         if content is None:
             return None
-        head, _, rules = content.decode("utf-8").partition(_RULES)
-        header, *lines = head.rstrip("\n").split("\n")
+        text = content.decode("utf-8")
+        head = text.find(_RULES)
+        header, *lines = text[: head if head >= 0 else len(text)].split("\n")
         if identity and header != identity:
             return None
-        if not header.startswith(_OLD_HEADER):
-            if not (header.startswith(_HEADER) and rules.endswith(_END)):
-                return None
-            rules = rules.removesuffix(_END)
+        is_whole = header.startswith(_HEADER) and head >= 0 and text.endswith(_END)
+        if not (is_whole or header.startswith(_OLD_HEADER)):
+            return None
         values = dict(DEFAULTS)
         for line in lines:
             key, _, value = line.partition(" ")
             if key in values:
                 values[key] = value
-        return Settings(values, rules.split("\n")[:-1])
+        return Settings(values, text)  # rules are found in it by their tabs
     except (Refused, ValueError):
         return None
 
 
-def _keep(identity: str, values: dict[str, str], rules: list[str]) -> None:
+def _keep(identity: str, values: dict[str, str], rules: str) -> None:
     """A full disk or a caller that is not root only costs the next login the same again."""
     try:
         folder = durable.open_folder(KIND, make=True)
         assert folder is not None
-        lines = [identity, *(f"{key} {value}" for key, value in values.items()), "rules", *rules]
+        lines = [identity, *(f"{key} {value}" for key, value in values.items())]
+        content = "\n".join(lines) + _RULES + rules + _END[1:]
         try:
-            durable.replace(folder, NAME, "\n".join([*lines, _END]).encode("utf-8"))
+            durable.replace(folder, NAME, content.encode("utf-8"))
         finally:
             posix.close(folder)
     except (OSError, Refused):

@@ -136,10 +136,12 @@ class Groups:
     that does not exist and of a directory that does not answer.
     """
 
-    __slots__ = ("_answers", "_user")
+    __slots__ = ("_answers", "_ids", "_local", "_user")
 
     def __init__(self, user: pwd.struct_passwd) -> None:
         self._user = user
+        self._ids: set[int] = set()
+        self._local: dict[str, int] = {}
         self._answers: dict[str, bool | None] = {}
 
     def has(self, name: str) -> bool | None:
@@ -147,24 +149,46 @@ class Groups:
         if name not in self._answers:
             look_up = self._is_in_any_like if is_pattern(name) else self._is_in
             try:
+                if not self._ids:
+                    self._local = _local_groups()
+                    self._ids.update(posix.getgrouplist(self._user.pw_name, self._user.pw_gid))
                 self._answers[name] = look_up(name)
             except (OSError, KeyError, ValueError):
                 self._answers[name] = None
         return self._answers[name]
 
     def _is_in(self, name: str) -> bool:
+        if name in self._local:
+            return self._local[name] in self._ids
         group = grp.getgrnam(name)
-        return group.gr_gid in self._ids() or self._user.pw_name in group.gr_mem
+        return group.gr_gid in self._ids or self._user.pw_name in group.gr_mem
 
     def _is_in_any_like(self, pattern: str) -> bool | None:
         answer: bool | None = False
-        for group_id in self._ids():
+        names = {group_id: name for name, group_id in self._local.items()}
+        for group_id in self._ids:
             try:
-                if matches(pattern, grp.getgrgid(group_id).gr_name):
+                if matches(pattern, names.get(group_id) or grp.getgrgid(group_id).gr_name):
                     return True
             except KeyError:
                 answer = None
         return answer
 
-    def _ids(self) -> list[int]:
-        return posix.getgrouplist(self._user.pw_name, self._user.pw_gid)
+
+def _local_groups() -> dict[str, int]:
+    """The ids of this machine's own groups. Asking the C library for 500 of them, it would read the
+    file 500 times; it is asked for those that are not there."""
+    groups = dict[str, int]()
+    file = posix.open("/etc/group", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        content = b""
+        while chunk := posix.read(file, 1 << 20):
+            content += chunk
+    finally:
+        posix.close(file)
+    for line in content.decode("utf-8", "surrogateescape").split("\n"):
+        name, _, rest = line.partition(":")
+        group_id = rest.partition(":")[2].partition(":")[0]
+        if group_id.isdigit():
+            groups.setdefault(name, int(group_id))
+    return groups

@@ -71,16 +71,42 @@ class Subject:
         self.is_in = is_in
 
 
-def encode(rule: Rule) -> str:
-    """The rule as one line of the snapshot. Who it is for comes first: most others end there."""
-    names = (rule.users, rule.groups, rule.services, rule.sources)
+def encode(rules: "list[Rule]") -> str:
+    """The rules as the snapshot keeps them: lines, of which a login looks only at a few.
+
+    A rule for plain names stands once under each of them, every other rule once under no name. The
+    line is NAME, the rule's number, then its fields.
+    """
+    lines = [
+        _BETWEEN_FIELDS.join((name, f"{number:05}", _encode_one(rule, name)))
+        for number, rule in enumerate(rules)
+        for name in ([""] if any(is_pattern(user) for user in rule.users) else rule.users or [""])
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _encode_one(rule: Rule, name: str) -> str:
+    names = ((name,) if name else rule.users, rule.groups, rule.services, rule.sources)
     fields = [_BETWEEN_NAMES.join(each) for each in names]
     return _BETWEEN_FIELDS.join([*fields, rule.publickey, rule.code, str(rule.line)])
 
 
+def rules_about(rules: str, user: str) -> list[str]:
+    """Those of the encoded rules that may match this user, in their order."""
+    found = []
+    for name in (user, ""):
+        begin = f"\n{name}{_BETWEEN_FIELDS}"
+        at = rules.find(begin)
+        while at >= 0:
+            end = rules.find("\n", at + 1)
+            found.append(rules[at + len(begin) : end])
+            at = rules.find(begin, end)
+    return sorted(found)
+
+
 def decode(text: str) -> Rule:
-    """The rule of such a line. Raises ValueError."""
-    *names, publickey, code, line = text.split(_BETWEEN_FIELDS)
+    """The rule of one of these. Raises ValueError."""
+    _number, *names, publickey, code, line = text.split(_BETWEEN_FIELDS)
     users, groups, services, sources = (
         field.split(_BETWEEN_NAMES) if field else () for field in names
     )
@@ -89,16 +115,11 @@ def decode(text: str) -> Rule:
     return Rule(code, int(line), users, groups, services, sources, publickey)
 
 
-def first_match(rules: list[str], subject: Subject, otherwise: str) -> Rule:
+def first_match(rules: str, subject: Subject, otherwise: str) -> Rule:
     """The rule that decides, of encoded ones; `otherwise` is the code where none matches."""
     strictest: Rule | None = None  # of those that may match
     found = Rule(otherwise)
-    user = subject.user
-    for text in rules:
-        users = text.partition(_BETWEEN_FIELDS)[0]
-        # Decoding is what costs: whom a list of plain names does not even contain needs none.
-        if users and user not in users and not is_pattern(users):
-            continue
+    for text in rules_about(rules, subject.user):
         rule = decode(text)
         does_match = match(rule, subject)
         if does_match:

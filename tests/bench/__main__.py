@@ -14,7 +14,7 @@ def main() -> int:
         print("bench: error: not in a throw-away host\nhint: sudo make bench", file=sys.stderr)
         return 2
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder
-    from tests.bench import aims, rounds, table
+    from tests.bench import aims, policies, rounds, table
     from tests.bench.host import BenchHost
     from tests.bench.logins import logins
     from tests.bench.programs import peak_memory, programs
@@ -22,13 +22,15 @@ def main() -> int:
 
     try:
         host = BenchHost()
-        print("bench: measuring, about two minutes", file=sys.stderr, flush=True)
+        print("bench: measuring, about four minutes", file=sys.stderr, flush=True)
         measured = rounds.run(
             [*programs(host), *steps(host)], at_least=100, at_most=400, stable=0.02
         )
         # The aim is 5 % apart from the base: half of that would not do.
         measured += rounds.run(logins(host), at_least=40, at_most=100, stable=0.01)
         memory = peak_memory(host)
+        measured += policies.policies(host)
+        measured += policies.growth(host)
     except (rounds.UnexpectedResult, AssertionError) as unexpected:
         print(f"bench: error: {unexpected}\nhint: make test", file=sys.stderr)
         return 1

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from tests.bench import logins, programs, steps
+from tests.bench import logins, policies, programs, steps
 from tests.bench.rounds import Measured
 
 MOST_TIME, MOST_MEMORY, MOST_LOGIN = 1.25, 1.2, 1.05
+MOST_POLICY, MOST_GROWTH = 1.5, 1.05
 
 
 def render(measured: Sequence[Measured], memory: dict[str, float]) -> str:
@@ -26,6 +27,17 @@ def render(measured: Sequence[Measured], memory: dict[str, float]) -> str:
         ("pam_totp to pam_unix, through libpam", step, 1.0),
         ("ssh login to google-authenticator's", login, MOST_LOGIN),
     ]
+    for number in policies.RULES:
+        section = policies.section_of(number)
+        ratio = wall[section, policies.ASK] / wall[section, programs.BARE]
+        rows.append((f"gate with {number:,} rules to bare interpreter", ratio, MOST_POLICY))
+    for name in policies.GROWING:
+        few, many = (
+            wall[policies.GROWTH, policies.name_of(name, number)]
+            for number in (policies.FEW, policies.MANY)
+        )
+        what = f"{name.partition(':')[0]}: {policies.MANY:,} users to {policies.FEW}"
+        rows.append((what, many / few, MOST_GROWTH))
     lines = ["", f"{'aims':<52}{'ratio':>7}{'at most':>10}"]
     for name, ratio, most in rows:
         mark = "ok" if ratio <= most else "MISSED"

@@ -32,6 +32,7 @@ class BenchHost:
         install()
         allow_descriptors_as_systemd_does()
         listen_for_log_lines()
+        self.other_oath_users = 0
         self.newcomer = add_user()
         self.enrolled = add_user()
         self.credential = enroll(self.enrolled)
@@ -47,7 +48,12 @@ class BenchHost:
         Path("/run/pam-totp", str(self.enrolled.uid)).unlink(missing_ok=True)
         self.enrolled.give(self._google_file, self._google_content)
         secret = base64.b32decode(self.credential.secret).hex()
-        OATH_USERS.write_text(f"HOTP/T30/6 {self.enrolled.name} - {secret}\n", encoding="ascii")
+        others = [
+            f"HOTP/T30/6 other{number} - {secret}\n" for number in range(self.other_oath_users)
+        ]
+        half = len(others) // 2
+        line = f"HOTP/T30/6 {self.enrolled.name} - {secret}\n"
+        OATH_USERS.write_text("".join([*others[:half], line, *others[half:]]), encoding="ascii")
         OATH_USERS.chmod(0o600)
 
     def _make_google_file(self) -> str:

@@ -9,6 +9,7 @@ from tests.bench.worker import Worker
 SECTION = "one line of a PAM stack"
 PASSWORD = "pam_unix: password, yescrypt"
 OURS = "pam_totp: gate, question, verify"
+OATH = "pam_oath"
 PASSWORD_PROMPT, CODE_PROMPT = "Password: ", "Verification code: "
 
 
@@ -34,14 +35,17 @@ class Step:
         return Sample(wall, cpu)
 
 
+def oath_prompt(host: BenchHost) -> str:
+    return f"One-time password (OATH) for `{host.enrolled.name}': "
+
+
 def steps(host: BenchHost) -> list[Candidate]:
     worker = Worker("/usr/bin/python3", "-m", "tests.bench.application")
-    oath_prompt = f"One-time password (OATH) for `{host.enrolled.name}': "
     lines = {
         PASSWORD: ("password", [PASSWORD_PROMPT]),
         OURS: ("pam_totp", [CODE_PROMPT]),
         "pam_google_authenticator": ("google-authenticator", [CODE_PROMPT]),
-        "pam_oath": ("oath", [oath_prompt]),
+        OATH: ("oath", [oath_prompt(host)]),
         "pam_exec /bin/true": ("exec", []),
     }
     return [
