@@ -1,0 +1,101 @@
+"""Rule 12, duo_unix 2026: a directory of groups that errs or hangs never skips the code."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.admin.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, verify
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+
+SOURCE = Path(__file__).with_name("directory.c")
+LIBRARIES = Path("/usr/lib")
+SWITCH = Path("/etc/nsswitch.conf")
+FOLDER = Path("/run/directory")
+MEMBERS_ALONE = "rules:\n- {group: colleagues, code: required}\n- {code: never}\n"
+MEMBERS_EXEMPT = "rules:\n- {group: colleagues, code: never}\n- {code: required}\n"
+PATTERN_EXEMPT = "rules:\n- {group: 'colleag*', code: never}\n- {code: required}\n"
+MOST_SECONDS = 15
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    built = tmp_path_factory.mktemp("directory") / "libnss_directory.so.2"
+    flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
+    subprocess.run(["gcc", *flags, "-o", str(built), str(SOURCE)], check=True)
+    return built
+
+
+@pytest.fixture
+def directory(library: Path) -> Iterator[Callable[..., None]]:
+    """`directory(state="errs", member=user)`: the C library asks it for groups, after the files."""
+    before = SWITCH.read_text(encoding="ascii")
+    multiarch = subprocess.run(
+        ["dpkg-architecture", "-qDEB_HOST_MULTIARCH"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    installed = LIBRARIES / multiarch / library.name
+    installed.write_bytes(library.read_bytes())
+    lines = [line for line in before.splitlines() if not line.startswith("group:")]
+    SWITCH.write_text("\n".join([*lines, "group: files directory", ""]), encoding="ascii")
+    FOLDER.mkdir()
+
+    def answer(state: str = "works", member: User | None = None) -> None:
+        (FOLDER / "state").write_text(state, encoding="ascii")
+        if member:
+            (FOLDER / "member").write_text(member.name, encoding="ascii")
+
+    yield answer
+    SWITCH.write_text(before, encoding="ascii")
+    for path in [installed, *FOLDER.iterdir()]:
+        path.unlink()
+    FOLDER.rmdir()
+
+
+@pytest.fixture
+def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
+    return enrolled(user)
+
+
+def test_members_of_a_directory_s_group_are_known(
+    user: User, credential: Credential, directory: Callable[..., None]
+) -> None:
+    directory(member=user)
+    with configured(MEMBERS_ALONE):
+        assert gate(user).code == ASK
+    with configured(MEMBERS_EXEMPT):
+        assert gate(user).code == NO_CODE_NEEDED
+    with configured(PATTERN_EXEMPT):
+        assert gate(user).code == NO_CODE_NEEDED
+
+
+def test_whoever_is_no_member_is_known_too(
+    user: User, credential: Credential, directory: Callable[..., None]
+) -> None:
+    directory()
+    with configured(MEMBERS_ALONE):
+        assert gate(user).code == NO_CODE_NEEDED
+    with configured(MEMBERS_EXEMPT):
+        assert gate(user).code == ASK
+
+
+@pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_EXEMPT])
+def test_directory_that_errs_never_skips_the_code(
+    user: User, credential: Credential, directory: Callable[..., None], policy: str
+) -> None:
+    directory("errs", member=user)
+    with configured(policy):
+        assert gate(user).code == ASK
+        assert verify(user, credential.fresh_code()).code == LET_IN
+
+
+@pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT])
+def test_directory_that_hangs_is_not_waited_for_and_never_skips_the_code(
+    user: User, credential: Credential, directory: Callable[..., None], policy: str
+) -> None:
+    directory("hangs", member=user)
+    with configured(policy):
+        assert gate(user, through=["timeout", "--signal=KILL", str(MOST_SECONDS)]).code != 0
+        directory("works")
+        assert verify(user, credential.fresh_code()).code == LET_IN
