@@ -98,10 +98,11 @@ demo: ## log in over real ssh on a throw-away host
 	@$(MAKE) build
 	@$(HOST) $(PYTHON) scripts/demo
 
+# A worker for each processor, each in a throw-away host of its own (tests/conftest.py).
 test: ## everything, real sshd included
 	@scripts/install-dependencies demo test deb
 	@$(MAKE) build
-	@$(HOST) $(PYTHON) -m pytest tests -q
+	@$(PYTHON) -m pytest tests -q -n $$(nproc) --dist loadfile --max-worker-restart 1
 
 test-roots: ## install the package into whole Debian 12 and 13 systems, and log in there
 	@scripts/install-dependencies demo test deb roots

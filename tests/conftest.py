@@ -1,6 +1,7 @@
 """Every test runs as root in a throw-away host, against the installed product.
 
-Started anywhere else, pytest moves itself into one (tests/host/enter) before it runs anything.
+Started anywhere else, pytest moves itself into one (tests/host/enter) before it runs anything;
+with -n, pytest-xdist starts each worker in a host of its own.
 Fixtures live next to what they drive: tests/host for the host and its programs.
 """
 
@@ -8,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,25 +26,45 @@ FIXTURES = (
     "tests.host.terminal",
     "tests.host.ssh_server",
     "tests.host.ssh_client",
+    "tests.faults.counts",
 )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if "PAM_TOTP_THROWAWAY_HOST" not in os.environ:
+    if config.getoption("dist", "no") != "no":
+        give_each_worker_a_throwaway_host(config)
+    elif "PAM_TOTP_THROWAWAY_HOST" not in os.environ:
         move_into_a_throwaway_host(config)
+    elif hasattr(config, "workerinput"):
+        config.option.basetemp = None  # not below the controller's: this host has its own /tmp
     sys.path.insert(0, str(REPOSITORY))
     for module in FIXTURES:
         config.pluginmanager.import_plugin(module)
 
 
-def move_into_a_throwaway_host(config: pytest.Config) -> None:
-    """Replace this process by the same pytest in a throw-away host."""
+def refuse_unless_root() -> None:
     if os.geteuid() != 0:
         raise pytest.UsageError(
             "the tests add users and edit /etc/pam.d, in a throw-away host that only root can make"
             "\nhint: sudo make test, or sudo tests/host/enter /usr/bin/python3 -m pytest"
         )
+
+
+def give_each_worker_a_throwaway_host(config: pytest.Config) -> None:
+    """With pytest-xdist (-n): this process runs no test, and changes nothing where it is."""
+    refuse_unless_root()
+    options = f"PYTEST_ADDOPTS={os.environ.get('PYTEST_ADDOPTS', '')}"
+    worker = shlex.join([str(ENTER), "env", options, DEBIAN_PYTHON])
+    config.option.tx = [f"popen//python={worker}" for _ in config.option.tx]
+    unused = tempfile.TemporaryDirectory()  # which pytest would otherwise leave in /tmp
+    config.option.basetemp = unused.name
+    config.add_cleanup(unused.cleanup)
+
+
+def move_into_a_throwaway_host(config: pytest.Config) -> None:
+    """Replace this process by the same pytest in a throw-away host."""
+    refuse_unless_root()
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.stop_global_capturing()  # standard output is pytest's own file until here
@@ -52,11 +74,17 @@ def move_into_a_throwaway_host(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def installed_product() -> Iterator[None]:
+def installed_product(pytestconfig: pytest.Config) -> Iterator[None]:
     """What `make install` puts on the host, once for the whole run; the host forgets it."""
     make = subprocess.run(
-        ["make", "-s", "-C", str(REPOSITORY), "install"], capture_output=True, text=True
+        ["flock", "Makefile", "make", "-s", "install"],  # build/ belongs to all workers
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
     if make.returncode != 0:
-        pytest.exit(f"make install failed\n{make.stdout}{make.stderr}", returncode=2)
+        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():  # pytest-xdist passes no reason on
+            print(f"{make.stdout}{make.stderr}", file=sys.stderr)
+        pytest.exit("make install failed", returncode=2)
     yield

@@ -16,7 +16,7 @@ import pytest
 from pam_totp import VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_COPIED = {"build", ".git", "__pycache__"}
+NOT_COPIED = {"build", ".git", ".hypothesis", "__pycache__"}
 PROGRAMS = {
     "usr/bin/pam-totp",
     "usr/libexec/pam-totp/gate",

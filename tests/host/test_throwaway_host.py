@@ -120,7 +120,7 @@ def test_every_write_outside_the_repository_is_forgotten() -> None:
 
 
 def test_the_repository_is_written_through() -> None:
-    file = REPOSITORY / "tests" / "host" / "written-in-host"
+    file = REPOSITORY / "build" / "written-in-host"
     try:
         shell_in_host(f"echo kept > {file}")
         assert file.read_text(encoding="ascii") == "kept\n"
