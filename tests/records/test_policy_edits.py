@@ -1,0 +1,120 @@
+"""An edit of the settings is in force from the next login on, whatever else goes on."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.admin.commands import (
+    ASK,
+    CONFIGURATION,
+    LAST_GOOD,
+    NO_CODE_NEEDED,
+    STATE,
+    configured,
+    gate,
+    mounted,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+
+EXEMPT, ASKED = "rules: [{code: never}]   \n", "rules: [{code: required}]\n"
+ANSWERS = {EXEMPT: NO_CODE_NEEDED, ASKED: ASK}
+EDITS = 60
+
+
+@pytest.fixture
+def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
+    return enrolled(user)
+
+
+def replace(text: str) -> None:
+    """As careful editors save: the new file takes the name when it is whole."""
+    new = CONFIGURATION.with_name("config.yaml.new")
+    new.write_text(text, encoding="ascii")
+    new.rename(CONFIGURATION)
+
+
+def overwrite(text: str) -> None:
+    """As others do: the same file, and here of the same size, written over in place."""
+    with CONFIGURATION.open("r+", encoding="ascii") as file:
+        file.write(text)
+
+
+@contextmanager
+def logins(user: User) -> Iterator[list[int]]:
+    """Logins one after the other, in the background; the exit codes of their gates."""
+    codes: list[int] = []
+    ended = threading.Event()
+
+    def log_in() -> None:
+        while not ended.is_set():
+            codes.append(gate(user).code)
+
+    threads = [threading.Thread(target=log_in) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    yield codes
+    ended.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("edit", [replace, overwrite])
+def test_edit_under_load_is_in_force_at_the_next_login(
+    user: User, credential: Credential, edit: Callable[[str], None]
+) -> None:
+    assert len(EXEMPT) == len(ASKED)
+    with configured(EXEMPT), logins(user) as codes:
+        for number in range(EDITS):
+            text = (ASKED, EXEMPT)[number % 2]
+            edit(text)
+            assert gate(user).code == ANSWERS[text], f"edit {number} was not in force"
+    assert set(codes) <= {NO_CODE_NEEDED, ASK} and len(codes) > 10
+
+
+def test_snapshot_is_whole_at_every_moment(user: User, credential: Credential) -> None:
+    with configured(EXEMPT), logins(user):
+        wholes = 0
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            replace((EXEMPT, ASKED)[wholes % 2])
+            if LAST_GOOD.exists():
+                content = LAST_GOOD.read_bytes()
+                assert content.startswith(b"pam-totp settings 2 ") and content.endswith(b"\nend\n")
+                wholes += 1
+    assert wholes > 50
+
+
+def test_edit_is_in_force_although_the_disk_is_full(user: User, credential: Credential) -> None:
+    with configured(EXEMPT, settled=True), mounted(STATE, "size=8k,mode=700"):
+        (STATE / "filling").write_bytes(bytes(os.statvfs(STATE).f_bavail * 4096))
+        for text in (ASKED, EXEMPT, ASKED):
+            replace(text)
+            assert gate(user).code == ANSWERS[text]
+        assert not LAST_GOOD.exists()
+
+
+def test_snapshot_cut_short_is_not_believed(user: User, credential: Credential) -> None:
+    with configured(ASKED, settled=True):
+        assert gate(user).code == ASK
+        whole = LAST_GOOD.read_bytes()
+        for length in (len(whole) // 2, len(whole) - 5, whole.index(b"rules\n") + 6):
+            LAST_GOOD.write_bytes(whole[:length])
+            assert gate(user).code == ASK
+            assert LAST_GOOD.read_bytes() == whole, "made anew"
+
+
+def test_snapshot_that_others_may_write_is_not_believed(user: User, credential: Credential) -> None:
+    with configured(ASKED, settled=True):
+        gate(user)
+        forged = LAST_GOOD.read_bytes().replace(b"required", b"never")
+        for mode, owner in ((0o666, 0), (0o600, user.uid)):
+            LAST_GOOD.write_bytes(forged)
+            LAST_GOOD.chmod(mode)
+            os.chown(LAST_GOOD, owner, 0)
+            assert gate(user).code == ASK
+            assert b"never" not in LAST_GOOD.read_bytes()
