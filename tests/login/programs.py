@@ -21,6 +21,7 @@ def run(
     typed: bytes = b"",
     *,
     through: Sequence[str] = (),
+    arguments: Sequence[str] = (),
     variables: dict[str, str] | None = None,
     **options: Any,
 ) -> int:
@@ -33,7 +34,10 @@ def run(
     if "stdin" not in options:
         options["input"] = typed
     done: subprocess.CompletedProcess[bytes] = subprocess.run(
-        [*through, program], env={**given, b"PAM_USER": name}, capture_output=True, **options
+        [*through, program, *arguments],
+        env={**given, b"PAM_USER": name},
+        capture_output=True,
+        **options,
     )
     assert (done.stdout, done.stderr) == (b"", b""), "what it prints reaches a stranger"
     return done.returncode
