@@ -29,7 +29,8 @@ HARDENING = -fPIC -fstack-protector-strong \
 	-U_FORTIFY_SOURCE $(call accepts,-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2)
 LINKING = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs \
 	-Wl,--version-script=pam_totp/module/pam_totp.map
-PATHS = -DGATE='"$(PROGRAMS)/gate"' -DVERIFY='"$(PROGRAMS)/verify"'
+# $ORIGIN: the folder of the module itself.
+PATHS = -DPAM_EXEC='"$$ORIGIN/pam_exec.so"' -DGATE='"$(PROGRAMS)/gate"' -DVERIFY='"$(PROGRAMS)/verify"'
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) $(PATHS)
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -51,7 +52,7 @@ build/pam_totp.so: $(MODULE) pam_totp/module/pam_totp.map build/flags
 
 # For the fuzzers: the same module, which ends the process at the first memory error.
 build/pam_totp.sanitized.so: $(MODULE) pam_totp/module/pam_totp.map build/flags
-	$(COMPILE) -U_FORTIFY_SOURCE $(SANITIZE) -shared -o $@ $(MODULE) -lpam -ldl
+	$(COMPILE) -U_FORTIFY_SOURCE $(SANITIZE) -UPAM_EXEC -DPAM_EXEC='"$(SECURITY)/pam_exec.so"' -shared -o $@ $(MODULE) -lpam -ldl
 
 build/man/%: pam_totp/manual/%.scd
 	@mkdir -p build/man

@@ -3,9 +3,10 @@
  * application's conversation, the dynamic linker and pam_exec. Aborts when a promise is broken:
  *
  * - PAM_SUCCESS comes only from VERIFY's PAM_SUCCESS, or truly from a public key that sshd reports.
- * - PAM_IGNORE comes only from GATE's PAM_SUCCESS.
+ * - PAM_IGNORE comes only from GATE's PAM_SUCCESS, or from a line with `combined`.
  * - PAM_AUTHTOK holds the password again on every way out, or the answer is no.
- * - Nobody is asked more often than `tries`, nor again after an end of the conversation.
+ * - Nobody is asked more often than `tries`, nor again after an end of the conversation, nor for a
+ *   code where `combined` has kept one; and that one is tried once.
  * - Every copy of a password or code is wiped before it is freed, and freed.
  *
  * Built with -fsanitize=fuzzer it is a libFuzzer target. With -DSTANDALONE it makes up its own
@@ -24,6 +25,7 @@
 
 #define GATE "/usr/libexec/pam-totp/gate"
 #define VERIFY "/usr/libexec/pam-totp/verify"
+#define PAM_EXEC "$ORIGIN/pam_exec.so"
 #define MOST_SECRETS 64
 #define promise(holds) ((holds) ? (void)0 : broken(#holds, __LINE__))
 
@@ -31,14 +33,18 @@ struct pam_handle {
 	const uint8_t *input;
 	size_t left;
 	char *authtok; /* what PAM_AUTHTOK holds */
+	char *kept; /* what PAM_OLDAUTHTOK holds */
 	char *service;
 	char *auth_info;
-	char *typed; /* the last answer */
+	char *typed; /* the last answer, or what was kept or split */
 	int prompts;
+	int passwords; /* how often a password was asked for */
 	int gate; /* the last answer of each, -1: not asked */
 	int verify;
+	int verified; /* how often VERIFY was asked */
+	bool combined;
 	bool ended; /* the conversation failed or nobody answered */
-	bool asked; /* and PAM_AUTHTOK not yet set to the answer */
+	bool asked; /* or kept, and PAM_AUTHTOK not yet set to the answer */
 	bool answered;
 	bool restore_failed;
 	bool linked;
@@ -78,6 +84,17 @@ static char *next_text(void)
 	return text;
 }
 
+/* A text, now and then with digits at its end. */
+static char *next_password(void)
+{
+	char *text = next_text();
+	size_t digits = next_byte() % 12, length = text != NULL ? strlen(text) : 0;
+
+	for (size_t i = 1; i <= digits && i <= length; i++)
+		text[length - i] = '0' + next_byte() % 10;
+	return text;
+}
+
 static char *remember(char *secret)
 {
 	for (int i = 0; secret != NULL && i < MOST_SECRETS; i++)
@@ -109,6 +126,13 @@ static char *checked_strdup(const char *text)
 	return remember(strdup(text));
 }
 
+static char *checked_strndup(const char *text, size_t length)
+{
+	if (next_byte() == 1)
+		return NULL;
+	return remember(strndup(text, length));
+}
+
 static int answer(void)
 {
 	return next_byte() % 33; /* the 32 codes of PAM, and one that is none */
@@ -118,12 +142,14 @@ static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char
 {
 	(void)flags;
 	promise(argc >= 5 && strcmp(argv[0], "quiet") == 0 && strcmp(argv[3], "seteuid") == 0);
-	if (argc == 5) {
-		promise(strcmp(argv[4], GATE) == 0 && pamh->gate == -1 && pamh->prompts == 0);
+	if (strcmp(argv[4], GATE) == 0) {
+		promise(pamh->gate == -1 && pamh->prompts == 0 && pamh->passwords == 0);
+		promise(pamh->combined ? argc == 6 && strcmp(argv[5], "look") == 0 : argc == 5);
 		return pamh->gate = answer();
 	}
 	promise(argc == 6 && strcmp(argv[4], "expose_authtok") == 0 && strcmp(argv[5], VERIFY) == 0);
-	promise(pamh->gate != PAM_SUCCESS && pamh->verify != PAM_SUCCESS);
+	promise(pamh->gate != PAM_SUCCESS && pamh->verify != PAM_SUCCESS && !pamh->combined);
+	pamh->verified++;
 	/* Where nobody answered, an empty code. */
 	promise(strcmp(pamh->authtok, pamh->answered ? pamh->typed : "") == 0);
 	return pamh->verify = answer();
@@ -135,24 +161,39 @@ static int fake_get_item(const pam_handle_t *pamh, int item, const void **value)
 
 	if (status != PAM_SUCCESS && status < 8)
 		return status;
-	*value = item == PAM_SERVICE ? pamh->service : item == PAM_AUTHTOK ? pamh->authtok : NULL;
+	*value = item == PAM_SERVICE ? pamh->service : item == PAM_AUTHTOK ? pamh->authtok :
+		 item == PAM_OLDAUTHTOK ? pamh->kept : NULL;
 	return PAM_SUCCESS;
 }
 
 static int fake_set_item(pam_handle_t *pamh, int item, const void *value)
 {
-	bool is_answer = pamh->asked;
+	bool is_kept = item == PAM_OLDAUTHTOK;
+	bool is_answer = !is_kept && pamh->asked;
+	char **place = is_kept ? &pamh->kept : &pamh->authtok;
+	bool full = next_byte() == 1; /* no memory; then libpam has nothing there any more */
 
-	pamh->asked = false;
-	promise(item == PAM_AUTHTOK);
-	if (next_byte() == 1) {
-		pamh->restore_failed = pamh->restore_failed || !is_answer;
-		pamh->ended = true;
-		return PAM_BUF_ERR;
-	}
-	free(pamh->authtok);
-	pamh->authtok = value != NULL ? strdup(value) : NULL;
-	return PAM_SUCCESS;
+	promise(is_kept || item == PAM_AUTHTOK);
+	if (!is_kept)
+		pamh->asked = false;
+	pamh->restore_failed = pamh->restore_failed || (full && !is_kept && !is_answer);
+	char *copy = value != NULL && !full ? strdup(value) : NULL;
+	if (*place != NULL)
+		memset(*place, 'x', strlen(*place)); /* nobody has a use for the old one any more */
+	free(*place);
+	*place = copy;
+	return full ? PAM_BUF_ERR : PAM_SUCCESS;
+}
+
+static int fake_get_authtok(pam_handle_t *pamh, int item, const char **value, const char *prompt)
+{
+	promise(item == PAM_AUTHTOK && prompt == NULL && pamh->combined && pamh->gate > PAM_SUCCESS);
+	promise(++pamh->passwords == 1);
+	if (pamh->authtok == NULL && next_byte() % 4 != 1)
+		pamh->authtok = next_password();
+	pamh->typed = pamh->authtok != NULL ? strdup(pamh->authtok) : NULL;
+	*value = pamh->authtok;
+	return pamh->authtok != NULL ? PAM_SUCCESS : PAM_AUTHTOK_ERR;
 }
 
 static int fake_prompt(pam_handle_t *pamh, int style, char **response, const char *format, ...)
@@ -160,7 +201,7 @@ static int fake_prompt(pam_handle_t *pamh, int style, char **response, const cha
 	int status = next_byte() % 16;
 
 	promise(style == PAM_PROMPT_ECHO_ON && strcmp(format, "%s") == 0);
-	promise(!pamh->ended);
+	promise(!pamh->ended && !pamh->combined && pamh->kept == NULL);
 	pamh->prompts++;
 	free(pamh->typed);
 	pamh->typed = next_text();
@@ -178,7 +219,8 @@ static const char *fake_getenv(pam_handle_t *pamh, const char *name)
 
 __attribute__((unused)) static int fake_putenv(pam_handle_t *pamh, const char *name_value)
 {
-	promise(pamh->gate == -1 && strchr(name_value, '=') == NULL); /* only ever takes one away */
+	promise(strchr(name_value, '=') == NULL && !pamh->linked); /* takes away, before a program */
+	(void)pamh;
 	return PAM_SUCCESS;
 }
 
@@ -189,17 +231,10 @@ static void fake_syslog(const pam_handle_t *pamh, int priority, const char *form
 	(void)format;
 }
 
-static int fake_dladdr(const void *address, Dl_info *info)
-{
-	(void)address;
-	info->dli_fname = next_byte() % 8 == 1 ? "pam_totp.so" : "/lib/security/pam_totp.so";
-	return next_byte() % 8 != 1;
-}
-
 static void *fake_dlopen(const char *path, int flags)
 {
 	(void)flags;
-	promise(strcmp(path, "/lib/security/pam_exec.so") == 0 && !current->linked);
+	promise(strcmp(path, PAM_EXEC) == 0 && !current->linked);
 	if (next_byte() % 8 == 1)
 		return NULL;
 	current->linked = true;
@@ -226,40 +261,77 @@ static char *fake_dlerror(void)
 
 #define pam_get_item fake_get_item
 #define pam_set_item fake_set_item
+#define pam_get_authtok fake_get_authtok
 #define pam_prompt fake_prompt
 #define pam_getenv fake_getenv
 #define pam_putenv fake_putenv
 #define pam_syslog fake_syslog
-#define dladdr fake_dladdr
 #define dlopen fake_dlopen
 #define dlsym fake_dlsym
 #define dlclose fake_dlclose
 #define dlerror fake_dlerror
 #undef strdup
+#undef strndup
 #define strdup checked_strdup
+#define strndup checked_strndup
 #define free checked_free
 #include "../../pam_totp/module/pam_totp.c"
 #undef strdup
+#undef strndup
 #undef free
 
 static const char *OPTIONS[] = {
 	"tries=1", "tries=9", "tries=3", "tries=0", "tries=10", "tries=", "tries=+1", "prompt=Code: ",
 	"prompt=", "prompt=%s%n", "publickey_passed", "publickey_passe", "debug", "", "tries=5", "tries",
+	"combined", "combined=6", "combined=7", "combined=8", "combined=", "combined=5", "combined=9",
+	"combined=66", "combinedd", "combined", "combined=8", "prompt=combined", "tries=2", "tries=[1]",
+	"?ombined", "combined=\xff",
 };
+#define OPTION_COUNT (sizeof OPTIONS / sizeof *OPTIONS)
 
 static const char *METHODS[] = {
 	"password\npublickey ssh-rsa A", "publickey ssh-rsa A", "publickeys a", "password\n publickey ",
 };
 
-static bool is_good(const char *option, int *tries, bool *publickey)
+static bool is_good(const char *option, int *tries, bool *publickey, size_t *combined)
 {
-	if (strlen(option) == 7 && strncmp(option, "tries=", 6) == 0 && option[6] > '0' && option[6] <= '9')
+	size_t length = strlen(option);
+
+	if (length == 7 && strncmp(option, "tries=", 6) == 0 && option[6] > '0' && option[6] <= '9')
 		*tries = option[6] - '0';
 	else if (strcmp(option, "publickey_passed") == 0)
 		*publickey = true;
+	else if (strcmp(option, "combined") == 0)
+		*combined = 6;
+	else if (length == 10 && strncmp(option, "combined=", 9) == 0 && option[9] >= '6' &&
+		 option[9] <= '8')
+		*combined = (size_t)(option[9] - '0');
 	else
 		return strncmp(option, "prompt=", 7) == 0;
 	return true;
+}
+
+/* What a line with combined made of what was typed. */
+static void check_split(const struct pam_handle *pamh, size_t digits, int result)
+{
+	const char *typed = pamh->typed;
+
+	if (pamh->gate <= PAM_SUCCESS || typed == NULL) {
+		promise(result == (pamh->gate == PAM_SUCCESS ? PAM_IGNORE : PAM_AUTH_ERR));
+		promise(pamh->kept == NULL);
+		return;
+	}
+	if (result != PAM_IGNORE) {
+		promise(result == PAM_AUTH_ERR); /* no memory */
+		return;
+	}
+	size_t length = strlen(typed), end = length;
+	while (end > 0 && length - end < digits && typed[end - 1] >= '0' && typed[end - 1] <= '9')
+		end--;
+	bool has_code = length - end == digits && end > 0;
+	promise(strcmp(pamh->kept, has_code ? typed + end : "") == 0);
+	promise(strncmp(pamh->authtok, typed, has_code ? end : length) == 0);
+	promise(strlen(pamh->authtok) == (has_code ? end : length));
 }
 
 static bool key_reported(const struct pam_handle *pamh)
@@ -270,23 +342,38 @@ static bool key_reported(const struct pam_handle *pamh)
 	       strstr(pamh->auth_info, "\npublickey ") != NULL;
 }
 
+static char *copy_of(const char *text)
+{
+	return text != NULL ? strdup(text) : NULL;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pam_handle pamh = {.input = data, .left = size, .gate = -1, .verify = -1};
 	const char *argv[4];
 	int argc, tries = 3;
+	size_t combined = 0;
 	bool good = true, publickey = false;
 
 	current = &pamh;
 	argc = next_byte() % 4;
 	for (int i = 0; i < argc; i++) {
-		argv[i] = OPTIONS[next_byte() % 16];
-		good = is_good(argv[i], &tries, &publickey) && good;
+		argv[i] = OPTIONS[next_byte() % OPTION_COUNT];
+		good = is_good(argv[i], &tries, &publickey, &combined) && good;
 	}
+	pamh.combined = combined != 0;
 	pamh.service = next_byte() % 4 == 0 ? next_text() : strdup("sshd");
 	pamh.auth_info = next_byte() % 2 == 0 ? next_text() : strdup(METHODS[next_byte() % 4]);
-	pamh.authtok = next_text();
-	char *password = pamh.authtok != NULL ? strdup(pamh.authtok) : NULL;
+	pamh.authtok = next_password();
+	/* What a line with combined has left; to such a line itself libpam has left nothing. */
+	pamh.kept = !pamh.combined && next_byte() % 4 == 1 ? next_text() : NULL;
+	bool kept = pamh.kept != NULL;
+	if (kept) {
+		pamh.typed = strdup(pamh.kept);
+		pamh.asked = true;
+		pamh.answered = pamh.typed[0] != '\0';
+	}
+	char *password = copy_of(pamh.authtok);
 
 	int result = pam_sm_authenticate(&pamh, 0, argc, argv);
 
@@ -295,6 +382,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (publickey)
 		promise(pamh.gate == -1 && (result == PAM_AUTH_ERR ||
 					    (result == PAM_SUCCESS && key_reported(&pamh))));
+	else if (combined != 0 && !pamh.restore_failed)
+		check_split(&pamh, combined, result);
 	else if (result == PAM_SUCCESS)
 		promise(pamh.verify == PAM_SUCCESS && pamh.answered && !pamh.restore_failed);
 	else if (result == PAM_IGNORE)
@@ -302,17 +391,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		promise(result == PAM_AUTH_ERR && pamh.gate != PAM_SUCCESS);
 	promise(pamh.prompts <= tries && !pamh.linked);
-	if (!pamh.restore_failed)
+	promise(!kept || (pamh.prompts == 0 && pamh.verified <= 1));
+	promise(!kept || pamh.verified == 0 || pamh.kept == NULL || pamh.kept[0] == '\0');
+	if (!pamh.restore_failed && !(pamh.combined && pamh.passwords > 0))
 		promise(password == NULL ? pamh.authtok == NULL
 					 : pamh.authtok != NULL && strcmp(pamh.authtok, password) == 0);
 	for (int i = 0; i < MOST_SECRETS; i++)
 		promise(secrets[i].at == NULL);
 
 	result = pam_sm_setcred(&pamh, 0, argc, argv);
-	promise(result == PAM_SUCCESS || (publickey && result == PAM_AUTH_ERR));
-	promise(!publickey || result != PAM_SUCCESS || key_reported(&pamh));
+	if (!good)
+		promise(result == PAM_SERVICE_ERR);
+	else if (publickey)
+		promise(result == (key_reported(&pamh) ? PAM_SUCCESS : PAM_AUTH_ERR) ||
+			result == PAM_AUTH_ERR);
+	else
+		promise(result == PAM_SUCCESS);
 	free(password);
 	free(pamh.authtok);
+	free(pamh.kept);
 	free(pamh.service);
 	free(pamh.auth_info);
 	free(pamh.typed);

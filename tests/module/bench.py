@@ -44,6 +44,9 @@ def compile_all(folder: Path) -> None:
         place = folder / name
         place.mkdir()
         paths = [f'-DGATE="{place}/gate"', f'-DVERIFY="{place}/verify"']
+        # The sanitizers open libraries in the module's place, and their $ORIGIN is another.
+        folder_of_module = place if name == "sanitized" else "$ORIGIN"
+        paths.append(f'-DPAM_EXEC="{folder_of_module}/pam_exec.so"')
         shared = ["-fPIC", "-shared", f"-Wl,--version-script={EXPORTS}"]
         run([*PLAIN, *flags, *paths, *shared, "-o", f"{place}/pam_totp.so", str(MODULE), "-lpam"])
         program = ["-rdynamic", "-o", f"{place}/login", str(APPLICATION), "-lpam", "-ldl"]
@@ -99,13 +102,16 @@ class Bench:
         service: str = "login",
         variables: tuple[str, ...] = (),
         control: str = "required",
+        first: str = "",
     ) -> Login:
         """One login: `answers` as tests/module/login.c takes them, after the `password` if any.
 
+        `first` are the options of a line of ours before the one with `options`.
         Whatever a sanitizer finds fails it, as do open descriptors, children, unwiped copies.
         """
         stack = [
             *([STORE_PASSWORD] if password is not None else []),
+            *([f"auth {control} {{folder}}/pam_totp.so {first}"] if first else []),
             f"auth {control} {{folder}}/pam_totp.so {options}",
             TELL_PASSWORD,
         ]

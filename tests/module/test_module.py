@@ -182,7 +182,8 @@ class TestOptions:
         [
             *("tries=0", "tries=10", "tries=", "tries=x", "tries=-1", "tries=3x", "tries= 3"),
             *("tries", "Tries=3", "prompt", "nullok", "debug", "publickey_passed=1", "--help"),
-            *("tries=3 frobnicate", "%s%n", "x" * 900),
+            *("tries=3 frobnicate", "%s%n", "x" * 900, "combined=", "combined=5", "combined=9"),
+            *("combined=66", "combined=+6", "combinedd", "Combined", "combined=[678]", "?ombined"),
         ],
     )
     def test_unknown_option_refuses_everyone_before_anything_is_asked(
@@ -245,6 +246,122 @@ class TestPublicKey:
     def test_right_code_does_not_need_a_key(self, bench: Bench) -> None:
         assert bench.log_in(RIGHT, variables=(KEY_PASSED,), service="sshd").authenticate == SUCCESS
         assert_refused(bench.log_in(variables=(KEY_PASSED,), service="sshd"))
+
+
+class TestCombined:
+    """A line with `combined` before the one that verifies, as in config/pam/one-prompt."""
+
+    def log_in(self, bench: Bench, typed: str | None, *answers: str, **options: str) -> Login:
+        # What the module may have copied is watched for: answers that nobody may come to ask for.
+        watched = (f"={PASSWORD}", RIGHT)
+        return bench.log_in(*answers, *watched, password=typed, first="combined", **options)
+
+    def test_code_at_the_end_of_the_password_is_taken_off_and_nothing_asked(
+        self, bench: Bench
+    ) -> None:
+        login = self.log_in(bench, PASSWORD + RIGHT_CODE)
+        assert (login.authenticate, login.setcred) == (SUCCESS, SUCCESS)
+        assert (login.prompts, login.typed) == ([], [RIGHT_CODE])
+        assert login.password_after == PASSWORD
+
+    def test_password_is_asked_for_where_there_is_none(self, bench: Bench) -> None:
+        login = self.log_in(bench, None, f"={PASSWORD}{RIGHT_CODE}")
+        assert (login.authenticate, login.prompts) == (SUCCESS, ["Password: "])
+        assert (login.typed, login.password_after) == ([RIGHT_CODE], PASSWORD)
+
+    def test_wrong_code_is_tried_once_however_many_tries_there_are(self, bench: Bench) -> None:
+        login = self.log_in(bench, f"{PASSWORD}000000", options="tries=9")
+        assert_refused(login)
+        assert (login.prompts, login.typed) == ([], ["000000"])
+
+    @pytest.mark.parametrize(
+        "typed",
+        ["", RIGHT_CODE, PASSWORD, "1", "12345", f"{PASSWORD}12345", f"{RIGHT_CODE} ", "p" * 5000]
+        + [
+            f"{PASSWORD}12345{digit}"
+            for digit in ("\u0666", "\uff16", "\xb2", "a", "/", ":", "\x01")
+        ],
+    )
+    def test_password_without_a_code_after_it_stays_whole_and_is_refused_with_an_empty_code(
+        self, bench: Bench, typed: str
+    ) -> None:
+        login = self.log_in(bench, typed)
+        assert (login.authenticate, login.prompts, login.typed) == (AUTH_ERR, [], [""])
+        assert login.password_after == typed[:MOST_BYTES_OF_PAM_EXEC]
+
+    def test_no_code_is_refused_whatever_the_verifier_says(self, bench: Bench) -> None:
+        bench.program("verify", "#!/bin/sh\nexit 0\n")
+        assert self.log_in(bench, PASSWORD).authenticate == AUTH_ERR
+        assert self.log_in(bench, f"{PASSWORD}000000").authenticate == SUCCESS
+
+    @pytest.mark.parametrize(
+        ("option", "digits"), [("combined=6", 6), ("combined=7", 7), ("combined=8", 8)]
+    )
+    def test_option_says_how_many_digits_are_the_code(
+        self, bench: Bench, option: str, digits: int
+    ) -> None:
+        login = bench.log_in(password=f"{PASSWORD}0123456789", first=option)
+        assert login.typed == ["0123456789"[-digits:]]
+        assert login.password_after == f"{PASSWORD}{'0123456789'[:-digits]}"
+        few = bench.log_in(password=f"p{'1' * (digits - 1)}", first=option)
+        assert (few.typed, few.password_after) == ([""], f"p{'1' * (digits - 1)}")
+
+    @pytest.mark.parametrize(
+        "typed", [f"{'p' * 5000}{RIGHT_CODE}", f"%s%n\u260e{RIGHT_CODE}", f" {RIGHT_CODE}"]
+    )
+    def test_password_of_any_kind_is_given_on_without_the_code(
+        self, bench: Bench, typed: str
+    ) -> None:
+        login = self.log_in(bench, typed)
+        assert (login.authenticate, login.typed) == (SUCCESS, [RIGHT_CODE])
+        assert login.password_after == typed[: -len(RIGHT_CODE)][:MOST_BYTES_OF_PAM_EXEC]
+
+    def test_nothing_is_taken_off_where_no_code_is_needed(self, bench: Bench) -> None:
+        bench.gate_does("exit 0")
+        login = self.log_in(bench, PASSWORD + RIGHT_CODE)
+        assert (login.authenticate, login.prompts, login.typed) == (SUCCESS, [], [])
+        assert login.password_after == PASSWORD + RIGHT_CODE
+
+    def test_code_that_turns_out_not_to_be_needed_is_not_looked_at(self, bench: Bench) -> None:
+        bench.gate_does('[ "$1" != look ]')
+        login = self.log_in(bench, PASSWORD + RIGHT_CODE)
+        assert (login.authenticate, login.prompts, login.typed) == (SUCCESS, [], [])
+        assert login.password_after == PASSWORD
+
+    def test_gate_of_the_other_line_is_not_told_to_look(self, bench: Bench) -> None:
+        bench.gate_does(f'echo "$*" >> {bench.folder}/asked; exit 1')
+        self.log_in(bench, PASSWORD + RIGHT_CODE)
+        assert (bench.folder / "asked").read_text(encoding="ascii") == "look\n\n"
+
+    @pytest.mark.parametrize("damage", ["missing", "not executable", "no interpreter", "a folder"])
+    def test_gate_that_cannot_run_splits_and_asks_for_the_code(
+        self, bench: Bench, damage: str
+    ) -> None:
+        break_program(bench.folder / "gate", damage)
+        assert self.log_in(bench, PASSWORD + RIGHT_CODE).authenticate == SUCCESS
+        assert self.log_in(bench, PASSWORD).authenticate == AUTH_ERR
+
+    def test_without_pam_exec_everyone_is_refused(self, bench: Bench) -> None:
+        (bench.folder / "pam_exec.so").unlink()
+        login = self.log_in(bench, PASSWORD + RIGHT_CODE)
+        assert (login.authenticate, login.prompts, login.gate_ran) == (AUTH_ERR, [], False)
+
+    @pytest.mark.parametrize("answer", ["null", "error:19", "error:6"])
+    def test_nobody_who_answers_is_refused(self, bench: Bench, answer: str) -> None:
+        login = bench.log_in(answer, password=None, first="combined")
+        assert login.authenticate == AUTH_ERR
+
+    def test_second_line_that_verifies_gets_no_second_try(self, bench: Bench) -> None:
+        """Nor does it prompt: what answers is a client that knows one answer."""
+        bench.program("verify", "#!/bin/sh\n/bin/cat >> {folder}/typed; echo >> {folder}/typed\n")
+        twice = f"combined\nauth required {bench.folder}/pam_totp.so"
+        login = bench.log_in(password=PASSWORD + RIGHT_CODE, first=twice)
+        assert (login.authenticate, login.prompts, login.typed) == (AUTH_ERR, [], [RIGHT_CODE, ""])
+
+    def test_nothing_is_kept_for_a_line_without_it(self, bench: Bench) -> None:
+        login = bench.log_in(RIGHT, password=PASSWORD + RIGHT_CODE)
+        assert (login.authenticate, login.prompts) == (SUCCESS, [PROMPT])
+        assert login.password_after == PASSWORD + RIGHT_CODE
 
 
 def break_program(path: Path, damage: str) -> None:
