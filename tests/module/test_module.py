@@ -251,10 +251,10 @@ class TestPublicKey:
 class TestCombined:
     """A line with `combined` before the one that verifies, as in config/pam/one-prompt."""
 
-    def log_in(self, bench: Bench, typed: str | None, *answers: str, **options: str) -> Login:
+    def log_in(self, bench: Bench, typed: str | None, *answers: str, options: str = "") -> Login:
         # What the module may have copied is watched for: answers that nobody may come to ask for.
         watched = (f"={PASSWORD}", RIGHT)
-        return bench.log_in(*answers, *watched, password=typed, first="combined", **options)
+        return bench.log_in(*answers, *watched, password=typed, first="combined", options=options)
 
     def test_code_at_the_end_of_the_password_is_taken_off_and_nothing_asked(
         self, bench: Bench

@@ -87,10 +87,12 @@ def authenticate(
     variables: Sequence[str] = (),
     flags: int = 0,
     only_setcred: bool = False,
+    attempts: int = 1,
 ) -> Outcome:
     """pam_start_confdir, pam_authenticate, pam_setcred if that succeeded, pam_end.
 
     `only_setcred` leaves pam_authenticate out, as sshd does: it calls it in another process.
+    `attempts`: how often to call pam_authenticate until it succeeds, as sudo and sshd do.
 
     Every prompt takes the next answer, and fails as Ctrl-C does when there are none left.
     `items` are set first (PAM_RHOST as `rhost`, …), `variables` as `NAME=value` with pam_putenv.
@@ -131,8 +133,10 @@ def authenticate(
         libpam.pam_set_item(handle, ITEMS[name], value.encode())
     for variable in variables:
         libpam.pam_putenv(handle, variable.encode())
-    if not only_setcred:
+    for _ in range(0 if only_setcred else attempts):
         outcome.authenticate = status = libpam.pam_authenticate(handle, flags)
+        if status == PAM_SUCCESS:
+            break
     if status == PAM_SUCCESS:
         outcome.setcred = status = libpam.pam_setcred(handle, PAM_ESTABLISH_CRED)
     for name, number in ITEMS.items():

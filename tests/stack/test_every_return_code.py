@@ -18,6 +18,11 @@ INCOMPLETE = 31  # "call me again": libpam itself hands it to the application, w
 REPOSITORY = Path(__file__).resolve().parents[2]
 SNIPPETS = REPOSITORY / "config" / "pam"
 PUBLICKEY = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAA"
+# Debian's own, which a snippet may include.
+COMMON_AUTH = """\
+auth [success=1 default=ignore] pam_unix.so nullok
+auth requisite pam_deny.so
+auth required pam_permit.so"""
 LINE = re.compile(r"auth\s+(\[[^]]*\]|\w+)\s+(\S+)(.*)")
 
 
@@ -88,12 +93,13 @@ def test_only_success_of_pam_exec_counts(
 class Snippet:
     """The auth lines of a snippet, each of which can be made to answer anything.
 
-    Lines are told apart by what they stand for: `key`, `password`, `code`, or a constant.
+    Lines are told apart by what they stand for: `key`, `split`, `password`, `code`, or a constant.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         text = (SNIPPETS / name).read_text(encoding="utf-8")
+        text = re.sub("^@include common-auth$", COMMON_AUTH, text, flags=re.MULTILINE)
         lines = [line for line in text.splitlines() if not line.startswith("#")]
         found = [LINE.fullmatch(line) for line in lines]
         assert all(found), "an auth line and nothing else"
@@ -103,7 +109,7 @@ class Snippet:
     @staticmethod
     def _place(module: str, options: str) -> str:
         if module == "pam_totp.so":
-            return "key" if options == "publickey_passed" else "code"
+            return {"publickey_passed": "key", "combined": "split"}.get(options, "code")
         return {"pam_exec.so": "code", "pam_unix.so": "password"}.get(module, module)
 
     def write(self, folder: Path, security: Path, answers: dict[str, int]) -> Path:
@@ -138,6 +144,12 @@ INTENDED: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "key-or-password-then-code": (
         ("key", "password", "code"),
         lambda key, password, code: SUCCESS in (key, password) and no_code_needed(code),
+    ),
+    "one-prompt": (
+        ("split", "password", "code"),
+        lambda split, password, code: (
+            no_code_needed(split) and password == SUCCESS and no_code_needed(code)
+        ),
     ),
     # PAM_IGNORE is what pam_exec's setcred answers, and no control tells the two calls apart. As an
     # answer to authenticate it has it only with `type=`, which the snippet does not use.
@@ -175,6 +187,7 @@ CREDENTIALS = [
     ("key-then-code", False, False),
     ("key-or-password-then-code", True, True),
     ("key-or-password-then-code", False, True),
+    ("one-prompt", False, True),
 ]
 
 
