@@ -27,6 +27,7 @@ FIXTURES = (
     "tests.host.ssh_server",
     "tests.host.ssh_client",
     "tests.faults.counts",
+    "tests.host.imap_server",
 )
 
 

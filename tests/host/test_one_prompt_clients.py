@@ -1,0 +1,143 @@
+"""Real programs that know one prompt: a mail program over IMAP, and ssh's `password` method."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from tests.admin.commands import pam_totp
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.imap_server import ImapServer
+from tests.host.pam_services import PamServices, shipped_lines
+from tests.host.ssh_server import SshServer
+from tests.host.system_log import SystemLog
+from tests.host.terminal import Conversation
+
+Enroll = Callable[..., Credential]
+Converse = Callable[..., Conversation]
+PASSWORD_METHOD = "PasswordAuthentication yes\nKbdInteractiveAuthentication no\n"
+
+
+@pytest.fixture
+def imap(pam_services: PamServices, start_imap_server: Callable[[], ImapServer]) -> ImapServer:
+    pam_services.replace_password("dovecot", shipped_lines("one-prompt"))
+    return start_imap_server()
+
+
+@pytest.fixture
+def log_in(
+    pam_services: PamServices, start_sshd: Callable[..., SshServer], ssh: Converse
+) -> Converse:
+    """`ssh` with sshd's `password` method, which answers all that PAM asks with the password."""
+    pam_services.replace_password("sshd", shipped_lines("one-prompt"))
+    options = ["-o", "PreferredAuthentications=password"]
+    return partial(ssh, server=start_sshd(PASSWORD_METHOD), options=options)
+
+
+def reasons(syslog: SystemLog) -> list[str]:
+    return [decision["reason"] for decision in syslog.decisions()]
+
+
+def prompt(user: User) -> str:
+    return f"{user.name}@server's password: "
+
+
+def test_mail_program_logs_in_with_the_password_and_the_code_once(
+    user: User, enrolled: Enroll, imap: ImapServer, syslog: SystemLog
+) -> None:
+    typed = user.password + enrolled(user).fresh_code()
+    assert imap.lets_in(user, typed)
+    assert not imap.lets_in(user, typed)
+    decisions = syslog.decisions()
+    assert [decision["reason"] for decision in decisions] == ["totp", "reused-code"]
+    assert [decision["service"] for decision in decisions] == ["dovecot"] * 2
+
+
+def test_mail_program_without_the_right_code_or_the_password_is_refused(
+    user: User, enrolled: Enroll, imap: ImapServer, syslog: SystemLog
+) -> None:
+    credential = enrolled(user)
+    code = credential.fresh_code()
+    for typed in (user.password, user.password + credential.wrong_code(), f"wrong{code}", code):
+        assert not imap.lets_in(user, typed)
+    assert reasons(syslog) == ["bad-input", "wrong-code"]
+    assert imap.lets_in(user, user.password + code)
+    assert code not in imap.log() + "\n".join(line.message for line in syslog.lines())
+
+
+def test_mail_program_of_who_has_not_enrolled_needs_the_password_alone(
+    user: User, imap: ImapServer, syslog: SystemLog
+) -> None:
+    assert imap.lets_in(user, user.password)
+    assert not imap.lets_in(user, "wrong")
+    assert reasons(syslog) == ["not-enrolled"]
+
+
+def test_sshs_password_method_takes_the_password_and_the_code(
+    user: User, enrolled: Enroll, log_in: Converse, syslog: SystemLog
+) -> None:
+    code = enrolled(user).fresh_code()
+    login = log_in(user, [(prompt(user), user.password + code)])
+    assert (login.status, login.prompts) == (0, [prompt(user)])
+    assert login.transcript.endswith(f"\n{user.name}\n")
+    again = log_in(user, [(prompt(user), user.password + code)])
+    assert (again.status, again.prompts) == (255, [prompt(user)])
+    assert reasons(syslog) == ["totp", "reused-code"]
+
+
+def test_sshs_password_method_refuses_without_the_right_code_or_the_password(
+    user: User, enrolled: Enroll, log_in: Converse, syslog: SystemLog
+) -> None:
+    credential = enrolled(user)
+    code = credential.fresh_code()
+    for typed in (user.password, user.password + credential.wrong_code(), f"wrong{code}"):
+        login = log_in(user, [(prompt(user), typed)])
+        assert login.status == 255
+        assert "Permission denied" in login.transcript
+    assert reasons(syslog) == ["bad-input", "wrong-code"]
+
+
+def test_sshs_password_method_lets_in_who_has_not_enrolled_with_the_password_alone(
+    user: User, log_in: Converse, syslog: SystemLog
+) -> None:
+    assert log_in(user, [(prompt(user), user.password)]).status == 0
+    assert reasons(syslog) == ["not-enrolled"]
+
+
+def test_code_after_a_wrong_password_is_not_kept_for_sshs_next_try_on_the_same_connection(
+    user: User, enrolled: Enroll, log_in: Converse, syslog: SystemLog
+) -> None:
+    """sshd calls pam_authenticate for each through one handle."""
+    code = enrolled(user).fresh_code()
+    three = partial(log_in, options=["-o", "NumberOfPasswordPrompts=3"])
+    tries = [f"wrong{code}", user.password, user.password + code]
+    login = three(user, [(prompt(user), typed) for typed in tries])
+    assert (login.status, login.prompts) == (0, [prompt(user)] * 3)
+    assert reasons(syslog) == ["bad-input", "totp"]
+
+
+def test_grant_for_once_is_used_by_one_login_over_ssh(
+    user: User, enrolled: Enroll, log_in: Converse, syslog: SystemLog
+) -> None:
+    enrolled(user)
+    pam_totp("grant", user.name, "--once")
+    for typed, status in (("wrong", 255), (user.password, 0), (user.password, 255)):
+        assert log_in(user, [(prompt(user), typed)]).status == status
+    assert reasons(syslog) == ["granted", "bad-input"]
+
+
+def test_same_line_serves_clients_that_ask_one_by_one(
+    user: User,
+    enrolled: Enroll,
+    pam_services: PamServices,
+    start_sshd: Callable[..., SshServer],
+    ssh: Converse,
+) -> None:
+    """keyboard-interactive: sshd authenticates in a child, and sets credentials itself."""
+    pam_services.replace_password("sshd", shipped_lines("one-prompt"))
+    server = start_sshd()
+    asked = r"Password: "
+    typed = user.password + enrolled(user).fresh_code()
+    assert ssh(user, [(asked, typed)], server=server).status == 0
+    assert ssh(user, [(asked, user.password)], server=server).status == 255
