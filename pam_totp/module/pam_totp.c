@@ -1,5 +1,5 @@
-/* pam_totp: asks for a verification code, nothing else. Programs decide whether one is needed (GATE)
- * and is right (VERIFY). pam_exec.so runs them: fork, exec, descriptors, SIGCHLD stay with it.
+/* pam_totp: asks for a verification code, nothing else. Programs, run by pam_exec.so, decide whether
+ * one is needed (GATE) and is right (VERIFY): fork, exec, descriptors, SIGCHLD stay with it.
  * - PAM_SUCCESS MUST come only from VERIFY (or, with publickey_passed, from sshd's own report).
  * - PAM_AUTHTOK MUST hold the password again on every way out: keyrings after us need it.
  * - Every copy of a password or code made here MUST be wiped before it is freed.
@@ -11,13 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
-
 #define SECRET __attribute__((cleanup(wipe_and_free))) char *
 #define NO_ANSWER (-1)
-
 struct options { int tries; size_t combined; const char *prompt; };
 
 /* sshd alone fills SSH_AUTH_INFO_0, one passed method a line; elsewhere it may be the user's. */
@@ -25,10 +22,9 @@ static int publickey_passed(pam_handle_t *pamh)
 {
 	const void *service = NULL;
 	const char *methods = pam_getenv(pamh, "SSH_AUTH_INFO_0");
-	bool passed = methods != NULL && (strncmp(methods, "publickey ", 10) == 0 ||
-					  strstr(methods, "\npublickey ") != NULL);
-	return passed && pam_get_item(pamh, PAM_SERVICE, &service) == PAM_SUCCESS &&
-	       service != NULL && strcmp(service, "sshd") == 0 ? PAM_SUCCESS : PAM_AUTH_ERR;
+	return pam_get_item(pamh, PAM_SERVICE, &service) == PAM_SUCCESS && service != NULL &&
+	       strcmp(service, "sshd") == 0 && methods != NULL &&
+	       fnmatch("?(*\n)publickey *", methods, FNM_EXTMATCH) == 0 ? PAM_SUCCESS : PAM_AUTH_ERR;
 }
 
 /* What the options alone decide: an invalid one refuses, publickey_passed asks nobody. */
@@ -45,10 +41,9 @@ static int read_options(pam_handle_t *pamh, int argc, const char **argv, struct 
 			options->prompt = argv[i] + 7;
 		else if (strcmp(argv[i], "publickey_passed") == 0)
 			answer = publickey_passed(pamh);
-		else {
-			pam_syslog(pamh, LOG_ERR, "refused: option '%s' is invalid", argv[i]);
-			return PAM_SERVICE_ERR;
-		}
+		else
+			return pam_syslog(pamh, LOG_ERR, "refused: option '%s' is invalid", argv[i]),
+			       PAM_SERVICE_ERR;
 	return answer;
 }
 
@@ -59,22 +54,26 @@ static void wipe_and_free(char **text)
 	free(*text);
 }
 
-/* What pam_exec answers for one of our programs, or NO_ANSWER. The sixth argument may be NULL. */
+/* What pam_exec answers for a program of ours, or NO_ANSWER; sixth may be NULL. Programs load and
+ * believe variables (LD_*, TZ, a second PAM_USER): meanwhile there MUST be none but sshd's report. */
 static int run(pam_handle_t *pamh, int flags, const char *fifth, const char *sixth)
 {
-	/* Programs load or believe these; a module before us may have them from the user. */
-	static const char *const names[] = {"LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_DEBUG",
-		"LD_DEBUG_OUTPUT", "LD_PROFILE", "LD_PROFILE_OUTPUT", "GLIBC_TUNABLES", "GCONV_PATH",
-		"LOCPATH", "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES", "PAM_USER", "PAM_RUSER",
-		"PAM_SERVICE", "PAM_RHOST", "PAM_TTY", "PAM_TYPE"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (pam_getenv(pamh, names[i]) != NULL)
-			pam_putenv(pamh, names[i]);
 	const char *argv[] = {"quiet", "quiet_log", "stdout", "seteuid", fifth, sixth};
 	void *library = dlopen(PAM_EXEC, RTLD_NOW | RTLD_LOCAL);
 	typeof(pam_sm_authenticate) *pam_exec = library ? dlsym(library, "pam_sm_authenticate") : NULL;
-	int answer = pam_exec ? pam_exec(pamh, flags, sixth != NULL ? 6 : 5, argv) : NO_ANSWER;
-	if (pam_exec == NULL)
+	char **environment = pam_exec ? pam_getenvlist(pamh) : NULL;
+	for (char **each = environment; each != NULL && *each != NULL; each++) {
+		size_t end = strcspn(*each, "=");
+		(*each)[end] = '\0'; /* without a value, pam_putenv takes the variable away */
+		if (strcmp(*each, "SSH_AUTH_INFO_0") != 0)
+			pam_putenv(pamh, *each);
+		(*each)[end] = '=';
+	}
+	int answer = environment ? pam_exec(pamh, flags, sixth != NULL ? 6 : 5, argv) : NO_ANSWER;
+	for (char **each = environment; each != NULL && *each != NULL; free(*each++))
+		pam_putenv(pamh, *each);
+	free(environment);
+	if (environment == NULL)
 		pam_syslog(pamh, LOG_CRIT, "refused: no pam_exec.so beside this module: %s", dlerror());
 	if (library != NULL)
 		dlclose(library);
@@ -102,22 +101,20 @@ static bool verify(pam_handle_t *pamh, int flags, const char *code)
 	       run(pamh, flags, "expose_authtok", VERIFY) == PAM_SUCCESS && code != NULL;
 }
 
-static int require_code(pam_handle_t *pamh, int flags, int tries, const char *prompt)
+static int require_code(pam_handle_t *pamh, int flags, const char *authtok, struct options options)
 {
-	const char *authtok = NULL, *kept = NULL;
-	SECRET password = NULL;
-	bool right = false, answered = true;
-	if (pam_get_item(pamh, PAM_AUTHTOK, (const void **)&authtok) != PAM_SUCCESS ||
-	    pam_get_item(pamh, PAM_OLDAUTHTOK, (const void **)&kept) != PAM_SUCCESS ||
-	    (authtok != NULL && (password = strdup(authtok)) == NULL))
+	const char *kept = NULL;
+	SECRET password = authtok != NULL ? strdup(authtok) : NULL;
+	if (pam_get_item(pamh, PAM_OLDAUTHTOK, (const void **)&kept) != PAM_SUCCESS ||
+	    (authtok != NULL && password == NULL))
 		return PAM_AUTH_ERR;
-	if (kept != NULL)
-		right = verify(pamh, flags, *kept != '\0' ? kept : NULL);
-	while (kept == NULL && answered && !right && tries-- > 0) {
+	bool answered = kept == NULL;
+	bool right = kept != NULL && verify(pamh, flags, *kept != '\0' ? kept : NULL);
+	while (answered && !right && options.tries-- > 0) {
 		SECRET code = NULL;
 		/* Shown while it is typed: a code is worthless a moment later, a typo is not. */
-		answered = pam_prompt(pamh, PAM_PROMPT_ECHO_ON, &code, "%s", prompt) == PAM_SUCCESS &&
-			   code != NULL;
+		answered = pam_prompt(pamh, PAM_PROMPT_ECHO_ON, &code, "%s", options.prompt) ==
+			   PAM_SUCCESS && code != NULL;
 		right = verify(pamh, flags, answered ? code : NULL);
 	}
 	pam_set_item(pamh, PAM_OLDAUTHTOK, kept != NULL ? "" : NULL); /* it was good for one try */
@@ -128,14 +125,17 @@ static int require_code(pam_handle_t *pamh, int flags, int tries, const char *pr
 int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	struct options options;
+	const void *authtok = NULL;
 	int answer = read_options(pamh, argc, argv, &options);
-	if (answer != NO_ANSWER)
-		return answer;
-	answer = run(pamh, flags, GATE, options.combined != 0 ? "look" : NULL);
+	if (answer != NO_ANSWER || pam_get_item(pamh, PAM_AUTHTOK, &authtok) != PAM_SUCCESS)
+		return answer != NO_ANSWER ? answer : PAM_AUTH_ERR;
+	const char *look = options.combined != 0 ? "look" : NULL;
+	/* Whoever enrolls at this login proves the password again. Without one pam_exec would ask. */
+	answer = look || !authtok ? run(pamh, flags, GATE, look)
+				  : run(pamh, flags, "expose_authtok", GATE);
 	if (answer == PAM_SUCCESS || answer == NO_ANSWER)
 		return answer == PAM_SUCCESS ? PAM_IGNORE : PAM_AUTH_ERR;
-	return options.combined != 0 ? split(pamh, options.combined)
-				     : require_code(pamh, flags, options.tries, options.prompt);
+	return look ? split(pamh, options.combined) : require_code(pamh, flags, authtok, options);
 }
 
 /* sshd calls this in a process that never saw pam_sm_authenticate, and jumps follow what it
@@ -143,7 +143,7 @@ int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **ar
 int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	struct options options;
-	int answer = read_options(pamh, argc, argv, &options);
 	(void)flags;
+	int answer = read_options(pamh, argc, argv, &options);
 	return answer != NO_ANSWER ? answer : PAM_SUCCESS;
 }

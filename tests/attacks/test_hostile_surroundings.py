@@ -51,6 +51,7 @@ def trap(tmp_path: Path, user: User) -> Iterator[Path]:
         f"[trap]\nmodule = {tmp_path}/trap.so\nactivate = 1\n",
         encoding="utf-8",
     )
+    os.mkfifo(tmp_path / "fifo")
     tmp_path.chmod(0o755)
     yield tmp_path
     Path("/tmp/sprung").unlink(missing_ok=True)
@@ -63,6 +64,10 @@ VARIABLES = {
     "library path": ["LD_LIBRARY_PATH=TRAP", "LD_BIND_NOW=1", "LD_DEBUG=all"],
     "preloaded library": ["LD_PRELOAD=TRAP/trap.so"],
     "audit library": ["LD_AUDIT=TRAP/trap.so"],
+    "loader that only lists": ["LD_TRACE_LOADED_OBJECTS=1"],
+    "a second user": ["PAM_USER=root", "PAM_SERVICE=pam-totp", "PAM_RHOST=192.0.2.9"],
+    "time zone that hangs": ["TZ=:TRAP/fifo", "TZDIR=TRAP"],
+    "a locale that spells names otherwise": ["LC_ALL=de_DE.ISO-8859-1", "LANGUAGE=de"],
     "loader's tunables": ["GLIBC_TUNABLES=glibc.malloc.check=3", "MALLOC_PERTURB_=255"],
     "OpenSSL": ["OPENSSL_CONF=TRAP/openssl.cnf", "OPENSSL_MODULES=TRAP", "OPENSSL_ENGINES=TRAP"],
     "languages": ["LANG=../../TRAP", "LC_ALL=\x1b[2J", "LOCPATH=TRAP", "NLSPATH=TRAP/%N"],
@@ -92,6 +97,7 @@ def test_hostile_variables_and_folder_change_no_answer(
     answers = [credential.wrong_code(), planted.fresh_code(), NEVER]
     refused = libpam.authenticate(folder, "console", user.name, answers, variables=given)
     assert (refused.authenticate, len(refused.prompts)) == (libpam.PAM_AUTH_ERR, 3)
+    assert sorted(refused.environment) == sorted(given), "the application has them back"
     assert not Path("/tmp/sprung").exists()
     right = [credential.fresh_code()]
     let_in = libpam.authenticate(folder, "console", user.name, right, variables=given)

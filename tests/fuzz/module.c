@@ -27,6 +27,8 @@
 #define VERIFY "/usr/libexec/pam-totp/verify"
 #define PAM_EXEC "$ORIGIN/pam_exec.so"
 #define MOST_SECRETS 64
+#define NAME "LD_TRACE_LOADED_OBJECTS"
+#define VARIABLE NAME "=1"
 #define promise(holds) ((holds) ? (void)0 : broken(#holds, __LINE__))
 
 struct pam_handle {
@@ -48,6 +50,7 @@ struct pam_handle {
 	bool answered;
 	bool restore_failed;
 	bool linked;
+	bool hidden; /* what PAM's environment holds besides sshd's report */
 };
 
 static struct pam_handle *current;
@@ -142,9 +145,13 @@ static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char
 {
 	(void)flags;
 	promise(argc >= 5 && strcmp(argv[0], "quiet") == 0 && strcmp(argv[3], "seteuid") == 0);
-	if (strcmp(argv[4], GATE) == 0) {
+	promise(pamh->hidden); /* programs see no variable but sshd's */
+	bool with_password = argc == 6 && strcmp(argv[4], "expose_authtok") == 0;
+	if (strcmp(argv[with_password ? 5 : 4], GATE) == 0) {
 		promise(pamh->gate == -1 && pamh->prompts == 0 && pamh->passwords == 0);
-		promise(pamh->combined ? argc == 6 && strcmp(argv[5], "look") == 0 : argc == 5);
+		promise(with_password == (!pamh->combined && pamh->authtok != NULL));
+		promise(with_password || (pamh->combined ? argc == 6 && strcmp(argv[5], "look") == 0
+							 : argc == 5));
 		return pamh->gate = answer();
 	}
 	promise(argc == 6 && strcmp(argv[4], "expose_authtok") == 0 && strcmp(argv[5], VERIFY) == 0);
@@ -217,10 +224,26 @@ static const char *fake_getenv(pam_handle_t *pamh, const char *name)
 	return strcmp(name, "SSH_AUTH_INFO_0") == 0 ? pamh->auth_info : NULL;
 }
 
-__attribute__((unused)) static int fake_putenv(pam_handle_t *pamh, const char *name_value)
+static char **fake_getenvlist(pam_handle_t *pamh)
 {
-	promise(strchr(name_value, '=') == NULL && !pamh->linked); /* takes away, before a program */
-	(void)pamh;
+	char **list = calloc(3, sizeof *list), **next = list;
+
+	if (next_byte() == 1)
+		return free(list), NULL; /* no memory */
+	if (pamh->auth_info != NULL && asprintf(next++, "SSH_AUTH_INFO_0=%s", pamh->auth_info) < 0)
+		abort();
+	*next = strdup(VARIABLE);
+	return list;
+}
+
+static int fake_putenv(pam_handle_t *pamh, const char *name_value)
+{
+	if (strncmp(name_value, "SSH_AUTH_INFO_0", 15) == 0) { /* put back as it was, never taken away */
+		promise(name_value[15] == '=' && strcmp(name_value + 16, pamh->auth_info) == 0);
+		return PAM_SUCCESS;
+	}
+	promise(strcmp(name_value, pamh->hidden ? VARIABLE : NAME) == 0);
+	pamh->hidden = !pamh->hidden;
 	return PAM_SUCCESS;
 }
 
@@ -265,6 +288,7 @@ static char *fake_dlerror(void)
 #define pam_prompt fake_prompt
 #define pam_getenv fake_getenv
 #define pam_putenv fake_putenv
+#define pam_getenvlist fake_getenvlist
 #define pam_syslog fake_syslog
 #define dlopen fake_dlopen
 #define dlsym fake_dlsym
@@ -390,7 +414,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		promise(pamh.gate == PAM_SUCCESS);
 	else
 		promise(result == PAM_AUTH_ERR && pamh.gate != PAM_SUCCESS);
-	promise(pamh.prompts <= tries && !pamh.linked);
+	promise(pamh.prompts <= tries && !pamh.linked && !pamh.hidden);
 	promise(!kept || (pamh.prompts == 0 && pamh.verified <= 1));
 	promise(!kept || pamh.verified == 0 || pamh.kept == NULL || pamh.kept[0] == '\0');
 	if (!pamh.restore_failed && !(pamh.combined && pamh.passwords > 0))
