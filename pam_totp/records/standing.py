@@ -141,7 +141,7 @@ class Groups:
     def __init__(self, user: pwd.struct_passwd) -> None:
         self._user = user
         self._ids: set[int] = set()
-        self._local: dict[str, int] = {}
+        self._local: dict[str, tuple[int, str]] = {}
         self._answers: dict[str, bool | None] = {}
 
     def has(self, name: str) -> bool | None:
@@ -158,27 +158,31 @@ class Groups:
         return self._answers[name]
 
     def _is_in(self, name: str) -> bool:
+        # The members too: where the look-up of a user's groups fails, the C library returns fewer.
         if name in self._local:
-            return self._local[name] in self._ids
+            group_id, members = self._local[name]
+            return group_id in self._ids or self._user.pw_name in members.split(",")
         group = grp.getgrnam(name)
         return group.gr_gid in self._ids or self._user.pw_name in group.gr_mem
 
     def _is_in_any_like(self, pattern: str) -> bool | None:
         answer: bool | None = False
-        names = {group_id: name for name, group_id in self._local.items()}
-        for group_id in self._ids:
+        local = [name for name in self._local if matches(pattern, name)]
+        if any(self._is_in(name) for name in local):
+            return True
+        for group_id in self._ids.difference(group_id for group_id, _ in self._local.values()):
             try:
-                if matches(pattern, names.get(group_id) or grp.getgrgid(group_id).gr_name):
+                if matches(pattern, grp.getgrgid(group_id).gr_name):
                     return True
             except KeyError:
                 answer = None
         return answer
 
 
-def _local_groups() -> dict[str, int]:
-    """The ids of this machine's own groups. Asking the C library for 500 of them, it would read the
-    file 500 times; it is asked for those that are not there."""
-    groups = dict[str, int]()
+def _local_groups() -> dict[str, tuple[int, str]]:
+    """Id and members of this machine's own groups. Asked for 500 of them, the C library would read
+    the file 500 times; it is asked for those that are not there."""
+    groups = dict[str, tuple[int, str]]()
     file = posix.open("/etc/group", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         content = b""
@@ -188,7 +192,7 @@ def _local_groups() -> dict[str, int]:
         posix.close(file)
     for line in content.decode("utf-8", "surrogateescape").split("\n"):
         name, _, rest = line.partition(":")
-        group_id = rest.partition(":")[2].partition(":")[0]
+        group_id, _, members = rest.partition(":")[2].partition(":")
         if group_id.isdigit():
-            groups.setdefault(name, int(group_id))
+            groups.setdefault(name, (int(group_id), members))
     return groups

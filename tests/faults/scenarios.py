@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tests.faults.injection import Call, Ended
-from tests.faults.subject import GATE, RUN, VAR, VERIFY, Kept, Record, Subject
+from tests.faults.subject import (
+    GATE,
+    RUN,
+    VAR,
+    VERIFY,
+    Kept,
+    Record,
+    Subject,
+    is_whole_recovery_file,
+)
 
 # The calls that a yes hangs on, as strace shows them.
 READS_USERS = r"^(openat|read)\(.*/etc/passwd"
@@ -15,7 +24,12 @@ READS_HOME = r"^(?!close).*/home/"
 READS_MARKS = r"^(?!close).*/var/lib/pam-totp.*marks"
 READS_SECRET = f"{READS_USERS}|{BECOMES_USER}|{READS_HOME}"
 LOOKS_UP = f"{READS_SECRET}|{READS_MARKS}"
+OUR_GROUPS = (
+    r"^read\(.*/etc/group.* 1048576\)"  # the C library reads 4096 bytes, for less than a no
+)
 RECORDS_STEP = r"^(openat|fcntl|pread64|pwrite64)\(.*/run/pam-totp"
+READS_PENDING = r"^(openat|read|fstat)\(.*/run/pam-totp/pending/"
+SAVES_SECRET = r"^(openat|write|fsync|rename)\(.*secret\.new-"
 RECORDS_RECOVERY_CODE = r"^(openat|write|fsync|rename\w*)\(.*/var/lib/pam-totp.*spent"
 USES_GRANT = r"^(openat|read|unlinkat|fsync)\(.*/var/lib/pam-totp.*grants"
 # What is tried once more after EACCES: with the user's other groups; a lock that is taken.
@@ -43,6 +57,7 @@ class Scenario:
     make it 0.
 
     prepare: brings a subject to where the login begins; types: the code, given the step of now.
+    settings: of the administrator.
     must_refuse, must_accept: regular expressions for the calls of a clean run that decide: an
     error in place of one must end in a refusal, or must not.
     check: what else must hold, and that the next logins are what they should be.
@@ -56,7 +71,8 @@ class Scenario:
     types: Callable[[Subject, int], str] = lambda subject, step: ""
     must_refuse: str = r"(?!)"
     must_accept: str = r"(?!)"
-    store: str = "user"
+    settings: str = "store: user"
+    only: str = ""  # a regular expression for the calls that are tried, but in `make soak`
     alone: bool = False  # changes what all users share: one run at a time
 
 
@@ -124,6 +140,25 @@ def check_not_enrolled(run: Run) -> None:
     assert run.subject.gate().status == 0, "the next gate asks somebody who is not enrolled"
 
 
+def check_exempt(run: Run) -> None:
+    assert run.subject.gate().status == 0, "the next gate asks somebody who is exempt"
+
+
+def check_enrolled_at_login(run: Run) -> None:
+    """What is saved is whole, and what was not saved can be tried again with the same QR code."""
+    uri = run.subject.pending_uri
+    if run.ended.status == 0:
+        assert run.after.secret is not None, "let in, and nothing is saved"
+        recorded = Record.parse(run.after.record or b"").steps.get(run.subject.identity)
+        assert recorded == run.step, "let in, and the step is not recorded"
+    if run.after.secret is not None:
+        *_, line = run.after.secret.decode("ascii").splitlines()
+        assert line == f"{uri} phone", "what is saved is not what was proved"
+    if run.after.recovery is not None:
+        assert is_whole_recovery_file(run.after.recovery), "torn recovery codes"
+    check_fresh_code(run)
+
+
 def enrolled_and_granted(subject: Subject) -> None:
     subject.enroll()
     subject.grant_once()
@@ -179,9 +214,25 @@ SCENARIOS = (
         must_accept=SETS_MARK,
     ),
     Scenario(
+        *("gate, exempt by a rule", GATE, 0, Subject.enroll, check_exempt),
+        must_refuse=OUR_GROUPS,
+        settings="rules:\n- {group: 'alice*', code: never}\n- {code: required}",
+    ),
+    Scenario(
+        *("gate, asked by a rule", GATE, 1, Subject.enroll, check_asked),
+        settings="rules:\n- {group: 'alice*', code: required}\n- {code: never}",
+    ),
+    Scenario(
+        *("verify, first code at the login", VERIFY, 0, Subject.offer, check_enrolled_at_login),
+        right_code,
+        must_refuse=rf"{RECORDS_STEP}/\d|{READS_USERS}|{READS_PENDING}|{SAVES_SECRET}",
+        settings="enrollment: at-login",
+        only="/home/|/run/pam-totp|/var/lib/pam-totp|/dev/log|set(res|groups)",
+    ),
+    Scenario(
         *("gate, store: system", GATE, 1),
         *(lambda subject: subject.enroll(store="system"), check_asked),
-        store="system",
+        settings="store: system",
     ),
     Scenario(
         *("verify, right code, store: system", VERIFY, 0),
@@ -189,12 +240,12 @@ SCENARIOS = (
         *(check_right_code, right_code),
         must_refuse=f"/var/lib/pam-totp/secrets|{RECORDS_STEP}",
         must_accept=SETS_MARK,
-        store="system",
+        settings="store: system",
     ),
     Scenario(
         *("gate, store: system, settings not read before", GATE, 1),
         *(first_login_of_system_store, check_asked),
-        store="system",
+        settings="store: system",
         alone=True,
     ),
     Scenario(

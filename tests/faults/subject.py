@@ -118,9 +118,26 @@ class Subject:
     def forget(self) -> None:
         """Takes the user back to before any enrollment."""
         paths = [self.home("secret"), self.home("recovery"), self.record_path]
-        paths += [self.system_secret, *map(self.root, ("marks", "grants", "spent"))]
+        paths += [self.system_secret, self.pending, *map(self.root, ("marks", "grants", "spent"))]
         for path in paths:
             path.unlink(missing_ok=True)
+
+    @property
+    def pending(self) -> Path:
+        return RUN / "pending" / str(self.user.uid)
+
+    @property
+    def pending_uri(self) -> str:
+        return (
+            f"otpauth://totp/server:{self.user.name}?secret={self.credential.secret}&issuer=server"
+        )
+
+    def offer(self) -> None:
+        """Not enrolled, and a QR code was shown to the user a moment ago."""
+        self.forget()
+        seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
+        self.write(self.pending, f"pam-totp pending 1 {seconds}\n{self.pending_uri}\n")
+        RUN.chmod(0o700)
 
     def enroll(self, marked: bool = True, recorded: bool = True, store: str = "user") -> None:
         """Enrolls the user anew. marked: has logged in with a code; recorded: not long ago, so

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.records.settings import UNSETTLED_SECONDS
 from tests.faults import injection
 from tests.faults.injection import ERRORS, KILL, NOT_THERE, Call, Fault
 from tests.faults.scenarios import SCENARIOS, TRIED_TWICE, Run, Scenario, with_purpose
@@ -42,12 +43,13 @@ def subjects() -> Iterator[list[Subject]]:
 
 
 @pytest.fixture
-def store() -> Iterator[Callable[[str], None]]:
-    """`store("system")`: what the administrator's settings say during the test."""
+def settings() -> Iterator[Callable[[str], None]]:
+    """`settings("store: system")`: what the administrator's settings say during the test."""
     before = CONFIGURATION.read_bytes()
 
-    def choose(name: str) -> None:
-        CONFIGURATION.write_text(f"store: {name}\n", encoding="ascii")
+    def choose(text: str) -> None:
+        CONFIGURATION.write_text(f"{text}\n", encoding="ascii")
+        time.sleep(UNSETTLED_SECONDS + 0.05)  # so that the first login's snapshot serves the next
 
     yield choose
     CONFIGURATION.write_bytes(before)
@@ -59,6 +61,8 @@ def faults_of(scenario: Scenario, calls: list[Call]) -> list[Fault]:
     faults = []
     for number, call in enumerate(calls):
         if call.loading and scenario.name not in LOADING_IS_TRIED_IN and not SOAK:
+            continue
+        if not (SOAK or re.search(scenario.only, call.line)):
             continue
         kinds: tuple[str, ...] = ERRORS if SOAK else (("EIO", "EACCES")[number % 2],)
         if scenario.name in NAMES_ARE_DENIED_IN and (SOAK or not call.loading):
@@ -116,8 +120,8 @@ def must_end(fault: Fault, calls: str) -> bool:
 
 def check_files(subject: Subject, before: Kept, after: Kept) -> None:
     """What must hold whatever happened: nothing is torn, and nothing forgotten."""
-    assert after.secret == before.secret, "the secret is another one"
-    assert after.recovery == before.recovery, "the recovery codes are others"
+    assert before.secret is None or after.secret == before.secret, "the secret is another one"
+    assert before.secret is None or after.recovery == before.recovery, "the codes are others"
     assert after.marked or not before.marked, "the mark is gone"
     assert after.spent_hashes >= before.spent_hashes, "a used recovery code is forgotten"
     steps = Record.parse(after.record or b"").steps
@@ -130,10 +134,10 @@ def check_files(subject: Subject, before: Kept, after: Kept) -> None:
 def test_no_failing_call_opens_or_spoils_or_blocks_a_login(
     scenario: Scenario,
     subjects: list[Subject],
-    store: Callable[[str], None],
+    settings: Callable[[str], None],
     count: Callable[[str], None],
 ) -> None:
-    store(scenario.store)
+    settings(scenario.settings)
     for subject in subjects:
         subject.forget()
     calls = clean_runs(scenario, subjects[0])
