@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pam_totp.records import keys, rule_reader
+from pam_totp.records import keys, rule_reader, settings
 from pam_totp.records.settings import DEFAULTS
 from pam_totp.rules.policy import Rule, encode
 
@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from pam_totp.records.keys import Node
 
 MOST_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
+# The snapshot that could not be read again would be made anew at every login.
+MOST_RULES_BYTES = settings.MOST_BYTES - 64 * 1024
 RULES = "rules"
+
+
+class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brackets nest deep
+    """What a file says stands where it is said: no aliases; and as it is written: no tags."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        tag = getattr(event, "tag", None)
+        if tag or (isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors):
+            what = f"tag {tag!r}" if tag else f"alias *{event.anchor}"
+            raise yaml.MarkedYAMLError(problem=f"takes no {what}", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
 
 
 class Content:
@@ -59,58 +73,64 @@ def parse(content: bytes) -> Content:
         found.faults = ["is empty: a write that failed? (a line of comment would do)"]
     else:
         try:
-            # Not libyaml's: it is faster, and ends the process where brackets nest deep enough.
-            root: Any = yaml.compose(content, Loader=yaml.SafeLoader)
+            root: Any = yaml.compose(content, Loader=_Loader)
         except yaml.YAMLError as failure:
-            mark = getattr(failure, "problem_mark", None)
-            place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-            found.faults = [f"{place}{getattr(failure, 'problem', None) or 'is no YAML'}"]
+            found.faults = [_describe(failure, content)]
         except (RecursionError, OverflowError, ValueError):
             found.faults = ["is no YAML"]
         else:
             if root is not None:
-                _read_mapping(root, "", found)
+                found.faults = keys.in_order(_read_mapping(root, "", found))
+            if sum(len(encode(rule).encode()) for rule in found.rules) > MOST_RULES_BYTES:
+                found.faults.append(f"has rules of over {MOST_RULES_BYTES} bytes in the snapshot")
     return found
 
 
-def _read_mapping(node: "Node", prefix: str, found: Content) -> None:
+def _describe(failure: yaml.YAMLError, content: bytes) -> str:
+    """A fault of the YAML itself, of which there is one at a time."""
+    if isinstance(failure, yaml.reader.ReaderError):
+        at, is_decoded = failure.position, failure.encoding != "utf-8"
+        before = (content if is_decoded else content[:at]).decode(errors="replace")[:at]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        return f"line {line}, column {column}: is no text: {failure.reason}"
+    problem, mark = getattr(failure, "problem", None), getattr(failure, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}{problem or 'is no YAML'}"
+
+
+def _read_mapping(node: "Node", prefix: str, found: Content) -> list[keys.Wrong]:
     if not isinstance(node, yaml.MappingNode):
         where = prefix.rstrip(".") or "the file"
-        found.faults.append(f"{keys.place(node)}: {where} takes KEY: VALUE lines")
-        return
+        return [keys.Wrong(node, f"{where} takes KEY: VALUE lines, not {keys.shown(node)}")]
+    faults = list[keys.Wrong]()
     seen = set[str]()
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):  # its text may be as large as one likes
-            found.faults.append(f"{keys.place(key_node)}: a key is a word")
+            faults.append(keys.Wrong(key_node, f"a key is a word, not {keys.shown(key_node)}"))
             continue
         name = key_node.value
-        key = f"{prefix}{name}"
+        key, shown = f"{prefix}{name}", keys.shown_key(key_node, prefix)
         if key in seen:
-            found.faults.append(f"{keys.place(key_node)}: {key} stands there twice")
+            faults.append(keys.Wrong(key_node, f"{shown} stands there twice"))
         elif key == RULES:
-            found.rules, faults = rule_reader.read(value_node)
-            found.faults += faults
+            found.rules, of_rules = rule_reader.read(value_node)
+            faults += of_rules
         elif key in DEFAULTS and "." not in name:
             found.places[key] = keys.place(key_node)
-            _read_value(key, value_node, found)
+            try:
+                found.values[key] = keys.read_value(key, value_node)
+            except keys.Wrong as wrong:
+                faults.append(keys.Wrong(wrong.node, f"{key} {wrong}"))
         elif "." not in name and any(known.startswith(f"{key}.") for known in DEFAULTS):
-            _read_mapping(value_node, f"{key}.", found)
+            faults += _read_mapping(value_node, f"{key}.", found)
         else:
             also = keys.did_you_mean(key, _names(prefix))
-            found.faults.append(f"{keys.place(key_node)}: unknown key {key}{also}")
+            faults.append(keys.Wrong(key_node, f"unknown key {shown}{also}"))
         seen.add(key)
-
-
-def _read_value(key: str, node: "Node", found: Content) -> None:
-    try:
-        found.values[key] = keys.read_value(key, node)
-    except keys.Wrong as wrong:
-        found.faults.append(f"{keys.place(wrong.node)}: {key} {wrong}")
+    return faults
 
 
 def _names(prefix: str) -> list[str]:
     """The full names of the keys that may stand in the mapping with this prefix."""
-    below = [key.removeprefix(prefix) for key in DEFAULTS if key.startswith(prefix)]
-    return sorted(
-        {prefix + key.partition(".")[0] for key in below} | (set() if prefix else {RULES})
-    )
+    known = [key for key in (*DEFAULTS, RULES) if key.startswith(prefix)]
+    return sorted({prefix + key.removeprefix(prefix).partition(".")[0] for key in known})

@@ -9,7 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from pam_totp.rules.decision import BY, DAY_SECONDS, MODES
+from pam_totp.rules.decision import BY, MODES
 from pam_totp.rules.otp import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -42,10 +42,12 @@ MOST_REMEMBERED_SECONDS = 24 * 3600
 # A message of PAM has at most 512 bytes.
 MOST_MESSAGE_BYTES = 400
 MOST_ISSUER_CHARACTERS = 64
+MOST_SHOWN_CHARACTERS = 60
+NULL = "tag:yaml.org,2002:null"
 
 
 class Wrong(ValueError):
-    """A value that a key does not take; the message follows the key's name."""
+    """What is wrong with a node of the file. Of `read_value` the message follows the key's name."""
 
     def __init__(self, node: "Node", message: str) -> None:
         super().__init__(message)
@@ -59,7 +61,7 @@ def read_value(key: str, node: "Node") -> str:
     text = scalar(node)
     if key in CHOICES:
         for choice in CHOICES[key]:
-            if text.upper() == choice.upper():
+            if text.isascii() and text.upper() == choice.upper():
                 return choice
         raise Wrong(node, f"is {' or '.join(CHOICES[key])}, not {shown(node)}")
     if key in RANGES:
@@ -71,7 +73,7 @@ def read_value(key: str, node: "Node") -> str:
         return _read_remember(node)
     if key == "issuer":
         is_name = text.isprintable() and ":" not in text and len(text) <= MOST_ISSUER_CHARACTERS
-        if is_name and node.id == "scalar":
+        if is_name and node.id == "scalar" and node.tag != NULL:
             return text
         what = f"is at most {MOST_ISSUER_CHARACTERS} printable characters without a colon"
         raise Wrong(node, f"{what}, not {shown(node)}")
@@ -81,22 +83,18 @@ def read_value(key: str, node: "Node") -> str:
 def _read_enrollment(node: "Node") -> str:
     """`optional`, or `{by: 2027-03-01}`, kept as "by" and the Unix time at which that day begins in
     UTC."""
-    if node.id == "mapping":
-        entries = [(scalar(key), value) for key, value in node.value]
-        if [name for name, _ in entries] == [BY]:
-            text = scalar(entries[0][1])
-            try:
-                if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-                    raise ValueError
-                day = calendar.timegm(time.strptime(text, "%Y-%m-%d"))
-            except ValueError:
-                raise Wrong(
-                    entries[0][1], f"by: takes a day like 2027-03-01, not {text!r}"
-                ) from None
-            return f"{BY} {day}"
-    elif scalar(node) in MODES:
+    if node.id == "mapping" and [scalar(key) for key, _ in node.value] == [BY]:
+        day = node.value[0][1]
+        try:
+            if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", scalar(day), re.ASCII):
+                raise ValueError
+            return f"{BY} {calendar.timegm(time.strptime(scalar(day), '%Y-%m-%d'))}"
+        except ValueError:
+            raise Wrong(day, f"by: takes a day like 2027-03-01, not {shown(day)}") from None
+    if scalar(node) in MODES:
         return scalar(node)
-    raise Wrong(node, f"is {', '.join(MODES)} or by: DATE, not {shown(node)}")
+    also = did_you_mean(scalar(node), MODES)
+    raise Wrong(node, f"is {', '.join(MODES)} or {{by: 2027-03-01}}, not {shown(node)}{also}")
 
 
 def _read_remember(node: "Node") -> str:
@@ -114,22 +112,31 @@ def _read_message(key: str, node: "Node") -> str:
     if not text.isprintable() or not text.strip() or len(text.encode()) > MOST_MESSAGE_BYTES:
         what = f"is one line of at most {MOST_MESSAGE_BYTES} bytes, without control characters"
         raise Wrong(node, f"{what}, not {shown(node)}")
-    known = PLACEHOLDERS[key]
-    for name in re.findall(r"\{([^{}]*)\}", text):
-        if name not in known:
-            allowed = ", ".join(f"{{{each}}}" for each in known) or "no placeholder"
-            raise Wrong(node, f"takes {allowed}, not {{{name}}}")
+    known = [f"{{{name}}}" for name in PLACEHOLDERS[key]]
+    unknown = [name for name in re.findall(r"\{[^{}]*\}", text) if name not in known]
+    if unknown:
+        allowed = " and ".join(known) or "no placeholder"
+        raise Wrong(node, f"takes {allowed}, not {' and '.join(unknown)}")
     return text
 
 
 def scalar(node: "Node") -> str:
-    """The text of a scalar; empty for a list or a mapping."""
-    return node.value if node.id == "scalar" else ""
+    """The text of a scalar; empty for a list, a mapping and null (which is also written ~)."""
+    return node.value if node.id == "scalar" and node.tag != NULL else ""
 
 
 def shown(node: "Node") -> str:
-    """A value as faults quote it."""
-    return repr(node.value) if node.id == "scalar" else f"a {node.id}"
+    """A value as faults quote it: printable, whatever it is, and not all of a long one."""
+    if node.id != "scalar":
+        return "a list" if node.id == "sequence" else "a mapping"
+    is_long = len(node.value) > MOST_SHOWN_CHARACTERS
+    return repr(f"{node.value[:MOST_SHOWN_CHARACTERS]}…" if is_long else node.value)
+
+
+def shown_key(node: "Node", prefix: str = "") -> str:
+    """A key as faults name it: in quotes only where it is no plain word."""
+    text = shown(node)
+    return prefix + (text[1:-1] if text[1:-1] == node.value else text)
 
 
 def place(node: "Node") -> str:
@@ -137,12 +144,13 @@ def place(node: "Node") -> str:
     return f"line {node.start_mark.line + 1}, column {node.start_mark.column + 1}"
 
 
+def in_order(faults: "Iterable[Wrong]") -> list[str]:
+    """Each with its place, in the file's order."""
+    ordered = sorted(faults, key=lambda wrong: wrong.node.start_mark.index)
+    return [f"{place(wrong.node)}: {wrong}" for wrong in ordered]
+
+
 def did_you_mean(word: str, known: "Iterable[str]") -> str:
     """The nearest of the known words as the end of a fault; empty if none is near."""
     near = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def days(seconds: int) -> str:
-    """The day that a Unix time lies in, in UTC."""
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds - seconds % DAY_SECONDS))

@@ -1,0 +1,223 @@
+"""Reading `rules` of config.yaml: what each key takes, and every fault with its place."""
+
+import pytest
+
+from pam_totp.records import configuration, rule_reader
+from pam_totp.rules.policy import Rule
+
+
+def rules_of(text: str) -> list[Rule]:
+    """The rules of a text without faults."""
+    found = configuration.parse(f"rules:\n{text}".encode())
+    assert found.faults == []
+    return found.rules
+
+
+def faults_of(text: str) -> list[str]:
+    return configuration.parse(f"rules:\n{text}".encode()).faults
+
+
+def only(text: str) -> Rule:
+    (rule,) = rules_of(text)
+    return rule
+
+
+def test_rule_without_conditions_is_for_everybody() -> None:
+    rule = only("- code: never\n")
+    assert (rule.users, rule.groups, rule.services, rule.sources) == ((), (), (), ())
+    assert (rule.publickey, rule.code, rule.line) == ("", "never", 2)
+
+
+def test_rules_keep_their_order_and_know_their_lines() -> None:
+    text = "- code: never\n\n# a comment\n- user: alice\n  code: required\n- {code: if-enrolled}\n"
+    assert [(rule.line, rule.code) for rule in rules_of(text)] == [
+        (2, "never"),
+        (5, "required"),
+        (7, "if-enrolled"),
+    ]
+
+
+def test_every_key_is_read() -> None:
+    rule = only(
+        "- user: [alice, 'b*']\n  group: wheel\n  service: [sshd, su*]\n"
+        "  from: [local, 192.0.2.7]\n  publickey: yes\n  code: required\n"
+    )
+    assert rule.users == ("alice", "b*")
+    assert rule.groups == ("wheel",)
+    assert rule.services == ("sshd", "su*")
+    assert rule.sources == ("local", "c0000207/32")
+    assert (rule.publickey, rule.code) == ("yes", "required")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("alice", "alice"),
+        ("'*'", "*"),
+        ("1000", "1000"),
+        ("007", "007"),
+        ("1e3", "1e3"),
+        ("yes", "yes"),
+        ("'null'", "null"),
+        ("2027-03-01", "2027-03-01"),
+        ("1:20", "1:20"),
+        ("domain users", "domain users"),
+        ("EXAMPLE\\alice", "EXAMPLE\\alice"),
+        ("alice@example.org", "alice@example.org"),
+        ("jörg", "jörg"),
+        ("-x", "-x"),
+        ("'[a-c]?[!x]'", "[a-c]?[!x]"),
+        ("'[]]'", "[]]"),
+        ("'[!]]'", "[!]]"),
+        ("'[[]'", "[[]"),
+        ("'a]'", "a]"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+@pytest.mark.parametrize("key", ["user", "group", "service"])
+def test_names_and_patterns_are_kept_as_they_are_written(key: str, name: str, kept: str) -> None:
+    rule = only(f"- {key}: {name}\n  code: never\n")
+    assert getattr(rule, rule_reader.LISTS[key]) == (kept,)
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("local", "local"),
+        ("192.0.2.7", "c0000207/32"),
+        ("192.0.2.0/24", "c0000200/24"),
+        ("192.0.2.0/255.255.255.0", "c0000200/24"),
+        ("0.0.0.0/0", "00000000/0"),
+        ("'::1'", "00000000000000000000000000000001/128"),
+        ("'2001:db8::/32'", "20010db8000000000000000000000000/32"),
+        ("2001:db8::/32", "20010db8000000000000000000000000/32"),
+        ("'::/0'", "00000000000000000000000000000000/0"),
+        ("'::ffff:192.0.2.7'", "c0000207/32"),
+        ("'::ffff:10.0.0.0/104'", "0a000000/8"),
+        ("'::ffff:0:0/96'", "00000000/0"),
+    ],
+)
+def test_networks_are_kept_as_bytes(address: str, kept: str) -> None:
+    assert only(f"- from: {address}\n  code: never\n").sources == (kept,)
+
+
+@pytest.mark.parametrize("written", ["yes", "Yes", "true", "TRUE", "'yes'"])
+def test_publickey_says_yes(written: str) -> None:
+    assert only(f"- {{publickey: {written}, code: never}}\n").publickey == "yes"
+
+
+@pytest.mark.parametrize("written", ["no", "No", "false"])
+def test_publickey_says_no(written: str) -> None:
+    assert only(f"- {{publickey: {written}, code: never}}\n").publickey == "no"
+
+
+TAKES = "which takes user, group, service, from, publickey, code"
+NETWORKS = "an address, a network like 192.0.2.0/24 or 2001:db8::/32, or local"
+CODES = "never or if-enrolled or required"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("- never\n", "line 2, column 3: a rule takes KEY: VALUE pairs, not 'never'"),
+        ("- [code, never]\n", "line 2, column 3: a rule takes KEY: VALUE pairs, not a list"),
+        ("- code: never\n-\n", "line 3, column 2: a rule takes KEY: VALUE pairs, not ''"),
+        ("- {}\n", f"line 2, column 3: the rule has no code: {CODES}"),
+        ("- user: alice\n", f"line 2, column 3: the rule has no code: {CODES}"),
+        ("- code:\n", f"line 2, column 8: code is {CODES}, not ''"),
+        ("- code: yes\n", f"code is {CODES}, not 'yes'"),
+        ("- code: Never\n", f"code is {CODES}, not 'Never'; did you mean never?"),
+        ("- code: require\n", "not 'require'; did you mean required?"),
+        ("- code: ifenrolled\n", "not 'ifenrolled'; did you mean if-enrolled?"),
+        ("- code: [never]\n", f"code is {CODES}, not a list"),
+        ("- {code: never, code: required}\n",
+         "line 2, column 17: code stands in this rule twice"),
+        ("- {code: never, user: a, user: b}\n", "column 26: user stands in this rule twice"),
+        ("- {code: never, users: a}\n",
+         f"line 2, column 17: unknown key users in a rule, {TAKES}; did you mean user?"),
+        ("- {code: never, form: a}\n", "did you mean from?"),
+        ("- {code: never, colour: a}\n", f"unknown key colour in a rule, {TAKES}"),
+        ("- {code: never, ~: a}\n", f"unknown key ~ in a rule, {TAKES}"),
+        ("- {code: never, [a]: b}\n", f"unknown key a list in a rule, {TAKES}"),
+        ("- {code: never, \"\\e\": b}\n", f"unknown key '\\x1b' in a rule, {TAKES}"),
+        ("- {code: never, <<: {user: a}}\n", "line 2, column 17: unknown key << in a rule"),
+        ("- {code: never, publickey: maybe}\n",
+         "line 2, column 28: publickey is yes or no, not 'maybe'"),
+        ("- {code: never, publickey: ~}\n", "publickey is yes or no, not '~'"),
+        ("- {code: never, publickey: [yes]}\n", "publickey is yes or no, not a list"),
+        ("- {code: never, user: []}\n",
+         "line 2, column 23: user is an empty list, which nobody is in"),
+        ("- {code: never, from: []}\n", "from is an empty list, which nobody is in"),
+        ("- {code: never, user: ''}\n", "user takes names and patterns, not ''"),
+        ("- {code: never, user: }\n", "user takes names and patterns, not ''"),
+        ("- {code: never, user: ~}\n", "user takes names and patterns, not '~'"),
+        ("- {code: never, group: null}\n", "group takes names and patterns, not 'null'"),
+        ("- {code: never, user: {name: a}}\n", "user takes names and patterns, not a mapping"),
+        ("- {code: never, user: [a, [b]]}\n",
+         "line 2, column 27: user takes names and patterns, not a list"),
+        ("- {code: never, user: \"a\\tb\"}\n", "user takes names and patterns, not 'a\\tb'"),
+        ("- {code: never, user: \"a\\x1fb\"}\n", "not 'a\\x1fb'"),
+        ("- {code: never, user: \"a\\ud800\"}\n", "not 'a\\ud800'"),
+        ("- {code: never, service: ../sshd}\n", "service takes names and patterns, not '../sshd'"),
+        ("- {code: never, user: " + "x" * 256 + "}\n", f"not '{'x' * 60}…'"),
+        ("- {code: never, user: 'a[b'}\n",
+         "user takes patterns in which each [ has its ], not 'a[b'"),
+        ("- {code: never, user: '[]'}\n", "each [ has its ], not '[]'"),
+        ("- {code: never, user: '[!]'}\n", "each [ has its ], not '[!]'"),
+        ("- {code: never, user: '[a][b'}\n", "each [ has its ], not '[a][b'"),
+        ("- {code: never, from: office}\n",
+         f"line 2, column 23: from takes {NETWORKS}, not 'office'"),
+        ("- {code: never, from: localhost}\n", "not 'localhost'; did you mean local?"),
+        ("- {code: never, from: 10/8}\n", f"from takes {NETWORKS}, not '10/8'"),
+        ("- {code: never, from: 192.0.2.256}\n", "not '192.0.2.256'"),
+        ("- {code: never, from: 192.0.2.1/33}\n", "not '192.0.2.1/33'"),
+        ("- {code: never, from: 3221225991}\n", "not '3221225991'"),
+        ("- {code: never, from: ~}\n", "not '~'"),
+        ("- {code: never, from: [[local]]}\n", f"from takes {NETWORKS}, not a list"),
+        ("- {code: never, from: '*'}\n", "not '*'"),
+        ("- {code: never, from: 192.0.2.7/24}\n",
+         "from takes no bits behind the prefix: 192.0.2.0/24, not '192.0.2.7/24'"),
+        ("- {code: never, from: '2001:db8::1/32'}\n", "2001:db8::/32, not '2001:db8::1/32'"),
+        ("- {code: never, from: 'fe80::1%eth0'}\n", "from takes no interface: 'fe80::1%eth0'"),
+        ("- &a {code: never}\n- *a\n", "line 3, column 3: takes no alias *a"),
+        ("- {code: never, user: !!binary YWxpY2U=}\n", "line 2, column 23: takes no tag "),
+        ("- {code: never, user: *}\n", "line 2, column 24: expected alphabetic or numeric"),
+        ("- {code: never, user: *-admin}\n", "found undefined alias '-admin'"),
+    ],
+)  # fmt: skip
+def test_fault_is_named_with_its_place(text: str, fault: str) -> None:
+    found = faults_of(text)
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+def test_all_faults_of_all_rules_are_reported_in_their_order() -> None:
+    text = (
+        "- user: [alice, '', '[']\n  from: [10.0.0.0/8, 10.0.0.1/8]\n"
+        "- {usr: bob, code: nevr}\n"
+        "- code: never\n  publickey: 1\n"
+    )
+    assert [fault.partition(":")[0] for fault in faults_of(text)] == [
+        "line 2, column 3",
+        "line 2, column 17",
+        "line 2, column 21",
+        "line 3, column 22",
+        "line 4, column 4",
+        "line 4, column 20",
+        "line 6, column 14",
+    ]
+
+
+def test_rule_with_a_fault_is_left_out_and_its_neighbours_are_not() -> None:
+    found = configuration.parse(b"rules:\n- code: never\n- code: nevr\n- code: required\n")
+    assert [rule.line for rule in found.rules] == [2, 4]
+
+
+def test_more_rules_than_a_login_should_read_are_a_fault() -> None:
+    text = "- {code: never}\n" * (rule_reader.MOST_RULES + 1)
+    assert faults_of(text) == ["line 2, column 1: rules has 20001 entries, over 20000"]
+
+
+def test_huge_list_is_read() -> None:
+    names = ", ".join(f"user{number}" for number in range(5000))
+    assert len(only(f"- {{code: never, user: [{names}]}}\n").users) == 5000
