@@ -4,12 +4,12 @@ import argparse
 import os
 import time
 
-from pam_totp.enroll import recovery_codes, save, services, showing
+from pam_totp.enroll import recovery_codes, save, showing
 from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
 from pam_totp.enroll.terminal import ask
 from pam_totp.enroll.uri import new_uri
 from pam_totp.fault import Fault
-from pam_totp.records import secret, settings
+from pam_totp.records import secret, services, settings
 from pam_totp.records.place import MOST_BYTES, Place
 from pam_totp.rules.credential import MOST_CREDENTIALS, Credential, parse_file, parse_line
 from pam_totp.rules.otp import ALGORITHMS

@@ -6,12 +6,11 @@ import os
 import time
 from typing import Any
 
-from pam_totp.enroll import services
 from pam_totp.enroll.identity import own_account, place_of
 from pam_totp.enroll.showing import describe_offset
 from pam_totp.enroll.terminal import ask
 from pam_totp.fault import Fault
-from pam_totp.records import attempts, recovery, secret
+from pam_totp.records import attempts, recovery, secret, services
 from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.refusal import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Refused
 from pam_totp.rules.verdict import judge, read_code
