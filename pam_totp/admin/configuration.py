@@ -1,12 +1,23 @@
 """`pam-totp config check`: everything that is wrong with a settings file, each with its place."""
 
 import argparse
+import re
 import sys
 
 from pam_totp.admin.warnings import warnings_of
 from pam_totp.fault import Fault
 from pam_totp.records import configuration
 from pam_totp.records.settings import PATH
+
+# What a fault of the YAML itself most often comes from.
+_HINTS = {
+    r"undefined alias|alphabetic or numeric|<alias>": 'a pattern with * takes quotes: "*-admin"',
+    r"takes no alias": "write out what it stands for",
+    r"takes no tag": "a text that begins with ! takes quotes",
+    r"mapping values are not": "a text with a colon takes quotes, {by: 2027-03-01} takes braces",
+    r"found character '\\t'": "lines are indented with spaces",
+    r"another document": "one file is one document: no second ---",
+}
 
 
 def check(options: argparse.Namespace) -> int:
@@ -22,7 +33,8 @@ def check(options: argparse.Namespace) -> int:
     if options.file == PATH:
         faults = faults or configuration.read(PATH)[2]
     for fault in faults:
-        print(f"{options.file}: {fault}", file=sys.stderr)
+        hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
+        print("; ".join([f"{options.file}: {fault}", *hints]), file=sys.stderr)
     if faults:
         return 1
     for warning in warnings_of(found):

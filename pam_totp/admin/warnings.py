@@ -1,8 +1,67 @@
 """What is allowed in the settings, and probably not meant: shown by `pam-totp config check`."""
 
+import re
+import time
+from collections.abc import Iterator
+
+from pam_totp.admin.lockout import Warned, kept_out, never_asked
+from pam_totp.admin.names import Host, of_rule
+from pam_totp.admin.unreachable import hidden
 from pam_totp.records.configuration import Content
+from pam_totp.rules.decision import BY
+from pam_totp.rules.throttle import BUDGET_TRIES
+
+# SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
+GUESSING_SECONDS = 30 * 86400
+MOST_CHANCE = 0.01
 
 
 def warnings_of(found: Content) -> list[str]:
     """One sentence a warning, with its place, in the file's order."""
-    return []
+    host = Host()
+    now = time.time()
+    warned = [
+        *_of_values(found, now),
+        *_of_rules(found, host),
+        *never_asked(found.rules, host.asking),
+        *kept_out(found, host.asking, host.names("service"), now),
+    ]
+    warned.sort(key=lambda each: _position(each[0]))
+    return [f"{place}: {what}" for place, what in dict.fromkeys(warned)]
+
+
+def _position(place: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", place)]
+
+
+def _of_values(found: Content, now: float) -> Iterator[Warned]:
+    values, places = found.values, found.places
+    mode, _, deadline = values["enrollment"].partition(" ")
+    if mode == BY and int(deadline) <= now:
+        yield places["enrollment"], "that day is over: this is `enrollment: required`"
+    named = [key for key in ("code.window", "throttle.longest_wait") if key in places]
+    chance = chance_of_a_guesser(
+        int(values["code.window"]), int(values["code.digits"]), int(values["throttle.longest_wait"])
+    )
+    if chance > MOST_CHANCE and named:
+        settings = " and ".join(f"{key} {values[key]}" for key in named)
+        yield (
+            max((places[key] for key in named), key=_position),
+            f"with {settings} a guesser who knows the password gets in within 30 days with a "
+            f"chance of {chance:.1%}, over the {MOST_CHANCE:.0%} that the defaults keep to",
+        )
+
+
+def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> float:
+    """The chance of thirty days of guessing: of one device, as SECURITY.md reckons it."""
+    tries = BUDGET_TRIES + GUESSING_SECONDS / longest_wait
+    return float(tries * (2 * window_steps + 1) / 10**digits)
+
+
+def _of_rules(found: Content, host: Host) -> Iterator[Warned]:
+    for rule, earlier in hidden(found.rules):
+        what = f"this rule can never match: line {earlier.line} matches all that it would"
+        yield f"line {rule.line}", what
+    for rule in found.rules:
+        for what in of_rule(rule, host):
+            yield f"line {rule.line}", what

@@ -76,3 +76,90 @@ def test_binary_file_is_a_fault_and_no_traceback(tmp_path: Path) -> None:
     answer = pam_totp("config", "check", str(path))
     assert answer.code == 1
     assert "Traceback" not in answer.errors
+
+
+def check(path: Path, text: str) -> list[str]:
+    """What is said of a file with faults, without its name."""
+    path.write_text(text, encoding="utf-8")
+    answer = pam_totp("config", "check", str(path))
+    assert (answer.code, answer.output) == (1, "")
+    return [line.removeprefix(f"{path}: ") for line in answer.errors.splitlines()]
+
+
+def test_warnings_come_with_exit_code_0_and_the_file_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text("rules:\n- code: never\n- {user: zzz, code: required}\n", encoding="utf-8")
+    answer = pam_totp("config", "check", str(path))
+    assert (answer.code, answer.output) == (0, f"{path}: good\n")
+    assert answer.errors.splitlines() == [
+        f"{path}: warning: line 2: nobody is ever asked for a code: no rule before it asks",
+        f"{path}: warning: line 3: this rule can never match: line 2 matches all that it would",
+        f"{path}: warning: line 3: there is no user zzz",
+        f"{path}: warning: line 3: the rule is for nobody that can be listed here",
+    ]
+
+
+def test_file_in_force_is_warned_of_too() -> None:
+    with configured("code:\n  window: 3\n") as path:
+        answer = pam_totp("config", "check")
+        assert answer.code == 0
+        assert answer.errors.startswith(f"{path}: warning: line 2, column 3: with code.window 3 ")
+
+
+def test_no_warnings_stand_beside_faults(tmp_path: Path) -> None:
+    lines = check(tmp_path / "new.yaml", "stor: user\nrules: [{code: never}]\n")
+    assert lines == ["line 1, column 1: unknown key stor; did you mean store?"]
+
+
+def test_whom_a_policy_keeps_out_is_roots_to_know(user: User) -> None:
+    """Who is enrolled is not a user's to read: nothing is said, and nothing fails."""
+    path = user.home / "new.yaml"
+    user.give(path, "enrollment: required\n")
+    answer = pam_totp("config", "check", str(path), user=user)
+    assert (answer.code, answer.errors) == (0, "")
+    assert "root cannot get in" in pam_totp("config", "check", str(path)).errors
+
+
+def test_faults_of_rules_are_named_like_all_others(tmp_path: Path) -> None:
+    text = "rules:\n- {user: '', form: 10.0.0.0/8}\n- {code: nevr, from: 10.1.0.0/8}\nremember: 1\n"
+    assert check(tmp_path / "new.yaml", text) == [
+        "line 2, column 3: the rule has no code: never or if-enrolled or required",
+        "line 2, column 10: user takes names and patterns, not ''",
+        "line 2, column 14: unknown key form in a rule, which takes user, group, service, from, "
+        "publickey, code; did you mean from?",
+        "line 3, column 10: code is never or if-enrolled or required, not 'nevr'; did you mean "
+        "never?",
+        "line 3, column 22: from takes no bits behind the prefix: 10.0.0.0/8, not '10.1.0.0/8'",
+        "line 4, column 11: remember is off or a time like 10m or 2h, at most 24h, not '1'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("rules: [{user: *-admin, code: never}]\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules: [{user: *, code: never}]\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules:\n- user: [a-z]*\n  code: never\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules:\n- user: [a-z]*x\n  code: never\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules:\n- &a {code: never}\n- *a\n", "write out what it stands for"),
+        ("rules: [{user: !admins, code: never}]\n", "a text that begins with ! takes quotes"),
+        ("messages: \n  wait: Too many: later\n",
+         "a text with a colon takes quotes, {by: 2027-03-01} takes braces"),
+        ("enrollment: by: 2027-03-01\n",
+         "a text with a colon takes quotes, {by: 2027-03-01} takes braces"),
+        ("throttle:\n\tfree_tries: 3\n", "lines are indented with spaces"),
+        ("store: user\n---\nstore: user\n", "one file is one document: no second ---"),
+    ],
+)  # fmt: skip
+def test_fault_of_the_yaml_itself_says_what_it_comes_from(
+    tmp_path: Path, text: str, hint: str
+) -> None:
+    (fault,) = check(tmp_path / "new.yaml", text)
+    assert fault.startswith("line ")
+    assert fault.endswith(f"; {hint}")
+
+
+def test_nothing_that_a_file_holds_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    for text in ('"\\e[31m": 1\n', 'store: "\\e[31m"\n', "store: !%1b[31m x\n",
+                 'rules: [{"\\e": 1, user: "\\e", code: "\\e", from: "\\e"}]\n'):  # fmt: skip
+        assert all(line.isprintable() for line in check(tmp_path / "new.yaml", text))
