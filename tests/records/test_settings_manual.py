@@ -1,0 +1,130 @@
+"""The shipped file, the manual page and the code: the same keys and defaults, none missing."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from pam_totp.admin import explain
+from pam_totp.admin.warnings import MOST_CHANCE, chance_of_a_guesser
+from pam_totp.records import configuration, keys, rule_reader
+from pam_totp.records.settings import DEFAULTS
+from pam_totp.rules.decision import MODES
+from pam_totp.rules.policy import CODES, LOCAL
+
+ROOT = Path(__file__).resolve().parents[2]
+MANUAL = ROOT / "pam_totp" / "manual"
+PAGE = (MANUAL / "pam-totp.yaml.5.scd").read_text(encoding="utf-8")
+COMMAND_PAGE = (MANUAL / "pam-totp.1.scd").read_text(encoding="utf-8")
+SHIPPED = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
+KEYS = {*DEFAULTS, configuration.RULES}
+
+
+def of_the_page(page: str) -> dict[str, str]:
+    """Key and default, as they are written there: `*code.digits: 6*` at the start of a line."""
+    unescaped = page.replace("\\*", "*").replace("\\_", "_")
+    found = re.findall(r"^\*([a-z_.]+): (.*)\*$", unescaped, re.MULTILINE)
+    assert len({key for key, _ in found}) == len(found)
+    return dict(found)
+
+
+def of_the_shipped_file(text: str) -> dict[str, str]:
+    """The same of the commented keys: `#key: default`, or `#  key: default` below `#section:`."""
+    found: dict[str, str] = {}
+    section = ""
+    for line in text.splitlines():
+        entry = re.match(r"#(  )?([a-z_]+):(?: (.*?))?(?: +#.*)?$", line)
+        if not entry:
+            section = "" if not line.startswith("#") else section
+        elif entry[3] is None:
+            section = f"{entry[2]}."
+        else:
+            key = f"{section if entry[1] else ''}{entry[2]}"
+            assert key not in found
+            found[key] = entry[3]
+    return found
+
+
+def value(key: str, written: str) -> str:
+    """What the code makes of a key with this value, in a file of its own."""
+    section, _, name = key.rpartition(".")
+    text = f"{section}:\n  {name}: {written}\n" if section else f"{name}: {written}\n"
+    found = configuration.parse(text.encode())
+    assert found.faults == []
+    return "" if key == configuration.RULES else found.values[key]
+
+
+@pytest.mark.parametrize(
+    "written", [of_the_page(PAGE), of_the_shipped_file(SHIPPED)], ids=["manual page", "shipped"]
+)
+def test_every_key_of_the_code_stands_there_with_its_default_and_no_other(
+    written: dict[str, str],
+) -> None:
+    assert written.keys() == KEYS
+    assert {key: value(key, written[key]) for key in DEFAULTS} == DEFAULTS
+    assert written[configuration.RULES] == "[]"
+
+
+def test_page_and_file_write_the_defaults_alike() -> None:
+    assert of_the_page(PAGE) == of_the_shipped_file(SHIPPED)
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_key_that_is_left_out_is_noticed(key: str) -> None:
+    """So that the tests above do not pass on what they do not see."""
+    assert key not in of_the_page(re.sub(rf"^\*{re.escape(key)}: .*\n", "", PAGE, flags=re.M))
+    name = key.rpartition(".")[2]
+    assert key not in of_the_shipped_file(re.sub(rf"^#( *){name}: .*\n", "", SHIPPED, flags=re.M))
+
+
+def test_every_range_and_choice_stands_in_the_page() -> None:
+    for key, allowed in [*keys.RANGES.items(), *keys.CHOICES.items()]:
+        text = PAGE.partition(f"\n*{key}: ")[2].partition("\n\n*")[0]
+        for each in allowed:
+            assert re.search(rf"\b{each}\b", text), (key, each)
+    assert f"at most {keys.MOST_MESSAGE_BYTES} bytes" in PAGE
+    assert f"at most {keys.MOST_ISSUER_CHARACTERS} characters" in PAGE
+
+
+@pytest.mark.parametrize("word", [*rule_reader.KEYS, *CODES, *MODES, LOCAL, "{by: 2027-03-01}"])
+def test_every_word_of_rules_and_enrollment_is_explained_in_both(word: str) -> None:
+    assert f"*{word}*" in PAGE
+    assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", SHIPPED)
+
+
+def test_bound_of_longest_wait_is_the_one_that_is_warned_of() -> None:
+    (least,) = re.findall(r"Less than (\d+) seconds", PAGE)
+    assert chance_of_a_guesser(1, 6, int(least)) <= MOST_CHANCE
+    assert chance_of_a_guesser(1, 6, int(least) - 1) > MOST_CHANCE
+
+
+def test_example_of_the_page_is_without_faults() -> None:
+    (example,) = re.findall(r"```\n(issuer: .*?)```", PAGE, re.DOTALL)
+    found = configuration.parse(example.encode())
+    assert found.faults == []
+    assert len(found.rules) == 3
+
+
+def test_examples_of_the_shipped_file_are_without_faults() -> None:
+    example = SHIPPED.partition("# For example:\n")[2].replace("#   -", "-")
+    found = configuration.parse(f"rules:\n{example}".encode())
+    assert found.faults == []
+    assert len(found.rules) == 3
+
+
+def test_every_option_of_explain_stands_in_the_page_of_the_command() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    explain.add_arguments(parser)
+    text = COMMAND_PAGE.partition("\n*explain* _USER_\n")[2].partition("\n\n*import*")[0]
+    options = re.findall(r"--[a-z]+", parser.format_usage())
+    assert options
+    assert all(f"*{option}*" in text for option in options)
+
+
+def test_every_fact_of_explain_stands_in_the_page_of_the_command() -> None:
+    source = Path(explain.__file__).read_text(encoding="utf-8")
+    facts = re.findall(r'^        "([a-z_]+)": ', source, re.MULTILINE)
+    text = COMMAND_PAGE.partition("\n*explain* _USER_\n")[2].partition("\n\n*import*")[0]
+    assert len(facts) > 10
+    assert [fact for fact in facts if not re.search(rf"\b{fact}\b", text)] == []
