@@ -6,7 +6,6 @@ import sys
 
 from pam_totp.admin.warnings import warnings_of
 from pam_totp.fault import Fault
-from pam_totp.records import configuration
 from pam_totp.records.settings import PATH
 
 # What a fault of the YAML itself most often comes from.
@@ -23,6 +22,9 @@ _HINTS = {
 def check(options: argparse.Namespace) -> int:
     """0: the file is good, warnings included; 1: found faults. One a line on standard error.
     Changes nothing."""
+    # PyYAML: only here, so that a broken one does not take `unlock` and `grant` away.
+    from pam_totp.records import configuration
+
     try:
         with open(options.file, "rb") as file:
             content = file.read(configuration.MOST_BYTES + 1)

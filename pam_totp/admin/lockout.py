@@ -4,15 +4,18 @@ import grp
 import pwd
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pam_totp.admin.unreachable import covers, networks
-from pam_totp.records.configuration import Content
 from pam_totp.records.settings import Settings
 from pam_totp.records.standing import Standing, rule_for
 from pam_totp.rules.decision import BY, decide
 from pam_totp.rules.pattern import matches
 from pam_totp.rules.policy import LOCAL, NEVER, Rule, encode
 from pam_totp.rules.request import Request
+
+if TYPE_CHECKING:
+    from pam_totp.records.configuration import Content
 
 ADMINISTRATORS = ("sudo", "wheel", "admin")  # the groups of Debian, of others, of old Ubuntus
 # Through which services these people get in; sudo asks nothing of root.
@@ -26,7 +29,7 @@ Warned = tuple[str, str]  # the place, and a sentence
 
 
 def kept_out(
-    found: Content, asking: list[str], existing: list[str], now: float
+    found: "Content", asking: list[str], existing: list[str], now: float
 ) -> Iterator[Warned]:
     """root and the only administrator, where they have to give a code, have none, and may not
     enroll. `asking`: the services that ask; `existing`: all."""
@@ -61,7 +64,7 @@ def _refusal(
     service: str,
     configured: Settings,
     standing: Standing,
-    found: Content,
+    found: "Content",
     now: float,
 ) -> tuple[str, str] | None:
     """The place of what refuses, and from when on; None where there is a way in."""

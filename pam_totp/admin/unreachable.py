@@ -1,5 +1,6 @@
 """Rules that can never match, whoever logs in: only where that is certain. Pure."""
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 
@@ -93,6 +94,7 @@ def _has_sources(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
     return all(any(_is_within(each, other) for other in of_wide) for each in networks(narrow))
 
 
+@functools.cache
 def networks(sources: tuple[str, ...]) -> list[Network]:
     """The networks of a rule; neighbours are one."""
     found = [

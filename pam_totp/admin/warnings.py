@@ -3,20 +3,23 @@
 import re
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pam_totp.admin.lockout import Warned, kept_out, never_asked
 from pam_totp.admin.names import Host, of_rule
 from pam_totp.admin.unreachable import hidden
-from pam_totp.records.configuration import Content
 from pam_totp.rules.decision import BY
 from pam_totp.rules.throttle import BUDGET_TRIES
+
+if TYPE_CHECKING:
+    from pam_totp.records.configuration import Content
 
 # SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
 GUESSING_SECONDS = 30 * 86400
 MOST_CHANCE = 0.01
 
 
-def warnings_of(found: Content) -> list[str]:
+def warnings_of(found: "Content") -> list[str]:
     """One sentence a warning, with its place, in the file's order."""
     host = Host()
     now = time.time()
@@ -34,7 +37,7 @@ def _position(place: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", place)]
 
 
-def _of_values(found: Content, now: float) -> Iterator[Warned]:
+def _of_values(found: "Content", now: float) -> Iterator[Warned]:
     values, places = found.values, found.places
     mode, _, deadline = values["enrollment"].partition(" ")
     if mode == BY and int(deadline) <= now:
@@ -58,7 +61,7 @@ def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> fl
     return float(tries * (2 * window_steps + 1) / 10**digits)
 
 
-def _of_rules(found: Content, host: Host) -> Iterator[Warned]:
+def _of_rules(found: "Content", host: Host) -> Iterator[Warned]:
     for rule, earlier in hidden(found.rules):
         what = f"this rule can never match: line {earlier.line} matches all that it would"
         yield f"line {rule.line}", what

@@ -10,6 +10,7 @@ from tests.admin.commands import (
     LAST_GOOD,
     assert_refused,
     configured,
+    mounted,
     pam_totp,
 )
 from tests.host.accounts import User
@@ -163,3 +164,11 @@ def test_nothing_that_a_file_holds_reaches_the_terminal_raw(tmp_path: Path) -> N
     for text in ('"\\e[31m": 1\n', 'store: "\\e[31m"\n', "store: !%1b[31m x\n",
                  'rules: [{"\\e": 1, user: "\\e", code: "\\e", from: "\\e"}]\n'):  # fmt: skip
         assert all(line.isprintable() for line in check(tmp_path / "new.yaml", text))
+
+
+@pytest.mark.parametrize("options", ["size=4k", "size=4k,mode=000"])
+def test_broken_yaml_library_takes_no_other_verb_away(user: User, options: str) -> None:
+    with mounted("/usr/lib/python3/dist-packages/yaml", options):
+        assert pam_totp("unlock", user.name).code == 0
+        assert pam_totp("explain", user.name).code == 0
+        assert_refused(pam_totp("config", "check"), "unexpected failure")
