@@ -33,7 +33,7 @@ def kept_out(
 ) -> Iterator[Warned]:
     """root and the only administrator, where they have to give a code, have none, and may not
     enroll. `asking`: the services that ask; `existing`: all."""
-    configured = Settings(found.values, [encode(rule) for rule in found.rules])
+    configured = Settings(found.values, f"\n{encode(found.rules)}")
     people = [(account, WAYS_OF_ROOT) for account in (_account("root"),) if account]
     others = _administrators() - {"root"}
     only = _account(*others) if len(others) == 1 else None

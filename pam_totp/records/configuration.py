@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pam_totp.records import keys, rule_reader, settings
 from pam_totp.records.settings import DEFAULTS
-from pam_totp.rules.policy import Rule, encode
+from pam_totp.rules.policy import Rule, encode, encoded_bytes
 
 # A login starts without dist-packages; Debian's PyYAML is there.
 _LIBRARIES = "/usr/lib/python3/dist-packages"
@@ -61,7 +61,7 @@ def read(path: str) -> tuple[dict[str, str], str, list[str]]:
     except OSError as failure:
         return dict(DEFAULTS), "", [failure.strerror or "cannot be read"]
     found = parse(content)
-    return found.values, encode(found.rules), found.faults
+    return found.values, "" if found.faults else encode(found.rules), found.faults
 
 
 def parse(content: bytes) -> Content:
@@ -81,7 +81,7 @@ def parse(content: bytes) -> Content:
         else:
             if root is not None:
                 found.faults = keys.in_order(_read_mapping(root, "", found))
-            if sum(len(encode(rule).encode()) for rule in found.rules) > MOST_RULES_BYTES:
+            if encoded_bytes(found.rules) > MOST_RULES_BYTES:
                 found.faults.append(f"has rules of over {MOST_RULES_BYTES} bytes in the snapshot")
     return found
 
