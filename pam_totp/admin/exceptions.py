@@ -10,7 +10,7 @@ import time
 
 from pam_totp.fault import Fault
 from pam_totp.records import attempts, audit, durable, grant, mark, recovery, saving, secret
-from pam_totp.records.place import STORES, Place
+from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import Failures
 
@@ -54,9 +54,7 @@ def _is_confirmed() -> bool:
 
 def _remove_everything(account: pwd.struct_passwd) -> None:
     # The mark goes last: until then a login is refused, and never let in half reset.
-    for store in STORES:
-        if store == "system" and ("/" in account.pw_name or account.pw_name in (".", "..")):
-            continue  # no folder can have that name
+    for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):
             if _remove_secret_file(Place(account, store), name):
                 print(f"removed {Place(account, store).path}/{name}")

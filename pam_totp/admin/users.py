@@ -9,7 +9,7 @@ from typing import Any
 
 from pam_totp.fault import Fault
 from pam_totp.records import attempts, durable, grant, mark, recovery, secret, settings
-from pam_totp.records.place import Place
+from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
@@ -42,7 +42,8 @@ def describe(
     row |= {"waiting_seconds": 0, "granted_until": None, "fault": ""}
     try:
         status = place.stat(secret.NAME)
-        if status is None and not known:
+        elsewhere = status is None and _is_elsewhere(account, configured.store)
+        if status is None and not known and not elsewhere:
             return None
         secret.read(place)
         row["enrolled"] = status is not None
@@ -54,7 +55,9 @@ def describe(
         given = grant.read(account.pw_uid, now)
         row["granted_until"] = given.until if given else None
         row["last_code"] = _marked_at(account.pw_uid)
-        if status is None and row["last_code"] and not given:
+        if elsewhere:
+            row["fault"] = f"the secret is in the other store: pam-totp import {account.pw_name}"
+        elif status is None and row["last_code"] and not given:
             row["fault"] = "has logged in with a code, the secret is gone: every login is refused"
     except Refused as refused:
         if not known and not _may_log_in(account):
@@ -67,6 +70,12 @@ def describe(
     except Refused as refused:
         row["fault"] = row["fault"] or refused.detail
     return row
+
+
+def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
+    """Whether a secret is in a store that is not in force: every login is refused until then."""
+    others = (Place(account, store) for store in stores_of(account) if store != in_force)
+    return any(place.stat(secret.NAME) is not None for place in others)
 
 
 def _accounts(known: set[str]) -> list[pwd.struct_passwd]:

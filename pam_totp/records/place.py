@@ -32,6 +32,15 @@ _FILE_FLAGS = (
 _TYPE, _REGULAR = 0o170000, 0o100000
 
 
+def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
+    """The stores that can hold something of the account: its name may be none for a folder."""
+    return STORES if _can_name_a_folder(account.pw_name) else STORES[:1]
+
+
+def _can_name_a_folder(name: str) -> bool:
+    return "/" not in name and name not in ("", ".", "..")
+
+
 class Place:
     """The folder of one account's secret files. Enter it (`with`) to act as its owner there."""
 
@@ -45,7 +54,7 @@ class Place:
             self.path = "/".join((account.pw_dir, *FOLDER))
             self._acting = ActingAs(account)
         else:
-            if "/" in account.pw_name or account.pw_name in ("", ".", ".."):
+            if not _can_name_a_folder(account.pw_name):
                 raise Refused(SECRET_UNSAFE, "the user's name cannot be that of a folder")
             self.owner = 0
             self.path = "/".join((SYSTEM, SYSTEM_FOLDER, account.pw_name))

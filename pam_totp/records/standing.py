@@ -9,7 +9,7 @@ import pwd
 
 from pam_totp.records import account, grant, mark, remembered
 from pam_totp.records.attempts import boot_seconds, look
-from pam_totp.records.place import SECRET, STORES, Place
+from pam_totp.records.place import SECRET, Place, stores_of
 from pam_totp.rules.decision import Decision, decide
 from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import NEVER, Rule, Subject, first_match
@@ -93,10 +93,12 @@ class Standing:
 
 
 def has_secret(user: pwd.struct_passwd, configured: "Settings") -> bool:
-    """Whether the user has a secret where a login would take it from. Raises Refused."""
-    # A secret in a home counts too after the change to store: system, until it is imported; and one
-    # in either store while nobody can tell which is in force.
-    stores = STORES if configured.fault or configured.store == "system" else (configured.store,)
+    """Whether the user has a secret, in force or not. Raises Refused."""
+    # One in the other store counts too, until it is imported: a change of `store` spares nobody the
+    # code. Only root can look into the system's; a screen locker does where it may be in force.
+    stores = [configured.store]
+    if posix.geteuid() == 0 or configured.fault or configured.store == "system":
+        stores += [store for store in stores_of(user) if store != configured.store]
     return any(Place(user, store).read(SECRET) is not None for store in stores)
 
 

@@ -152,9 +152,11 @@ def test_users_of_the_system_store_are_listed(
 ) -> None:
     enrolled(user)
     with configured("store: system\n"):
-        assert user.name not in listed()
+        row = listed()[user.name]
+        assert not row["enrolled"]
+        assert row["fault"] == f"the secret is in the other store: pam-totp import {user.name}"
         pam_totp("import", user.name)
-        assert listed()[user.name]["enrolled"]
+        assert (listed()[user.name]["enrolled"], listed()[user.name]["fault"]) == (True, "")
         pam_totp("reset", "--yes", user.name)
 
 

@@ -130,6 +130,29 @@ def test_settings_that_are_gone_spare_no_enrolled_user_the_code(user: User, loss
         assert gate(user).code == ASK
 
 
+@pytest.mark.parametrize("marked", [False, True])
+def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
+    user: User, marked: bool
+) -> None:
+    """A secret that is not in force is no way in, and no "not enrolled" either."""
+    with configured("store: system\n"):
+        credential, _ = enroll_by_root(user)
+        if marked:
+            assert verify(user, credential.code(1)).code == LET_IN
+    with configured("store: user\n"):
+        assert gate(user).code == ASK
+        assert verify(user, credential.code(2)).code == REFUSED
+        listed = pam_totp("users")
+        assert listed.code == 1
+        assert f"the secret is in the other store: pam-totp import {user.name}" in listed.output
+        move(user)
+        assert gate(user).code == ASK
+        assert verify(user, credential.code_of(credential.step() + 1)).code == (
+            REFUSED if marked else LET_IN
+        )
+        assert "the other store" not in pam_totp("users").output
+
+
 def test_lost_home_does_not_matter(user: User, system_store: None) -> None:
     credential, _ = enroll_by_root(user)
     user.home.rename(user.home.with_name("moved"))
