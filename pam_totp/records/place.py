@@ -2,6 +2,7 @@
 
 - Every name MUST be opened relative to the descriptor of its folder, and what is opened MUST be
   checked on that same descriptor.
+- Nobody else MUST be able to move away what lies there (pam_totp.records.shared).
 - "Not there" MUST be proven: a name that is not there, in a folder of a home that is. Every other
   failure is a refusal.
 - A read MUST be bounded and MUST NOT wait: a FIFO, a device or an endless file gets an answer.
@@ -11,6 +12,7 @@ import posix
 import pwd
 
 from pam_totp.records.account import ActingAs
+from pam_totp.records.shared import refuse_shared
 from pam_totp.rules.refusal import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Refused
 
 TYPE_CHECKING = False
@@ -118,21 +120,23 @@ class Place:
         `with`. Raises OSError or Refused; `even_if_unsafe`, to remove, whoever else may write."""
         names: tuple[str, ...]
         if self._acting is None:
-            top, names = f"{SYSTEM}/{SYSTEM_FOLDER}", (self.account.pw_name,)
+            top, names, group = f"{SYSTEM}/{SYSTEM_FOLDER}", (self.account.pw_name,), "root"
         else:
-            top, names = self.account.pw_dir, FOLDER
+            top, names, group = self.account.pw_dir, FOLDER, self.account.pw_name
         try:  # a home may be a link, as its administrator made it; the store is none
             folder = posix.open(top, _FOLDER_FLAGS | (0 if self._acting else posix.O_NOFOLLOW))
         except FileNotFoundError:
             raise Refused(SECRET_MISSING, f"{top} is not there") from None
+        path = top
         for name in names:
             # .config may be a link, as many keep theirs elsewhere; it is followed as the user only,
             # and what is found there must be the user's own. What is ours is never a link.
             follow = 0 if name == FOLDER[0] else posix.O_NOFOLLOW
             parent = folder
             try:
-                if posix.fstat(parent).st_mode & 0o002 and not even_if_unsafe:
-                    raise Refused(SECRET_UNSAFE, f"the folder above {name} is writable by all")
+                if not even_if_unsafe:
+                    refuse_shared(posix.fstat(parent), path, self.owner, group)
+                path += f"/{name}"
                 folder = posix.open(name, _FOLDER_FLAGS | follow, dir_fd=parent)
             except FileNotFoundError:
                 if _is_there(name, parent):

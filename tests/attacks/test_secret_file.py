@@ -94,6 +94,24 @@ def test_look_up_that_fails_is_not_no_secret(
                 assert answer.status == ASK or (program == VERIFY and looked_again)
 
 
+def test_member_of_a_group_that_may_write_the_home_does_not_switch_the_code_off(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], syslog: SystemLog
+) -> None:
+    """Rule 3: moved away by somebody else is not "not enrolled", although nobody logged in yet."""
+    alice, bob = make_user(), make_user()
+    enrolled(alice)
+    subprocess.run(["gpasswd", "--add", bob.name, alice.name], check=True)
+    alice.home.chmod(0o770)
+    moved = bob.run_as("mv", f"{alice.home}/.config", f"{alice.home}/.old", cwd="/")
+    assert moved.returncode == 0, moved.stderr
+    assert gate(alice.name) == ASK
+    assert verify(alice.name, "123456") == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "secret-unsafe"
+    assert f"chmod g-w {alice.home}" in decision["detail"]
+    assert command("reset", "--yes", alice.name).returncode == 0
+
+
 def test_home_that_is_not_there_is_refused_though_nobody_ever_enrolled(user: User) -> None:
     """Rule 3: an unmounted home proves nothing."""
     away = user.home.with_name("unmounted")

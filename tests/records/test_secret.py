@@ -278,6 +278,41 @@ class TestOfAnother:
         (alice.home / name).chmod(mode)
         assert refusal(alice).reason == SECRET_UNSAFE
 
+    @pytest.mark.parametrize("name", ["", ".config"])
+    @pytest.mark.parametrize("group", ["shared", "unknown", "own with a member"])
+    def test_home_or_config_folder_that_a_group_may_write_is_unsafe(
+        self, alice: User, mallory: User, name: str, group: str
+    ) -> None:
+        """Another member moves .config away, and the secret is "not there"."""
+        folder = alice.home / name
+        if group == "own with a member":
+            subprocess.run(["gpasswd", "--add", mallory.name, alice.name], check=True)
+        else:
+            os.chown(folder, alice.uid, mallory.gid if group == "shared" else 54321)
+        folder.chmod(0o770)
+        refused = refusal(alice)
+        assert (refused.reason, refused.detail) == (
+            SECRET_UNSAFE,
+            f"{folder} is writable by a group: chmod g-w {folder}",
+        )
+        folder.chmod(0o750)
+        assert secret.read(place_of(alice)) is not None
+
+    def test_group_of_the_user_that_names_the_user_is_read(self, alice: User) -> None:
+        subprocess.run(["gpasswd", "--add", alice.name, alice.name], check=True)
+        alice.home.chmod(0o770)
+        assert secret.read(place_of(alice)) is not None
+
+    @pytest.mark.parametrize("name", ["", ".config"])
+    def test_home_or_config_folder_of_another_is_unsafe_and_of_root_is_read(
+        self, alice: User, mallory: User, name: str
+    ) -> None:
+        (alice.home / name).chmod(0o755)
+        os.chown(alice.home / name, mallory.uid, alice.gid)
+        assert refusal(alice).reason == SECRET_UNSAFE
+        os.chown(alice.home / name, 0, 0)
+        assert secret.read(place_of(alice)) is not None
+
 
 class TestPlantedFolders:
     def test_our_folder_is_never_a_link_even_to_one_of_the_user(self, alice: User) -> None:

@@ -1,0 +1,32 @@
+"""Who else can write a folder, and so move away what lies in it and put something in its place.
+
+- A folder above a secret MUST be the user's or root's, and writable by nobody else. A group may
+  write if it is the user's own: of the user's name and with no other member (as Debian's OpenSSH
+  has it). Where the group cannot be looked up, it is not.
+"""
+
+import grp
+import posix
+
+from pam_totp.rules.refusal import SECRET_UNSAFE, Refused
+
+
+def refuse_shared(status: posix.stat_result, path: str, owner: int, name: str) -> None:
+    """Raises Refused where somebody else can write the folder. `name`: of the owner's own group."""
+    if status.st_uid not in (0, owner):
+        detail = f"{path} is neither its user's nor root's: chown {owner} {path}"
+    elif status.st_mode & 0o002:
+        detail = f"{path} is writable by all: chmod o-w {path}"
+    elif status.st_mode & 0o020 and not _is_alone_in(status.st_gid, name):
+        detail = f"{path} is writable by a group: chmod g-w {path}"
+    else:
+        return
+    raise Refused(SECRET_UNSAFE, detail)
+
+
+def _is_alone_in(gid: int, name: str) -> bool:
+    try:
+        group = grp.getgrgid(gid)
+    except (KeyError, OSError):
+        return False
+    return {group.gr_name, *group.gr_mem} == {name}
