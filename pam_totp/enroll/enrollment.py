@@ -42,7 +42,8 @@ def enroll(options: argparse.Namespace) -> int:
     credential = parse_line(f"{uri} {options.device}")
     showing.show(uri, credential)
     prove(credential)
-    save.save(place, secret.NAME, kept + f"{uri} {options.device}\n".encode())
+    content = kept + f"{uri} {options.device}\n".encode()
+    save.save(place, secret.NAME, content, over=(secret.NAME, present))
     log_for_another("enroll", account)
     print(f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n")
     if present is None or not options.add:

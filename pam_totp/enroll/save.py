@@ -7,13 +7,17 @@ from pam_totp.fault import Fault
 from pam_totp.records import recovery, saving, secret
 from pam_totp.records.durable import Unsynced
 from pam_totp.records.place import MOST_BYTES, Place
+from pam_totp.records.saving import Changed
 from pam_totp.rules.refusal import Refused
 
 _CALLED = {secret.NAME: "the secret", recovery.NAME: "the recovery codes"}
 
 
-def save(place: Place, name: str, content: bytes) -> None:
-    """Replaces one file of the place. Raises Fault: what it says of the old one is true.
+def save(
+    place: Place, name: str, content: bytes, *, over: tuple[str, bytes | None] | None = None
+) -> None:
+    """Replaces one file of the place. Raises Fault: what it says of the old one is true. `over`: a
+    name and what it held when the person was asked.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
@@ -23,8 +27,11 @@ def save(place: Place, name: str, content: bytes) -> None:
         message = f"cannot save {called}: over {MOST_BYTES} bytes; nothing was changed"
         raise Fault(message, f"remove devices: edit {place.path}/{name}")
     try:
-        saving.save(place, name, content)
+        saving.save(place, name, content, over=over)
         return
+    except Changed:
+        message = f"{called} was changed meanwhile: nothing was changed"
+        raise Fault(message, "pam-totp enroll") from None
     except Unsynced as failure:
         message = f"{called} is in force, but a power cut may undo it: {failure.strerror}"
         raise Fault(message, f"sync; {hint}") from None

@@ -78,7 +78,7 @@ class Place:
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, None if it is proven not to be there. Raises Refused."""
-        content = self._look(name, _read_file)
+        content = self._look(name, read_file)
         assert content is None or isinstance(content, bytes)
         return content
 
@@ -165,7 +165,8 @@ def _stat_file(folder: int, name: str, _owner: int) -> posix.stat_result:
     return posix.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
-def _read_file(folder: int, name: str, owner: int) -> bytes:
+def read_file(folder: int, name: str, owner: int) -> bytes:
+    """The bytes of a file in the open folder. Raises Refused or OSError."""
     file = posix.open(name, _FILE_FLAGS, dir_fd=folder)
     try:
         status = posix.fstat(file)

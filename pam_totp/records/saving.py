@@ -1,15 +1,22 @@
 """Writing and removing a user's secret files, as the owner of their place. Never at login."""
 
+import fcntl
 import os
 
 from pam_totp.records import durable
-from pam_totp.records.place import Place
+from pam_totp.records.place import Place, read_file
 from pam_totp.rules.refusal import SECRET_UNSAFE, Refused
 
 
-def save(place: Place, name: str, content: bytes) -> None:
-    """Replaces one file of the place, whole and durably. Raises OSError or Refused: then the old
-    one is as it was."""
+class Changed(Exception):
+    """A file is not any more what it was when its new content was made."""
+
+
+def save(
+    place: Place, name: str, content: bytes, *, over: "tuple[str, bytes | None] | None" = None
+) -> None:
+    """Replaces one file of the place, whole and durably. Raises OSError, Refused or Changed: then
+    the old one is as it was. `over`: a name and the content (None: not there) it must have."""
     place.use_all_groups()
     with place:
         for folder in (os.path.dirname(place.path), place.path):
@@ -25,12 +32,33 @@ def save(place: Place, name: str, content: bytes) -> None:
         finally:
             os.close(checked)
         try:
+            if over is not None:
+                _lock(open_folder)
+                if _content(open_folder, over[0], place.owner) != over[1]:
+                    raise Changed
             for left in os.listdir(open_folder):
                 if left.startswith(name + durable.TEMPORARY):  # by a command that was killed
                     os.unlink(left, dir_fd=open_folder)
             durable.replace(open_folder, name, content)
         finally:
             _close(open_folder)
+
+
+def _lock(folder: int) -> None:
+    """Until the folder is closed no other command saves over what it has read. Raises Refused."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Refused(SECRET_UNSAFE, "another command is saving there") from None
+    except OSError:
+        pass  # NFS locks no folder: two commands must then meet within the same moment
+
+
+def _content(folder: int, name: str, owner: int) -> bytes | None:
+    try:
+        return read_file(folder, name, owner)
+    except FileNotFoundError:
+        return None
 
 
 def _close(folder: int) -> None:

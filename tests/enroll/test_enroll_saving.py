@@ -1,5 +1,6 @@
 """Saving the secret: the old one or the new one, whole, whatever happens on the way."""
 
+import fcntl
 import os
 import random
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.enroll.person import PASSWORD_PROMPT, Start, enroll, secret_file
+from tests.enroll.person import COMMAND, PASSWORD_PROMPT, Person, Start, enroll, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.login.programs import LET_IN, verify
@@ -35,6 +36,7 @@ except Fault as fault:
 """
 SAVED, NOTHING_CHANGED, CHANGED_BUT = 0, 3, 4
 KILLS = 40
+MEANWHILE = "pam-totp: error: the secret was changed meanwhile: nothing was changed"
 LEFT = (["secret"], ["recovery", "secret"])
 """What lies in the folder: no temporary file, whatever happened."""
 ON_FILES = re.compile(
@@ -284,16 +286,77 @@ def test_planted_links_are_neither_followed_nor_written_through(
 def test_secret_that_appears_meanwhile_is_not_torn(
     user: User, start: Start, enrolled: Callable[..., Credential]
 ) -> None:
-    """Two windows, one user: the one that ends last wins, whole."""
+    """Two windows, one user: one of them wins, whole."""
     first, second = start(user, "enroll"), start(user, "enroll")
     phones = first.scan(), second.scan()
     first.type_line(phones[0].code())
     assert first.finish().status == 0
     second.type_line(phones[1].code())
-    second.finish()
+    assert MEANWHILE in second.finish().output
     lines = (content(user) or "").splitlines()
     assert len(lines) == 2
     assert lines[1] in {f"{phone.uri} phone" for phone in phones}
+
+
+def enroll_meanwhile(start: Start, user: User) -> None:
+    assert enroll_again(start, user).finish().status == 0
+
+
+def enroll_again(start: Start, user: User, *arguments: str) -> Person:
+    """An enrollment of somebody who is enrolled, with the right code typed."""
+    person = start(user, "enroll", *arguments)
+    person.answer(PASSWORD_PROMPT, user.password)
+    person.type_line(person.scan().code())
+    return person
+
+
+def add_meanwhile(start: Start, user: User) -> None:
+    assert enroll_again(start, user, "--add", "--device", "tablet").finish().status == 0
+
+
+def reset_meanwhile(start: Start, user: User) -> None:
+    assert subprocess.run([COMMAND, "reset", "--yes", user.name]).returncode == 0
+
+
+@pytest.mark.parametrize("meanwhile", [enroll_meanwhile, add_meanwhile, reset_meanwhile])
+@pytest.mark.parametrize("option", [[], ["--add"]], ids=["replace", "add"])
+def test_secret_that_was_changed_meanwhile_is_not_saved_over(
+    user: User,
+    start: Start,
+    enrolled: Callable[..., Credential],
+    meanwhile: Callable[[Start, User], None],
+    option: list[str],
+) -> None:
+    """A prompt can stand open for hours: what it would save is what was there before it."""
+    stolen = enrolled(user)
+    waiting = start(user, "enroll", *option)
+    waiting.answer(PASSWORD_PROMPT, user.password)
+    phone = waiting.scan()
+    meanwhile(start, user)
+    before = content(user)
+    waiting.type_line(phone.code())
+    finished = waiting.finish()
+    assert finished.status == 1
+    assert f"{MEANWHILE}\nhint: pam-totp enroll\n" in finished.output
+    assert content(user) == before
+    if meanwhile is not add_meanwhile:
+        assert verify(user.name, stolen.fresh_code()) != LET_IN
+
+
+def test_command_that_saves_at_the_same_moment_is_waited_for_by_nobody(
+    user: User, start: Start, enrolled: Callable[..., Credential]
+) -> None:
+    """What was read is compared and replaced under a lock; who does not get it changes nothing."""
+    enrolled(user)
+    before = content(user)
+    folder = os.open(secret_file(user).parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert "another command is saving there; nothing was changed" in (
+        enroll_again(start, user).finish().output
+    )
+    os.close(folder)
+    assert content(user) == before
+    enroll_meanwhile(start, user)
 
 
 def test_config_folder_that_is_a_link_of_the_user_s_is_kept(user: User, start: Start) -> None:
