@@ -6,10 +6,10 @@ import time
 
 from pam_totp.enroll import recovery_codes, save, showing
 from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
-from pam_totp.enroll.terminal import ask
+from pam_totp.enroll.terminal import ask, tell
 from pam_totp.enroll.uri import new_uri
 from pam_totp.fault import Fault
-from pam_totp.records import secret, services, settings
+from pam_totp.records import recovery, secret, services, settings
 from pam_totp.records.place import MOST_BYTES, Place
 from pam_totp.rules.credential import MOST_CREDENTIALS, Credential, parse_file, parse_line
 from pam_totp.rules.otp import ALGORITHMS
@@ -43,11 +43,17 @@ def enroll(options: argparse.Namespace) -> int:
     showing.show(uri, credential)
     prove(credential)
     content = kept + f"{uri} {options.device}\n".encode()
-    save.save(place, secret.NAME, content, over=(secret.NAME, present))
+    codes = recovery.new_codes() if present is None or not options.add else []
+    trouble = _save(place, content, codes, (secret.NAME, present))
     log_for_another("enroll", account)
-    print(f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n")
-    if present is None or not options.add:
-        _make_recovery_codes(place)
+    text = f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n"
+    if codes and (trouble is None or trouble.codes):
+        text += f"\n{recovery.describe(codes)}\n"
+    unseen = "the new secret is in force"
+    unseen += f"; {recovery_codes.UNSEEN}" if codes else ""
+    tell(text, Fault(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
+    if trouble is not None:
+        raise trouble
     asking = services.that_ask()
     if asking:
         print(f"A code is asked for by: {', '.join(asking)}.")
@@ -57,13 +63,21 @@ def enroll(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make_recovery_codes(place: Place) -> None:
+def _save(
+    place: Place, content: bytes, codes: list[str], over: save.Known
+) -> save.TookEffect | None:
+    """Saves the secret, with recovery codes if there are new ones; what is not well then, if
+    anything. Raises Fault where the old ones stay."""
+    # Hashing takes half a second, so it comes before anything is changed.
+    hashed = recovery.new_file(codes) if codes else b""
     try:
-        recovery_codes.make(place)
-    except Fault as fault:
-        cause = fault.message.removesuffix("; nothing was changed")
-        message = f"the new secret is in force, but without recovery codes: {cause}"
-        raise Fault(message, "pam-totp recovery-codes") from None
+        if codes:
+            save.save_enrollment(place, content, hashed, over)
+        else:
+            save.save(place, secret.NAME, content, over)
+    except save.TookEffect as effect:
+        return effect
+    return None
 
 
 def uri_for(options: argparse.Namespace, user: str, configured: settings.Settings) -> str:

@@ -6,13 +6,14 @@ import time
 
 from pam_totp.enroll import save
 from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
-from pam_totp.enroll.terminal import ask
+from pam_totp.enroll.terminal import ask, tell
 from pam_totp.fault import Fault
 from pam_totp.records import recovery, secret
-from pam_totp.records.place import Place
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.verdict import judge, read_code
+
+UNSEEN = "the old recovery codes are void, and the new ones were not shown"
 
 
 def renew(options: argparse.Namespace) -> int:
@@ -31,16 +32,17 @@ def renew(options: argparse.Namespace) -> int:
         print("New recovery codes make the present ones void.")
     if options.user is None and not _has_a_right_code(credentials):
         confirm(account)
-    make(place)
-    log_for_another("recovery-codes", account)
-    return 0
-
-
-def make(place: Place) -> None:
-    """Makes a set of codes, saves their hashes, and only then shows the codes. Raises Fault."""
     codes = recovery.new_codes()
-    save.save(place, recovery.NAME, recovery.new_file(codes))
-    print(f"{recovery.describe(codes)}\n")
+    trouble = None
+    try:
+        save.save(place, recovery.NAME, recovery.new_file(codes))
+    except save.TookEffect as effect:
+        trouble = effect
+    log_for_another("recovery-codes", account)
+    tell(f"{recovery.describe(codes)}\n", Fault(UNSEEN, "pam-totp recovery-codes"))
+    if trouble is not None:
+        raise trouble
+    return 0
 
 
 def _has_a_right_code(credentials: list[Credential]) -> bool:

@@ -1,45 +1,90 @@
 """Saving for a person at a terminal: what failed, and where to look."""
 
 import os
-import signal
+import stat
 
 from pam_totp.fault import Fault
 from pam_totp.records import recovery, saving, secret
-from pam_totp.records.durable import Unsynced
+from pam_totp.records.durable import Halfway, Unsynced
 from pam_totp.records.place import MOST_BYTES, Place
 from pam_totp.records.saving import Changed
 from pam_totp.rules.refusal import Refused
+from pam_totp.undisturbed import finish_undisturbed
 
 _CALLED = {secret.NAME: "the secret", recovery.NAME: "the recovery codes"}
 
+_NOTHING = "; nothing was changed"
 
-def save(
-    place: Place, name: str, content: bytes, *, over: tuple[str, bytes | None] | None = None
-) -> None:
-    """Replaces one file of the place. Raises Fault: what it says of the old one is true. `over`: a
-    name and what it held when the person was asked.
+Known = tuple[str, bytes | None]
+"""A file's name, and what it held when the person was asked (None: it was not there)."""
+
+
+class TookEffect(Fault):
+    """What was saved is in force, and yet not all is well. `codes`: the new ones are good too."""
+
+    codes = True
+
+
+def save(place: Place, name: str, content: bytes, over: Known | None = None) -> None:
+    """Replaces one file of the place. Raises Fault: what it says of the old one is true.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    failure = _try_to_save(place, [(name, content)], over)
+    if failure:
+        raise Fault(f"cannot save {_CALLED[name]}: {failure}{_NOTHING}", where_to_look(place))
+
+
+def save_enrollment(place: Place, content: bytes, codes: bytes, over: Known) -> None:
+    """Replaces the recovery codes and the secret. Raises Fault, as `save`.
+
+    Both are on the disk before the first takes its name, and the codes come first: old ones are
+    never good beside a new secret. Without old ones a secret is worth having without new ones.
+    """
+    failure = _try_to_save(place, [(recovery.NAME, codes), (secret.NAME, content)], over)
+    if failure and not _has_no_codes(place):
+        raise Fault(f"cannot save the secret: {failure}{_NOTHING}", where_to_look(place))
+    if failure:
+        save(place, secret.NAME, content, over)
+        message = f"the new secret is in force, but without recovery codes: {failure}"
+        effect = TookEffect(message, "pam-totp recovery-codes")
+        effect.codes = False
+        raise effect
+
+
+def _try_to_save(place: Place, files: list[tuple[str, bytes]], over: Known | None) -> str:
+    """Empty, or why the system would not save; nothing was changed then. Raises Fault."""
+    finish_undisturbed()
+    name, content = files[-1]
     called, hint = _CALLED[name], where_to_look(place)
     if len(content) > MOST_BYTES:
-        message = f"cannot save {called}: over {MOST_BYTES} bytes; nothing was changed"
+        message = f"cannot save {called}: over {MOST_BYTES} bytes{_NOTHING}"
         raise Fault(message, f"remove devices: edit {place.path}/{name}")
     try:
-        saving.save(place, name, content, over=over)
-        return
+        saving.save_all(place, files, over)
+        return ""
     except Changed:
         message = f"{called} was changed meanwhile: nothing was changed"
         raise Fault(message, "pam-totp enroll") from None
     except Unsynced as failure:
         message = f"{called} is in force, but a power cut may undo it: {failure.strerror}"
-        raise Fault(message, f"sync; {hint}") from None
-    except OSError as failure:
-        detail = failure.strerror or str(failure)
+        raise TookEffect(message, f"sync; {hint}") from None
+    except Halfway as failure:
+        message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
+        raise Fault(message, f"pam-totp recovery-codes; {hint}") from None
     except Refused as refused:
-        detail = refused.detail
-    raise Fault(f"cannot save {called}: {detail}; nothing was changed", hint)
+        raise Fault(f"cannot save {called}: {refused.detail}{_NOTHING}", hint) from None
+    except OSError as failure:
+        return failure.strerror or str(failure)
+
+
+def _has_no_codes(place: Place) -> bool:
+    """Whether it is proven that no recovery code is good."""
+    try:
+        status = place.stat(recovery.NAME)
+    except Refused:
+        return False
+    return status is None or not stat.S_ISREG(status.st_mode)
 
 
 def where_to_look(place: Place) -> str:

@@ -17,33 +17,56 @@ class Unsynced(OSError):
     """The new file has its name, but the disk did not say that it will keep it."""
 
 
+class Halfway(OSError):
+    """Of several new files the first have their names, and the rest could not get theirs."""
+
+
 _FOLDER_FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
 def replace(folder: int, name: str, content: bytes) -> None:
     """Gives `name` in the open folder this content. Raises OSError: then it is as it was, unless
     it is Unsynced."""
-    temporary = name + TEMPORARY + posix.urandom(8).hex()
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-    file = posix.open(temporary, flags, 0o600, dir_fd=folder)
+    replace_all(folder, [(name, content)])
+
+
+def replace_all(folder: int, files: "list[tuple[str, bytes]]") -> None:
+    """Gives each name its content, in this order, once all of it is on the disk. Raises OSError:
+    then all is as it was, unless it is Unsynced or Halfway."""
+    temporaries: list[str] = []
+    renamed = 0
     try:
-        try:
-            while content:
-                content = content[posix.write(file, content) :]
-            posix.fsync(file)
-        finally:
-            posix.close(file)
-        posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        try:
-            posix.unlink(temporary, dir_fd=folder)
-        except OSError:
-            pass  # the next one removes it
+        for name, content in files:
+            temporaries.append(name + TEMPORARY + posix.urandom(8).hex())
+            _write(folder, temporaries[-1], content)
+        for (name, _), temporary in zip(files, temporaries):  # noqa: B905 - as many
+            posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            renamed += 1
+    except BaseException as failure:
+        for temporary in temporaries[renamed:]:
+            try:
+                posix.unlink(temporary, dir_fd=folder)
+            except OSError:
+                pass  # it was not made, or the next one removes it
+        if renamed and isinstance(failure, OSError):
+            raise Halfway(failure.errno, failure.strerror) from None
         raise
     try:
         posix.fsync(folder)
     except OSError as failure:
         raise Unsynced(failure.errno, failure.strerror) from None
+
+
+def _write(folder: int, name: str, content: bytes) -> None:
+    """Makes a file, on the disk."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    file = posix.open(name, flags, 0o600, dir_fd=folder)
+    try:
+        while content:
+            content = content[posix.write(file, content) :]
+        posix.fsync(file)
+    finally:
+        posix.close(file)
 
 
 def remove(folder: int, name: str) -> bool:

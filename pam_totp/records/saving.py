@@ -12,11 +12,19 @@ class Changed(Exception):
     """A file is not any more what it was when its new content was made."""
 
 
-def save(
-    place: Place, name: str, content: bytes, *, over: "tuple[str, bytes | None] | None" = None
+def save(place: Place, name: str, content: bytes) -> None:
+    """Replaces one file of the place, whole and durably. Raises OSError or Refused: then the old
+    one is as it was."""
+    save_all(place, [(name, content)])
+
+
+def save_all(
+    place: Place,
+    files: "list[tuple[str, bytes]]",
+    over: "tuple[str, bytes | None] | None" = None,
 ) -> None:
-    """Replaces one file of the place, whole and durably. Raises OSError, Refused or Changed: then
-    the old one is as it was. `over`: a name and the content (None: not there) it must have."""
+    """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
+    (durable.replace_all), Refused or Changed. `over`: a name and the content, or None, it has."""
     place.use_all_groups()
     with place:
         for folder in (os.path.dirname(place.path), place.path):
@@ -37,9 +45,10 @@ def save(
                 if _content(open_folder, over[0], place.owner) != over[1]:
                     raise Changed
             for left in os.listdir(open_folder):
-                if left.startswith(name + durable.TEMPORARY):  # by a command that was killed
+                if left.startswith(tuple(name + durable.TEMPORARY for name, _ in files)):
+                    # by a command that was killed
                     os.unlink(left, dir_fd=open_folder)
-            durable.replace(open_folder, name, content)
+            durable.replace_all(open_folder, files)
         finally:
             _close(open_folder)
 

@@ -1,5 +1,6 @@
 """An enrollment that is broken off leaves everything as it was, and says so in two lines."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.programs import enroll as enroll_by_root
 from tests.enroll.person import (
     CODE_PROMPT,
     COMMAND,
@@ -14,6 +16,7 @@ from tests.enroll.person import (
     CTRL_D,
     PASSWORD_PROMPT,
     Person,
+    Phone,
     Start,
     enroll,
     run,
@@ -160,6 +163,77 @@ def test_broken_off_secret_is_nowhere_on_the_disk(user: User, start: Start, tmp_
         [*search, "-exec", "grep", "-lE", halves, "{}", "+"], capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def recovery_file(user: User) -> Path:
+    return secret_file(user).with_name("recovery")
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name
+)
+def test_signal_between_the_two_saves_leaves_no_old_code_beside_the_new_secret(
+    user: User, number: signal.Signals, call: int
+) -> None:
+    assert enroll_by_root(user.name) == 0
+    before = secret_file(user).read_bytes(), recovery_file(user).read_bytes()
+    calls = "rename,renameat,renameat2"
+    inject = f"inject={calls}:signal={number.name}:when={call}"
+    traced = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject]
+    status = enroll_by_root(user.name, traced)
+    is_new = [
+        secret_file(user).read_bytes() != before[0],
+        recovery_file(user).read_bytes() != before[1],
+    ]
+    if number == signal.SIGKILL:
+        assert is_new == [False, call == 2]
+    else:
+        assert is_new == [True, True]
+        assert status == 0
+
+
+def test_window_closed_when_saved_is_said_leaves_no_old_code_beside_the_new_secret(
+    user: User, start: Start
+) -> None:
+    """The codes were made half a second after the secret was saved: a hang-up kept the old ones."""
+    enroll(start, user)
+    before = secret_file(user).read_bytes(), recovery_file(user).read_bytes()
+    person = start(user, "enroll")
+    person.answer(PASSWORD_PROMPT, user.password)
+    person.type_line(person.scan().code())
+    person.read_until("Saved: ")
+    person.hang_up()
+    assert secret_file(user).read_bytes() != before[0]
+    assert recovery_file(user).read_bytes() != before[1]
+
+
+@pytest.mark.parametrize("option", [[], ["--add"]], ids=["replace", "add"])
+def test_saved_secret_is_said_although_the_output_cannot_be_written(
+    user: User, option: list[str]
+) -> None:
+    """Standard output breaks after the last question, where root can see it happen."""
+    command = f"{COMMAND} enroll --user {user.name} {' '.join(option)}"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        shown = b""
+        while CODE_PROMPT.encode() not in shown:
+            shown += process.stdout.read1()  # type: ignore[attr-defined]
+        uri = re.search(rb"otpauth://\S+", shown)
+        assert uri
+        process.stdout.close()
+        process.stdin.write(f"{Phone(uri[0].decode()).code()}\n".encode())
+        process.stdin.close()
+        errors = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert errors.startswith("pam-totp: error: the new secret is in force; the old recovery codes")
+    assert errors.count("\n") == 2
+    assert secret_file(user).exists()
 
 
 def test_code_typed_after_a_break_enrolls_as_ever(user: User, start: Start) -> None:

@@ -17,6 +17,7 @@ from tests.admin.commands import (
     new_recovery_codes,
     pam_totp,
     recovery_of,
+    run,
     secret_of,
     tree,
     verify,
@@ -24,10 +25,12 @@ from tests.admin.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, Session
 
 Converse = Callable[..., Conversation]
 QUESTION = r"Code from the app \(or Enter, to give the system password\):"
+RENEW = f"{COMMAND} recovery-codes"
 PASSWORD = "System password of .*:"
 
 
@@ -223,6 +226,22 @@ def test_full_disk_keeps_the_old_ones(user: User, credential: Credential) -> Non
         assert RECOVERY_CODE.findall(answer.output) == [], "codes that do not hold were shown"
         assert recovery_of(user).read_bytes() == before
         assert verify(user, codes[0]).code == LET_IN
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
+def test_codes_that_nobody_saw_are_said_to_be_in_force(
+    user: User, credential: Credential, syslog: SystemLog, redirection: str
+) -> None:
+    old = new_recovery_codes(user)
+    before = recovery_of(user).read_bytes()
+    syslog.clear()
+    # A reader that has gone when it is written to: `true` ends while the codes are hashed.
+    done = run(["/bin/bash", "-c", f"set -o pipefail; {RENEW} --user {user.name} {redirection}"])
+    assert_refused(done, "the old recovery codes are void, and the new ones were not shown")
+    assert "hint: pam-totp recovery-codes" in done.errors
+    assert recovery_of(user).read_bytes() != before
+    assert verify(user, old[0]).code == REFUSED
+    assert [line.fields["action"] for line in syslog.lines("action=")] == ["recovery-codes"]
 
 
 def test_enrollment_whose_recovery_codes_cannot_be_saved_does_not_say_that_nothing_changed(
