@@ -68,10 +68,20 @@ def test_guesses_are_found_with_their_address(
     user: User, credential: Credential, syslog: SystemLog, tmp_path: Path, form: str
 ) -> None:
     guess(user.name, credential.wrong_code())
-    guess(user.name, "hunter2", "2001:db8::9")
+    guess(user.name, credential.wrong_code(), "2001:db8::9")
     guess(user.name, credential.wrong_code(), "192.0.2.44", "login")
     lines = log_of(syslog, STAMPS[form]())
     assert banned(lines, tmp_path) == [ADDRESS, "2001:db8::9", "192.0.2.44"]
+
+
+def test_prompt_that_was_left_bans_nobody(
+    user: User, credential: Credential, syslog: SystemLog, tmp_path: Path
+) -> None:
+    """Who closes the window at the prompt, or types the password once more, has not guessed."""
+    for typed in ("", "hunter2", "1234"):
+        guess(user.name, typed)
+    assert {decision["reason"] for decision in syslog.decisions()} == {"bad-input"}
+    assert banned(log_of(syslog), tmp_path) == []
 
 
 def test_accepted_used_throttled_and_skewed_codes_are_not_found(
@@ -152,8 +162,11 @@ def test_other_programs_lines_are_not_found(tmp_path: Path) -> None:
     assert banned(lines, tmp_path) == []
 
 
-def test_filter_names_the_journals_identifier(syslog: SystemLog, user: User) -> None:
+def test_filter_names_the_journals_identifier_and_takes_root_s_lines_alone(
+    syslog: SystemLog, user: User
+) -> None:
+    """Anybody can run the verifier by hand, with any address; the journal knows who did."""
     text = FILTER.read_text(encoding="utf-8")
-    found = re.search(r"^journalmatch = SYSLOG_IDENTIFIER=(\S+)$", text, re.MULTILINE)
+    found = re.search(r"^journalmatch = SYSLOG_IDENTIFIER=(\S+) _UID=0$", text, re.MULTILINE)
     verify(user, "123456")
     assert found and found[1] == syslog.lines("verdict=")[0].ident
