@@ -4,7 +4,6 @@ import argparse
 import os
 import pwd
 import re
-import signal
 import sys
 import time
 
@@ -13,6 +12,7 @@ from pam_totp.records import attempts, audit, durable, grant, mark, recovery, sa
 from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import Failures
+from pam_totp.undisturbed import finish_undisturbed
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 MOST_SECONDS = 30 * 86400
@@ -30,16 +30,19 @@ def reset(options: argparse.Namespace) -> int:
             )
         if not _is_confirmed():
             raise Fault("not confirmed: nothing was changed", "answer y, or use --yes")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on it is all or an error
+    finish_undisturbed()
+    removed: list[str] = []
+    fault = ""
     try:
-        _remove_everything(account)
+        _remove_everything(account, removed)
     except Refused as refused:
-        raise Fault(f"not all was removed: {refused.detail}", f"ls -lR {durable.FOLDER}") from None
+        fault = refused.detail
     except OSError as failure:
-        raise Fault(
-            f"not all was removed: {failure.strerror}", f"ls -lR {durable.FOLDER}"
-        ) from None
-    audit.write_action("reset", account.pw_name, caller())
+        fault = failure.strerror or str(failure)
+    audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
+    print("".join(f"removed {path}\n" for path in removed), end="")
+    if fault:
+        raise Fault(f"not all was removed: {fault}", f"ls -lR {durable.FOLDER}")
     print(f"{account.pw_name} is not enrolled now.")
     return 0
 
@@ -52,22 +55,22 @@ def _is_confirmed() -> bool:
         return False
 
 
-def _remove_everything(account: pwd.struct_passwd) -> None:
+def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
     # The mark goes last: until then a login is refused, and never let in half reset.
     for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):
             if _remove_secret_file(Place(account, store), name):
-                print(f"removed {Place(account, store).path}/{name}")
+                removed.append(f"{Place(account, store).path}/{name}")
         # An empty folder that others may write would still be no proof of "not enrolled".
         saving.remove_empty_folder(Place(account, store))
     grant.revoke(account.pw_uid)
     for kind in (recovery.KIND, mark.KIND):
         if _remove_record(kind, account.pw_uid):
-            print(f"removed {durable.FOLDER}/{kind}/{account.pw_uid}")
+            removed.append(f"{durable.FOLDER}/{kind}/{account.pw_uid}")
     state = f"{attempts.FOLDER}/{account.pw_uid}"
     if os.path.lexists(state):
         os.unlink(state)
-        print(f"removed {state}")
+        removed.append(state)
 
 
 def unlock(options: argparse.Namespace) -> int:
@@ -75,6 +78,7 @@ def unlock(options: argparse.Namespace) -> int:
     account = find(options.name)
     try:
         record = attempts.Attempts(account.pw_uid)
+        finish_undisturbed()
         try:
             record.record_failures(Failures())
         finally:
@@ -93,10 +97,15 @@ def give_grant(options: argparse.Namespace) -> int:
         return _end_grant(account)
     now = int(time.time())
     until = now + options.seconds
+    finish_undisturbed()
     try:
         grant.give(account.pw_uid, grant.Grant(now, until, options.once))
     except Refused as refused:
         raise Fault(refused.detail, f"ls -ld {durable.FOLDER}") from None
+    except durable.Unsynced as failure:
+        audit.write_action("grant", account.pw_name, caller())
+        message = f"the grant is in force, but a power cut may undo it: {failure.strerror}"
+        raise Fault(message, f"pam-totp grant {account.pw_name} --end") from None
     except OSError as failure:
         message = f"cannot record the grant: {failure.strerror}; nothing was changed"
         raise Fault(message, f"df -h {durable.FOLDER}") from None
@@ -109,10 +118,18 @@ def give_grant(options: argparse.Namespace) -> int:
 
 
 def _end_grant(account: pwd.struct_passwd) -> int:
+    finish_undisturbed()
     try:
         ended = grant.revoke(account.pw_uid)
+    except durable.Unsynced as failure:
+        audit.write_action("grant-ended", account.pw_name, caller())
+        message = f"the grant is ended, but a power cut may undo that: {failure.strerror}"
+        raise Fault(message, "sync; pam-totp users") from None
     except Refused as refused:
         raise Fault(refused.detail, f"ls -ld {durable.FOLDER}") from None
+    except OSError as failure:
+        message = f"cannot end the grant: {failure.strerror}; nothing was changed"
+        raise Fault(message, f"ls -ld {durable.FOLDER}") from None
     if not ended:
         raise Fault(f"{account.pw_name} has no grant", "pam-totp users")
     audit.write_action("grant-ended", account.pw_name, caller())

@@ -4,9 +4,10 @@ import argparse
 
 from pam_totp.admin.exceptions import caller, find
 from pam_totp.fault import Fault
-from pam_totp.records import audit, recovery, saving, secret, settings
+from pam_totp.records import audit, durable, recovery, saving, secret, settings
 from pam_totp.records.place import STORES, Place
 from pam_totp.rules.refusal import Refused
+from pam_totp.undisturbed import finish_undisturbed
 
 
 def take_over(options: argparse.Namespace) -> int:
@@ -15,26 +16,47 @@ def take_over(options: argparse.Namespace) -> int:
     configured = settings.load()
     target = Place(account, configured.store)
     source = Place(account, next(store for store in STORES if store != configured.store))
-    moved = 0
+    copied: list[str] = []
+    moved: list[str] = []
     try:
-        for name in (secret.NAME, recovery.NAME):
-            content = source.read(name)
-            if content is None:
-                continue
-            present = target.read(name)
-            if present is not None and present != content:
-                message = f"{target.path}/{name} is there already and differs"
-                raise Fault(f"{message}: nothing was changed", f"pam-totp reset {options.name}")
-            saving.save(target, name, content)
+        found = _what_to_move(source, target)
+        finish_undisturbed()
+        for name, content in found.items():
+            _save(target, name, content, copied)
             saving.remove(source, name)
-            print(f"moved {source.path}/{name} to {target.path}/{name}")
-            moved += 1
+            moved.append(f"moved {source.path}/{name} to {target.path}/{name}\n")
     except Refused as refused:
         raise Fault(f"cannot take over: {refused.detail}", f"ls -la {source.path}") from None
     except OSError as failure:
         raise Fault(f"cannot take over: {failure.strerror}", f"df -h {target.path}") from None
-    if moved:
-        audit.write_action(f"import-to-{configured.store}", account.pw_name, caller())
-    else:
+    finally:  # what is there is in force, whatever failed after it
+        if copied:
+            audit.write_action(f"import-to-{configured.store}", account.pw_name, caller())
+    if not moved:
         raise Fault(f"nothing to take over in {source.path}", "pam-totp users")
+    print("".join(moved), end="")
     return 0
+
+
+def _what_to_move(source: Place, target: Place) -> dict[str, bytes]:
+    """Every file of the source, by name. Raises Fault if the target has another one, or Refused."""
+    found = {}
+    for name in (secret.NAME, recovery.NAME):
+        content = source.read(name)
+        if content is None:
+            continue
+        present = target.read(name)
+        if present is not None and present != content:
+            message = f"{target.path}/{name} is there already and differs: nothing was changed"
+            raise Fault(message, f"pam-totp reset {source.account.pw_name}")
+        found[name] = content
+    return found
+
+
+def _save(target: Place, name: str, content: bytes, copied: list[str]) -> None:
+    try:
+        saving.save(target, name, content)
+    except durable.Unsynced:
+        copied.append(name)
+        raise
+    copied.append(name)

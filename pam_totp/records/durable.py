@@ -14,7 +14,7 @@ TEMPORARY = ".new-"
 
 
 class Unsynced(OSError):
-    """The new file has its name, but the disk did not say that it will keep it."""
+    """The new file has its name, or the old one is gone; the disk did not say that it stays so."""
 
 
 class Halfway(OSError):
@@ -51,6 +51,10 @@ def replace_all(folder: int, files: "list[tuple[str, bytes]]") -> None:
         if renamed and isinstance(failure, OSError):
             raise Halfway(failure.errno, failure.strerror) from None
         raise
+    _sync(folder)
+
+
+def _sync(folder: int) -> None:
     try:
         posix.fsync(folder)
     except OSError as failure:
@@ -70,12 +74,12 @@ def _write(folder: int, name: str, content: bytes) -> None:
 
 
 def remove(folder: int, name: str) -> bool:
-    """Removes a name, durably; whether it was there."""
+    """Removes a name, durably; whether it was there. Raises OSError: then it is, unless Unsynced."""
     try:
         posix.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return False
-    posix.fsync(folder)
+    _sync(folder)
     return True
 
 

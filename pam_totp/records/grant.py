@@ -43,7 +43,10 @@ def use(uid: int, now: float) -> bool:
     grant = read(uid, now)
     if grant is None:
         return False
-    return revoke(uid) if grant.once else True
+    try:
+        return revoke(uid) if grant.once else True
+    except OSError as failure:
+        raise Refused(STATE_UNAVAILABLE, f"cannot use up the grant: {failure.strerror}") from None
 
 
 def give(uid: int, grant: Grant) -> None:
@@ -59,13 +62,11 @@ def give(uid: int, grant: Grant) -> None:
 
 
 def revoke(uid: int) -> bool:
-    """Removes the grant; whether this call did it. Raises Refused."""
+    """Removes the grant; whether this call did it. Raises OSError (durable.remove) or Refused."""
     folder = durable.open_folder(KIND)
     if folder is None:
         return False
     try:
         return durable.remove(folder, str(uid))
-    except OSError as failure:
-        raise Refused(STATE_UNAVAILABLE, f"cannot use up the grant: {failure.strerror}") from None
     finally:
         posix.close(folder)
