@@ -6,6 +6,7 @@ form added here, and none is ever taken away.
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,6 +98,18 @@ def test_mark_of_the_first_release_still_refuses_without_a_secret(
     assert gate(user.name) == ASK
     assert verify(user.name, "123456") == REFUSED
     assert [each["reason"] for each in syslog.decisions()] == ["secret-missing"]
+
+
+def test_grant_of_the_first_release_has_no_name_and_holds(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    """Rule 22: "grant 1" was for a user id alone."""
+    enrolled(user)
+    grants = STATE / "grants"
+    grants.mkdir(mode=0o700, exist_ok=True)
+    now = int(time.time())
+    (grants / str(user.uid)).write_text(f"pam-totp grant 1 {now - 9} {now + 900} MANY\n")
+    assert gate(user.name) == NO_CODE_NEEDED
 
 
 def test_machine_of_the_first_release_has_no_configuration_and_no_other_folders(

@@ -33,7 +33,8 @@ def judge_first_code(
     right code of the secret that was shown there saves it."""
     is_root = posix.geteuid() == 0
     if is_root and mark.is_set(user.pw_uid):
-        raise Refused(SECRET_MISSING, "has logged in with a code before; now no secret file")
+        detail = "has logged in with a code before; now no secret file; if that was an earlier user"
+        raise Refused(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
     if not (is_root and configured.enrollment.mode == AT_LOGIN):
         raise Refused(NOT_ENROLLED, "no secret file")
     from pam_totp.records import pending, saving  # hardly any login enrolls

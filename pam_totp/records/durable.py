@@ -30,7 +30,7 @@ def replace(folder: int, name: str, content: bytes) -> None:
     replace_all(folder, [(name, content)])
 
 
-def replace_all(folder: int, files: "list[tuple[str, bytes]]") -> None:
+def replace_all(folder: int, files: list[tuple[str, bytes]]) -> None:
     """Gives each name its content, in this order, once all of it is on the disk. Raises OSError:
     then all is as it was, unless it is Unsynced or Halfway."""
     temporaries: list[str] = []
@@ -74,7 +74,7 @@ def _write(folder: int, name: str, content: bytes) -> None:
 
 
 def remove(folder: int, name: str) -> bool:
-    """Removes a name, durably; whether it was there. Raises OSError: then it is, unless Unsynced."""
+    """Removes a name, durably; whether it was there. Raises OSError: it is, unless Unsynced."""
     try:
         posix.unlink(name, dir_fd=folder)
     except FileNotFoundError:

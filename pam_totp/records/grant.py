@@ -1,10 +1,14 @@
 """A grant: root lets one user in without a code, until a time or for a single login.
 
-/var/lib/pam-totp/grants/UID, "grant 1": one line "pam-totp grant 1 FROM UNTIL MANY|ONCE", times
-in Unix seconds. It holds for FROM <= now < UNTIL: a clock set back does not revive it.
+/var/lib/pam-totp/grants/UID, "grant 2": a line "pam-totp grant 2 FROM UNTIL MANY|ONCE NAME", times
+in Unix seconds. It holds for FROM <= now < UNTIL: a clock set back does not revive it; and for the
+account of that id and that name, which comes last as it is bytes of any kind: whoever gets the id
+of a user that was removed gets no grant with it. "pam-totp grant 1" had no name, and is read.
 """
 
 import posix
+import pwd
+import sys
 
 from pam_totp.records import durable
 from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
@@ -29,13 +33,20 @@ def read(uid: int, now: float) -> Grant | None:
     if content is None:
         return None
     try:
-        name, kind, version, since, until, times = content.decode("ascii").split()
-        grant = Grant(int(since), int(until), times == "ONCE")
-        if (name, kind, version) != ("pam-totp", "grant", "1") or times not in ("ONCE", "MANY"):
+        ours, kind, version, since, until, times, *name = content.removesuffix(b"\n").split(b" ", 6)
+        grant = Grant(int(since), int(until), times == b"ONCE")
+        if (ours, kind) != (b"pam-totp", b"grant") or times not in (b"ONCE", b"MANY"):
+            raise ValueError
+        if (version, len(name)) not in ((b"1", 0), (b"2", 1)):
             raise ValueError
     except ValueError:
         raise Refused(STATE_UNAVAILABLE, f"the grant of user id {uid} is malformed") from None
-    return grant if grant.since <= now < grant.until else None
+    if not grant.since <= now < grant.until:
+        return None
+    if name and name != [_name_of(uid)]:
+        detail = f"the grant of user id {uid} was given to an account of another name"
+        raise Refused(STATE_UNAVAILABLE, f"{detail}: pam-totp grant USER --end")
+    return grant
 
 
 def use(uid: int, now: float) -> bool:
@@ -55,8 +66,8 @@ def give(uid: int, grant: Grant) -> None:
     assert folder is not None
     times = "ONCE" if grant.once else "MANY"
     try:
-        line = f"pam-totp grant 1 {grant.since} {grant.until} {times}\n"
-        durable.replace(folder, str(uid), line.encode("ascii"))
+        line = f"pam-totp grant 2 {grant.since} {grant.until} {times} ".encode("ascii")
+        durable.replace(folder, str(uid), line + _name_of(uid) + b"\n")
     finally:
         posix.close(folder)
 
@@ -70,3 +81,13 @@ def revoke(uid: int) -> bool:
         return durable.remove(folder, str(uid))
     finally:
         posix.close(folder)
+
+
+def _name_of(uid: int) -> bytes:
+    """The account's name as it is in the database, whatever the locale. Raises Refused."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        detail = f"user id {uid} is not in the password database"
+        raise Refused(STATE_UNAVAILABLE, detail) from None
+    return name.encode(sys.getfilesystemencoding(), "surrogateescape")

@@ -36,11 +36,8 @@ _TYPE, _REGULAR = 0o170000, 0o100000
 
 def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
     """The stores that can hold something of the account: its name may be none for a folder."""
-    return STORES if _can_name_a_folder(account.pw_name) else STORES[:1]
-
-
-def _can_name_a_folder(name: str) -> bool:
-    return "/" not in name and name not in ("", ".", "..")
+    name = account.pw_name
+    return STORES[:1] if "/" in name or name in ("", ".", "..") else STORES
 
 
 class Place:
@@ -56,7 +53,7 @@ class Place:
             self.path = "/".join((account.pw_dir, *FOLDER))
             self._acting = ActingAs(account)
         else:
-            if not _can_name_a_folder(account.pw_name):
+            if store not in stores_of(account):
                 raise Refused(SECRET_UNSAFE, "the user's name cannot be that of a folder")
             self.owner = 0
             self.path = "/".join((SYSTEM, SYSTEM_FOLDER, account.pw_name))

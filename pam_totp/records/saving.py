@@ -19,9 +19,7 @@ def save(place: Place, name: str, content: bytes) -> None:
 
 
 def save_all(
-    place: Place,
-    files: "list[tuple[str, bytes]]",
-    over: "tuple[str, bytes | None] | None" = None,
+    place: Place, files: list[tuple[str, bytes]], over: tuple[str, bytes | None] | None = None
 ) -> None:
     """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
     (durable.replace_all), Refused or Changed. `over`: a name and the content, or None, it has."""

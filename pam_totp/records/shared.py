@@ -14,14 +14,11 @@ from pam_totp.rules.refusal import SECRET_UNSAFE, Refused
 def refuse_shared(status: posix.stat_result, path: str, owner: int, name: str) -> None:
     """Raises Refused where somebody else can write the folder. `name`: of the owner's own group."""
     if status.st_uid not in (0, owner):
-        detail = f"{path} is neither its user's nor root's: chown {owner} {path}"
-    elif status.st_mode & 0o002:
-        detail = f"{path} is writable by all: chmod o-w {path}"
-    elif status.st_mode & 0o020 and not _is_alone_in(status.st_gid, name):
-        detail = f"{path} is writable by a group: chmod g-w {path}"
-    else:
-        return
-    raise Refused(SECRET_UNSAFE, detail)
+        raise Refused(SECRET_UNSAFE, f"{path} is another user's: chown {owner} {path}")
+    if status.st_mode & 0o002:
+        raise Refused(SECRET_UNSAFE, f"{path} is writable by all: chmod o-w {path}")
+    if status.st_mode & 0o020 and not _is_alone_in(status.st_gid, name):
+        raise Refused(SECRET_UNSAFE, f"{path} is writable by a group: chmod g-w {path}")
 
 
 def _is_alone_in(gid: int, name: str) -> bool:

@@ -154,10 +154,10 @@ def grant_file(content: bytes) -> None:
         assert refused.reason == refusal.STATE_UNAVAILABLE
         return
     if given is not None:
-        words = content.decode("ascii").split()
-        assert words[:3] == ["pam-totp", "grant", "1"] and len(words) == 6
+        words = content.split()  # of format 1: a grant with a name is that of no user
+        assert words[:3] == [b"pam-totp", b"grant", b"1"] and len(words) == 6
         assert int(words[3]) <= NOW < int(words[4])
-        assert words[5] == ("ONCE" if given.once else "MANY")
+        assert words[5] == (b"ONCE" if given.once else b"MANY")
 
 
 def settings_snapshot(content: bytes) -> None:
@@ -249,6 +249,7 @@ SEEDS: dict[str, list[bytes]] = {
     "grant_file": [
         b"pam-totp grant 1 1700000000 1900000000 ONCE\n",
         b"pam-totp grant 1 0 1 MANY\n",
+        b"pam-totp grant 2 1700000000 1900000000 MANY alice\n",
     ],
     "settings_snapshot": [
         b"pam-totp settings 1 1 2 3 4 5\nstore system\nthrottle.free_tries 5\n"

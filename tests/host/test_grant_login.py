@@ -107,6 +107,34 @@ def test_grant_for_once_that_ended_unused_does_not_hold(user: User, credential: 
     assert gate(user, through=clock("+31m")).code == ASK
 
 
+def test_grant_does_not_outlive_its_user(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], syslog: SystemLog
+) -> None:
+    """The next account with the id has another name; what is in the way is said."""
+    alice = make_user()
+    pam_totp("grant", alice.name, "--for", "30d")
+    subprocess.run(["usermod", "--login", f"{alice.name}-next", alice.name], check=True)
+    try:
+        enrolled(alice)
+        assert gate(f"{alice.name}-next").code == ASK
+        assert "of another name" in syslog.decisions()[-1]["detail"]
+    finally:
+        subprocess.run(["usermod", "--login", alice.name, f"{alice.name}-next"], check=True)
+    assert gate(alice).code == NO_CODE_NEEDED
+
+
+def test_mark_of_an_earlier_user_of_the_id_is_refused_with_what_to_type(
+    user: User, syslog: SystemLog
+) -> None:
+    mark = STATE / "marks" / str(user.uid)
+    mark.parent.mkdir(mode=0o700, exist_ok=True)
+    mark.touch(mode=0o600)
+    assert verify(user, "123456").code == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "secret-missing"
+    assert decision["detail"].endswith(f"pam-totp reset {user.name}")
+
+
 def test_grant_of_one_user_is_not_anothers(
     make_user: Callable[..., User], enrolled: Callable[..., Credential]
 ) -> None:

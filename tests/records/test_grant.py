@@ -1,6 +1,7 @@
 """A grant as a record: for its time, once where it says so, and never by mistake."""
 
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir(mode=0o700)
     monkeypatch.setattr(durable, "FOLDER", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
+    """Stands in for the password database: user ids and their names, to be changed."""
+    known = {UID: "alice", UID + 1: "bob"}
+
+    def look_up(uid: int) -> pwd.struct_passwd:
+        return pwd.struct_passwd((known[uid], "x", uid, uid, "", "/", "/bin/sh"))
+
+    monkeypatch.setattr(pwd, "getpwuid", look_up)
+    return known
 
 
 def in_parallel(times: int, act: Callable[[], bool]) -> int:
@@ -70,6 +83,38 @@ def test_grant_is_one_users(folder: Path) -> None:
     assert not grant.use(471, 1500)
 
 
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize("name", ["newhire", "alice ", "alic", "alice\nx", None])
+def test_grant_does_not_pass_to_the_next_user_of_the_id(
+    names: dict[int, str], name: str | None, once: bool
+) -> None:
+    grant.give(UID, Grant(1000, 2000, once))
+    del names[UID]
+    if name is not None:
+        names[UID] = name
+    with pytest.raises(Refused) as refused:
+        grant.use(UID, 1500)
+    assert refused.value.reason == STATE_UNAVAILABLE
+    assert grant.read(UID, 2500) is None
+    assert grant.revoke(UID)
+
+
+@pytest.mark.parametrize("name", ["a b", " x ", "MANY", "é" * 120, "\udcff\udcfe", "x\ny"])
+def test_grant_is_for_a_name_of_any_bytes(folder: Path, names: dict[int, str], name: str) -> None:
+    names[UID] = name
+    grant.give(UID, Grant(1000, 2000, once=True))
+    kept = (folder / "grants" / str(UID)).read_bytes()
+    assert kept == b"pam-totp grant 2 1000 2000 ONCE " + os.fsencode(name) + b"\n"
+    assert grant.use(UID, 1500)
+
+
+def test_grant_without_a_name_is_read(folder: Path) -> None:
+    """As 0.1.0's first form had it."""
+    grant.give(UID, Grant(1, 2, once=False))
+    (folder / "grants" / str(UID)).write_bytes(b"pam-totp grant 1 1000 2000 MANY\n")
+    assert grant.use(UID, 1500)
+
+
 def test_grant_for_many_logins_stays(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=False))
     assert all(grant.use(UID, 1500) for _ in range(5))
@@ -108,6 +153,9 @@ def test_revoked_grant_is_gone(folder: Path) -> None:
         b"pam-totp grant 1 1000 2000 MANY ONCE\n",
         b"pam-totp grant 1 1000 2000 many\n",
         b"pam-totp grant 2 1000 2000 MANY\n",
+        b"pam-totp grant 2 1000 2000  alice\n",
+        b"pam-totp grant 2 1000 2000 SOME alice\n",
+        b"pam-totp grant 3 1000 2000 MANY alice\n",
         b"pam-totp mark 1 1000 2000 MANY\n",
         b"pam-totp grant 1 x 2000 MANY\n",
         b"pam-totp grant 1 1000 1e9 MANY\n",
