@@ -8,7 +8,18 @@ import sys
 import time
 
 from pam_totp.fault import Fault
-from pam_totp.records import attempts, audit, durable, grant, mark, recovery, saving, secret
+from pam_totp.records import (
+    attempts,
+    audit,
+    durable,
+    grant,
+    mark,
+    pending,
+    recovery,
+    remembered,
+    saving,
+    secret,
+)
 from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import Failures
@@ -64,6 +75,9 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
         # An empty folder that others may write would still be no proof of "not enrolled".
         saving.remove_empty_folder(Place(account, store))
     grant.revoke(account.pw_uid)
+    for kind, remove in ((pending.KIND, pending.remove), (remembered.KIND, remembered.forget)):
+        if remove(account.pw_uid):
+            print(f"removed {attempts.FOLDER}/{kind}/{account.pw_uid}")
     for kind in (recovery.KIND, mark.KIND):
         if _remove_record(kind, account.pw_uid):
             removed.append(f"{durable.FOLDER}/{kind}/{account.pw_uid}")
@@ -83,6 +97,10 @@ def unlock(options: argparse.Namespace) -> int:
             record.record_failures(Failures())
         finally:
             record.close()
+        remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
+    except OSError as failure:
+        folder = f"{attempts.FOLDER}/{remembered.KIND}"
+        raise Fault(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
     except Refused as refused:
         raise Fault(refused.detail, f"rm {attempts.FOLDER}/{account.pw_uid}") from None
     audit.write_action("unlock", account.pw_name, caller())

@@ -11,6 +11,7 @@ verifier, which saves the secret if it is right. Nothing here lets anybody in.
 import fcntl
 import os
 import pwd
+import socket
 import struct
 import sys
 import termios
@@ -18,6 +19,8 @@ import termios
 from pam_totp.enroll import password, qr
 from pam_totp.enroll.uri import new_uri
 from pam_totp.records import account, audit, pending, settings
+from pam_totp.records.attempts import Attempts
+from pam_totp.records.standing import has_secret
 from pam_totp.rules.credential import Malformed, parse_line
 from pam_totp.rules.refusal import NOT_ENROLLED, STATE_UNAVAILABLE, Refused
 from pam_totp.rules.request import Request
@@ -26,16 +29,19 @@ MOST_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 IUTF8 = 0o40000  # Linux, asm-generic/termbits.h: the terminal's line discipline reads UTF-8
 # What a console has, and what an ssh client is taken to have: it tells its size after the login.
 COLUMNS, ROWS = 80, 24
-# One line of message and one with the key stand above the QR code, the prompt below it.
-OTHER_ROWS = 2
 
 
 class Screen:
-    """What the person at the prompt sees: columns and rows, 0 where no QR code can be drawn."""
+    """What the person at the prompt sees: columns and rows, 0 where no QR code can be drawn.
+
+    taken_columns: of the first line, by the client itself."""
 
     def __init__(self, request: Request) -> None:
         self.columns, self.rows, self.utf8 = COLUMNS, ROWS, True
+        self.taken_columns = 0
         if request.service == "sshd":
+            # OpenSSH's client begins with "(USER@HOST) "; what it calls the host is not known here.
+            self.taken_columns = len(f"({request.user}@{socket.gethostname()}) ")
             return  # the client's terminal: OpenSSH, PuTTY and paramiko pass text on as it is
         try:
             terminal = os.open(
@@ -69,6 +75,8 @@ def main() -> None:
             return
         uri = pending_uri(user, configured)
         lines = describe(uri, Screen(request), configured.message("enroll"))
+        fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
+        audit.write(True, "ask", NOT_ENROLLED, fields)
     except (OSError, Refused, Malformed) as failure:
         detail = failure.detail if isinstance(failure, Refused) else str(failure)
         fields = request.audit_fields("", f"cannot enroll at this login: {detail}")
@@ -94,25 +102,36 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
 
 def pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
     """The URI that was shown a moment ago, or a fresh one. Raises OSError, Refused or Malformed."""
-    uri = pending.read(user.pw_uid)
-    if uri is None:
-        uri = new_uri(
-            user.pw_name,
-            issuer=configured["issuer"],
-            digits=int(configured["code.digits"]),
-            period=int(configured["code.period"]),
-            algorithm=configured["code.algorithm"],
-        )
-        parse_line(uri)
-        pending.keep(user.pw_uid, uri)
-    return uri
+    attempts = Attempts(user.pw_uid)  # its lock: two logins at once show the same
+    try:
+        if has_secret(user, configured):
+            raise Refused(STATE_UNAVAILABLE, "another login has enrolled this user just now")
+        uri = pending.read(user.pw_uid)
+        if uri is None:
+            uri = new_uri(
+                user.pw_name,
+                issuer=configured["issuer"],
+                digits=int(configured["code.digits"]),
+                period=int(configured["code.period"]),
+                algorithm=configured["code.algorithm"],
+            )
+            parse_line(uri)
+            pending.keep(user.pw_uid, uri)
+        return uri
+    finally:
+        attempts.close()
 
 
 def describe(uri: str, screen: Screen, message: str) -> list[str]:
-    """Message, key and, where it fits, the QR code: no colour passes through a prompt."""
+    """Key, message and, where it fits between them and the prompt, the QR code: no colour passes
+    through a prompt. The key comes first, as the shorter of the two lines."""
     key = uri.partition("secret=")[2].partition("&")[0]
     groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
-    lines = [message, f"Key: {groups}"]
-    rows = screen.rows - OTHER_ROWS
+    lines = [f"Key: {groups}", message]
+    if not screen.columns:
+        return lines
+    # A line that is too long takes more rows than one.
+    lengths = [screen.taken_columns + len(lines[0]), len(message)]
+    rows = screen.rows - sum(max(1, -(-length // screen.columns)) for length in lengths)
     drawn = qr.draw(uri, columns=screen.columns, rows=rows, utf8=screen.utf8, colour=False)
     return lines + (drawn or [])

@@ -10,6 +10,8 @@ from pam_totp.fault import Fault
 # the password, and would submit it as the code.
 SERVICE = "pam-totp"
 TRIES = 3
+# Linux-PAM's _pam_types.h, PAM_NEW_AUTHTOK_REQD: the password is right, and has to be changed.
+RIGHT_BUT_OLD = 12
 
 
 def confirm(account: pwd.struct_passwd) -> None:
@@ -29,8 +31,11 @@ def what_is_wrong(account: pwd.struct_passwd, typed: str) -> str:
     import pam  # ctypes and libpam: only where it is needed
 
     authenticator = pam.PamAuthenticator()
-    if "\0" not in typed and authenticator.authenticate(
-        account.pw_name, typed, service=SERVICE, resetcreds=False
-    ):
+    # As bytes: a password need not be UTF-8.
+    name, secret = (text.encode("utf-8", "surrogateescape") for text in (account.pw_name, typed))
+    if b"\0" in secret:
+        return "wrong password"
+    if authenticator.authenticate(name, secret, service=SERVICE, resetcreds=False):
         return ""
-    return authenticator.reason or "wrong password"
+    is_right = authenticator.code == RIGHT_BUT_OLD
+    return "" if is_right else authenticator.reason or "wrong password"

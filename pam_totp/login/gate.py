@@ -76,10 +76,13 @@ def tell(decision: Decision, standing: Standing, configured: Settings) -> None:
     """What stands before the prompt."""
     if standing.wait > 0:
         say(configured.message("wait", seconds=whole_seconds(standing.wait)))
-    if standing.is_enrolled is False:
-        if decision.enrolls and posix.geteuid() == 0:
-            alarm(0)
-            posix.execv(OFFER, [OFFER])
+    elif standing.is_enrolled is False and decision.enrolls and posix.geteuid() == 0:
+        alarm(0)
+        # Libraries go by PATH and more, which the application may have from the user.
+        known = (b"PAM_", b"SSH_AUTH_INFO_0")
+        kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
+        posix.execve(OFFER, [OFFER], kept)
+    elif standing.is_enrolled is False:
         say(configured.message("not_enrolled"))
 
 

@@ -39,21 +39,30 @@ def judge_first_code(
         raise Refused(NOT_ENROLLED, "no secret file")
     from pam_totp.records import pending, saving  # hardly any login enrolls
 
+    posix.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
+    attempts = Attempts(user.pw_uid)
     try:
+        # Of two logins at once the second finds, under the lock, what the first has saved.
+        credentials = secret.read(place)
+        if credentials is not None:
+            return judge_under_lock(attempts, credentials, read_code(typed), configured, now)
         uri = pending.read(user.pw_uid)
         if uri is None:
             raise Refused(NOT_ENROLLED, "no secret file, and no QR code was shown at this login")
         line = f"{uri} phone"
-        verdict = judge_code(user, [parse_line(line)], read_code(typed), configured, now)
-        if verdict.accepted:
-            saving.save(place, SECRET, f"{secret.HEADER}{line}\n".encode())
-            verdict.detail = "enrolled at this login"
-            # Of two logins at once one makes the recovery codes: the other's would void them.
-            if pending.remove(user.pw_uid):
-                verdict.message = first_recovery_codes(place)
+        credentials = [parse_line(line)]
+        verdict = judge_under_lock(attempts, credentials, read_code(typed), configured, now)
+        if not verdict.accepted:
+            return verdict
+        saving.save(place, SECRET, f"{secret.HEADER}{line}\n".encode())
+        pending.remove(user.pw_uid)
     except OSError as failure:
         detail = f"cannot enroll at this login: {failure.strerror}"
         raise Refused(STATE_UNAVAILABLE, detail) from None
+    finally:
+        attempts.close()
+    verdict.detail = "enrolled at this login"
+    verdict.message = first_recovery_codes(place)
     return verdict
 
 
@@ -80,21 +89,32 @@ def judge_code(
     verifier that is killed is no free guess."""
     attempts = Attempts(user.pw_uid)
     try:
-        before, booted = attempts.failures, boot_seconds()
-        wait = wait_seconds(before, booted, configured.limits)
-        if wait > 0:
-            detail = f"{before.in_a_row} wrong codes, {whole_seconds(wait)} s to wait"
-            return Verdict(False, THROTTLED, detail=detail)
-        attempts.record_failures(count_try(before, booted, configured.limits))
-        verdict = judge(credentials, code, now, attempts.steps, configured.window_steps)
-        if verdict.accepted:
-            assert verdict.credential is not None
-            attempts.spend(verdict.credential, verdict.step, credentials, clear(before))
-        elif verdict.reason == REUSED_CODE:
-            attempts.record_failures(before)  # the owner in a hurry; it tells a guesser nothing
-        return verdict
+        return judge_under_lock(attempts, credentials, code, configured, now)
     finally:
         attempts.close()
+
+
+def judge_under_lock(
+    attempts: Attempts,
+    credentials: list[Credential],
+    code: str,
+    configured: Settings,
+    now: float,
+) -> Verdict:
+    """The same, for whoever holds the lock."""
+    before, booted = attempts.failures, boot_seconds()
+    wait = wait_seconds(before, booted, configured.limits)
+    if wait > 0:
+        detail = f"{before.in_a_row} wrong codes, {whole_seconds(wait)} s to wait"
+        return Verdict(False, THROTTLED, detail=detail)
+    attempts.record_failures(count_try(before, booted, configured.limits))
+    verdict = judge(credentials, code, now, attempts.steps, configured.window_steps)
+    if verdict.accepted:
+        assert verdict.credential is not None
+        attempts.spend(verdict.credential, verdict.step, credentials, clear(before))
+    elif verdict.reason == REUSED_CODE:
+        attempts.record_failures(before)  # the owner in a hurry; it tells a guesser nothing
+    return verdict
 
 
 def judge_recovery_code(user: pwd.struct_passwd, place: Place, code: str) -> Verdict:

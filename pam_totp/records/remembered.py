@@ -32,7 +32,7 @@ def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -
         stamps = _read(user.pw_uid, configured.remember_seconds)
     except (Refused, OSError, ValueError):
         return False
-    return binding in stamps
+    return bool(binding) and binding in stamps
 
 
 def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> None:
@@ -41,7 +41,10 @@ def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         binding = _binding(request, user, configured)
         if not binding:
             return
-        stamps = _read(user.pw_uid, configured.remember_seconds)
+        try:
+            stamps = _read(user.pw_uid, configured.remember_seconds)
+        except (Refused, ValueError):
+            stamps = {}  # what holds for nobody is written anew
         stamps[binding] = int(boot_seconds())
         latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MOST_STAMPS:]
         lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
@@ -50,12 +53,19 @@ def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         pass
 
 
+def forget(uid: int) -> bool:
+    """Removes every stamp of a user; whether there was one. Raises OSError or Refused."""
+    return volatile.remove(KIND, uid)
+
+
 def _read(uid: int, remember_seconds: int) -> dict[str, int]:
     content = volatile.read(KIND, uid) or b""
     now = boot_seconds()
     stamps = {}
     for line in content.decode("ascii").split("\n")[:-1]:
         name, seconds = line.split(" ")
+        if not seconds.isdigit():
+            raise ValueError
         if 0 <= now - int(seconds) < remember_seconds:
             stamps[name] = int(seconds)
     return stamps

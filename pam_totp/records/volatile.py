@@ -21,8 +21,10 @@ def read(kind: str, uid: int) -> bytes | None:
     except FileNotFoundError:
         return None
     try:
-        if posix.fstat(file).st_uid != 0:
-            raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}/{uid} is not root's")
+        status = posix.fstat(file)
+        if status.st_uid != 0 or status.st_mode & 0o022:
+            detail = f"{FOLDER}/{kind}/{uid} is not root's alone to write"
+            raise Refused(STATE_UNAVAILABLE, detail)
         return posix.read(file, MOST_BYTES)
     finally:
         posix.close(file)
