@@ -67,11 +67,14 @@ def verify(
 
 
 def gate(
-    user: User | str, through: Sequence[str] = (), variables: dict[str, str] | None = None
+    user: User | str,
+    through: Sequence[str] = (),
+    variables: dict[str, str] | None = None,
+    typed: str = "",
 ) -> Answer:
-    """The gate for a login over ssh."""
+    """The gate for a login over ssh; `typed` is the password that an earlier module took."""
     name = user if isinstance(user, str) else user.name
-    return run([*through, GATE], env=LOGIN | {"PAM_USER": name} | (variables or {}))
+    return run([*through, GATE], typed, env=LOGIN | {"PAM_USER": name} | (variables or {}))
 
 
 def assert_refused(answer: Answer, message: str) -> None:

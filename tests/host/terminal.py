@@ -3,6 +3,7 @@
 A prompt is the last line on the screen, not yet ended, when the program has stopped to wait.
 """
 
+import codecs
 import os
 import re
 import select
@@ -19,9 +20,9 @@ from tests.host.accounts import User
 ENTER_KEY = "\r"
 CTRL_C = "\x03"
 CTRL_D = "\x04"
-Dialogue = Sequence[tuple[str, str]]
-"""Pairs of a regular expression for the end of the last line, and what to type there. Enter is
-pressed after it, unless it is a single control character."""
+Dialogue = Sequence[tuple[str, str | Callable[[str], str]]]
+"""Pairs of a regular expression for the end of the last line, and what to type there, or what makes
+it of all that was shown. Enter is pressed after it, unless it is a single control character."""
 
 SECONDS_IN_ALL = 30.0
 SECONDS_OF_SILENCE = 3.0  # after which a line that looks like a question is one
@@ -59,6 +60,7 @@ class Session:
         )
         self._deadline = time.monotonic() + SECONDS_IN_ALL
         self._screen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._answered = 0  # length of the screen when the last answer was typed
         self.conversation = Conversation()
 
@@ -71,18 +73,19 @@ class Session:
         except OSError:  # nobody holds the terminal: the program ended, or login reopens it
             time.sleep(0.02)
             return False
-        self._screen += ESCAPES.sub("", data.decode("utf-8", "backslashreplace"))
+        self._screen += ESCAPES.sub("", self._decoder.decode(data))
         return True
 
     def _last_line(self) -> str:
         return re.split(r"[\r\n]", self._screen[self._answered :])[-1]
 
-    def answer(self, expected: str, typed: str) -> None:
+    def answer(self, expected: str, typed: str | Callable[[str], str]) -> None:
         """Wait for the prompt and type; raises if another one comes, the program ends, or 30 s."""
         prompt = re.compile(f"(?:{expected})[ ]?\\Z")
         while not prompt.search(self._last_line()):
             self._wait(expected)
         self._remember_prompt()
+        typed = typed if isinstance(typed, str) else typed(self._screen)
         self._child.send(typed if typed in (CTRL_C, CTRL_D) else typed + ENTER_KEY)
 
     def finish(self) -> Conversation:

@@ -7,8 +7,10 @@ from syslog import syslog as write_to_syslog
 
 import pytest
 
+from tests.admin.commands import configured
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.phone import AT_LOGIN, NOT_ENROLLED, keys_on
 from tests.stack import libpam
 from tests.stack.libpam import HANG_UP, NO_ANSWER, PAM_AUTH_ERR, PAM_SUCCESS, Outcome
 
@@ -93,3 +95,31 @@ def test_the_application_keeps_its_descriptors_and_its_variables(
     assert [login.authenticate for login in logins] == [PAM_SUCCESS, *[PAM_AUTH_ERR] * 3]
     assert os.listdir("/proc/self/fd") == before
     assert [login.environment for login in [not_enrolled, *logins]] == [[]] * 5
+
+
+def test_the_next_module_gets_the_password_after_enrolling_at_the_login(
+    user: User, drive: Drive, tmp_path: Path, given: Given
+) -> None:
+    stack = [PASSWORD_LINE, LINE, keyring_line(tmp_path)]
+    with configured(AT_LOGIN):
+        refused = drive(stack, user, [user.password, "000000", HANG_UP])
+        assert refused.authenticate == PAM_AUTH_ERR
+        assert given() == user.password
+        (secret,) = keys_on("\n".join(refused.messages))
+        code = Credential(user, secret).fresh_code()
+        login = drive(stack, user, [user.password, code])
+        assert (login.authenticate, login.prompts) == (PAM_SUCCESS, [PASSWORD, CODE])
+        assert given() == user.password
+        assert login.environment == []
+
+
+def test_the_gate_has_the_password_only_where_one_was_given_and_none_is_asked_for_it(
+    user: User, enrolled: Enroll, drive: Drive
+) -> None:
+    with configured(AT_LOGIN):
+        alone = drive([f"{LINE} tries=1"], user, ["123456"])
+        assert (alone.authenticate, alone.prompts) == (PAM_AUTH_ERR, [CODE])
+        assert alone.messages == [NOT_ENROLLED]
+        goes_on = drive([PASSWORD_LINE, f"{LINE} tries=1"], user, ["wrong", "123456"])
+        assert (goes_on.authenticate, goes_on.prompts) == (PAM_AUTH_ERR, [PASSWORD, CODE])
+        assert goes_on.messages == [NOT_ENROLLED]

@@ -1,0 +1,453 @@
+"""`enrollment: at-login`, by the programs alone: who sees a secret, and what is kept of it."""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.admin.commands import (
+    ASK,
+    GATE,
+    LET_IN,
+    NO_CODE_NEEDED,
+    RECORDS,
+    REFUSED,
+    STATE,
+    VERIFY,
+    Answer,
+    clock,
+    configured,
+    failures_of,
+    gate,
+    let_pass,
+    mounted,
+    new_recovery_codes,
+    pam_totp,
+    read_only,
+    recovery_of,
+    secret_of,
+    tree,
+    verify,
+)
+from tests.faults.injection import KILL, Fault, calls_of, run_with
+from tests.host.accounts import User, run
+from tests.host.credentials import Credential, enroll
+from tests.host.phone import (
+    AT_LOGIN,
+    MESSAGE,
+    NOT_ENROLLED,
+    kept_uri,
+    keys_on,
+    recovery_codes_on,
+    shows_qr_code,
+)
+from tests.host.system_log import SystemLog
+
+KEY = {"SSH_AUTH_INFO_0": "publickey ssh-ed25519 AAAA"}
+KEPT_SECONDS = 600
+Kind = TypeVar("Kind")
+
+
+@pytest.fixture(autouse=True)
+def at_login() -> Iterator[Path]:
+    with configured(AT_LOGIN, settled=True) as path:
+        yield path
+
+
+def offered(user: User, **variables: str) -> Credential:
+    """What the gate shows to the user after the right password."""
+    answer = gate(user, typed=user.password, variables=variables)
+    assert answer.code == ASK
+    (secret,) = keys_on(answer.output)
+    return Credential(user, secret)
+
+
+def pending_of(user: User) -> Path:
+    return RECORDS / "pending" / str(user.uid)
+
+
+def age(user: User, seconds: int) -> None:
+    """Makes the pending secret this much older."""
+    header, uri = pending_of(user).read_text(encoding="ascii").splitlines()
+    words = header.split()
+    words[-1] = str(int(words[-1]) - seconds)
+    pending_of(user).write_text(f"{' '.join(words)}\n{uri}\n", encoding="ascii")
+
+
+def assert_nothing_shown(user: User, answer: Answer) -> None:
+    assert answer.code == ASK
+    assert keys_on(answer.output) == []
+    assert not shows_qr_code(answer.output)
+    assert not pending_of(user).exists()
+
+
+def assert_not_enrolled(user: User) -> None:
+    assert tree(user.home / ".config") == {}
+    assert not (STATE / "secrets" / user.name).exists()
+    assert not (STATE / "marks" / str(user.uid)).exists()
+
+
+def test_right_password_shows_message_key_and_qr_code_in_23_rows(
+    user: User, syslog: SystemLog
+) -> None:
+    answer = gate(user, typed=user.password)
+    lines = answer.output.splitlines()
+    assert (answer.code, lines[1]) == (ASK, MESSAGE)
+    assert lines[0].startswith("Key: ")
+    assert shows_qr_code(answer.output)
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    (decision,) = syslog.decisions()
+    assert (decision["verdict"], decision["reason"]) == ("ask", "not-enrolled")
+    assert decision["detail"] == "a new secret is shown, to enroll at this login"
+    assert not any(keys_on(answer.output)[0] in line.message for line in syslog.lines())
+
+
+@pytest.mark.parametrize("password", ["", "wrong", "\0", "x" * 600, "\udcff", "{password}\0x"])
+def test_wrong_password_shows_nothing(user: User, syslog: SystemLog, password: str) -> None:
+    typed = password.format(password=user.password)
+    answer = gate_with_bytes(user, typed.encode("utf-8", "surrogateescape"))
+    assert_nothing_shown(user, answer)
+    assert answer.output == f"{NOT_ENROLLED}\n"
+    (decision,) = syslog.decisions()
+    assert decision["detail"] == "no first factor is proved: no QR code is shown"
+
+
+def gate_with_bytes(user: User, typed: bytes) -> Answer:
+    variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TTY": "ssh"}
+    done = subprocess.run([GATE], input=typed, env=variables, capture_output=True, timeout=60)
+    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_password_of_somebody_else_shows_nothing(make_user: Callable[..., User]) -> None:
+    user, other = make_user(), make_user()
+    assert_nothing_shown(user, gate(user, typed=other.password))
+
+
+def test_trailing_nul_of_older_pam_exec_and_any_bytes_are_a_password(user: User) -> None:
+    assert keys_on(gate(user, typed=f"{user.password}\0").output)
+    subprocess.run(["chpasswd"], input=f"{user.name}:caf\xe9\n".encode("latin-1"), check=True)
+    pending_of(user).unlink()
+    assert keys_on(gate_with_bytes(user, b"caf\xe9").output)
+
+
+def test_right_password_that_has_to_be_changed_is_right(user: User) -> None:
+    """As administrators hand out accounts: the first login asks for a new password."""
+    run("chage", "-d", "0", user.name)
+    assert keys_on(gate(user, typed=user.password).output)
+    pending_of(user).unlink()
+    assert_nothing_shown(user, gate(user, typed="wrong"))
+
+
+def test_expired_account_is_shown_nothing(user: User) -> None:
+    run("chage", "-E", "1", user.name)
+    assert_nothing_shown(user, gate(user, typed=user.password))
+
+
+def test_public_key_that_sshd_reports_is_a_first_factor_and_elsewhere_a_forgery(user: User) -> None:
+    for service in ("sudo", "login", "su", "sshd2", ""):
+        answer = gate(user, variables=KEY | {"PAM_SERVICE": service})
+        assert_nothing_shown(user, answer)
+    forged = {"SSH_AUTH_INFO_0": "password\nxpublickey ssh-ed25519 AAAA"}
+    assert_nothing_shown(user, gate(user, variables=forged))
+    assert keys_on(gate(user, variables=KEY).output)
+
+
+def test_right_code_enrolls_and_lets_in(user: User, syslog: SystemLog) -> None:
+    phone = offered(user)
+    answer = verify(user, phone.fresh_code())
+    assert answer.code == LET_IN
+    assert phone.secret in kept_uri(secret_of(user))
+    assert len(recovery_codes_on(answer.output)) == 10
+    for path in (secret_of(user), recovery_of(user)):
+        assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (user.uid, 0o600)
+        assert path.parent.stat().st_mode & 0o7777 == 0o700
+    assert (STATE / "marks" / str(user.uid)).exists()
+    assert not pending_of(user).exists()
+    decision = syslog.decisions()[-1]
+    assert (decision["verdict"], decision["reason"]) == ("accept", "totp")
+    assert (decision["device"], decision["detail"]) == ("phone", "enrolled at this login")
+    again = gate(user, typed=user.password)
+    assert (again.code, again.output) == (ASK, "")
+    assert verify(user, phone.fresh_code()).output == ""
+
+
+def test_each_recovery_code_lets_in_once(user: User) -> None:
+    codes = recovery_codes_on(verify(user, offered(user).fresh_code()).output)
+    for code in codes:
+        assert verify(user, code).code == LET_IN
+        assert verify(user, code).code == REFUSED
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_files_are_the_owners_alone_whatever_the_applications_umask(user: User, umask: int) -> None:
+    phone = offered(user)
+    through = ["/bin/sh", "-c", f'umask {umask:o}; exec "$0"']
+    assert verify(user, phone.fresh_code(), through=through).code == LET_IN
+    for path in (secret_of(user), recovery_of(user)):
+        assert path.stat().st_mode & 0o7777 == 0o600
+        assert path.parent.stat().st_mode & 0o7777 == 0o700
+    assert verify(user, phone.fresh_code()).code == LET_IN
+
+
+def test_wrong_code_is_refused_counts_and_writes_nothing(user: User, syslog: SystemLog) -> None:
+    phone = offered(user)
+    for typed in (phone.wrong_code(), "", "abc", "aaaa-bbbb-cccc-dddd"):
+        assert verify(user, typed).code == REFUSED
+    assert_not_enrolled(user)
+    assert failures_of(user)[0] == 1
+    reasons = [decision["reason"] for decision in syslog.decisions()]
+    assert reasons == ["not-enrolled", "wrong-code", "bad-input", "bad-input", "bad-input"]
+    assert verify(user, phone.fresh_code()).code == LET_IN
+
+
+def test_after_five_wrong_codes_no_secret_is_shown_and_the_right_code_waits(user: User) -> None:
+    phone = offered(user)
+    for index in range(5):
+        assert verify(user, phone.wrong_code(index)).code == REFUSED
+    assert verify(user, phone.code()).code == REFUSED
+    answer = gate(user, typed=user.password)
+    assert keys_on(answer.output) == []
+    assert answer.output.startswith("Too many wrong codes: try again in ")
+    assert_not_enrolled(user)
+    let_pass(user, 31)
+    assert verify(user, phone.fresh_code()).code == LET_IN
+
+
+def test_code_of_a_secret_that_was_never_shown_is_refused(user: User, syslog: SystemLog) -> None:
+    assert verify(user, Credential(user, "A" * 32).fresh_code()).code == REFUSED
+    assert syslog.decisions()[-1]["reason"] == "not-enrolled"
+    assert_not_enrolled(user)
+
+
+def test_same_secret_for_ten_minutes_whatever_the_clock_says_and_then_another(user: User) -> None:
+    first = offered(user)
+    assert offered(user).secret == first.secret
+    later = gate(user, clock("+1d"), typed=user.password)
+    assert keys_on(later.output) == [first.secret]
+    age(user, KEPT_SECONDS - 5)
+    assert offered(user).secret == first.secret
+    age(user, 6)
+    assert verify(user, first.fresh_code()).code == REFUSED
+    second = offered(user)
+    assert second.secret != first.secret
+    age(user, -60)  # from the future: of another boot
+    assert offered(user).secret != second.secret
+
+
+@pytest.mark.parametrize("change", ["owner", "mode", "link", "text", "empty"])
+def test_pending_secret_that_is_not_roots_alone_is_not_taken(user: User, change: str) -> None:
+    phone = offered(user)
+    path = pending_of(user)
+    assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (0, 0o600)
+    assert path.parent.stat().st_mode & 0o7777 == 0o700
+    if change == "owner":
+        os.chown(path, user.uid, -1)
+    elif change == "mode":
+        path.chmod(0o666)
+    elif change == "link":
+        path.rename(path.with_name("elsewhere"))
+        path.symlink_to("elsewhere")
+    else:
+        path.write_text("" if change == "empty" else "pam-totp pending 2 0\nx\n")
+    try:
+        assert verify(user, phone.fresh_code()).code == REFUSED
+        assert_not_enrolled(user)
+    finally:
+        path.with_name("elsewhere").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("disk", ["full", "read-only"])
+def test_home_that_cannot_be_written_refuses_and_says_so_in_the_log(
+    user: User, syslog: SystemLog, disk: str
+) -> None:
+    phone = offered(user)
+    code = phone.fresh_code()
+    if disk == "full":
+        options = f"size=4k,nr_inodes=2,uid={user.uid},gid={user.gid},mode=700"
+        with mounted(user.home, options):
+            refused = verify(user, code)
+            assert tree(user.home) == {}
+    else:
+        with read_only(user.home):
+            refused = verify(user, code)
+    assert (refused.code, refused.output) == (REFUSED, "")
+    assert_not_enrolled(user)
+    decision = syslog.decisions()[-1]
+    assert (decision["verdict"], decision["reason"]) == ("refuse", "state-unavailable")
+    assert decision["detail"].startswith("cannot enroll at this login: ")
+    assert verify(user, phone.fresh_code()).code == LET_IN
+
+
+def test_kill_at_any_call_leaves_nothing_or_a_whole_enrollment(user: User) -> None:
+    """At every call that writes: between two of them nothing else is left."""
+    variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
+    phone = offered(user)
+    calls = calls_of(VERIFY, variables, phone.fresh_code().encode())
+    writing = ("mkdir", "write", "pwrite64", "fsync", "rename", "renameat", "unlink", "unlinkat")
+    chosen = [call for call in calls if call.name in writing]
+    assert len(chosen) >= 12
+    for call in chosen:
+        forget(user)
+        phone = offered(user)
+        ended = run_with(Fault(call, KILL), VERIFY, variables, phone.code().encode())
+        if not ended.injected:
+            continue
+        if secret_of(user).exists():
+            assert phone.secret in kept_uri(secret_of(user)), call
+        else:
+            assert offered(user).secret == phone.secret, call
+        assert verify(user, phone.code(1)).code == LET_IN, call
+        assert phone.secret in kept_uri(secret_of(user))
+        assert len(new_recovery_codes(user)) == 10  # which removes what a killed one left
+        assert tree(secret_of(user).parent).keys() == {"secret", "recovery"}, call
+
+
+def forget(user: User) -> None:
+    done = pam_totp("reset", "--yes", user.name)
+    assert done.code == 0, done.errors
+
+
+def test_two_logins_at_once_show_one_secret_and_make_one_set_of_recovery_codes(user: User) -> None:
+    shown = in_parallel(8, lambda _: gate(user, typed=user.password).output)
+    (secret,) = {key for output in shown for key in keys_on(output)}
+    phone = Credential(user, secret)
+    codes = [phone.code(-1), phone.code(), phone.code(1)] * 3
+    answers = in_parallel(9, lambda number: verify(user, codes[number]))
+    let_in = [answer for answer in answers if answer.code == LET_IN]
+    assert 1 <= len(let_in) <= 3
+    sets = [recovery_codes_on(answer.output) for answer in let_in]
+    (made,) = [codes for codes in sets if codes]
+    assert len(made) == 10
+    assert verify(user, made[0]).code == LET_IN
+    assert tree(secret_of(user).parent).keys() == {"secret", "recovery"}
+
+
+@contextlib.contextmanager
+def locked(user: User) -> Iterator[None]:
+    """The user's record is another login's while the block runs."""
+    with (RECORDS / str(user.uid)).open("a+b") as record:
+        fcntl.lockf(record, fcntl.LOCK_EX)
+        yield
+
+
+def test_no_secret_is_made_while_another_login_makes_one(user: User) -> None:
+    with locked(user):
+        waiting = threading.Thread(target=gate, args=(user,), kwargs={"typed": user.password})
+        waiting.start()
+        waiting.join(timeout=2)
+        assert waiting.is_alive() and not pending_of(user).exists()
+    waiting.join()
+    assert pending_of(user).exists()
+
+
+def test_second_login_takes_what_the_first_has_saved_meanwhile(user: User) -> None:
+    phone = offered(user)
+    answers: list[Answer] = []
+    with locked(user):
+        code = phone.fresh_code()
+        waiting = threading.Thread(target=lambda: answers.append(verify(user, code)))
+        waiting.start()
+        waiting.join(timeout=2)
+        assert waiting.is_alive()
+        pending_of(user).unlink()
+        enroll(user, phone.secret)
+    waiting.join()
+    assert (answers[0].code, answers[0].output) == (LET_IN, "")
+    assert not recovery_of(user).exists()
+
+
+def in_parallel(times: int, act: Callable[[int], Kind]) -> list[Kind]:
+    """What `act(number)` answers, each in a thread of its own."""
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(act, range(times)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [("code: never", "exempt"), ("code: if-enrolled", "not-enrolled")],
+)
+def test_rule_that_asks_for_no_code_wins(
+    user: User, at_login: Path, syslog: SystemLog, rule: str, reason: str
+) -> None:
+    at_login.write_text(f"{AT_LOGIN}rules:\n  - {{user: {user.name}, {rule}}}\n")
+    answer = gate(user, typed=user.password)
+    assert (answer.code, answer.output) == (NO_CODE_NEEDED, "")
+    assert [decision["reason"] for decision in syslog.decisions()] == [reason]
+
+
+def test_grant_wins(user: User, syslog: SystemLog) -> None:
+    assert pam_totp("grant", user.name, "--for", "5m").code == 0
+    answer = gate(user, typed=user.password)
+    assert (answer.code, answer.output) == (NO_CODE_NEEDED, "")
+    assert syslog.decisions()[-1]["reason"] == "granted"
+
+
+def test_whoever_has_logged_in_with_a_code_is_shown_nothing_when_the_secret_is_gone(
+    user: User, syslog: SystemLog
+) -> None:
+    phone = offered(user)
+    assert verify(user, phone.fresh_code()).code == LET_IN
+    secret_of(user).unlink()
+    assert_nothing_shown(user, gate(user, typed=user.password))
+    assert verify(user, phone.fresh_code()).code == REFUSED
+    assert syslog.decisions()[-1]["reason"] == "secret-missing"
+
+
+def test_reset_forgets_the_pending_secret(user: User) -> None:
+    phone = offered(user)
+    forget(user)
+    assert not pending_of(user).exists()
+    assert verify(user, phone.fresh_code()).code == REFUSED
+    assert offered(user).secret != phone.secret
+
+
+def test_program_named_in_the_users_path_is_not_run_by_what_draws(
+    user: User, tmp_path: Path
+) -> None:
+    """ctypes looks for libpam with gcc and ld, wherever PATH has them, if ldconfig fails."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("gcc", "cc", "ld", "ldconfig", "sh"):
+        (folder / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        (folder / name).chmod(0o755)
+    trace = tmp_path / "trace"
+    through = ["/usr/bin/strace", "-f", "-qq", "-s", "999", "-v", "-e", "trace=execve"]
+    through += ["-o", str(trace)]
+    hostile = {"PATH": str(folder), "TMPDIR": "/hostile", "DISPLAY": ":7", "LC_ALL": "hostile"}
+    assert keys_on(gate(user, through, variables=hostile, typed=user.password).output)
+    assert not (tmp_path / "ran").exists()
+    (offer,) = [line for line in trace.read_text().splitlines() if "pam-totp/offer" in line][:1]
+    assert not any(name in offer for name in hostile)
+    assert f"PAM_USER={user.name}" in offer
+
+
+def test_long_message_leaves_less_room_for_the_qr_code(user: User, at_login: Path) -> None:
+    at_login.write_text(f"{AT_LOGIN}messages:\n  enroll: {'long ' * 60}\n")
+    answer = gate(user, typed=user.password)
+    assert keys_on(answer.output)
+    assert not shows_qr_code(answer.output)
+
+
+def test_system_store_keeps_the_secret_from_the_user(user: User, at_login: Path) -> None:
+    at_login.write_text(f"{AT_LOGIN}store: system\n")
+    phone = offered(user)
+    answer = verify(user, phone.fresh_code())
+    assert answer.code == LET_IN
+    folder = STATE / "secrets" / user.name
+    assert tree(folder).keys() == {"secret", "recovery"}
+    for name in ("secret", "recovery"):
+        status = (folder / name).stat()
+        assert (status.st_uid, status.st_mode & 0o7777) == (0, 0o600)
+    assert (folder.stat().st_uid, folder.stat().st_mode & 0o7777) == (0, 0o700)
+    assert not secret_of(user).exists()
+    codes = recovery_codes_on(answer.output)
+    assert verify(user, codes[3]).code == LET_IN
+    assert gate(user, typed=user.password).output == ""
