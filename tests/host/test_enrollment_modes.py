@@ -65,7 +65,7 @@ def test_before_the_day_the_login_says_how_many_are_left(
     with configured(f"enrollment: {{by: {day(days)}}}\n"):
         login = log_in(user, [(PASSWORD, user.password)])
     assert login.status == 0
-    notice = f"From {day(days)} on you need a code ({days} days left): pam-totp enroll"
+    notice = f"From {day(days)} on you need a code (days left: {days}): pam-totp enroll"
     assert notice in login.transcript
     (decision,) = syslog.decisions()
     assert (decision["verdict"], decision["reason"]) == ("skip", "grace")
@@ -96,7 +96,7 @@ def test_days_are_those_of_utc_and_the_last_one_counts(user: User, moment: str, 
     with configured(BY):
         answer = gate(user, at(moment))
     if days:
-        notice = f"From 2037-03-01 on you need a code ({days} days left): pam-totp enroll\n"
+        notice = f"From 2037-03-01 on you need a code (days left: {days}): pam-totp enroll\n"
         assert (answer.code, answer.output) == (NO_CODE_NEEDED, notice)
     else:
         assert (answer.code, answer.output) == (ASK, f"{NOT_ENROLLED}\n")
