@@ -20,6 +20,7 @@ NOT_COPIED = {"build", ".git", ".hypothesis", "__pycache__"}
 PROGRAMS = {
     "usr/bin/pam-totp",
     "usr/libexec/pam-totp/gate",
+    "usr/libexec/pam-totp/offer",
     "usr/libexec/pam-totp/verify",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
 }

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from pam_totp.records import services
+from pam_totp.records.groups import Groups
 from pam_totp.records.keys import did_you_mean
-from pam_totp.records.standing import Groups
 from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import IF_ENROLLED, NEVER, REQUIRED, Rule
 

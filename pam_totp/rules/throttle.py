@@ -60,19 +60,19 @@ def wait_seconds(failures: Failures, now: float, limits: Limits) -> float:
 def is_of_an_earlier_boot(failures: Failures, now: float, limits: Limits) -> bool:
     """Whether the record lies in the future of the clock: where /run outlives a reboot, in some
     containers, its times mean nothing any more."""
-    most_budget = now + (BUDGET_TRIES + 2) * limits.longest_wait
-    return failures.last > now or failures.budget_used > most_budget
+    return failures.last > now or failures.budget_used > _most_budget(now, limits)
+
+
+def _most_budget(now: float, limits: Limits) -> float:
+    return now + (BUDGET_TRIES + 2) * limits.longest_wait
 
 
 def count_try(failures: Failures, now: float, limits: Limits) -> Failures:
     """The failures once one more try is counted, before anybody looked whether it is right."""
     if is_of_an_earlier_boot(failures, now, limits):
         failures = Failures()
-    return Failures(
-        failures.in_a_row + 1,
-        now,
-        max(failures.budget_used, now) + limits.longest_wait,
-    )
+    budget_used = max(failures.budget_used, now) + limits.longest_wait
+    return Failures(failures.in_a_row + 1, now, min(budget_used, _most_budget(now, limits)))
 
 
 def whole_seconds(wait: float) -> int:
