@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pam_totp.rules.request import Request
 
 KIND = "remembered"
+# Where the terminal and its session are those of the person who asks. Daemons (mail and file
+# servers, display managers) name a terminal too, the same for everybody.
+TERMINAL_SERVICES = ("su", "su-l", "sudo", "sudo-i")
 MOST_STAMPS = 32
 
 
@@ -77,10 +80,10 @@ def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         return ""
     if request.key:
         by = request.key
-    elif request.service == "sshd" or not request.tty:
-        return ""  # a password and an address are all that an attacker next door needs
+    elif request.service in TERMINAL_SERVICES and request.tty and (session := _session()):
+        by = f"{request.tty} {session}"
     else:
-        by = f"{request.tty} {_session()}"
+        return ""  # a password and an address are all that an attacker next door needs
     secret = Place(user, configured.store).read(SECRET) or b""
     parts = [user.pw_name, str(user.pw_uid), request.service, request.rhost, request.ruser, by]
     new_hash, _ = ALGORITHMS["SHA256"]
@@ -90,6 +93,7 @@ def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings"
 
 def _session() -> str:
     """The session of whoever asks for the login, and when it began: terminals' names come again.
+    Empty for one without a controlling terminal.
 
     pam_exec gives its program a session of its own; its parent is the application.
     """
@@ -99,4 +103,5 @@ def _session() -> str:
         fields = posix.read(file, 4096).rpartition(b")")[2].split()
     finally:
         posix.close(file)
-    return f"{leader} {fields[19].decode('ascii')}"  # starttime: proc(5), field 22
+    terminal, began = fields[4].decode("ascii"), fields[19].decode("ascii")  # proc(5): 7 and 22
+    return f"{leader} {terminal} {began}" if terminal != "0" else ""

@@ -1,7 +1,7 @@
 """Rule 17: a code given a moment ago counts for its time, its user, its key and its place alone."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,26 @@ def test_another_user_with_the_same_key_is_asked(
     assert is_asked(other)
 
 
+@pytest.mark.parametrize("service", ["dovecot", "xrdp-sesman"])
+def test_daemon_that_names_a_terminal_is_asked_always(
+    user: User, credential: Credential, service: str
+) -> None:
+    """Its terminal and its session are the same for everybody."""
+    daemon = {"PAM_SERVICE": service, "PAM_TTY": service}
+    for _ in range(2):
+        assert gate(user, variables=daemon).code == ASK
+        assert verify(user, credential.fresh_code(), variables=daemon).code == LET_IN
+    assert gate(user, variables=daemon).code == ASK
+    assert not stamps_of(user).exists()
+
+
+def test_session_without_a_controlling_terminal_is_asked_always(
+    user: User, credential: Credential
+) -> None:
+    code = credential.fresh_code()
+    assert in_one_session(user, code, "su pts/7", "su pts/7", WITHOUT_TERMINAL) == ASK
+
+
 def test_password_over_ssh_is_asked_always(user: User, credential: Credential) -> None:
     for _ in range(2):
         assert gate(user).code == ASK
@@ -118,7 +138,14 @@ def test_password_over_ssh_is_asked_in_the_same_session_too(
     assert in_one_session(user, credential.fresh_code(), "sshd ssh", "sshd ssh") == ASK
 
 
-def in_one_session(user: User, code: str, first: str, second: str) -> int:
+# Each runs the shell command that follows in a session of its own.
+WITHOUT_TERMINAL = ("setsid", "--wait", "/bin/sh", "-c")
+ON_TERMINAL = ("script", "--quiet", "--return", "/dev/null", "--command")
+
+
+def in_one_session(
+    user: User, code: str, first: str, second: str, session: Sequence[str] = ON_TERMINAL
+) -> int:
     """The gate's answer to the second login, after the code let in the first one, each a service
     and its terminal; both from one session, as a terminal's shell begins it."""
 
@@ -127,7 +154,7 @@ def in_one_session(user: User, code: str, first: str, second: str) -> int:
         return f"env -i PAM_USER={user.name} PAM_SERVICE={service} PAM_TTY={tty} {program}"
 
     script = f"printf {code} | {called(VERIFY, first)} || exit 99; {called(GATE, second)}"
-    return run(["setsid", "--wait", "/bin/sh", "-c", f"{script}; exit $?"]).code
+    return run([*session, f"{script}; exit $?"]).code
 
 
 @pytest.mark.parametrize(
@@ -150,7 +177,7 @@ def test_another_session_is_asked_and_so_is_whoever_has_no_terminal(
 ) -> None:
     assert in_one_session(user, credential.fresh_code(), "su pts/7", "su pts/7") == NO_CODE_NEEDED
     variables = f"PAM_USER={user.name} PAM_SERVICE=su PAM_TTY=pts/7"
-    other = ["setsid", "--wait", "/bin/sh", "-c", f"env -i {variables} {GATE}; exit $?"]
+    other = [*ON_TERMINAL, f"env -i {variables} {GATE}; exit $?"]
     assert run(other).code == ASK
     without = [*other[:-1], f"env -i {variables.replace('pts/7', '')} {GATE}; exit $?"]
     assert run(without).code == ASK
