@@ -73,7 +73,7 @@ def main() -> None:
             audit.write(False, "ask", NOT_ENROLLED, fields)
             say([configured.message("not_enrolled")])
             return
-        uri = pending_uri(user, configured)
+        uri = pending_uri(request, user, configured)
         lines = describe(uri, Screen(request), configured.message("enroll"))
         fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
         audit.write(True, "ask", NOT_ENROLLED, fields)
@@ -100,13 +100,14 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
     return bool(text) and not password.what_is_wrong(user, text)
 
 
-def pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
-    """The URI that was shown a moment ago, or a fresh one. Raises OSError, Refused or Malformed."""
+def pending_uri(request: Request, user: pwd.struct_passwd, configured: settings.Settings) -> str:
+    """The URI that such a login was shown a moment ago, or a fresh one. Raises OSError, Refused or
+    Malformed."""
     attempts = Attempts(user.pw_uid)  # its lock: two logins at once show the same
     try:
         if has_secret(user, configured):
             raise Refused(STATE_UNAVAILABLE, "another login has enrolled this user just now")
-        uri = pending.read(user.pw_uid)
+        uri = pending.read(user.pw_uid, request)
         if uri is None:
             uri = new_uri(
                 user.pw_name,
@@ -116,7 +117,7 @@ def pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
                 algorithm=configured["code.algorithm"],
             )
             parse_line(uri)
-            pending.keep(user.pw_uid, uri)
+            pending.keep(user.pw_uid, uri, request)
         return uri
     finally:
         attempts.close()

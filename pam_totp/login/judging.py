@@ -22,12 +22,18 @@ from pam_totp.rules.refusal import (
     WRONG_CODE,
     Refused,
 )
+from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
 from pam_totp.rules.verdict import Verdict, judge, read_code
 
 
 def judge_first_code(
-    user: pwd.struct_passwd, place: Place, typed: bytes, configured: Settings, now: float
+    request: Request,
+    user: pwd.struct_passwd,
+    place: Place,
+    typed: bytes,
+    configured: Settings,
+    now: float,
 ) -> Verdict:
     """The verdict on the code of somebody without a secret, who may enroll at this very login: a
     right code of the secret that was shown there saves it."""
@@ -46,7 +52,7 @@ def judge_first_code(
         credentials = secret.read(place)
         if credentials is not None:
             return judge_under_lock(attempts, credentials, read_code(typed), configured, now)
-        uri = pending.read(user.pw_uid)
+        uri = pending.read(user.pw_uid, request)
         if uri is None:
             raise Refused(NOT_ENROLLED, "no secret file, and no QR code was shown at this login")
         line = f"{uri} phone"
@@ -54,8 +60,11 @@ def judge_first_code(
         verdict = judge_under_lock(attempts, credentials, read_code(typed), configured, now)
         if not verdict.accepted:
             return verdict
-        saving.save(place, SECRET, f"{secret.HEADER}{line}\n".encode())
+        content = f"{secret.HEADER}{line}\n".encode()
+        saving.save_all(place, [(SECRET, content)], over=(SECRET, None))
         pending.remove(user.pw_uid)
+    except saving.Changed:
+        raise Refused(STATE_UNAVAILABLE, "was enrolled elsewhere at this very moment") from None
     except OSError as failure:
         detail = f"cannot enroll at this login: {failure.strerror}"
         raise Refused(STATE_UNAVAILABLE, detail) from None

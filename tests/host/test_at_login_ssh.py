@@ -111,8 +111,9 @@ def test_connection_that_is_lost_before_the_code_shows_the_same_key_for_ten_minu
     assert keys_on(again.transcript) == keys_on(lost.transcript) != []
     pending = RECORDS / "pending" / str(user.uid)
     header, uri = pending.read_text(encoding="ascii").splitlines()
-    seconds = int(header.split()[-1]) - 600
-    pending.write_text(f"pam-totp pending 1 {seconds}\n{uri}\n", encoding="ascii")
+    *_, seconds, binding = header.split()
+    text = f"pam-totp pending 1 {int(seconds) - 600} {binding}\n{uri}\n"
+    pending.write_text(text, encoding="ascii")
     later = log_in(user, [(PASSWORD, user.password), (CODE, CTRL_C)])
     assert keys_on(later.transcript) not in ([], keys_on(lost.transcript))
 

@@ -16,6 +16,7 @@ from tests.admin.commands import (
     ASK,
     GATE,
     LET_IN,
+    LOGIN,
     NO_CODE_NEEDED,
     RECORDS,
     REFUSED,
@@ -77,7 +78,7 @@ def age(user: User, seconds: int) -> None:
     """Makes the pending secret this much older."""
     header, uri = pending_of(user).read_text(encoding="ascii").splitlines()
     words = header.split()
-    words[-1] = str(int(words[-1]) - seconds)
+    words[-2] = str(int(words[-2]) - seconds)
     pending_of(user).write_text(f"{' '.join(words)}\n{uri}\n", encoding="ascii")
 
 
@@ -242,6 +243,33 @@ def test_same_secret_for_ten_minutes_whatever_the_clock_says_and_then_another(us
     assert offered(user).secret != second.secret
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"PAM_RHOST": "203.0.113.66"}, {"PAM_SERVICE": "login"}, {"SSH_AUTH_INFO_0": "publickey x"}],
+)
+def test_who_knows_the_password_and_asks_from_elsewhere_has_not_seen_what_the_owner_enrolls(
+    user: User, elsewhere: dict[str, str]
+) -> None:
+    seen_by_somebody_else = offered(user, **elsewhere)
+    phone = offered(user)
+    assert phone.secret != seen_by_somebody_else.secret
+    assert verify(user, seen_by_somebody_else.fresh_code()).code == REFUSED
+    assert verify(user, phone.fresh_code(), variables=elsewhere).code == REFUSED
+    assert_not_enrolled(user)
+    assert verify(user, phone.code(1)).code == LET_IN
+    assert phone.secret in secret_of(user).read_text(encoding="ascii")
+
+
+def test_next_user_with_the_same_id_is_shown_another_secret(user: User) -> None:
+    phone = offered(user)
+    run("usermod", "--login", f"{user.name}x", user.name)
+    try:
+        renamed = User(f"{user.name}x", user.password, user.uid, user.gid, user.home)
+        assert offered(renamed).secret != phone.secret
+    finally:
+        run("usermod", "--login", user.name, f"{user.name}x")
+
+
 @pytest.mark.parametrize("change", ["owner", "mode", "link", "text", "empty"])
 def test_pending_secret_that_is_not_roots_alone_is_not_taken(user: User, change: str) -> None:
     phone = offered(user)
@@ -288,7 +316,7 @@ def test_home_that_cannot_be_written_refuses_and_says_so_in_the_log(
 
 def test_kill_at_any_call_leaves_nothing_or_a_whole_enrollment(user: User) -> None:
     """At every call that writes: between two of them nothing else is left."""
-    variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
+    variables = LOGIN | {"PAM_USER": user.name}
     phone = offered(user)
     calls = calls_of(VERIFY, variables, phone.fresh_code().encode())
     writing = ("mkdir", "write", "pwrite64", "fsync", "rename", "renameat", "unlink", "unlinkat")
