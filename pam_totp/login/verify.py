@@ -22,10 +22,9 @@ def main() -> None:
     status = 1
     try:
         request = Request(posix.environ)
-        configured = load()
-        verdict = decide(request, configured, time.time())
+        verdict, fault = decide(request, time.time())
         device = verdict.credential.device if verdict.credential is not None else ""
-        detail = "; ".join(part for part in (verdict.detail, configured.fault) if part)
+        detail = "; ".join(part for part in (verdict.detail, fault) if part)
         word = "accept" if verdict.accepted else "refuse"
         fields = request.audit_fields(device, detail)
         audit.write(verdict.accepted, word, verdict.reason, fields)
@@ -37,14 +36,18 @@ def main() -> None:
         posix._exit(status)
 
 
-def decide(request: Request, configured: Settings, now: float) -> Verdict:
-    """The verdict on the code that stands on standard input."""
+def decide(request: Request, now: float) -> tuple[Verdict, str]:
+    """The verdict on the code on standard input, and what is wrong with the settings."""
+    fault = ""
     try:
-        return verify(request, read_input(), configured, now)
+        configured = load()
+        fault = configured.fault
+        return verify(request, read_input(), configured, now), fault
     except Refused as refused:
-        return Verdict(False, refused.reason, detail=refused.detail)
+        return Verdict(False, refused.reason, detail=refused.detail), fault
     except BaseException as failure:
-        return Verdict(False, INTERNAL_ERROR, detail=f"{type(failure).__name__}: {failure}")
+        detail = f"{type(failure).__name__}: {failure}"
+        return Verdict(False, INTERNAL_ERROR, detail=detail), fault
 
 
 def verify(request: Request, typed: bytes, configured: Settings, now: float) -> Verdict:
@@ -53,7 +56,7 @@ def verify(request: Request, typed: bytes, configured: Settings, now: float) -> 
     place = Place(user, configured.store)
     credentials = secret.read(place)
     if credentials is None:
-        verdict = judge_first_code(user, place, typed, configured, now)
+        verdict = judge_first_code(request, user, place, typed, configured, now)
     elif (recovery_code := read_recovery_code(typed)) is not None:
         verdict = judge_recovery_code(user, place, recovery_code)
     else:

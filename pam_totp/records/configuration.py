@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pam_totp.records import keys, rule_reader, settings
-from pam_totp.records.settings import DEFAULTS
+from pam_totp.records import keys, rule_reader, snapshot
+from pam_totp.records.settings import DEFAULTS, SCARCE
 from pam_totp.rules.policy import Rule, encode, encoded_bytes
 
 # A login starts without dist-packages; Debian's PyYAML is there.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
 # The snapshot that could not be read again would be made anew at every login.
-MOST_RULES_BYTES = settings.MOST_BYTES - 64 * 1024
+MOST_RULES_BYTES = snapshot.MOST_BYTES - 64 * 1024
 RULES = "rules"
 
 
@@ -59,6 +59,8 @@ def read(path: str) -> tuple[dict[str, str], str, list[str]]:
                 return dict(DEFAULTS), "", ["is not root's alone to write"]
             content = file.read(MOST_BYTES + 1)
     except OSError as failure:
+        if failure.errno in SCARCE:
+            raise
         return dict(DEFAULTS), "", [failure.strerror or "cannot be read"]
     found = parse(content)
     return found.values, "" if found.faults else encode(found.rules), found.faults

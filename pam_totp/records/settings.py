@@ -1,31 +1,25 @@
 """The administrator's settings, as the login path has them.
 
-/etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms. So root
-keeps the last good settings as a snapshot, /var/lib/pam-totp/settings/last-good, which names the
-very file it was made from (device, inode, size, times). The first login after a change makes it
-anew. A file that is invalid, empty or gone changes nothing: the snapshot stays in force, and every
-decision says so in the log; where there is none, the defaults hold. (A file of comments is good: it
-sets the defaults.)
-
-Format 2, UTF-8: "pam-totp settings 2 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
-line "rules", the rules (pam_totp.rules.policy.encode), and the line "end". Format 1 had neither
-rules nor an end.
+/etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms, so the
+first login after a change keeps a snapshot (pam_totp.records.snapshot). A file that is invalid,
+empty or gone changes nothing: the snapshot stays in force, and every decision says so in the log;
+where there never was one, the defaults hold. (A file of comments is good: it sets the defaults.)
 """
 
 import posix
 import time
-from errno import ENOENT
+from errno import EMFILE, ENFILE, ENOENT, ENOMEM
 
-from pam_totp.records import durable
+from pam_totp.records import snapshot
 from pam_totp.rules.decision import BY, MODES, Enrollment
+from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import Limits
 
 PATH = "/etc/pam-totp/config.yaml"
-KIND, NAME = "settings", "last-good"
-MOST_BYTES = 4 * 1024 * 1024
 # A file that was changed so lately can change again without another time or size to tell.
 UNSETTLED_SECONDS = 0.1
+SCARCE = (EMFILE, ENFILE, ENOMEM)
 MESSAGE = "messages."
 DEFAULTS: dict[str, str] = {
     "issuer": "",
@@ -44,10 +38,6 @@ DEFAULTS: dict[str, str] = {
     "messages.deadline": "From {date} on you need a code (days left: {days}): pam-totp enroll",
     "messages.enroll": "Scan this with an authenticator app, or type the key into it.",
 }
-
-_HEADER = "pam-totp settings 2"
-_OLD_HEADER = "pam-totp settings 1 "
-_RULES, _END = "\nrules\n", "\nend\n"
 
 
 class Settings:
@@ -98,19 +88,21 @@ class Settings:
 
 
 def load() -> Settings:
-    """The settings in force. Never raises: what cannot be read changes nothing."""
+    """The settings in force. What is wrong with the file changes nothing. Raises Refused, OSError
+    or MemoryError where this process lacks memory or descriptors, which says nothing of the file:
+    its caller may have taken them away."""
     try:
         status = posix.stat(PATH)
     except OSError as failure:
-        last_good = _last_good()
-        if last_good is None and failure.errno == ENOENT:
-            return Settings(DEFAULTS)
-        return _with_fault(last_good, posix.strerror(failure.errno or 0))
+        return _in_force("" if failure.errno == ENOENT else posix.strerror(failure.errno or 0))
     identity = (
-        f"{_HEADER} {status.st_dev} {status.st_ino} {status.st_size} "
+        f"{status.st_dev} {status.st_ino} {status.st_size} "
         f"{status.st_mtime_ns} {status.st_ctime_ns}"
     )
-    last_good = _last_good(identity)
+    try:
+        last_good = _last_good(identity)
+    except (OSError, Refused, ValueError):
+        last_good = None  # it is made anew
     if last_good is not None:
         return last_good
     try:
@@ -118,56 +110,44 @@ def load() -> Settings:
 
         values, rules, faults = configuration.read(PATH)
         settings = Settings(values, f"\n{rules}")
+    except (MemoryError, Refused):
+        raise
     except Exception as failure:  # a broken library must not lock everybody out
-        return _with_fault(_last_good(), f"{type(failure).__name__}: {failure}")
+        if isinstance(failure, OSError) and failure.errno in SCARCE:
+            raise
+        return _in_force(f"{type(failure).__name__}: {failure}")
     if faults:
-        return _with_fault(_last_good(), faults[0])
-    if abs(time.time() - status.st_ctime) <= UNSETTLED_SECONDS:
-        identity = f"{_HEADER} 0 0 0 0 0"  # good, and read again at the next login
-    _keep(identity, values, rules)
+        return _in_force(faults[0])
+    second_granular = status.st_ctime_ns % 1_000_000_000 == 0
+    unsettled = UNSETTLED_SECONDS if not second_granular else 2.0  # some file systems count seconds
+    if abs(time.time() - status.st_ctime) <= unsettled:
+        identity = snapshot.OF_NO_FILE  # good, and read again at the next login
+    settings.fault = snapshot.make(identity, values, rules)
     return settings
 
 
-def _with_fault(settings: Settings | None, fault: str) -> Settings:
-    settings = settings or Settings(DEFAULTS)
-    settings.fault = f"{PATH}: {fault}"
+def _in_force(fault: str) -> Settings:
+    """What holds where the file cannot be used: the last good settings; the defaults where there
+    never were any; and where nobody can read what there was, everybody has to give a code."""
+    kept: Settings | None = None
+    try:
+        kept = _last_good()
+        settings = kept or Settings(DEFAULTS)
+    except (OSError, Refused, ValueError):
+        # Nobody but root can look; a screen locker asks whoever is enrolled.
+        strict = {"enrollment": REQUIRED} if posix.geteuid() == 0 else {}
+        settings = Settings(DEFAULTS | strict)
+        fault = fault or "no such file; what was kept of it cannot be read"
+    if fault or kept is not None:
+        settings.fault = f"{PATH}: {fault or posix.strerror(ENOENT)}"
     return settings
 
 
 def _last_good(identity: str = "") -> Settings | None:
-    """The snapshot's settings, None without any; with an identity only if it is of that file."""
-    try:
-        content = durable.read(KIND, NAME, MOST_BYTES)
-        if content is None:
-            return None
-        text = content.decode("utf-8")
-        head = text.find(_RULES)
-        header, *lines = text[: head if head >= 0 else len(text)].split("\n")
-        if identity and header != identity:
-            return None
-        is_whole = header.startswith(_HEADER) and head >= 0 and text.endswith(_END)
-        if not (is_whole or header.startswith(_OLD_HEADER)):
-            return None
-        values = dict(DEFAULTS)
-        for line in lines:
-            key, _, value = line.partition(" ")
-            if key in values:
-                values[key] = value
-        return Settings(values, text)  # rules are found in it by their tabs
-    except (Refused, ValueError):
+    """The snapshot's settings, None without any; with an identity only if it is of that file.
+    Raises OSError, Refused or ValueError where there is one and it cannot be used."""
+    found = snapshot.find(identity)
+    if found is None:
         return None
-
-
-def _keep(identity: str, values: dict[str, str], rules: str) -> None:
-    """A full disk or a caller that is not root only costs the next login the same again."""
-    try:
-        folder = durable.open_folder(KIND, make=True)
-        assert folder is not None
-        lines = [identity, *(f"{key} {value}" for key, value in values.items())]
-        content = "\n".join(lines) + _RULES + rules + _END[1:]
-        try:
-            durable.replace(folder, NAME, content.encode("utf-8"))
-        finally:
-            posix.close(folder)
-    except (OSError, Refused):
-        pass
+    known = {key: value for key, value in found.values.items() if key in DEFAULTS}
+    return Settings(DEFAULTS | known, found.text, found.fault)

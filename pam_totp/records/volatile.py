@@ -1,4 +1,5 @@
-"""Root's small files that matter for minutes, in /run/pam-totp/KIND/UID: replaced whole."""
+"""Root's small files that matter for minutes, in /run/pam-totp/KIND/NAME: replaced whole. NAME is a
+user id, mostly."""
 
 import posix
 
@@ -9,13 +10,13 @@ from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
 MOST_BYTES = 16 * 1024
 
 
-def read(kind: str, uid: int) -> bytes | None:
+def read(kind: str, name: object, most_bytes: int = MOST_BYTES) -> bytes | None:
     """The content of one file; None if it is not there. Raises OSError or Refused."""
     try:
         folder = _open(kind)
         try:
             flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-            file = posix.open(str(uid), flags, dir_fd=folder)
+            file = posix.open(str(name), flags, dir_fd=folder)
         finally:
             posix.close(folder)
     except FileNotFoundError:
@@ -23,32 +24,32 @@ def read(kind: str, uid: int) -> bytes | None:
     try:
         status = posix.fstat(file)
         if status.st_uid != 0 or status.st_mode & 0o022:
-            detail = f"{FOLDER}/{kind}/{uid} is not root's alone to write"
+            detail = f"{FOLDER}/{kind}/{name} is not root's alone to write"
             raise Refused(STATE_UNAVAILABLE, detail)
-        return posix.read(file, MOST_BYTES)
+        return posix.read(file, most_bytes)
     finally:
         posix.close(file)
 
 
-def write(kind: str, uid: int, content: bytes) -> None:
+def write(kind: str, name: object, content: bytes) -> None:
     """Replaces one file. Raises OSError or Refused: then it is as it was."""
     posix.close(open_folder(FOLDER))
     posix.close(open_folder(f"{FOLDER}/{kind}"))
     folder = _open(kind)
     try:
-        durable.replace(folder, str(uid), content)
+        durable.replace(folder, str(name), content)
     finally:
         posix.close(folder)
 
 
-def remove(kind: str, uid: int) -> bool:
+def remove(kind: str, name: object) -> bool:
     """Removes one file; whether this call did it. Raises OSError or Refused."""
     try:
         folder = _open(kind)
     except FileNotFoundError:
         return False
     try:
-        return durable.remove(folder, str(uid))
+        return durable.remove(folder, str(name))
     finally:
         posix.close(folder)
 

@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pam_totp.records import audit, configuration, durable, grant, keys, recovery, settings
+from pam_totp.records import (
+    audit,
+    configuration,
+    durable,
+    grant,
+    keys,
+    recovery,
+    settings,
+    snapshot,
+)
 from pam_totp.records.attempts import Attempts
 from pam_totp.records.place import Place
 from pam_totp.rules import credential, refusal, throttle, verdict
@@ -45,7 +54,7 @@ class Given(Place):
 def surroundings() -> Iterator[None]:
     """Folders for the records; a configuration that cannot be read, so that its snapshot is."""
     path, away = Path(settings.PATH), Path(settings.PATH + ".away")
-    for folder in (FOLDER, STATE / grant.KIND, STATE / recovery.KIND, STATE / settings.KIND):
+    for folder in (FOLDER, STATE / grant.KIND, STATE / recovery.KIND, STATE / snapshot.KIND):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.mkdir(exist_ok=True)
     if path.is_file():
@@ -61,7 +70,7 @@ def surroundings() -> Iterator[None]:
         for kind, name in (
             (grant.KIND, str(UID)),
             (recovery.KIND, str(UID)),
-            (settings.KIND, settings.NAME),
+            (snapshot.KIND, snapshot.NAME),
         ):
             (STATE / kind / name).unlink(missing_ok=True)
         (FOLDER / str(UID)).unlink(missing_ok=True)
@@ -161,7 +170,7 @@ def grant_file(content: bytes) -> None:
 
 
 def settings_snapshot(content: bytes) -> None:
-    (STATE / settings.KIND / settings.NAME).write_bytes(content)
+    (STATE / snapshot.KIND / snapshot.NAME).write_bytes(content)
     loaded = settings.load()
     limits = loaded.limits
     assert loaded.fault

@@ -13,13 +13,17 @@ from tests.admin.commands import (
     CONFIGURATION,
     LAST_GOOD,
     NO_CODE_NEEDED,
+    RECORDS,
+    REFUSED,
     STATE,
     configured,
     gate,
     mounted,
+    verify,
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
 
 EXEMPT, ASKED = "rules: [{code: never}]   \n", "rules: [{code: required}]\n"
 ANSWERS = {EXEMPT: NO_CODE_NEEDED, ASKED: ASK}
@@ -118,3 +122,55 @@ def test_snapshot_that_others_may_write_is_not_believed(user: User, credential: 
             os.chown(LAST_GOOD, owner, 0)
             assert gate(user).code == ASK
             assert b"never" not in LAST_GOOD.read_bytes()
+
+
+def test_policy_of_a_full_disk_outlives_a_mistake_and_the_log_says_that_it_is_not_kept(
+    user: User, syslog: SystemLog
+) -> None:
+    required, mistake = "enrollment: required\n", "enrolment: required\n"
+    with configured(EXEMPT, settled=True), mounted(STATE, "size=8k,mode=700"):
+        (STATE / "filling").write_bytes(bytes(os.statvfs(STATE).f_bavail * 4096))
+        for text in (required, mistake, ""):
+            replace(text)
+            assert gate(user).code == ASK, text
+            assert verify(user, "123456").code == REFUSED
+            detail = syslog.decisions()[-1]["detail"]
+            assert "the settings cannot be kept: No space left" in detail or text != required, (
+                detail
+            )
+        (STATE / "filling").unlink()
+        assert gate(user).code == ASK
+        assert LAST_GOOD.exists(), "kept as soon as there is room"
+    assert not (RECORDS / "settings" / "last-good").exists()
+
+
+@pytest.mark.parametrize("damage", ["writable", "torn", "not text", "a folder"])
+def test_where_the_last_good_policy_cannot_be_read_a_mistake_exempts_nobody(
+    user: User, damage: str
+) -> None:
+    with configured("enrollment: required\n", settled=True):
+        assert gate(user).code == ASK
+        if damage == "writable":
+            LAST_GOOD.chmod(0o666)
+        elif damage == "a folder":
+            LAST_GOOD.unlink()
+            LAST_GOOD.mkdir()
+        else:
+            LAST_GOOD.write_bytes(b"pam-totp settings 2 0" if damage == "torn" else b"\xff" * 99)
+        replace("enrolment: required\n")
+        assert gate(user).code == ASK
+        if damage == "a folder":
+            LAST_GOOD.rmdir()
+
+
+def test_limits_of_the_caller_never_loosen_the_policy(user: User) -> None:
+    """su and sudo pass on what `ulimit` took away."""
+    rules = "".join(f"- {{user: person{number}, code: never}}\n" for number in range(3000))
+    with configured(f"enrollment: required\nrules:\n{rules}"):
+        for megabytes in (16, 20, 22, 24, 26, 28, 30, 34, 40):
+            LAST_GOOD.unlink(missing_ok=True)
+            limit = ["prlimit", f"--as={megabytes << 20}"]
+            assert gate(user, limit).code != NO_CODE_NEEDED, megabytes
+        for descriptors in range(3, 9):
+            LAST_GOOD.unlink(missing_ok=True)
+            assert gate(user, ["prlimit", f"--nofile={descriptors}"]).code != NO_CODE_NEEDED
