@@ -65,7 +65,7 @@ SELDOM = {
 
 # Of Python: lines of code, without blank ones, comments and docstrings. Every login runs the first,
 # a few (SELDOM, above) more of the second.
-MOST_PYTHON_LINES, MOST_SELDOM_LINES, MOST_C_LINES, MOST_MODULE_LINES = 1750, 500, 150, 200
+MOST_PYTHON_LINES, MOST_SELDOM_LINES, MOST_C_LINES, MOST_MODULE_LINES = 1850, 525, 150, 200
 
 
 def sources() -> dict[str, Path]:

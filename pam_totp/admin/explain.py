@@ -8,9 +8,10 @@ from typing import Any
 from pam_totp.admin.exceptions import find
 from pam_totp.fault import Fault
 from pam_totp.records import settings
+from pam_totp.records.place import SECRET, Place
 from pam_totp.records.settings import PATH
-from pam_totp.records.standing import Standing, View, address_of
-from pam_totp.rules.decision import BY, Decision
+from pam_totp.records.standing import View, address_of
+from pam_totp.rules.decision import BY
 from pam_totp.rules.policy import LOCAL, Rule
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.request import Request
@@ -39,7 +40,7 @@ def explain(options: argparse.Namespace) -> int:
         raise Fault("--publickey is sshd's alone", "leave it out, or --service sshd")
     environment = {
         b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
-        b"PAM_SERVICE": options.service.encode(),
+        b"PAM_SERVICE": options.service.lower().encode("utf-8", "surrogateescape"),  # as libpam
         b"PAM_RHOST": (options.address or "").encode(),
         b"SSH_AUTH_INFO_0": b"publickey any" if options.publickey else b"",
     }
@@ -61,7 +62,7 @@ def describe(view: View, configured: settings.Settings) -> dict[str, Any]:
         "user": view.user.pw_name,
         "needs_code": view.decision.needs_code,
         "reason": view.decision.reason,
-        "outcome": _outcome(view.decision, standing),
+        "outcome": _outcome(view, configured),
         "code": view.rule.code,
         "line": view.rule.line or None,
         "rule": _rule(view.rule, configured),
@@ -85,7 +86,9 @@ def describe(view: View, configured: settings.Settings) -> dict[str, Any]:
     }
 
 
-def _outcome(decision: Decision, standing: Standing) -> str:
+def _outcome(view: View, configured: settings.Settings) -> str:
+    decision, standing = view.decision, view.standing
+    assert standing is not None
     if not decision.needs_code:
         return "no code is asked for"
     if decision.enrolls:
@@ -94,6 +97,8 @@ def _outcome(decision: Decision, standing: Standing) -> str:
         return "is refused: has to give a code and has not enrolled"
     if standing.is_enrolled is None:
         return "is refused: nobody can tell whether the user is enrolled"
+    if Place(view.user, configured.store).read(SECRET) is None:
+        return "is refused: has given a code before, or has a secret elsewhere, and has none here"
     return "a code is asked for"
 
 

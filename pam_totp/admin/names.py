@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from pam_totp.records import services
-from pam_totp.records.groups import Groups
+from pam_totp.records.groups import Groups, has_directory
 from pam_totp.records.keys import did_you_mean
 from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import IF_ENROLLED, NEVER, REQUIRED, Rule
@@ -79,6 +79,9 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
                 yield from _of_service(name, host)
             elif kind == "group" and not is_pattern(name) and host.is_empty(name):
                 yield f"group {name} has no members that can be listed here"
+            if kind == "group" and is_pattern(name) and has_directory():
+                what = f"groups like {name} may come from a directory, which may not answer"
+                yield f"{what}: taken at its strictest, {STRICTEST[rule.code]}; name the groups"
     if rule.users and not any(host.has("user", name) for name in rule.users):
         yield "the rule is for nobody that can be listed here"
     elif _is_for_no_member(rule):

@@ -6,6 +6,8 @@ import pwd
 
 from pam_totp.rules.pattern import is_pattern, matches
 
+LOCAL_SOURCES = ("files", "compat", "systemd")
+
 
 class Groups:
     """The groups of one account, looked up as far as a policy asks for them.
@@ -44,7 +46,9 @@ class Groups:
         return group.gr_gid in self._ids or self._user.pw_name in group.gr_mem
 
     def _is_in_any_like(self, pattern: str) -> bool | None:
-        answer: bool | None = False
+        # Where the look-up of a user's groups fails, the C library returns fewer, without an error:
+        # only where all groups are local is "none of them" known.
+        answer = None if has_directory() else False
         local = [name for name in self._local if matches(pattern, name)]
         if any(self._is_in(name) for name in local):
             return True
@@ -69,8 +73,26 @@ def _local_groups() -> dict[str, tuple[int, str]]:
     finally:
         posix.close(file)
     for line in content.decode("utf-8", "surrogateescape").split("\n"):
-        name, _, rest = line.partition(":")
+        name, _, rest = line.lstrip().partition(":")
         group_id, _, members = rest.partition(":")[2].partition(":")
         if group_id.isdigit():
             groups.setdefault(name, (int(group_id), members))
     return groups
+
+
+def has_directory() -> bool:
+    """Whether groups may come from elsewhere than this machine's own files (nsswitch.conf(5))."""
+    try:
+        file = posix.open("/etc/nsswitch.conf", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return False  # the C library's default: files
+    try:
+        lines = posix.read(file, 1 << 16).decode("ascii", "replace").split("\n")
+    finally:
+        posix.close(file)
+    return any(
+        source not in LOCAL_SOURCES
+        for line in lines
+        if line.startswith("group:")
+        for source in line.partition("#")[0].split()[1:]
+    )

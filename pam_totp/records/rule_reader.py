@@ -71,7 +71,8 @@ def _read_list(key: str, node: "Node", rule: Rule) -> list[Wrong]:
     names, faults = [], []
     for entry in entries:
         try:
-            names.append(_network(entry) if key == "from" else _name(entry))
+            name = _network(entry) if key == "from" else _name(entry)
+            names.append(name.lower() if key == "service" else name)  # as libpam has them
         except ValueError as wrong:
             faults.append(Wrong(entry, f"{key} {wrong}"))
     setattr(rule, LISTS[key], tuple(names))

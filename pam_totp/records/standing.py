@@ -122,9 +122,11 @@ def address_of(rhost: str) -> bytes | None:
 
     if not rhost:
         return b""
-    text = rhost.partition("%")[0]  # fe80::1%eth0
     try:
-        address = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+        if ":" in rhost:
+            address = inet_pton(AF_INET6, rhost.partition("%")[0])  # fe80::1%eth0
+        else:
+            address = inet_pton(AF_INET, rhost)
     except (OSError, ValueError):
         return None
     return address.removeprefix(bytes(10) + b"\xff\xff") if len(address) == 16 else address

@@ -160,6 +160,30 @@ def test_who_would_be_refused_is_told_so(user: User) -> None:
         assert "QR code" in explain(user.name)["outcome"]
 
 
+def test_who_has_given_a_code_and_has_no_secret_is_told_to_be_refused(people: People) -> None:
+    assert "is refused: has given a code before" in explain(people.users["gone"].name)["outcome"]
+
+
+def test_service_is_that_of_libpam_in_small_letters(user: User) -> None:
+    with configured("rules: [{service: Corp, code: required}, {code: never}]\n"):
+        for service in ("Corp", "corp"):
+            assert explain(user.name, "--service", service)["code"] == "required"
+        assert gate(user, variables={"PAM_SERVICE": "corp"}).code != NO_CODE_NEEDED
+
+
+def test_host_name_never_passes_for_an_exempt_address(user: User) -> None:
+    policy = "rules: [{from: 192.0.2.7, code: never}, {code: required}]\n"
+    with configured(policy):
+        assert gate(user, variables={"PAM_RHOST": "192.0.2.7"}).code == NO_CODE_NEEDED
+        for name in (
+            "192.0.2.7%x.evil.example",
+            "192.0.2.7.evil.example",
+            "192.0.2.7 ",
+            "192.0.2.07",
+        ):
+            assert gate(user, variables={"PAM_RHOST": name}).code != NO_CODE_NEEDED, name
+
+
 def test_last_good_policy_is_explained_with_its_fault(user: User) -> None:
     with configured("rules: [{code: never}]\n"):
         assert explain(user.name)["reason"] == "exempt"

@@ -16,6 +16,7 @@ SWITCH = Path("/etc/nsswitch.conf")
 FOLDER = Path("/run/directory")
 MEMBERS_ALONE = "rules:\n- {group: colleagues, code: required}\n- {code: never}\n"
 MEMBERS_EXEMPT = "rules:\n- {group: colleagues, code: never}\n- {code: required}\n"
+PATTERN_ALONE = "rules:\n- {group: 'colleag*', code: required}\n- {code: never}\n"
 PATTERN_EXEMPT = "rules:\n- {group: 'colleag*', code: never}\n- {code: required}\n"
 MOST_SECONDS = 15
 
@@ -68,6 +69,8 @@ def test_members_of_a_directory_s_group_are_known(
         assert gate(user).code == NO_CODE_NEEDED
     with configured(PATTERN_EXEMPT):
         assert gate(user).code == NO_CODE_NEEDED
+    with configured(PATTERN_ALONE):
+        assert gate(user).code == ASK
 
 
 def test_whoever_is_no_member_is_known_too(
@@ -80,7 +83,7 @@ def test_whoever_is_no_member_is_known_too(
         assert gate(user).code == ASK
 
 
-@pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_EXEMPT])
+@pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_ALONE, PATTERN_EXEMPT])
 def test_directory_that_errs_never_skips_the_code(
     user: User, credential: Credential, directory: Callable[..., None], policy: str
 ) -> None:
