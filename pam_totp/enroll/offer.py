@@ -124,15 +124,15 @@ def pending_uri(request: Request, user: pwd.struct_passwd, configured: settings.
 
 
 def describe(uri: str, screen: Screen, message: str) -> list[str]:
-    """Key, message and, where it fits between them and the prompt, the QR code: no colour passes
-    through a prompt. The key comes first, as the shorter of the two lines."""
+    """Message, the QR code where it fits, and the key right above the prompt, where it is seen
+    whatever becomes of the rest: no colour passes through a prompt."""
     key = uri.partition("secret=")[2].partition("&")[0]
     groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
-    lines = [f"Key: {groups}", message]
+    lines = [message, f"Key: {groups}"]
     if not screen.columns:
         return lines
     # A line that is too long takes more rows than one.
-    lengths = [screen.taken_columns + len(lines[0]), len(message)]
+    lengths = [screen.taken_columns + len(message), len(lines[1])]
     rows = screen.rows - sum(max(1, -(-length // screen.columns)) for length in lengths)
     drawn = qr.draw(uri, columns=screen.columns, rows=rows, utf8=screen.utf8, colour=False)
-    return lines + (drawn or [])
+    return [message, *(drawn or []), lines[1]]

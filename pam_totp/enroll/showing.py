@@ -8,7 +8,7 @@ from pam_totp.rules.credential import Credential
 
 
 def show(uri: str, credential: Credential) -> None:
-    """The QR code where it fits, then always the key and the URI."""
+    """Always the key and the URI, then the QR code where it fits."""
     terminal = Terminal()
     lines = None
     if terminal.columns:
@@ -19,19 +19,20 @@ def show(uri: str, credential: Credential) -> None:
             utf8=terminal.utf8,
             colour=terminal.colour,
         )
-    if lines:
-        print("Scan this with an authenticator app on your phone:\n")
-        print("\n".join(lines))
-    elif terminal.columns:
-        print(_too_small(uri, terminal))
     key = uri.partition("secret=")[2].partition("&")[0]
     groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
-    print(f"\nKey:  {groups}")
+    print(f"Key:  {groups}")
     print(
         f"      (time based, {credential.algorithm}, {credential.digits} digits, "
         f"{credential.period} s)"
     )
     print(f"URI:  {uri}\n")
+    if lines:
+        # Last, and the prompt right below: a console of 24 rows shows no more.
+        print("Scan this with an authenticator app on your phone:")
+        print("\n".join(lines))
+    elif terminal.columns:
+        print(_too_small(uri, terminal))
 
 
 def _too_small(uri: str, terminal: Terminal) -> str:

@@ -36,7 +36,7 @@ DEFAULTS: dict[str, str] = {
     "messages.wait": "Too many wrong codes: try again in {seconds} s.",
     "messages.not_enrolled": "This login needs a code. You have none yet: ask the administrator.",
     "messages.deadline": "From {date} on you need a code (days left: {days}): pam-totp enroll",
-    "messages.enroll": "Scan this with an authenticator app, or type the key into it.",
+    "messages.enroll": "Scan this with an authenticator app, or type in the key:",
 }
 
 

@@ -13,7 +13,7 @@ from tests.host.credentials import Credential
 KEY = re.compile(r"Key: ((?:[A-Z2-7]{4} ){7}[A-Z2-7]{4})\b")
 QR_LINE = re.compile(r"^[ █▀▄]{20,}$", re.MULTILINE)
 SECRET_LINE = re.compile(r"(otpauth://totp/\S+\?secret=([A-Z2-7]{32})\S*) phone")
-MESSAGE = "Scan this with an authenticator app, or type the key into it."
+MESSAGE = "Scan this with an authenticator app, or type in the key:"
 NOT_ENROLLED = "This login needs a code. You have none yet: ask the administrator."
 AT_LOGIN = "enrollment: at-login\n"
 
