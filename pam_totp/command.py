@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=recovery_codes.renew)
 
     verb = verbs.add_parser("users", help="root: who is enrolled, and what stands in their way")
+    verb.add_argument("--missing", action="store_true", help="who may log in and is not enrolled")
     verb.add_argument("--json", action="store_true", help="for programs")
     verb.set_defaults(run=users.users)
 

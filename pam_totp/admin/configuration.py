@@ -39,9 +39,10 @@ def check(options: argparse.Namespace) -> int:
         print("; ".join([f"{options.file}: {fault}", *hints]), file=sys.stderr)
     if faults:
         return 1
-    for warning in warnings_of(found):
+    warnings = warnings_of(found)
+    for warning in warnings:
         print(f"{options.file}: warning: {warning}", file=sys.stderr)
-    print(f"{options.file}: good")
+    print(f"{options.file}: {f'no faults, warnings: {len(warnings)}' if warnings else 'good'}")
     return 0
 
 

@@ -19,8 +19,11 @@ from pam_totp.records import (
     remembered,
     saving,
     secret,
+    settings,
 )
 from pam_totp.records.place import Place, stores_of
+from pam_totp.rules.decision import BY
+from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import Failures
 from pam_totp.undisturbed import finish_undisturbed
@@ -55,6 +58,9 @@ def reset(options: argparse.Namespace) -> int:
     if fault:
         raise Fault(f"not all was removed: {fault}", f"ls -lR {durable.FOLDER}")
     print(f"{account.pw_name} is not enrolled now.")
+    if settings.load().enrollment.mode in (REQUIRED, BY):
+        print("A login that has to give a code is refused until then; to let them in to enroll:")
+        print(f"pam-totp grant {account.pw_name} --for 30m --once")
     return 0
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pam_totp.admin.exceptions import find
 from pam_totp.fault import Fault
-from pam_totp.records import settings
-from pam_totp.records.place import SECRET, Place
+from pam_totp.records import secret, services, settings
+from pam_totp.records.place import Place
 from pam_totp.records.settings import PATH
 from pam_totp.records.standing import View, address_of
 from pam_totp.rules.decision import BY
@@ -49,12 +49,12 @@ def explain(options: argparse.Namespace) -> int:
         view = View(Request(environment), configured, time.time(), all_facts=True)
     except Refused as refused:
         raise Fault(refused.detail, "getent passwd") from None
-    found = describe(view, configured)
+    found = describe(view, options.service, configured)
     print(json.dumps(found, indent=2) if options.json else _as_text(found, options))
     return 0
 
 
-def describe(view: View, configured: settings.Settings) -> dict[str, Any]:
+def describe(view: View, service: str, configured: settings.Settings) -> dict[str, Any]:
     """The decision and its facts, for programs."""
     standing = view.standing
     assert standing is not None
@@ -63,6 +63,7 @@ def describe(view: View, configured: settings.Settings) -> dict[str, Any]:
         "needs_code": view.decision.needs_code,
         "reason": view.decision.reason,
         "outcome": _outcome(view, configured),
+        "service_asks": service in services.that_ask(),
         "code": view.rule.code,
         "line": view.rule.line or None,
         "rule": _rule(view.rule, configured),
@@ -95,9 +96,11 @@ def _outcome(view: View, configured: settings.Settings) -> str:
         return "sees a QR code at the login, and is in once enrolled"
     if standing.is_enrolled is False:
         return "is refused: has to give a code and has not enrolled"
-    if standing.is_enrolled is None:
-        return "is refused: nobody can tell whether the user is enrolled"
-    if Place(view.user, configured.store).read(SECRET) is None:
+    try:
+        credentials = secret.read(Place(view.user, configured.store))
+    except Refused as refused:
+        return f"is refused whatever is typed: {refused.detail}"
+    if credentials is None:
         return "is refused: has given a code before, or has a secret elsewhere, and has none here"
     return "a code is asked for"
 
@@ -137,6 +140,10 @@ def _as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         f"  grant: {grant}",
         f"  waiting after wrong codes: {f'{waiting} s' if waiting else 'no'}",
     ]
+    if not found["service_asks"]:
+        lines[1:1] = [
+            f"  BUT {services.FOLDER}/{options.service} has no line of ours: nothing is asked"
+        ]
     if found["enrollment"] == BY and found["days_left"]:
         lines.append(f"  days left to enroll: {found['days_left']}")
     if found["remember_seconds"] and found["needs_code"]:

@@ -21,6 +21,10 @@ def users(options: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise Fault("this is for root", "sudo pam-totp users")
     configured = settings.load()
+    if options.missing:
+        missing = [account.pw_name for account in _accounts(set()) if _is_missing(account)]
+        print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
+        return 0
     known = {name for kind in (mark.KIND, grant.KIND) for name in _names(kind)}
     found = []
     for account in _accounts(known):
@@ -29,6 +33,17 @@ def users(options: argparse.Namespace) -> int:
             found.append(row)
     print(json.dumps(found, indent=2) if options.json else _table(found))
     return 1 if any(row["fault"] for row in found) else 0
+
+
+def _is_missing(account: pwd.struct_passwd) -> bool:
+    """Whether somebody who may log in is proven to have no secret, and has never given a code."""
+    try:
+        return _may_log_in(account) and not (
+            mark.is_set(account.pw_uid)
+            or any(Place(account, store).read(secret.NAME) for store in stores_of(account))
+        )
+    except Refused:
+        return False  # that is a fault, which the other listing has
 
 
 def describe(

@@ -20,6 +20,7 @@ from tests.admin.commands import (
 )
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
+from tests.host.pam_services import PamServices
 from tests.host.system_log import SystemLog
 
 CASES = 120
@@ -134,6 +135,7 @@ def test_decision_rule_line_and_facts_are_said(
         said = pam_totp("explain", user.name, "--from", "192.0.2.1").output
     assert said.splitlines() == [
         f"{user.name}, sshd, from 192.0.2.1: a code is asked for",
+        "  BUT /etc/pam.d/sshd has no line of ours: nothing is asked",
         f"  rule: line 3 of {CONFIGURATION}: user: {user.name}; code: required",
         "  enrolled: yes",
         "  has logged in with a code: no",
@@ -162,6 +164,24 @@ def test_who_would_be_refused_is_told_so(user: User) -> None:
 
 def test_who_has_given_a_code_and_has_no_secret_is_told_to_be_refused(people: People) -> None:
     assert "is refused: has given a code before" in explain(people.users["gone"].name)["outcome"]
+
+
+def test_secret_that_no_login_can_use_is_told_so(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    user.home.chmod(0o777)
+    said = explain(user.name)["outcome"]
+    assert said.startswith("is refused whatever is typed: ") and "chmod o-w" in said
+
+
+def test_service_with_our_line_is_told_from_one_without(
+    user: User, pam_services: PamServices
+) -> None:
+    assert explain(user.name)["service_asks"] is False
+    pam_services.add("sshd")
+    assert explain(user.name)["service_asks"] is True
+    assert "BUT" not in pam_totp("explain", user.name).output
 
 
 def test_service_is_that_of_libpam_in_small_letters(user: User) -> None:
