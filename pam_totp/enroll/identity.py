@@ -36,6 +36,7 @@ def place_of(account: pwd.struct_passwd) -> Place:
     if store == "system" and os.geteuid() != 0:
         raise Fault(
             "this machine keeps secrets where only root can read them (store: system)",
+            "ask root: sudo pam-totp users; then recovery-codes or, for a new phone, "
             f"sudo pam-totp enroll --user {account.pw_name}",
         )
     return Place(account, store)

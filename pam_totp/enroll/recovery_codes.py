@@ -27,7 +27,8 @@ def renew(options: argparse.Namespace) -> int:
     except Refused as refused:
         raise Fault(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
     if credentials is None:
-        raise Fault(f"{account.pw_name} is not enrolled", "pam-totp enroll")
+        command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
+        raise Fault(f"{account.pw_name} is not enrolled", command)
     if present is not None:
         print("New recovery codes make the present ones void.")
     if options.user is None and not _has_a_right_code(credentials):

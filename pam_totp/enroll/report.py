@@ -17,7 +17,7 @@ from pam_totp.rules.verdict import judge, read_code
 
 _HINTS = {
     BAD_INPUT: "type the 6 to 8 digits that the app shows",
-    WRONG_CODE: "pam-totp status shows which devices are enrolled; codes change every 30 s",
+    WRONG_CODE: "codes change every 30 s; compare the phone's clock with `date`",
     REUSED_CODE: "wait for the next code: each one is good for one login",
 }
 
@@ -77,7 +77,9 @@ def check(_options: argparse.Namespace) -> int:
     assert verdict.credential is not None
     print(f"Right: this code of {verdict.credential.device!r} would be let in. It is not spent.")
     if os.geteuid() != 0:
-        print("Whether it was used before is known to root alone.")
+        print(
+            "Whether it was used before, or has to wait after wrong ones, is known to root alone."
+        )
     return 0
 
 

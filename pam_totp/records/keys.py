@@ -61,7 +61,7 @@ def read_value(key: str, node: "Node") -> str:
     text = scalar(node)
     if key in CHOICES:
         for choice in CHOICES[key]:
-            if text.isascii() and text.upper() == choice.upper():
+            if choice in (text, text.upper()):  # sha1 is SHA1
                 return choice
         raise Wrong(node, f"is {' or '.join(CHOICES[key])}, not {shown(node)}")
     if key in RANGES:
