@@ -25,7 +25,7 @@ POLICY = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 DAY = 86400
 PASSWORD, CODE = "Password:", "Verification code:"
 OFFICE, OUTSIDE, BACKUP_HOST = "127.20.1.2", "127.0.0.4", "127.0.0.7"
-HERE = {"10.20.0.0/16": "127.20.0.0/16", "192.0.2.7": BACKUP_HOST, "user: backup": "user: backupx"}
+HERE = {"10.20.0.0/16": "127.20.0.0/16", "192.0.2.7": BACKUP_HOST, "user: borg": "user: borg"}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_commands_of_the_chapter_are_those_that_are_walked_here(chapter: str) ->
     named = set(re.findall(r"pam-totp (config check|explain \w+|users|grant \w+)", chapter))
     assert named == {
         "config check",
-        "explain backup",
+        "explain borg",
         "explain alice",
         "users",
         "grant bob",
@@ -90,7 +90,7 @@ def test_office_and_service_account_are_exempt_and_everybody_else_has_until_the_
     ssh_from: Callable[..., Conversation],
     syslog: SystemLog,
 ) -> None:
-    alice, bob, backup = make_user(), make_user(), make_user("backupx")
+    alice, bob, backup = make_user(), make_user(), make_user("borg")
     phone = enrolled(alice)
     with configured(policy(chapter, 40)):
         checked = pam_totp("config", "check")
@@ -117,7 +117,7 @@ def test_on_the_day_who_is_late_is_refused_and_a_grant_lets_them_in_to_enroll(
     ssh_from: Callable[..., Conversation],
     syslog: SystemLog,
 ) -> None:
-    bob, backup = make_user(), make_user("backupx")
+    bob, backup = make_user(), make_user("borg")
     with configured(policy(chapter, 0)):
         assert "is refused" in says(bob, OUTSIDE) and "is refused" in says(backup, OUTSIDE)
         refused = ssh_from(OUTSIDE, bob, [(PASSWORD, bob.password), *[(CODE, "123456")] * 3])
