@@ -27,7 +27,7 @@ LOOKS_UP = f"{READS_SECRET}|{READS_MARKS}"
 OUR_GROUPS = (
     r"^read\(.*/etc/group.* 1048576\)"  # the C library reads 4096 bytes, for less than a no
 )
-RECORDS_STEP = r"^(openat|fcntl|pread64|pwrite64)\(.*/run/pam-totp"
+RECORDS_STEP = r"^(openat|fcntl|pread64|pwrite64)\(.*/run/pam-totp(?!/settings)"
 READS_PENDING = r"^(openat|read|fstat)\(.*/run/pam-totp/pending/"
 SAVES_SECRET = r"^(openat|write|fsync|rename)\(.*secret\.new-"
 RECORDS_RECOVERY_CODE = r"^(openat|write|fsync|rename\w*)\(.*/var/lib/pam-totp.*spent"
@@ -177,7 +177,8 @@ def first_login_after_boot(subject: Subject) -> None:
 
 def first_login_of_system_store(subject: Subject) -> None:
     subject.enroll(marked=False, recorded=False, store="system")
-    shutil.rmtree(VAR / "settings", ignore_errors=True)
+    for folder in (VAR / "settings", RUN / "settings"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 SCENARIOS = (
