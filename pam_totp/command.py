@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from pam_totp import VERSION
-from pam_totp.admin import configuration, exceptions, explain, stores, users
+from pam_totp.admin import configuration, exceptions, explain, grants, stores, users
 from pam_totp.enroll import enrollment, recovery_codes, report
 from pam_totp.fault import Fault
 
@@ -100,13 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         "--for",
         dest="seconds",
         metavar="TIME",
-        type=exceptions.seconds,
-        default=exceptions.seconds("30m"),
+        type=grants.seconds,
+        default=grants.seconds("30m"),
         help="how long, like 30m, 2h or 1d (30m)",
     )
     verb.add_argument("--once", action="store_true", help="for a single login within that time")
     verb.add_argument("--end", action="store_true", help="end the present grant")
-    verb.set_defaults(run=exceptions.give_grant)
+    verb.set_defaults(run=grants.give_grant)
 
     verb = verbs.add_parser("explain", help="root: what would happen to a login, and why")
     explain.add_arguments(verb)
