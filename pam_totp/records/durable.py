@@ -115,19 +115,23 @@ def read(kind: str, name: str, most_bytes: int = 64 * 1024) -> bytes | None:
     if folder is None:
         return None
     try:
-        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-        file = posix.open(name, flags, dir_fd=folder)
-        try:
-            status = posix.fstat(file)
-            if status.st_uid != 0 or status.st_mode & 0o022:
-                detail = f"{FOLDER}/{kind}/{name} is not root's alone to write"
-                raise Refused(STATE_UNAVAILABLE, detail)
-            return posix.read(file, most_bytes)
-        finally:
-            posix.close(file)
+        return read_file(folder, name, f"{FOLDER}/{kind}/{name}", most_bytes)
     except FileNotFoundError:
         return None
     except OSError as failure:
         raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}/{name}: {failure.strerror}") from None
     finally:
         posix.close(folder)
+
+
+def read_file(folder: int, name: str, path: str, most_bytes: int) -> bytes:
+    """The content of root's file in the open folder; `path` names it. Raises OSError or Refused."""
+    flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+    file = posix.open(name, flags, dir_fd=folder)
+    try:
+        status = posix.fstat(file)
+        if status.st_uid != 0 or status.st_mode & 0o022:
+            raise Refused(STATE_UNAVAILABLE, f"{path} is not root's alone to write")
+        return posix.read(file, most_bytes)
+    finally:
+        posix.close(file)

@@ -15,20 +15,11 @@ def read(kind: str, name: object, most_bytes: int = MOST_BYTES) -> bytes | None:
     try:
         folder = _open(kind)
         try:
-            flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-            file = posix.open(str(name), flags, dir_fd=folder)
+            return durable.read_file(folder, str(name), f"{FOLDER}/{kind}/{name}", most_bytes)
         finally:
             posix.close(folder)
     except FileNotFoundError:
         return None
-    try:
-        status = posix.fstat(file)
-        if status.st_uid != 0 or status.st_mode & 0o022:
-            detail = f"{FOLDER}/{kind}/{name} is not root's alone to write"
-            raise Refused(STATE_UNAVAILABLE, detail)
-        return posix.read(file, most_bytes)
-    finally:
-        posix.close(file)
 
 
 def write(kind: str, name: object, content: bytes) -> None:
