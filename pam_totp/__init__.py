@@ -1,9 +1,10 @@
 """pam-totp: a verification code after the system password.
 
 Looking for fifteen files would cost a login as much as all that it decides. So `pam_totp.bundle`
-puts the code of the modules that a login runs into one file at installation, and it is loaded here
-at once. It is named after the release and the interpreter: where it is missing or of another one,
-the modules are imported as usual, and nothing else is different.
+puts the code of the modules that gate runs into one file at installation, and that of verify's into
+another, and it is loaded here at once. It is named after the program, the release and the
+interpreter: where it is missing or of another one, the modules are imported as usual, and nothing
+else is different.
 """
 
 import sys
@@ -12,14 +13,14 @@ from marshal import loads
 VERSION = "0.1.0"
 
 
-def bundle_path() -> str:
-    """Where the bundle of this release for this interpreter lies."""
-    return f"{__path__[0]}/login-{VERSION}.{sys.implementation.cache_tag}.bundle"
+def bundle_path(program: str) -> str:
+    """Where the bundle of a program of this release for this interpreter lies."""
+    return f"{__path__[0]}/{program}-{VERSION}.{sys.implementation.cache_tag}.bundle"
 
 
 def _load_bundle() -> None:
     try:
-        with open(bundle_path(), "rb") as file:
+        with open(bundle_path(sys.argv[0].rpartition("/")[2]), "rb") as file:
             magic, modules = loads(file.read())
     except (OSError, ValueError, EOFError, TypeError):
         return

@@ -1,4 +1,4 @@
-"""Makes the bundle that `pam_totp` loads: run at installation, by the interpreter of the logins.
+"""Makes the bundles that `pam_totp` loads: run at installation, by the interpreter of the logins.
 
 /usr/bin/python3 -BIS /usr/lib/pam-totp/pam_totp/bundle.py
 """
@@ -11,13 +11,35 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from types import ModuleType
 
+PROGRAMS = ("gate", "verify")
+
 
 def main() -> None:
-    """Writes the bundle beside this file, in the order in which the modules need each other."""
+    """Writes the bundles beside this file."""
     folder = os.path.dirname(os.path.abspath(__file__))
     for name in os.listdir(folder):
         if name.endswith(".bundle"):
             os.unlink(os.path.join(folder, name))
+    sys.path[:] = [os.path.dirname(folder), *sys.path[1:]]
+    package = importlib.import_module("pam_totp")
+    for program in PROGRAMS:
+        entries = []
+        for module in modules_of(program):
+            name, path = module.__name__, module.__file__
+            if name.startswith("pam_totp.") and path is not None:
+                with open(path, "rb") as source:
+                    shown = os.path.relpath(path, os.path.dirname(folder))
+                    code = compile(source.read(), shown, "exec", dont_inherit=True)
+                entries.append((name, hasattr(module, "__path__"), code))
+        path = package.bundle_path(program)
+        with open(f"{path}.new", "wb") as bundle:
+            bundle.write(marshal.dumps((MAGIC_NUMBER, entries)))
+        os.chmod(f"{path}.new", 0o644)
+        os.rename(f"{path}.new", path)
+
+
+def modules_of(program: str) -> list[ModuleType]:
+    """The modules that a program imports at its start, each after those that it needs."""
     modules: list[ModuleType] = []
     exec_module = SourceFileLoader.exec_module
 
@@ -25,24 +47,14 @@ def main() -> None:
         exec_module(loader, module)
         modules.append(module)
 
+    for name in [name for name in sys.modules if name.startswith("pam_totp.")]:
+        del sys.modules[name]  # as in a new process
     SourceFileLoader.exec_module = remember  # type: ignore[method-assign, assignment]
-    sys.path[:] = [os.path.dirname(folder), *sys.path[1:]]
-    package = importlib.import_module("pam_totp")
-    for name in ("pam_totp.login.gate", "pam_totp.login.verify"):
-        importlib.import_module(name)
-    entries = []
-    for module in modules:
-        name, path = module.__name__, module.__file__
-        if name.startswith("pam_totp.") and path is not None:
-            with open(path, "rb") as source:
-                shown = os.path.relpath(path, os.path.dirname(folder))
-                code = compile(source.read(), shown, "exec", dont_inherit=True)
-            entries.append((name, hasattr(module, "__path__"), code))
-    path = package.bundle_path()
-    with open(f"{path}.new", "wb") as bundle:
-        bundle.write(marshal.dumps((MAGIC_NUMBER, entries)))
-    os.chmod(f"{path}.new", 0o644)
-    os.rename(f"{path}.new", path)
+    try:
+        importlib.import_module(f"pam_totp.login.{program}")
+    finally:
+        SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign]
+    return modules
 
 
 if __name__ == "__main__":

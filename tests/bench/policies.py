@@ -75,8 +75,7 @@ def policies(host: BenchHost) -> list[Measured]:
 class Population:
     """The same host with FEW enrolled users and with MANY: all that is kept of a user is there."""
 
-    def __init__(self, host: BenchHost) -> None:
-        self._host = host
+    def __init__(self) -> None:
         self._now = FEW
         for number, (marks, records) in {
             FEW: self._folders(FEW),
@@ -104,7 +103,6 @@ class Population:
             for folder, kept in zip((STATE / "marks", RECORDS), self._folders(number), strict=True):
                 kept.rename(folder)
             self._now = number
-        self._host.other_oath_users = number
 
 
 def name_of(candidate: str, number: int) -> str:
@@ -113,7 +111,7 @@ def name_of(candidate: str, number: int) -> str:
 
 def growth(host: BenchHost) -> list[Measured]:
     """Each candidate with few and with many users, in turns."""
-    population = Population(host)
+    population = Population()
     programs = Worker("/usr/bin/python3", "-IS", "tests/bench/launcher.py")
     application = Worker("/usr/bin/python3", "-m", "tests.bench.application")
     runs: dict[str, Callable[[], Sample]] = {
@@ -126,8 +124,12 @@ def growth(host: BenchHost) -> list[Measured]:
     for name, run in runs.items():
         for number in (FEW, MANY):
 
-            def run_with(number: int = number, run: Callable[[], Sample] = run) -> Sample:
+            def run_with(
+                number: int = number, run: Callable[[], Sample] = run, name: str = name
+            ) -> Sample:
                 population.become(number)
+                # Writing it before each sample would cool the caches of those that do not read it.
+                host.other_oath_users = number if name == OATH else FEW
                 return run()
 
             base = name_of(name, FEW)

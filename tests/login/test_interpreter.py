@@ -4,11 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pam_totp.records.settings import UNSETTLED_SECONDS
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
@@ -65,12 +67,15 @@ def test_login_opens_no_python_file_but_ours_and_those_of_a_bare_interpreter(
     subprocess.run(
         [*traced(tmp_path / "bare"), "/usr/bin/python3", "-BIS", "-c", "pass"], check=True, env={}
     )
+    time.sleep(UNSETTLED_SECONDS)  # since the installation
+    assert gate(user.name) == ASK  # the first login after it reads the settings
     assert verify(user.name, credential.fresh_code(), through=traced(tmp_path / "verify")) == LET_IN
     assert gate(user.name, through=traced(tmp_path / "gate")) == ASK
     bare = opened_by(tmp_path / "bare")
     for program in (VERIFY, GATE):
         more = opened_by(tmp_path / Path(program).name) - bare
-        assert any(each.startswith(f"{LIBRARY}/pam_totp/login-") for each in more)
+        bundle = f"{LIBRARY}/pam_totp/{Path(program).name}-"
+        assert any(each.startswith(bundle) for each in more)
         foreign = {each for each in more if re.search(r"python|\.pyc?$|\.pth$", each)}
         assert {each for each in foreign if not each.startswith(f"{LIBRARY}/")} == set()
 

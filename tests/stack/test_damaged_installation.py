@@ -116,7 +116,7 @@ def test_a_damaged_package_refuses_and_is_logged_and_shows_the_user_nothing(
 def test_with_a_broken_bundle_the_modules_are_imported_one_by_one(
     user: User, enrolled: Enroll, drive: Drive, text: bytes
 ) -> None:
-    (bundle,) = PACKAGE.glob("*.bundle")
+    (bundle,) = PACKAGE.glob("verify-*.bundle")
     whole = bundle.read_bytes()
     credential = enrolled(user)
     try:
