@@ -1,6 +1,7 @@
 """`pam-totp reset`: a user is "not enrolled" again, all of it, and only when root means it."""
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -209,4 +210,4 @@ def test_planted_link_in_the_home_removes_nobody_elses_file(user: User, marked: 
     pam_totp("reset", "--yes", user.name)
     with open(f"{victim}/secret", encoding="ascii") as file:
         assert file.read() == "root's\n"
-    os.unlink(f"{victim}/secret")
+    shutil.rmtree(victim)
