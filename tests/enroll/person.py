@@ -85,6 +85,14 @@ class Phone:
         """The code of the present step, or of one `offset` steps away."""
         return str(self._generator.at(int(time.time()) // self.period + offset))
 
+    def repeats(self, offset: int) -> bool:
+        """Whether the code of `offset` steps away is that of a nearer step too, or soon will be.
+
+        With half a day between them it is in one of 350 secrets.
+        """
+        code, reach = self.code(offset), abs(offset) + 1
+        return any(self.code(each) == code for each in range(-reach, reach + 1) if each != offset)
+
     def wrong_code(self) -> str:
         """A code of no step within 15 hours of now: the verifier tells a skewed clock apart."""
         steps = 15 * 3600 // self.period

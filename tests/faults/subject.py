@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pyotp
-
 from tests.faults.injection import Ended, run
 from tests.host.accounts import User
-from tests.host.credentials import Credential, enroll
+from tests.host.credentials import Credential, enroll, new_secret
 
 GATE = "/usr/libexec/pam-totp/gate"
 VERIFY = "/usr/libexec/pam-totp/verify"
@@ -90,7 +88,7 @@ class Subject:
 
     def __init__(self, user: User, recovery_cost: int = 1 << 10) -> None:
         self.user = user
-        self.credential = Credential(user, pyotp.random_base32())
+        self.credential = Credential(user, new_secret())
         self.recovery = RecoveryCodes(recovery_cost)
         self.variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
         self.record_path = RUN / str(user.uid)

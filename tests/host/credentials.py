@@ -10,6 +10,7 @@ import pytest
 from tests.host.accounts import User
 
 STEP_SECONDS = 30  # RFC 6238 section 4.1
+APART_STEPS = 60  # a test that means one of these steps means no other of them
 FAR_STEPS = 400  # no wrong code is right anywhere near: the verifier tells a skewed clock apart
 
 
@@ -54,9 +55,21 @@ class Credential:
         return next(islice((code for code in all_codes if code not in near), index, None))
 
 
+def new_secret() -> str:
+    """A random secret that shows no code twice within half an hour to either side of now.
+
+    One secret in 140 does, and the code of one step would be judged as that of another.
+    """
+    while True:
+        generator, now = pyotp.TOTP(pyotp.random_base32()), Credential.step()
+        steps = range(now - APART_STEPS, now + APART_STEPS + 1)
+        if len({generator.generate_otp(step) for step in steps}) == len(steps):
+            return str(generator.secret)
+
+
 def enroll(user: User, secret: str = "", device: str = "phone") -> Credential:
     """Write the user's secret file with one credential, as `pam-totp enroll` leaves it."""
-    secret = secret or pyotp.random_base32()
+    secret = secret or new_secret()
     line = f"otpauth://totp/server:{user.name}@server?secret={secret}&issuer=server {device}\n"
     user.give(user.home / ".config" / "pam-totp" / "secret", line)
     return Credential(user, secret)
