@@ -15,13 +15,15 @@ from tests.host.credentials import enroll
 
 OATH_USERS = Path("/etc/users.oath")
 PAM_FOLDER = Path("/run/bench-pam.d")
+EXEC = "pam_exec.so quiet quiet_log stdout seteuid"
 # Each prompts for one thing only. pam_exec is given the options that our module gives it.
 PAM_LINES = {
     "password": "pam_unix.so",
     "pam_totp": "pam_totp.so",
     "google-authenticator": "pam_google_authenticator.so",
     "oath": f"pam_oath.so usersfile={OATH_USERS} digits=6",
-    "exec": "pam_exec.so quiet quiet_log stdout seteuid /bin/true",
+    "exec": f"{EXEC} /bin/true",
+    "interpreter": f"{EXEC} /usr/bin/python3 -BIS -c pass",
 }
 
 

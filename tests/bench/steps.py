@@ -10,6 +10,7 @@ SECTION = "one line of a PAM stack"
 PASSWORD = "pam_unix: password, yescrypt"
 OURS = "pam_totp: gate, question, verify"
 OATH = "pam_oath"
+INTERPRETER = "pam_exec python3 -BIS -c pass"  # once; a login needs two
 PASSWORD_PROMPT, CODE_PROMPT = "Password: ", "Verification code: "
 
 
@@ -47,6 +48,7 @@ def steps(host: BenchHost) -> list[Candidate]:
         "pam_google_authenticator": ("google-authenticator", [CODE_PROMPT]),
         OATH: ("oath", [oath_prompt(host)]),
         "pam_exec /bin/true": ("exec", []),
+        INTERPRETER: ("interpreter", []),
     }
     return [
         Candidate(SECTION, name, PASSWORD, Step(host, worker, service, prompts).run)
