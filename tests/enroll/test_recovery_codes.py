@@ -46,7 +46,7 @@ def enroll_on_terminal(user: User, *options: str, password: bool = False) -> tup
         if password:
             session.answer(PASSWORD, user.password)
         session.answer("Code from the app:", "")
-        secret = re.search(r"secret=([A-Z2-7]+)", session._screen)
+        secret = re.search(r"secret=([A-Z2-7]+)", session.screen)
         assert secret
         code = str(pyotp.TOTP(secret[1]).generate_otp(Credential.step()))
         session.answer("Code from the app:", code)
@@ -255,7 +255,7 @@ def test_enrollment_whose_recovery_codes_cannot_be_saved_does_not_say_that_nothi
     session = Session([COMMAND, "enroll"], user, {})
     try:
         session.answer("Code from the app:", "")
-        secret = re.search(r"secret=([A-Z2-7]+)", session._screen)
+        secret = re.search(r"secret=([A-Z2-7]+)", session.screen)
         assert secret
         phone = Credential(user, secret[1])
         session.answer("Code from the app:", phone.code())

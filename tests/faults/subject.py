@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.faults.injection import Ended, run
 from tests.host.accounts import User
-from tests.host.credentials import Credential, enroll, new_secret
+from tests.host.credentials import Credential, enroll, new_secrets
 
 GATE = "/usr/libexec/pam-totp/gate"
 VERIFY = "/usr/libexec/pam-totp/verify"
@@ -88,7 +88,7 @@ class Subject:
 
     def __init__(self, user: User, recovery_cost: int = 1 << 10) -> None:
         self.user = user
-        self.credential = Credential(user, new_secret())
+        self.credential = Credential(user, new_secrets()[0])
         self.recovery = RecoveryCodes(recovery_cost)
         self.variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
         self.record_path = RUN / str(user.uid)

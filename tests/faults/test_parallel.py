@@ -15,7 +15,7 @@ import pytest
 from tests.faults.sizes import choose
 from tests.faults.subject import GATE, VERIFY, Record, Subject
 from tests.host.accounts import User, add_user, remove_user
-from tests.host.credentials import Credential, new_secret
+from tests.host.credentials import Credential, new_secrets
 from tests.host.pam_services import PamServices
 from tests.host.ssh_client import client_options
 from tests.host.ssh_server import SshServer
@@ -172,7 +172,7 @@ def test_500_logins_of_100_users_lose_no_step_and_never_deadlock(
 ) -> None:
     subjects = {user.name: Subject(user) for user in crowd}
     devices = {
-        name: [Credential(subject.user, new_secret()) for _ in range(DEVICES)]
+        name: [Credential(subject.user, secret) for secret in new_secrets(DEVICES)]
         for name, subject in subjects.items()
     }
     for name, subject in subjects.items():

@@ -55,21 +55,22 @@ class Credential:
         return next(islice((code for code in all_codes if code not in near), index, None))
 
 
-def new_secret() -> str:
-    """A random secret that shows no code twice within half an hour to either side of now.
+def new_secrets(count: int = 1) -> list[str]:
+    """Random secrets that show no code twice within half an hour to either side of now.
 
-    One secret in 140 does, and the code of one step would be judged as that of another.
+    Of single ones one in 140 does, and the code of one step would be judged as that of another.
     """
     while True:
-        generator, now = pyotp.TOTP(pyotp.random_base32()), Credential.step()
+        secrets, now = [pyotp.random_base32() for _ in range(count)], Credential.step()
         steps = range(now - APART_STEPS, now + APART_STEPS + 1)
-        if len({generator.generate_otp(step) for step in steps}) == len(steps):
-            return str(generator.secret)
+        codes = {pyotp.TOTP(secret).generate_otp(step) for secret in secrets for step in steps}
+        if len(codes) == count * len(steps):
+            return secrets
 
 
 def enroll(user: User, secret: str = "", device: str = "phone") -> Credential:
     """Write the user's secret file with one credential, as `pam-totp enroll` leaves it."""
-    secret = secret or new_secret()
+    secret = secret or new_secrets()[0]
     line = f"otpauth://totp/server:{user.name}@server?secret={secret}&issuer=server {device}\n"
     user.give(user.home / ".config" / "pam-totp" / "secret", line)
     return Credential(user, secret)

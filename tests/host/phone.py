@@ -27,11 +27,17 @@ class Phone:
 
     def type_code(self, screen: str) -> str:
         """The next code of the key that was shown last."""
+        return self._scan(screen).fresh_code()
+
+    def type_wrong_code(self, screen: str) -> str:
+        return self._scan(screen).wrong_code()
+
+    def _scan(self, screen: str) -> Credential:
         keys = keys_on(screen)
         assert keys, f"no key is shown:\n{screen}"
         if self.credential is None or self.credential.secret != keys[-1]:
             self.credential = Credential(self.user, keys[-1])
-        return self.credential.fresh_code()
+        return self.credential
 
 
 def keys_on(screen: str) -> list[str]:

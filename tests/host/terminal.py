@@ -59,7 +59,7 @@ class Session:
             preexec_fn=lambda: os.fchown(0, *owner),
         )
         self._deadline = time.monotonic() + SECONDS_IN_ALL
-        self._screen = ""
+        self.screen = ""  # all that was shown
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._answered = 0  # length of the screen when the last answer was typed
         self.conversation = Conversation()
@@ -73,11 +73,11 @@ class Session:
         except OSError:  # nobody holds the terminal: the program ended, or login reopens it
             time.sleep(0.02)
             return False
-        self._screen += ESCAPES.sub("", self._decoder.decode(data))
+        self.screen += ESCAPES.sub("", self._decoder.decode(data))
         return True
 
     def _last_line(self) -> str:
-        return re.split(r"[\r\n]", self._screen[self._answered :])[-1]
+        return re.split(r"[\r\n]", self.screen[self._answered :])[-1]
 
     def answer(self, expected: str, typed: str | Callable[[str], str]) -> None:
         """Wait for the prompt and type; raises if another one comes, the program ends, or 30 s."""
@@ -85,7 +85,10 @@ class Session:
         while not prompt.search(self._last_line()):
             self._wait(expected)
         self._remember_prompt()
-        typed = typed if isinstance(typed, str) else typed(self._screen)
+        if not isinstance(typed, str):
+            began = time.monotonic()
+            typed = typed(self.screen)
+            self._deadline += time.monotonic() - began  # a phone may wait for its next code
         self._child.send(typed if typed in (CTRL_C, CTRL_D) else typed + ENTER_KEY)
 
     def finish(self) -> Conversation:
@@ -94,7 +97,7 @@ class Session:
             self._wait("the end")
         by_signal = self._child.signalstatus
         self.conversation.status = 128 + by_signal if by_signal else self._child.exitstatus or 0
-        self.conversation.transcript = self._screen.replace("\r\n", "\n")
+        self.conversation.transcript = self.screen.replace("\r\n", "\n")
         return self.conversation
 
     def _wait(self, expected: str) -> None:
@@ -113,10 +116,10 @@ class Session:
 
     def _remember_prompt(self) -> None:
         self.conversation.prompts.append(self._last_line())
-        self._answered = len(self._screen)
+        self._answered = len(self.screen)
 
     def _surprise(self, what: str) -> UnexpectedDialogue:
-        return UnexpectedDialogue(f"the program {what}:\n{self._screen}")
+        return UnexpectedDialogue(f"the program {what}:\n{self.screen}")
 
     def close(self) -> None:
         """Hang up, as a closed window does, and make sure the program is gone."""

@@ -113,7 +113,7 @@ def test_wrong_password_at_the_console_is_shown_nothing(
 
 
 def test_wrong_code_at_the_console_writes_nothing(user: User, console: Converse) -> None:
-    login = console(user, [(CODE, "000000"), (CODE, CTRL_D), (NAME, CTRL_C)])
+    login = console(user, [(CODE, Phone(user).type_wrong_code), (CODE, CTRL_D), (NAME, CTRL_C)])
     assert keys_on(login.transcript)
     assert_not_enrolled(user)
 

@@ -91,7 +91,7 @@ def test_wrong_codes_are_refused_and_the_next_login_shows_the_same_key(
     user: User, log_in: Converse, syslog: SystemLog
 ) -> None:
     phone = Phone(user)
-    wrong = [(PASSWORD, user.password), *[(CODE, "000000")] * 3]
+    wrong = [(PASSWORD, user.password), *[(CODE, phone.type_wrong_code)] * 3]
     refused = log_in(user, wrong)
     assert refused.status != 0
     assert refused.transcript.count("Key: ") == 1  # not again before the second prompt

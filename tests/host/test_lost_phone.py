@@ -40,7 +40,7 @@ class Visit:
         if again:
             self.session.answer("System password of .*:", self.user.password)
         self.session.answer("Code from the app:", "")
-        secret = SECRET.search(self.session._screen)
+        secret = SECRET.search(self.session.screen)
         assert secret
         phone = Credential(self.user, secret[1])
         self.session.answer("Code from the app:", phone.code())

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.admin.commands import RECORDS, configured, pam_totp
+from tests.admin.commands import RECORDS, configured, new_recovery_codes, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
@@ -143,16 +143,16 @@ def test_sudo_does_not_answer_for_su_nor_one_caller_for_another(
     alice, carol = make_user(), make_user()
     alice.may_sudo()
     credential = enrolled(alice)
+    # Of the app's codes two can be used within a step.
+    codes = [credential.fresh_code(), credential.fresh_code(), new_recovery_codes(alice)[0]]
     as_carol = shlex.join(carol.command(["su", alice.name, "-c", "true"]))
     as_alice = shlex.join(alice.command(["su", alice.name, "-c", "true"]))
     as_sudo = shlex.join(alice.command(["sudo", "-k", "true"]))
-    dialogue: list[tuple[str, str]] = []
-    for prompt in (PASSWORD, PASSWORD, rf"\[sudo\] password for {alice.name}: "):
-        dialogue.append((prompt, alice.password))
-        dialogue.append((CODE, "@"))
-    answers = [
-        (prompt, (lambda _: credential.fresh_code()) if typed == "@" else typed)
-        for prompt, typed in dialogue
+    prompts = (PASSWORD, PASSWORD, rf"\[sudo\] password for {alice.name}: ")
+    dialogue = [
+        answer
+        for prompt, code in zip(prompts, codes, strict=True)
+        for answer in ((prompt, alice.password), (CODE, code))
     ]
     script = f"{as_carol} && {as_alice} && {as_sudo}"
-    assert on_terminal(["/bin/sh", "-c", script], answers).status == 0
+    assert on_terminal(["/bin/sh", "-c", script], dialogue).status == 0

@@ -49,8 +49,8 @@ def enroll_by_root(user: User) -> tuple[Credential, list[str]]:
     """`pam-totp enroll --user` on root's terminal, with the user's phone beside it."""
     session = Session([COMMAND, "enroll", "--user", user.name], None, {})
     try:
-        session.answer("Code from the app:", "000000")
-        secret = SECRET.search(session._screen)
+        session.answer("Code from the app:", "no code")
+        secret = SECRET.search(session.screen)
         assert secret
         credential = Credential(user, secret[1])
         session.answer("Code from the app:", pyotp.TOTP(secret[1]).generate_otp(credential.step()))
@@ -137,19 +137,18 @@ def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
     """A secret that is not in force is no way in, and no "not enrolled" either."""
     with configured("store: system\n"):
         credential, _ = enroll_by_root(user)
+        used = credential.step() + 1
         if marked:
-            assert verify(user, credential.code(1)).code == LET_IN
+            assert verify(user, credential.code_of(used)).code == LET_IN
     with configured("store: user\n"):
         assert gate(user).code == ASK
-        assert verify(user, credential.code(2)).code == REFUSED
+        assert verify(user, credential.fresh_code()).code == REFUSED
         listed = pam_totp("users")
         assert listed.code == 1
         assert f"the secret is in the other store: pam-totp import {user.name}" in listed.output
         move(user)
         assert gate(user).code == ASK
-        assert verify(user, credential.code_of(credential.step() + 1)).code == (
-            REFUSED if marked else LET_IN
-        )
+        assert verify(user, credential.code_of(used)).code == (REFUSED if marked else LET_IN)
         assert "the other store" not in pam_totp("users").output
 
 

@@ -61,10 +61,12 @@ def logins(user: User) -> Iterator[list[int]]:
     threads = [threading.Thread(target=log_in) for _ in range(3)]
     for thread in threads:
         thread.start()
-    yield codes
-    ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield codes
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.mark.parametrize("edit", [replace, overwrite])

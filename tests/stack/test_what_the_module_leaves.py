@@ -102,7 +102,7 @@ def test_the_next_module_gets_the_password_after_enrolling_at_the_login(
 ) -> None:
     stack = [PASSWORD_LINE, LINE, keyring_line(tmp_path)]
     with configured(AT_LOGIN):
-        refused = drive(stack, user, [user.password, "000000", HANG_UP])
+        refused = drive(stack, user, [user.password, "no code", HANG_UP])
         assert refused.authenticate == PAM_AUTH_ERR
         assert given() == user.password
         (secret,) = keys_on("\n".join(refused.messages))
