@@ -1,4 +1,7 @@
-"""`pam-totp explain`: what it says is what the gate does, for any policy and any login."""
+"""`pam-totp explain`: what it says is what the gate does, for any policy and any login.
+
+`remember` aside: which key a login will come with, or from which session, nobody can say.
+"""
 
 import json
 import random
@@ -17,6 +20,7 @@ from tests.admin.commands import (
     gate,
     pam_totp,
     tree,
+    verify,
 )
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
@@ -39,8 +43,9 @@ class People:
     def make(cls, make_user: Callable[..., User], enrolled: Callable[..., Credential]) -> "People":
         standings = ("new", "enrolled", "marked", "gone", "granted", "granted once", "waiting")
         users = {standing: make_user() for standing in standings}
-        for standing in ("enrolled", "marked", "granted", "granted once", "waiting"):
+        for standing in ("enrolled", "marked", "granted", "granted once"):
             enrolled(users[standing])
+        verify(users["waiting"], enrolled(users["waiting"]).wrong_code())
         (STATE / "marks").mkdir(mode=0o700, exist_ok=True)
         for standing in ("marked", "gone"):
             (STATE / "marks" / str(users[standing].uid)).touch(0o600)
@@ -89,7 +94,9 @@ def random_policy(dice: random.Random, people: People) -> str:
         rules.append(rule | {"code": dice.choice(["required", "if-enrolled", "never"])})
     modes: list[object] = ["optional", "required", "at-login", {"by": "2038-01-01"}]
     modes.append({"by": "2020-01-01"})
-    return json.dumps({"enrollment": dice.choice(modes), "rules": rules})
+    # A wrong code of a while ago still counts.
+    throttle = {"free_tries": 1, "first_wait": 900}
+    return json.dumps({"enrollment": dice.choice(modes), "rules": rules, "throttle": throttle})
 
 
 @pytest.mark.timeout(240)
@@ -114,6 +121,7 @@ def test_explain_and_the_gate_never_disagree(people: People, syslog: SystemLog) 
             case = f"seed {seed}: {user.name} {options} under {policy}"
             with configured(policy):
                 said = explain(user.name, *options)
+                assert (said["waiting_seconds"] > 0) == (user == people.users["waiting"]), case
                 syslog.clear()
                 done = gate(user, variables=variables)
                 assert (done.code == NO_CODE_NEEDED) == (not said["needs_code"]), case

@@ -1,7 +1,7 @@
 """kill -9 at random moments: what is kept is what was or what was to be, whole, and never between.
 
-A command is killed half of the time by the clock and half in place of one of the system calls on
-the user's files, which all of them together take less than a millisecond.
+A command is killed in turn by the clock once and twice in place of one of the system calls that
+save its files, which all of them together take less than a millisecond.
 """
 
 import itertools
@@ -25,14 +25,14 @@ from tests.faults.subject import VERIFY, Subject, is_whole_recovery_file
 from tests.faults.test_system_calls import check_files
 from tests.host.accounts import User
 
-KILLS_OF_ENROLL = choose(15, 250)
+KILLS_OF_ENROLL = choose(24, 250)
 KILLS_OF_RENEWAL = choose(30, 250)
 KILLS_OF_VERIFY = choose(80, 500)
 # What the failing run printed, to run it again.
 SEED = int(os.environ.get("PAM_TOTP_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 TRACE = "/tmp/trace-of-a-command"
-# The calls that save a file, from its folders to its name.
-SAVES = "mkdir,openat,newfstatat,getdents64,write,close,fsync,rename,renameat,renameat2,unlinkat"
+# The calls that save a file, from its temporary name to its own.
+SAVES = "openat,write,close,fsync,rename,renameat,renameat2,unlinkat"
 
 pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
 
@@ -70,14 +70,18 @@ class Killer:
         ended = run(subject, ["/usr/bin/strace", *options])
         assert ended.status == 0, ended.shown
         calls = [call for call in injection.calls_in(TRACE) if "/.config" in call.line]
-        saving = [call.name for call in calls].index("mkdir")
-        self._calls = calls[saving:]
+        first = next(number for number, call in enumerate(calls) if ".new-" in call.line)
+        last = max(number for number, call in enumerate(calls) if call.name == "fsync")
+        saving = calls[first : last + 1]
+        random.Random(SEED).shuffle(saving)
+        self._calls = itertools.cycle(saving)
+        self._by_clock = itertools.cycle([True, False, False])
 
     def __call__(self, dice: random.Random) -> Dialogue:
         """Once, killed or too late for it."""
-        if dice.random() < 0.5:
+        if next(self._by_clock):
             return self._run(self._subject, kill_after=dice.uniform(0.001, self._seconds))
-        fault = Fault(dice.choice(self._calls), KILL)
+        fault = Fault(next(self._calls), KILL)
         options = ["-qq", "-f", "-o", "/dev/null", "-e", f"trace={fault.call.name}"]
         return self._run(self._subject, ["/usr/bin/strace", *options, "-e", fault.option])
 
@@ -139,6 +143,7 @@ def test_a_killed_enrollment_leaves_the_old_secret_or_the_new_one_whole(
         return ended.killed
 
     runs = until_killed(KILLS_OF_ENROLL, run)
+    assert within and replaced, "no kill came where it matters"
     assert command.enroll(subject).status == 0
     assert {path.name for path in folder.iterdir()} == {"secret", "recovery"}
     count(
@@ -173,6 +178,7 @@ def test_a_killed_renewal_leaves_the_old_recovery_codes_or_the_new_ones_whole(
         return ended.killed
 
     runs = until_killed(KILLS_OF_RENEWAL, run)
+    assert within and replaced, "no kill came where it matters"
     assert command.renew(subject).status == 0
     assert {path.name for path in folder.iterdir()} == {"secret", "recovery"}
     count(

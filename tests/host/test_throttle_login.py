@@ -1,7 +1,6 @@
 """The throttle over real ssh, su and sudo: said before the prompt, one for all services."""
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +8,7 @@ import pytest
 
 from tests.admin.commands import (
     LET_IN,
-    LOGIN,
     REFUSED,
-    VERIFY,
     clock,
     configured,
     failures_of,
@@ -227,24 +224,6 @@ def test_try_that_cannot_be_counted_is_refused(
     fail = ["strace", "-o", "/dev/null", "-e", "inject=pwrite64:error=EIO:when=1"]
     assert verify(user, credential.fresh_code(), through=fail).code == REFUSED
     assert last_reason(syslog) == "state-unavailable"
-
-
-def test_parallel_guesses_are_counted_one_by_one(
-    user: User, credential: Credential, syslog: SystemLog
-) -> None:
-    guesses = [
-        subprocess.Popen(
-            [VERIFY],
-            stdin=subprocess.PIPE,
-            env=LOGIN | {"PAM_USER": user.name},
-        )
-        for _ in range(20)
-    ]
-    for index, each in enumerate(guesses):
-        each.communicate(credential.wrong_code(index).encode())
-    reasons = [decision["reason"] for decision in syslog.decisions()]
-    assert sorted(reasons) == ["throttled"] * 15 + ["wrong-code"] * 5
-    assert failures_of(user)[0] == 5
 
 
 def test_wrong_codes_of_one_user_do_not_hold_up_another(
