@@ -23,7 +23,11 @@ def confirm(account: pwd.struct_passwd) -> None:
         if not wrong:
             return
         print(f"Not accepted ({wrong}).")
-    raise Fault("the password was not accepted: nothing was changed", "pam-totp enroll")
+    raise Fault(
+        "the password was not accepted: nothing was changed",
+        f"who has no password asks root for it: pam-totp reset {account.pw_name}, or "
+        f"pam-totp recovery-codes --user {account.pw_name}",
+    )
 
 
 def what_is_wrong(account: pwd.struct_passwd, typed: str) -> str:

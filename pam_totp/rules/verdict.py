@@ -46,6 +46,8 @@ def read_code(typed: bytes) -> str:
     Raises Refused(bad-input). One trailing NUL is what older pam_exec releases append.
     """
     digits = typed.removesuffix(b"\0").replace(b" ", b"")
+    if not digits:
+        raise Refused(BAD_INPUT, "no answer, or no way to ask (sshd: KbdInteractiveAuthentication)")
     if len(typed) > 32 or len(digits) not in DIGITS or not digits.isdigit():
         raise Refused(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
     return digits.decode("ascii")

@@ -15,6 +15,7 @@ BLOCK = re.compile(r"^ +```\n(.*?)^ +```", re.MULTILINE | re.DOTALL)
 CHOICES = ("password-then-code", "key-then-code", "key-or-password-then-code")
 STACK = SERVICES / "sshd"
 SETTINGS = Path("/etc/ssh/sshd_config.d")
+BACKUP = Path("/root/pam.d-sshd.before")
 
 
 @pytest.fixture
@@ -23,7 +24,9 @@ def untouched() -> Iterator[str]:
     text = STACK.read_text(encoding="utf-8")
     SETTINGS.mkdir(exist_ok=True)
     before = set(SETTINGS.iterdir())
+    BACKUP.unlink(missing_ok=True)
     yield text
+    BACKUP.unlink(missing_ok=True)
     STACK.write_text(text, encoding="utf-8")
     for path in set(SETTINGS.iterdir()) - before:
         path.unlink()
@@ -40,14 +43,23 @@ def commands() -> str:
     return text.replace("&& systemctl restart ssh", "")
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.usefixtures("host_key")
-def test_commands_put_the_chosen_lines_where_the_tests_have_them(
-    untouched: str, choice: str
-) -> None:
+def run_commands(choice: str) -> None:
     script = re.sub(r"^( *choice=)\S+", rf"\g<1>{choice}", commands(), count=1, flags=re.MULTILINE)
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("earlier", [None, *CHOICES])
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.usefixtures("host_key")
+def test_commands_put_the_chosen_lines_where_the_tests_have_them(
+    untouched: str, choice: str, earlier: str | None
+) -> None:
+    """Also when they are run again, with another choice; and the way back stays."""
+    if earlier:
+        run_commands(earlier)
+    run_commands(choice)
+    assert BACKUP.read_text(encoding="utf-8") == untouched
     lines = shipped_lines(choice)
     expected = [PASSWORD_LINE, *lines] if choice == "password-then-code" else lines
     now = [line for line in STACK.read_text(encoding="utf-8").splitlines() if line.strip()]
