@@ -82,7 +82,7 @@ def first_recovery_codes(place: Place) -> str:
     codes = recovery.new_codes()
     try:
         saving.save(place, recovery.NAME, recovery.new_file(codes))
-    except (OSError, Refused):
+    except (OSError, Refused, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
         return "You are enrolled, but without recovery codes: pam-totp recovery-codes"
     return recovery.describe(codes)
 

@@ -15,7 +15,6 @@ SECRET_MISSING = "secret-missing"
 SECRET_UNSAFE = "secret-unsafe"
 SECRET_MALFORMED = "secret-malformed"
 STATE_UNAVAILABLE = "state-unavailable"
-CONFIG_INVALID = "config-invalid"
 INTERNAL_ERROR = "internal-error"
 
 

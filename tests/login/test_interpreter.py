@@ -182,6 +182,21 @@ def test_damaged_installation_lets_nobody_in_and_says_so_in_the_log_alone(
 
 
 @pytest.mark.parametrize("program", [GATE, VERIFY])
+def test_damaged_installation_logs_no_name_as_anything_but_a_name(
+    damaged: Path, syslog: SystemLog, program: str
+) -> None:
+    shutil.rmtree(damaged / "records")
+    name = 'eve rhost=198.51.100.1 verdict=accept "x'
+    ended = subprocess.run([program], env=LOGIN | {"PAM_USER": name}, input=b"", check=False)
+    assert ended.returncode != 0
+    (failure,) = syslog.decisions()
+    assert (failure["verdict"] == "accept", failure["reason"]) == (False, "internal-error")
+    assert failure["user"] == "eve?rhost?198.51.100.1?verdict?accept??x"
+    assert {"service", "rhost", "device", "detail"} <= failure.keys()
+    assert failure["rhost"] != "198.51.100.1"
+
+
+@pytest.mark.parametrize("program", [GATE, VERIFY])
 def test_program_cut_short_after_its_guard_never_ends_with_0(
     user: User, credential: Credential, tmp_path: Path, program: str
 ) -> None:
