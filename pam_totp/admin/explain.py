@@ -5,6 +5,7 @@ import json
 import time
 from typing import Any
 
+from pam_totp.admin import sshd
 from pam_totp.admin.exceptions import find
 from pam_totp.fault import Fault
 from pam_totp.records import secret, services, settings
@@ -50,6 +51,7 @@ def explain(options: argparse.Namespace) -> int:
     except Refused as refused:
         raise Fault(refused.detail, "getent passwd") from None
     found = describe(view, options.service, configured)
+    found["but"] = _unasked(view.user.pw_name, options)
     print(json.dumps(found, indent=2) if options.json else _as_text(found, options))
     return 0
 
@@ -85,6 +87,18 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
             if fault
         ],
     }
+
+
+def _unasked(user: str, options: argparse.Namespace) -> list[str]:
+    """Why what is decided does not come to pass: the stack, and sshd before it."""
+    service = options.service
+    stack = f"{services.FOLDER}/{service}"
+    if service not in services.that_ask():
+        return [f"{stack} has no line of ours: nothing is asked"]
+    found = [f"{stack}: {fault}" for fault in services.faults(service)]
+    if service == "sshd":
+        found += sshd.faults(user, options.address, options.publickey)
+    return found
 
 
 def _outcome(view: View, configured: settings.Settings) -> str:
@@ -140,10 +154,7 @@ def _as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         f"  grant: {grant}",
         f"  waiting after wrong codes: {f'{waiting} s' if waiting else 'no'}",
     ]
-    if not found["service_asks"]:
-        lines[1:1] = [
-            f"  BUT {services.FOLDER}/{options.service} has no line of ours: nothing is asked"
-        ]
+    lines[1:1] = [f"  BUT {each}" for each in found["but"]]
     if found["enrollment"] == BY and found["days_left"]:
         lines.append(f"  days left to enroll: {found['days_left']}")
     if found["remember_seconds"] and found["needs_code"]:

@@ -7,6 +7,10 @@ FOLDER = "/etc/pam.d"
 _ASKS = re.compile(
     r"^\s*-?auth\s.*(pam_totp\.so(?!.*publickey_passed)|/pam-totp/verify\b)", re.IGNORECASE
 )
+# What the module takes (pam_totp/module/pam_totp.c), and how pam.conf(5) splits a line: brackets
+# hold spaces.
+_OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed", re.DOTALL)
+_WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|\S+")
 _INCLUDES = re.compile(r"^\s*(?:@include\s+|-?auth\s+(?:include|substack)\s+)(\S+)", re.IGNORECASE)
 # A backslash at the end continues a line, and a # begins a comment (pam.conf(5)).
 _CONTINUED = re.compile(r"\\\n")
@@ -17,6 +21,24 @@ _SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-")
 
 def that_ask(folder: str = FOLDER) -> list[str]:
     """The names of the services whose auth stack has a line of ours, by way of includes too."""
+    return [name for name, lines in _lines_of_ours(folder).items() if lines]
+
+
+def faults(name: str, folder: str = FOLDER) -> list[str]:
+    """Why the lines of ours that a service has do not do what they are for."""
+    found = []
+    for line in _lines_of_ours(folder).get(name, ()):
+        _, control, *rest = _WORD.findall(line)
+        if control.lower() in ("optional", "sufficient"):
+            found.append(f"its line is {control.lower()}: a wrong code is passed over")
+        if rest and rest[0].endswith("pam_totp.so"):
+            wrong = [each for each in rest[1:] if not _OPTION.fullmatch(each.strip("[]"))]
+            found += [f"its line has an invalid option, {each}: all are refused" for each in wrong]
+    return found
+
+
+def _lines_of_ours(folder: str) -> dict[str, list[str]]:
+    """For each service the lines of ours in its auth stack, by way of includes too."""
     lines: dict[str, list[str]] = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         try:
@@ -26,13 +48,14 @@ def that_ask(folder: str = FOLDER) -> list[str]:
         except OSError:
             continue  # not ours to read: nothing can be said of it
 
-    def asks(name: str, seen: frozenset[str]) -> bool:
+    def ours(name: str, seen: frozenset[str]) -> list[str]:
+        found = []
         for line in lines.get(name, ()):
             included = _INCLUDES.match(line)
             if _ASKS.match(line):
-                return True
-            if included and included[1] not in seen and asks(included[1], seen | {included[1]}):
-                return True
-        return False
+                found.append(line)
+            elif included and included[1] not in seen:
+                found += ours(included[1], seen | {included[1]})
+        return found
 
-    return [name for name in lines if not _SHARED.search(name) and asks(name, frozenset({name}))]
+    return {name: ours(name, frozenset({name})) for name in lines if not _SHARED.search(name)}

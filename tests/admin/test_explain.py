@@ -189,7 +189,8 @@ def test_service_with_our_line_is_told_from_one_without(
     assert explain(user.name)["service_asks"] is False
     pam_services.add("sshd")
     assert explain(user.name)["service_asks"] is True
-    assert "BUT" not in pam_totp("explain", user.name).output
+    pam_services.add("sudo")
+    assert explain(user.name, "--service", "sudo")["but"] == []
 
 
 def test_service_is_that_of_libpam_in_small_letters(user: User) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.services import that_ask
+from pam_totp.records.services import faults, that_ask
 
 LINE = "auth required pam_totp.so\n"
 
@@ -52,6 +52,28 @@ def test_line_of_ours_asks(tmp_path: Path, line: str) -> None:
 )
 def test_line_of_another_does_not_ask(tmp_path: Path, line: str) -> None:
     assert asking(tmp_path, sshd=f"{line}\nauth required pam_unix.so\n") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("auth required pam_totp.so", []),
+        ("auth [success=ok default=die] pam_totp.so tries=9 [prompt=Your code: ] combined=8", []),
+        ("auth required pam_exec.so quiet expose_authtok /usr/libexec/pam-totp/verify", []),
+        ("auth pam_totp.so", []),
+        ("auth Optional pam_totp.so", ["optional: a wrong code is passed over"]),
+        ("auth sufficient pam_totp.so", ["sufficient: a wrong code is passed over"]),
+        ("auth required pam_totp.so try=3", ["invalid option, try=3: all are refused"]),
+        ("auth required pam_totp.so tries=20 nullok", ["option, tries=20: ", "option, nullok: "]),
+    ],
+)
+def test_line_that_does_not_do_what_it_is_for_is_told(
+    tmp_path: Path, line: str, said: list[str]
+) -> None:
+    assert asking(tmp_path, sshd="@include common-code\n", common_code=line) == ["sshd"]
+    found = faults("sshd", str(tmp_path))
+    assert len(found) == len(said)
+    assert all(part in fault for part, fault in zip(said, found, strict=True))
 
 
 @pytest.mark.parametrize(
