@@ -161,6 +161,8 @@ def _as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         lines.append(
             f"  not asked again within {found['remember_seconds']} s, for the same key or session"
         )
+    if options.service == "sshd" and not options.address:
+        lines.append("  (sshd has an address for every login: --from ADDRESS)")
     return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
 
 

@@ -8,7 +8,7 @@ import pwd
 
 from pam_totp.records import mark, secret
 from pam_totp.records.attempts import Attempts, boot_seconds
-from pam_totp.records.place import SECRET, Place
+from pam_totp.records.place import SECRET, Place, stores_of
 from pam_totp.records.settings import Settings
 from pam_totp.rules.credential import Credential, parse_line
 from pam_totp.rules.decision import AT_LOGIN
@@ -38,6 +38,11 @@ def judge_first_code(
     """The verdict on the code of somebody without a secret, who may enroll at this very login: a
     right code of the secret that was shown there saves it."""
     is_root = posix.geteuid() == 0
+    others = [store for store in stores_of(user) if is_root and store != configured.store]
+    if any(Place(user, store).read(SECRET) is not None for store in others):
+        raise Refused(
+            SECRET_MISSING, f"the secret is in the other store: pam-totp import {user.pw_name}"
+        )
     if is_root and mark.is_set(user.pw_uid):
         detail = "has logged in with a code before; now no secret file; if that was an earlier user"
         raise Refused(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")

@@ -193,6 +193,13 @@ def test_service_with_our_line_is_told_from_one_without(
     assert explain(user.name, "--service", "sudo")["but"] == []
 
 
+def test_sshd_without_an_address_is_no_login_of_sshd_s(user: User) -> None:
+    note = "sshd has an address for every login"
+    assert note in pam_totp("explain", user.name).output
+    assert note not in pam_totp("explain", user.name, "--from", "127.0.0.1").output
+    assert note not in pam_totp("explain", user.name, "--service", "su").output
+
+
 def test_service_is_that_of_libpam_in_small_letters(user: User) -> None:
     with configured("rules: [{service: Corp, code: required}, {code: never}]\n"):
         for service in ("Corp", "corp"):

@@ -132,7 +132,7 @@ def test_settings_that_are_gone_spare_no_enrolled_user_the_code(user: User, loss
 
 @pytest.mark.parametrize("marked", [False, True])
 def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
-    user: User, marked: bool
+    user: User, marked: bool, syslog: SystemLog
 ) -> None:
     """A secret that is not in force is no way in, and no "not enrolled" either."""
     with configured("store: system\n"):
@@ -143,6 +143,9 @@ def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
     with configured("store: user\n"):
         assert gate(user).code == ASK
         assert verify(user, credential.fresh_code()).code == REFUSED
+        decision = syslog.decisions()[-1]
+        assert decision["reason"] == "secret-missing"
+        assert decision["detail"].endswith(f"in the other store: pam-totp import {user.name}")
         listed = pam_totp("users")
         assert listed.code == 1
         assert f"the secret is in the other store: pam-totp import {user.name}" in listed.output
