@@ -36,9 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         print()
         _say_error("interrupted: nothing was changed", "run the command again")
     except OSError as failure:
-        # Whoever read the output has gone, or it cannot be written: the interpreter must not try
-        # again at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_output_up()
         if not isinstance(failure, BrokenPipeError):
             _say_error(
                 f"unexpected failure, {failure.strerror or failure}", "df -h; ls -l /dev/stdout"
@@ -125,4 +123,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say_error(message: str, hint: str) -> None:
-    print(f"pam-totp: error: {message}\nhint: {hint}", file=sys.stderr)
+    try:
+        # Where both streams go to one file, what was said before the error stands before it.
+        print(end="", flush=True)
+    except OSError:
+        _give_output_up()
+    # Two lines, whatever was typed and is quoted in them.
+    lines = (
+        "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+        for line in (f"pam-totp: error: {message}", f"hint: {hint}")
+    )
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _give_output_up() -> None:
+    """Whoever read the output has gone, or it cannot be written: the interpreter must not try again
+    at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -22,6 +22,7 @@ from tests.admin.commands import (
     pam_totp,
     read_only,
     recovery_of,
+    run,
     secret_of,
     tree,
     verify,
@@ -104,6 +105,17 @@ def test_without_a_terminal_it_wants_to_be_told_yes(user: User, marked: Credenti
     assert_refused(answer, "nobody to ask: nothing was changed")
     assert f"pam-totp reset --yes {user.name}" in answer.errors
     assert tree(STATE) == before
+
+
+def test_explanation_stands_before_the_error_in_one_file(user: User) -> None:
+    log = run(["/bin/sh", "-c", f"{COMMAND} reset {user.name} 2>&1 </dev/null"]).output
+    assert log.startswith("This removes the second factor")
+    assert log.splitlines()[-2].startswith("pam-totp: error: nobody to ask")
+
+
+def test_error_is_said_where_the_output_cannot_be(user: User) -> None:
+    done = run(["/bin/sh", "-c", f"{COMMAND} reset {user.name} </dev/null >/dev/full"])
+    assert_refused(done, "nobody to ask: nothing was changed")
 
 
 def test_user_who_was_never_enrolled_can_be_reset(user: User) -> None:

@@ -11,6 +11,7 @@ WRONG = [
     ["--frobnicate"],
     ["enroll", "--frobnicate"],
     ["enroll", "somebody"],
+    ["status", "two\nlines", "\x1b[2J"],
     ["enroll", "--digits", "5"],
     ["enroll", "--digits", "9"],
     ["enroll", "--digits", "six"],
