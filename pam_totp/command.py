@@ -8,18 +8,33 @@ import argparse
 import io
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pam_totp import VERSION
 from pam_totp.admin import configuration, exceptions, explain, grants, stores, users
 from pam_totp.enroll import enrollment, recovery_codes, report
 from pam_totp.fault import Fault
+from pam_totp.records.keys import did_you_mean
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         _say_error(message, f"{self.prog} --help")
         raise SystemExit(2)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Also refuses what is unknown: argparse leaves that to the parser that knows no verb."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Of a misspelt verb says the nearest, where argparse would list them all."""
+        if isinstance(action.choices, dict) and value not in action.choices:
+            near = did_you_mean(value, action.choices)
+            self.error(f"there is no {str(action.metavar).lower()} {value!r}{near}")
+        super()._check_value(action, value)
 
 
 def main(arguments: list[str] | None = None) -> int:

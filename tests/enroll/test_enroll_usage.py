@@ -49,6 +49,27 @@ def test_wrong_usage_is_told_in_two_lines(user: User, arguments: list[str]) -> N
 
 
 @pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["enrol"], "there is no verb 'enrol'; did you mean enroll?", "pam-totp"),
+        (["user", "--json"], "there is no verb 'user'; did you mean users?", "pam-totp"),
+        (["help"], "there is no verb 'help'", "pam-totp"),
+        (["config", "chek"], "there is no action 'chek'; did you mean check?", "pam-totp config"),
+        (["users", "--jsn"], "unrecognized arguments: --jsn", "pam-totp users"),
+        (["config", "check", "--jsn"], "unrecognized arguments: --jsn", "pam-totp config check"),
+        (["--jsn", "users"], "unrecognized arguments: --jsn", "pam-totp"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_hint_is_the_help_of_what_was_meant(
+    user: User, arguments: list[str], error: str, hint: str
+) -> None:
+    finished = run(user, *arguments)
+    assert finished.error == error
+    assert finished.errors.splitlines()[1] == f"hint: {hint} --help"
+
+
+@pytest.mark.parametrize(
     "arguments", [["--help"], ["enroll", "--help"], ["status", "--help"], ["check", "-h"]]
 )
 def test_help_is_no_error(user: User, arguments: list[str]) -> None:
