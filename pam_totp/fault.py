@@ -1,5 +1,8 @@
 """The one error that commands raise for people, and how it reads on a terminal."""
 
+import shlex
+import sys
+
 
 class Fault(Exception):
     """What is wrong, and the next command to type. Caught once, in pam_totp.command.main."""
@@ -8,3 +11,8 @@ class Fault(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def for_root(message: str) -> Fault:
+    """The fault of a command that root alone may run: the hint is that command, by sudo."""
+    return Fault(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")

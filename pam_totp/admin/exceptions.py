@@ -5,7 +5,7 @@ import os
 import pwd
 import sys
 
-from pam_totp.fault import Fault
+from pam_totp.fault import Fault, for_root
 from pam_totp.records import (
     attempts,
     audit,
@@ -112,11 +112,11 @@ def unlock(options: argparse.Namespace) -> int:
 def find(name: str) -> pwd.struct_passwd:
     """The account root named. Raises Fault, also for whoever is not root."""
     if os.geteuid() != 0:
-        raise Fault("this is for root", "sudo pam-totp …")
+        raise for_root("this is for root")
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
-        raise Fault(f"there is no user {name!a}", "pam-totp users") from None
+        raise Fault(f"there is no user {name!a}", "getent passwd") from None
 
 
 def caller() -> str:

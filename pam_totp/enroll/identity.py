@@ -4,7 +4,7 @@ import os
 import pwd
 
 from pam_totp.enroll import password
-from pam_totp.fault import Fault
+from pam_totp.fault import Fault, for_root
 from pam_totp.records import audit, settings
 from pam_totp.records.place import Place
 
@@ -23,7 +23,7 @@ def account_of(name: str | None) -> pwd.struct_passwd:
     if name is None:
         return own_account()
     if os.geteuid() != 0:
-        raise Fault("--user is for root", f"sudo pam-totp … --user {name}")
+        raise for_root("--user is for root")
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):

@@ -42,7 +42,12 @@ def test_verb_for_root_is_refused_to_everybody_else(
     words = [word.format(user.name) for word in arguments]
     answer = pam_totp(*words, user=user)
     assert_refused(answer, "this is for root")
-    assert "hint: sudo pam-totp" in answer.errors
+    assert f"hint: sudo pam-totp {' '.join(words)}\n" in answer.errors
+
+
+def test_hint_of_a_verb_for_root_is_what_was_typed(user: User) -> None:
+    answer = pam_totp("grant", "a b", "--for", "2h", user=user)
+    assert answer.errors.endswith("\nhint: sudo pam-totp grant 'a b' --for 2h\n")
 
 
 @pytest.mark.parametrize("arguments", ROOTS[1:], ids=lambda arguments: arguments[0])
@@ -50,7 +55,9 @@ def test_verb_for_root_is_refused_to_everybody_else(
     "name", ["nobody-at-all", "", "../root", "a b", "x\ny", "é" * 300, "20001"]
 )
 def test_unknown_user_is_an_error_in_two_lines(arguments: list[str], name: str) -> None:
-    assert_refused(pam_totp(*[word.format(name) for word in arguments]), "there is no user")
+    answer = pam_totp(*[word.format(name) for word in arguments])
+    assert_refused(answer, "there is no user")
+    assert answer.errors.endswith("\nhint: getent passwd\n")
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ def test_user_option_is_roots(make_user: Callable[..., User], credential: Creden
     other = make_user()
     answer = pam_totp("recovery-codes", "--user", credential.user.name, user=other)
     assert_refused(answer, "--user is for root")
+    assert f"hint: sudo pam-totp recovery-codes --user {credential.user.name}\n" in answer.errors
     assert_refused(pam_totp("recovery-codes", "--user", "nobody-at-all"), "there is no user")
 
 
