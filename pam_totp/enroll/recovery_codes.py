@@ -56,4 +56,7 @@ def _has_a_right_code(credentials: list[Credential]) -> bool:
             return True
     except Refused:
         pass
-    raise Fault("not a right code: nothing was changed", "pam-totp recovery-codes")
+    raise Fault(
+        "not a right code of the app: nothing was changed",
+        "pam-totp recovery-codes; without the phone press Enter, then give the system password",
+    )

@@ -32,7 +32,7 @@ def ask(prompt: str) -> str:
     line = sys.stdin.readline()
     if not line:
         print()
-        raise Fault("no answer: nothing was changed", "answer the question, or pipe the answer in")
+        raise Fault("no answer: nothing was changed", "run it at a terminal, and answer there")
     if not sys.stdin.isatty():
         print()
     return line.rstrip("\n")

@@ -103,6 +103,7 @@ def test_input_that_ends_too_early_changes_nothing(user: User, typed: str) -> No
     finished = run(user, "enroll", typed=typed)
     assert finished.status == 1
     assert finished.error == "no answer: nothing was changed"
+    assert finished.errors.endswith("hint: run it at a terminal, and answer there\n")
     assert list(user.home.glob(".config")) == []
 
 

@@ -113,14 +113,16 @@ def test_wrong_code_renews_nothing(user: User, credential: Credential, typed: st
     old = new_recovery_codes(user)
     before = tree(user.home)
     answer = pam_totp("recovery-codes", user=user, typed=f"{typed}\n")
-    assert_refused(answer, "not a right code: nothing was changed")
+    assert_refused(answer, "not a right code of the app: nothing was changed")
     assert tree(user.home) == before
     assert verify(user, old[0]).code == LET_IN
 
 
 def test_recovery_code_itself_renews_nothing(user: User, credential: Credential) -> None:
     old = new_recovery_codes(user)
-    assert_refused(pam_totp("recovery-codes", user=user, typed=f"{old[0]}\n"), "not a right code")
+    answer = pam_totp("recovery-codes", user=user, typed=f"{old[0]}\n")
+    assert_refused(answer, "not a right code of the app")
+    assert "press Enter, then give the system password" in answer.errors
 
 
 def test_wrong_passwords_renew_nothing(
@@ -133,6 +135,7 @@ def test_wrong_passwords_renew_nothing(
     shown = on_terminal([COMMAND, "recovery-codes"], dialogue, user=user)
     assert shown.status == 1
     assert "the password was not accepted: nothing was changed" in shown.transcript
+    assert "hint: run the command again" in shown.transcript  # enroll asks for it too
     assert tree(user.home) == before
 
 
