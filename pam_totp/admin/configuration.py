@@ -13,7 +13,8 @@ _HINTS = {
     r"undefined alias|alphabetic or numeric|<alias>": 'a pattern with * takes quotes: "*-admin"',
     r"takes no alias": "write out what it stands for",
     r"takes no tag": "a text that begins with ! takes quotes",
-    r"mapping values are not": "a text with a colon takes quotes, {by: 2027-03-01} takes braces",
+    r"node content, but found ':'": 'an address that begins with :: takes quotes: "::1"',
+    r"values are not|got ':'": "a text with a colon takes quotes, {by: 2027-03-01} takes braces",
     r"found character '\\t'": "lines are indented with spaces",
     r"another document": "one file is one document: no second ---",
 }

@@ -126,10 +126,19 @@ def _read_mapping(node: "Node", prefix: str, found: Content) -> list[keys.Wrong]
         elif "." not in name and any(known.startswith(f"{key}.") for known in DEFAULTS):
             faults += _read_mapping(value_node, f"{key}.", found)
         else:
-            also = keys.did_you_mean(key, _names(prefix))
-            faults.append(keys.Wrong(key_node, f"unknown key {shown}{also}"))
+            faults.append(keys.Wrong(key_node, f"unknown key {shown}{_meant(name, prefix)}"))
         seen.add(key)
     return faults
+
+
+def _meant(name: str, prefix: str) -> str:
+    """What may be meant by an unknown key: one that is near, or one that stands below another."""
+    near = keys.did_you_mean(prefix + name, _names(prefix))
+    for key in DEFAULTS:
+        section, _, leaf = key.rpartition(".")
+        if section and (name == key or (name == leaf and not near)):
+            return f"; did you mean {section}: {{{leaf}: …}}?"
+    return near
 
 
 def _names(prefix: str) -> list[str]:

@@ -165,6 +165,10 @@ def test_value_is_kept(text: str, key: str, value: str) -> None:
         ("colour: red", "line 1, column 1: unknown key colour"),
         ("throttle:\n  free_tires: 3", "line 2, column 3: unknown key throttle.free_tires; "
          "did you mean throttle.free_tries?"),
+        ("code.digits: 8", "unknown key code.digits; did you mean code: {digits: …}?"),
+        ("messages.wait: a", "unknown key messages.wait; did you mean messages: {wait: …}?"),
+        ("window: 2", "unknown key window; did you mean code: {window: …}?"),
+        ("enroll: required", "unknown key enroll; did you mean enrollment?"),
         ("store: sytem", "line 1, column 8: store is user or system, not 'sytem'"),
         ("store: [user]", "line 1, column 8: store is user or system, not a list"),
         ("store: {user: 1}", "line 1, column 8: store is user or system, not a mapping"),
@@ -270,7 +274,8 @@ def test_fault_is_named_with_line_and_column(text: str, fault: str) -> None:
 
 def test_key_has_one_spelling_so_that_it_cannot_stand_there_twice_unnoticed() -> None:
     both = "throttle.free_tries: 3\nthrottle: {free_tries: 9}\n"
-    assert "line 1, column 1: unknown key throttle.free_tries" in faults_of(both)
+    fault = "unknown key throttle.free_tries; did you mean throttle: {free_tries: …}?"
+    assert f"line 1, column 1: {fault}" in faults_of(both)
 
 
 def test_name_that_is_suggested_could_stand_there() -> None:
