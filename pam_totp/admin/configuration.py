@@ -33,8 +33,8 @@ def check(options: argparse.Namespace) -> int:
         raise Fault(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
     found = configuration.parse(content)
     faults = found.faults
-    if options.file == PATH:
-        faults = faults or configuration.read(PATH)[2]
+    if options.file == PATH:  # `read` also looks at who may write it, and first
+        faults = list(dict.fromkeys([*configuration.read(PATH)[2], *faults]))
     for fault in faults:
         hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
         print("; ".join([f"{options.file}: {fault}", *hints]), file=sys.stderr)

@@ -52,6 +52,17 @@ def test_file_in_force_that_others_could_write_is_a_fault(spoil: str) -> None:
         assert "is not root's alone to write" in answer.errors
 
 
+def test_file_that_others_could_write_has_its_other_faults_told_too() -> None:
+    with configured("stor: user\n") as path:
+        path.chmod(0o666)
+        assert pam_totp("config", "check").errors.splitlines() == [
+            f"{path}: is not root's alone to write",
+            f"{path}: line 1, column 1: unknown key stor; did you mean store?",
+        ]
+        path.chmod(0o644)
+        assert len(pam_totp("config", "check").errors.splitlines()) == 1
+
+
 def test_another_file_may_be_anybodys(user: User) -> None:
     user.give(user.home / "new.yaml", "store: system\n")
     answer = pam_totp("config", "check", str(user.home / "new.yaml"), user=user)
