@@ -52,9 +52,10 @@ def kept_out(
         for (place, when), services in shut.items():
             command = f"pam-totp enroll --user {account.pw_name}"
             who = f"{account.pw_name}{', the only administrator,' if account.pw_uid else ''}"
+            where = ", ".join(services) + ("" if asking else ", once there is a line of ours")
             yield (
                 place,
-                f"{when}{who} cannot get in at {', '.join(services)}: has to give a code, has not "
+                f"{when}{who} cannot get in at {where}: has to give a code, has not "
                 f"enrolled, and cannot enroll there: {command}",
             )
 

@@ -248,7 +248,8 @@ def test_policy_that_keeps_root_out(
 
 def test_where_nothing_asks_yet_the_services_are_looked_at_that_will() -> None:
     assert warnings("enrollment: required\n") == [
-        f"line 1, column 1: root cannot get in at sshd, login, su: {SHUT} root"
+        "line 1, column 1: root cannot get in at sshd, login, su, once there is a line of ours: "
+        f"{SHUT} root"
     ]
 
 
