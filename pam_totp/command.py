@@ -114,7 +114,6 @@ def _parser() -> argparse.ArgumentParser:
         dest="seconds",
         metavar="TIME",
         type=grants.seconds,
-        default=grants.seconds("30m"),
         help="how long, like 30m, 2h or 1d (30m)",
     )
     verb.add_argument("--once", action="store_true", help="for a single login within that time")

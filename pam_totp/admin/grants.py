@@ -11,6 +11,7 @@ from pam_totp.records import audit, durable, grant
 from pam_totp.rules.refusal import Refused
 from pam_totp.undisturbed import finish_undisturbed
 
+USUAL_SECONDS = 30 * 60
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 MOST_SECONDS = 30 * 86400
 
@@ -19,9 +20,12 @@ def give_grant(options: argparse.Namespace) -> int:
     """Lets a user in without a code, for a while or once."""
     account = find(options.name)
     if options.end:
+        if options.once or options.seconds:
+            message = "--end ends a grant, and takes neither --for nor --once"
+            raise Fault(message, f"pam-totp grant {account.pw_name} --end")
         return _end_grant(account)
     now = int(time.time())
-    until = now + options.seconds
+    until = now + (options.seconds or USUAL_SECONDS)
     finish_undisturbed()
     try:
         grant.give(account.pw_uid, grant.Grant(now, until, options.once))

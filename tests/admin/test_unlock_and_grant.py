@@ -114,6 +114,15 @@ def test_grant_is_for_half_an_hour_where_nothing_is_said(user: User) -> None:
     assert words[5] == "MANY"
 
 
+@pytest.mark.parametrize("option", ["--for 1h", "--for 30m", "--once"])
+def test_end_of_a_grant_takes_no_time(user: User, option: str) -> None:
+    assert pam_totp("grant", user.name).code == 0
+    answer = pam_totp("grant", user.name, "--end", *option.split())
+    assert_refused(answer, "--end ends a grant, and takes neither --for nor --once")
+    assert answer.errors.endswith(f"\nhint: pam-totp grant {user.name} --end\n")
+    assert (STATE / "grants" / str(user.uid)).exists()
+
+
 def test_grant_that_cannot_be_recorded_is_said_not_to_be_given(
     user: User, credential: Credential
 ) -> None:
