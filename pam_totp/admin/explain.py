@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import time
 from typing import Any
 
@@ -22,7 +23,9 @@ from pam_totp.rules.throttle import whole_seconds
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp explain`."""
     parser.add_argument("name", metavar="USER")
-    parser.add_argument("--service", default="sshd", help="PAM's name of it, like login (sshd)")
+    parser.add_argument(
+        "--service", type=_service, default="sshd", help="PAM's name of it, like login (sshd)"
+    )
     parser.add_argument(
         "--from",
         dest="address",
@@ -41,7 +44,7 @@ def explain(options: argparse.Namespace) -> int:
         raise Fault("--publickey is sshd's alone", "leave it out, or --service sshd")
     environment = {
         b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
-        b"PAM_SERVICE": options.service.lower().encode("utf-8", "surrogateescape"),  # as libpam
+        b"PAM_SERVICE": options.service.encode("utf-8", "surrogateescape"),
         b"PAM_RHOST": (options.address or "").encode(),
         b"SSH_AUTH_INFO_0": b"publickey any" if options.publickey else b"",
     }
@@ -93,6 +96,8 @@ def _unasked(user: str, options: argparse.Namespace) -> list[str]:
     """Why what is decided does not come to pass: the stack, and sshd before it."""
     service = options.service
     stack = f"{services.FOLDER}/{service}"
+    if not os.path.isfile(stack):
+        return [f"there is no PAM service file {stack}"]
     if service not in services.that_ask():
         return [f"{stack} has no line of ours: nothing is asked"]
     found = [f"{stack}: {fault}" for fault in services.faults(service)]
@@ -164,6 +169,13 @@ def _as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     if options.service == "sshd" and not options.address:
         lines.append("  (sshd has an address for every login: --from ADDRESS)")
     return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
+
+
+def _service(text: str) -> str:
+    """argparse's type of --service: the name of a file, in lower case as libpam has it."""
+    if not text or "/" in text:
+        raise argparse.ArgumentTypeError("a PAM service is the name of a file in /etc/pam.d")
+    return text.lower()
 
 
 def _address(text: str) -> str | None:

@@ -236,6 +236,25 @@ def test_what_is_no_address_is_wrong_usage(user: User, address: str) -> None:
     assert "an IPv4 or IPv6 address" in answer.errors.splitlines()[0]
 
 
+@pytest.mark.parametrize("service", ["../shadow", "/etc/pam.d/sshd", ""])
+def test_what_is_no_name_of_a_service_is_wrong_usage(user: User, service: str) -> None:
+    answer = pam_totp("explain", user.name, "--service", service)
+    assert answer.code == 2
+    assert "a PAM service is the name of a file" in answer.errors.splitlines()[0]
+
+
+def test_service_that_is_not_there_is_said(user: User) -> None:
+    said = pam_totp("explain", user.name, "--service", "nosuch").output
+    assert said.splitlines()[1] == "  BUT there is no PAM service file /etc/pam.d/nosuch"
+
+
+def test_service_is_looked_up_in_lower_case_as_libpam_does(
+    user: User, pam_services: PamServices
+) -> None:
+    pam_services.write("asks", "auth required pam_totp.so\n")
+    assert explain(user.name, "--service", "ASKS")["service_asks"] is True
+
+
 def test_explain_is_for_root_and_for_users_that_exist(user: User) -> None:
     assert_refused(pam_totp("explain", user.name, user=user), "this is for root")
     assert_refused(pam_totp("explain", "nobody-like-this"), "there is no user")
