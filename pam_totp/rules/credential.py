@@ -67,7 +67,9 @@ def parse_line(line: str) -> Credential:
     period = _number(parameters.get("period", "30"), "period")
     if not 1 <= period <= MOST_PERIOD_SECONDS:
         raise Malformed(f"wants a period outside 1 to {MOST_PERIOD_SECONDS} seconds")
-    secret = decode_base32(parameters.get("secret", ""))
+    if "secret" not in parameters:
+        raise Malformed("has no secret=")
+    secret = decode_base32(parameters["secret"])
     if not LEAST_SECRET_BYTES <= len(secret) <= MOST_SECRET_BYTES:
         raise Malformed(f"has a secret outside {LEAST_SECRET_BYTES} to {MOST_SECRET_BYTES} bytes")
     return Credential(secret, algorithm, digits, period, _unquote(label), device.strip())

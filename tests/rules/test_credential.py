@@ -67,6 +67,14 @@ def test_broken_percent_sequence_is_malformed(broken: str, place: str) -> None:
         parse_line(lines[place])
 
 
+@pytest.mark.parametrize(
+    "rest", ["", "?", "?issuer=Server", f"?Secret={SECRET}", f"&secret={SECRET}"]
+)
+def test_line_without_a_secret_is_said_to_have_none(rest: str) -> None:
+    with pytest.raises(Malformed, match="has no secret="):
+        parse_line(f"otpauth://totp/a{rest}")
+
+
 @pytest.mark.parametrize("fragment", ["#fragment", "#?secret=ABC&period=0"])
 def test_fragment_is_left_alone(fragment: str) -> None:
     assert parse_line(URI + fragment).secret == KEY
