@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from tests.enroll.person import run, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def status(user: User | None) -> tuple[int, dict[str, Any]]:
@@ -37,6 +40,13 @@ def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
         "faults": [],
     }
     assert "not enrolled (pam-totp enroll)" in run(user, "status").output
+
+
+def test_manual_names_what_the_object_holds(user: User) -> None:
+    page = (ROOT / "pam_totp" / "manual" / "pam-totp.1.scd").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"prints one object: (user, enrolled, file.*?)\.$", page, re.M | re.S)
+    named = re.sub(r"\([^)]*\)", "", listed).replace(",", " ").split()
+    assert named == list(status(user)[1])
 
 
 def test_every_device_is_told_without_its_secret(
