@@ -4,8 +4,9 @@
 Format 1, ASCII: the line "pam-totp pending 1 SECONDS_SINCE_BOOT HASH", then the otpauth URI. It
 counts for ten minutes, so that the QR code is the same after a reconnect.
 
-- It MUST count only for the login that HASH stands for: the same user, service, address and public
-  key. Somebody else with the password has seen another secret than the owner enrolls.
+- It MUST count only for the login that HASH stands for: the same user, service, address, terminal,
+  caller and public key. Over ssh with a password that leaves whoever comes from the same address,
+  and knows the password: so a secret that is shown again is said to be (pam_totp.enroll.offer).
 """
 
 from pam_totp.records import volatile
@@ -49,5 +50,9 @@ def remove(uid: int) -> bool:
 
 def _binding(request: "Request") -> str:
     new_hash, _ = ALGORITHMS["SHA256"]
-    parts = ("pam-totp shown 1", request.user, request.service, request.rhost, request.key)
-    return str(new_hash("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest())
+    parts = (request.user, request.service, request.rhost, request.tty, request.ruser, request.key)
+    return str(
+        new_hash(
+            "\0".join(("pam-totp shown 2", *parts)).encode("utf-8", "surrogateescape")
+        ).hexdigest()
+    )

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,6 +111,27 @@ def test_member_of_a_group_that_may_write_the_home_does_not_switch_the_code_off(
     assert decision["reason"] == "secret-unsafe"
     assert f"chmod g-w {alice.home}" in decision["detail"]
     assert command("reset", "--yes", alice.name).returncode == 0
+
+
+def test_user_named_in_an_access_list_of_the_home_does_not_switch_the_code_off(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], syslog: SystemLog
+) -> None:
+    """Rule 3: with an access list (acl(5)) the mode of the group is not only the group's."""
+    alice, bob = make_user(), make_user()
+    enrolled(alice)
+    nobody = 0xFFFFFFFF
+    owner, named, group, mask, others = 0x01, 0x02, 0x04, 0x10, 0x20
+    entries = [(owner, 7, nobody), (named, 7, bob.uid), (group, 0, nobody)]
+    entries += [(mask, 7, nobody), (others, 0, nobody)]
+    packed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(alice.home, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    moved = bob.run_as("mv", f"{alice.home}/.config", f"{alice.home}/.old", cwd="/")
+    assert moved.returncode == 0, moved.stderr
+    assert gate(alice.name) == ASK
+    assert verify(alice.name, "123456") == REFUSED
+    assert syslog.decisions()[-1]["reason"] == "secret-unsafe"
+    alice.home.chmod(0o700)  # what the log says to do: the mask ends what the list allows
+    assert bob.run_as("ls", str(alice.home), cwd="/").returncode != 0
 
 
 def test_home_that_is_not_there_is_refused_though_nobody_ever_enrolled(user: User) -> None:

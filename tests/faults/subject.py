@@ -134,7 +134,7 @@ class Subject:
         """Not enrolled, and a QR code was shown to the user a moment ago."""
         self.forget()
         seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
-        shown_to = "\0".join(("pam-totp shown 1", self.user.name, "sshd", "", ""))
+        shown_to = "\0".join(("pam-totp shown 2", self.user.name, "sshd", "", "", "", ""))
         binding = hashlib.sha256(shown_to.encode()).hexdigest()
         self.write(self.pending, f"pam-totp pending 1 {seconds} {binding}\n{self.pending_uri}\n")
         RUN.chmod(0o700)

@@ -44,6 +44,7 @@ from tests.host.phone import (
     AT_LOGIN,
     MESSAGE,
     NOT_ENROLLED,
+    SHOWN_BEFORE,
     kept_uri,
     keys_on,
     recovery_codes_on,
@@ -245,7 +246,13 @@ def test_same_secret_for_ten_minutes_whatever_the_clock_says_and_then_another(us
 
 @pytest.mark.parametrize(
     "elsewhere",
-    [{"PAM_RHOST": "203.0.113.66"}, {"PAM_SERVICE": "login"}, {"SSH_AUTH_INFO_0": "publickey x"}],
+    [
+        {"PAM_RHOST": "203.0.113.66"},
+        {"PAM_SERVICE": "login"},
+        {"PAM_TTY": "/dev/pts/99"},
+        {"PAM_RUSER": "mallory"},
+        {"SSH_AUTH_INFO_0": "publickey x"},
+    ],
 )
 def test_who_knows_the_password_and_asks_from_elsewhere_has_not_seen_what_the_owner_enrolls(
     user: User, elsewhere: dict[str, str]
@@ -258,6 +265,16 @@ def test_who_knows_the_password_and_asks_from_elsewhere_has_not_seen_what_the_ow
     assert_not_enrolled(user)
     assert verify(user, phone.code(1)).code == LET_IN
     assert phone.secret in secret_of(user).read_text(encoding="ascii")
+
+
+def test_secret_that_is_shown_again_is_said_to_be(user: User, syslog: SystemLog) -> None:
+    """Who knows the password, and comes from the same address, may have seen it before."""
+    first, second = (gate(user, typed=user.password).output for _ in range(2))
+    assert keys_on(first) == keys_on(second)
+    assert first.startswith(MESSAGE) and second.startswith(SHOWN_BEFORE)
+    assert len(SHOWN_BEFORE) <= len(MESSAGE)
+    said = [decision["detail"] for decision in syslog.decisions()]
+    assert ["a new secret" in said[0], "shown again" in said[1]] == [True, True]
 
 
 def test_next_user_with_the_same_id_is_shown_another_secret(user: User) -> None:
