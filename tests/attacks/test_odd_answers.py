@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    LET_IN,
-    REFUSED,
-    verify,
-)
+from tests.attacks.programs import LET_IN, REFUSED, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
@@ -28,8 +24,7 @@ def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
 
 @pytest.fixture
 def services(tmp_path: Path) -> Path:
-    alone = "auth required pam_totp.so\n"
-    return libpam.write_services(tmp_path / "pam", {"console": STACK, "alone": alone})
+    return libpam.write_services(tmp_path / "pam", {"console": STACK})
 
 
 def wide(code: str) -> str:

@@ -113,6 +113,8 @@ def test_link_in_place_of_a_file_is_not_followed_even_to_the_user_s_own(
 
 
 NAMES = [*FOLDERS, *FILES, *(f"{name}.new-0123456789abcdef" for name in FILES)]
+STOPS_ENROLLMENT = (*FOLDERS, FILES[0])
+TEMPORARY = re.compile(r'"(\w+)\.new-')
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,15 +131,18 @@ def test_link_planted_before_root_enrolls_the_user_changes_nothing_elsewhere(
     planted.symlink_to(target if name in FOLDERS else kept)
     trace = tmp_path / "trace"
     try:
-        enroll(user.name, traced(trace, "-y", "-e", "trace=%file,%desc"))
+        status = enroll(user.name, traced(trace, "-y", "-e", "trace=%file,%desc"))
+        assert status == (1 if name in STOPS_ENROLLMENT else 0)
         assert [path.name for path in target.iterdir()] == ["kept"]
         assert kept.read_text(encoding="ascii") == "kept"
         assert kept.stat().st_nlink == 1
         touched = trace.read_text(encoding="utf-8", errors="replace").splitlines()
         reached = [line for line in touched if f"<{target}" in line and "execve(" not in line]
         assert reached == [], "nothing there is even opened"
-        made = [line for line in touched if ".new-" in line and "O_CREAT" in line]
-        assert all("O_EXCL|O_NOFOLLOW" in line for line in made)
+        creating = [line for line in touched if str(user.home) in line and "O_CREAT" in line]
+        made = [found[1] for line in creating if (found := TEMPORARY.search(line))]
+        assert sorted(made) == ([] if status else ["recovery", "secret"])
+        assert all("O_EXCL|O_NOFOLLOW" in line for line in creating)
     finally:
         kept.unlink()
         target.rmdir()

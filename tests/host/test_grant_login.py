@@ -55,7 +55,7 @@ def test_grant_does_not_spare_the_password(
     user: User, credential: Credential, pam_services: PamServices, ssh: Converse
 ) -> None:
     pam_services.add("sshd")
-    pam_totp("grant", user.name)
+    assert pam_totp("grant", user.name).code == 0
     assert ssh(user, [(PASSWORD, "wrong")]).status == 255
 
 

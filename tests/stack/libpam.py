@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 # security/_pam_types.h
-PAM_SUCCESS, PAM_SYSTEM_ERR, PAM_BUF_ERR, PAM_PERM_DENIED = 0, 4, 5, 6
-PAM_AUTH_ERR, PAM_USER_UNKNOWN, PAM_MAXTRIES, PAM_CONV_ERR, PAM_IGNORE = 7, 10, 11, 19, 25
-PAM_SILENT, PAM_DISALLOW_NULL_AUTHTOK, PAM_ESTABLISH_CRED = 0x8000, 1, 2
-PROMPT_ECHO_OFF, PROMPT_ECHO_ON, ERROR_MSG, TEXT_INFO = 1, 2, 3, 4
+PAM_SUCCESS, PAM_PERM_DENIED, PAM_AUTH_ERR, PAM_CONV_ERR, PAM_IGNORE = 0, 6, 7, 19, 25
+PAM_SILENT, PAM_ESTABLISH_CRED = 0x8000, 2
+ERROR_MSG, TEXT_INFO = 3, 4
 ITEMS = {"service": 1, "user": 2, "tty": 3, "rhost": 4, "ruser": 8, "user_prompt": 9}
 
 HANG_UP = None
