@@ -1,16 +1,54 @@
 """The log: one line a decision, to authpriv, safe to read whatever the name or address is."""
 
 import re
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.admin.commands import REFUSED, VERIFY, gate, new_recovery_codes, pam_totp, run, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.system_log import SystemLog
+from tests.host.system_log import DEV_LOG, SystemLog
 
 DECISION = re.compile(r'verdict=[a-z]+ reason=[a-z-]+( [a-z]+=([^\s"]*|"[^"]*"))*')
+
+# Where Debian's AppArmor profile lets rsyslogd read and write.
+RSYSLOG, AUTH_LOG = Path("/etc/rsyslog.d/pam-totp-test.conf"), Path("/var/log/pam-totp-test.log")
+
+
+@pytest.fixture
+def rsyslog(system_log: SystemLog) -> Iterator[Callable[[], str]]:
+    """Debian's rsyslogd reads /dev/log; `rsyslog()`: the first line that it writes."""
+    rules = f'module(load="imuxsock")\nauthpriv.* action(type="omfile" file="{AUTH_LOG}")\n'
+    RSYSLOG.parent.mkdir(exist_ok=True)
+    RSYSLOG.write_text(rules, encoding="ascii")
+    aside = DEV_LOG.rename("/dev/log-of-the-tests")
+    try:
+        with subprocess.Popen(["/usr/sbin/rsyslogd", "-n", "-f", str(RSYSLOG)]) as daemon:
+
+            def wait_until(arrived: Callable[[], bool]) -> None:
+                deadline = time.monotonic() + 20
+                while not arrived():
+                    assert daemon.poll() is None, "rsyslogd has ended"
+                    assert time.monotonic() < deadline, "nothing arrived"
+                    time.sleep(0.02)
+
+            def first_line() -> str:
+                wait_until(lambda: AUTH_LOG.exists() and "\n" in AUTH_LOG.read_text("utf-8"))
+                return AUTH_LOG.read_text("utf-8").splitlines()[0]
+
+            try:
+                wait_until(DEV_LOG.exists)
+                yield first_line
+            finally:
+                daemon.terminate()
+    finally:
+        aside.rename(DEV_LOG)
+        for path in (RSYSLOG, AUTH_LOG):
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -36,6 +74,16 @@ def test_decisions_go_to_authpriv_and_refusals_are_warnings(
     )
     assert refused.pid > 1
     assert all(DECISION.fullmatch(line.message) for line in (refused, accepted))
+
+
+def test_line_is_in_rsyslogs_file_as_it_was_sent(
+    user: User, credential: Credential, rsyslog: Callable[[], str]
+) -> None:
+    assert verify(user, credential.fresh_code()).code == 0
+    where, _, message = rsyslog().partition("]: ")
+    assert re.search(r" server pam-totp\[\d+$", where)
+    accepted = f"verdict=accept reason=totp user={user.name} service=sshd rhost=192.0.2.7"
+    assert message == f'{accepted} device="my ?phone? ? é"'
 
 
 def test_skipped_logins_are_logged_too(user: User, syslog: SystemLog) -> None:
