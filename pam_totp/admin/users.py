@@ -7,6 +7,7 @@ import pwd
 import time
 from typing import Any
 
+from pam_totp.admin.visited import Visited
 from pam_totp.fault import Fault
 from pam_totp.records import attempts, durable, grant, mark, recovery, secret, settings
 from pam_totp.records.place import Place, stores_of
@@ -25,12 +26,12 @@ def users(options: argparse.Namespace) -> int:
         missing = [account.pw_name for account in _accounts(set()) if _is_missing(account)]
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
         return 0
-    known = {name for kind in (mark.KIND, grant.KIND) for name in _names(kind)}
-    found = []
-    for account in _accounts(known):
-        row = describe(account, configured, str(account.pw_uid) in known)
-        if row:
-            found.append(row)
+    records = {kind: _names(kind) for kind in (mark.KIND, grant.KIND, recovery.KIND)}
+    rows = (
+        describe(account, configured, records)
+        for account in _accounts(records[mark.KIND] | records[grant.KIND])
+    )
+    found = [row for row in rows if row]
     print(json.dumps(found, indent=2) if options.json else _table(found))
     return 1 if any(row["fault"] for row in found) else 0
 
@@ -47,16 +48,18 @@ def _is_missing(account: pwd.struct_passwd) -> bool:
 
 
 def describe(
-    account: pwd.struct_passwd, configured: settings.Settings, known: bool
+    account: pwd.struct_passwd, configured: settings.Settings, records: dict[str, set[str]]
 ) -> dict[str, Any] | None:
-    """What is known of one user; None if that is nothing."""
-    now = time.time()
-    place = Place(account, configured.store)
+    """What is known of one user; None if that is nothing. `records`: the user ids that root's
+    folder of each kind lists, as opening a record that is not there costs five system calls."""
+    uid = str(account.pw_uid)
+    known = uid in records[mark.KIND] or uid in records[grant.KIND]
+    place = Visited(account, configured.store)
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": False}
     row |= {"since": None, "last_code": None, "recovery_codes": 0}
     row |= {"waiting_seconds": 0, "granted_until": None, "fault": ""}
     try:
-        status = place.stat(secret.NAME)
+        status = place.visit()
         elsewhere = status is None and _is_elsewhere(account, configured.store)
         if status is None and not known and not elsewhere:
             return None
@@ -65,11 +68,11 @@ def describe(
         row["since"] = int(status.st_mtime) if status else None
         codes = recovery.read(place) if status else None
         if codes is not None:
-            used = recovery.spent(account.pw_uid)
+            used = recovery.spent(account.pw_uid) if uid in records[recovery.KIND] else []
             row["recovery_codes"] = len(set(codes.hashes).difference(used))
-        given = grant.read(account.pw_uid, now)
+        given = grant.read(account.pw_uid, time.time()) if uid in records[grant.KIND] else None
         row["granted_until"] = given.until if given else None
-        row["last_code"] = _marked_at(account.pw_uid)
+        row["last_code"] = _marked_at(account.pw_uid) if uid in records[mark.KIND] else None
         if elsewhere:
             row["fault"] = f"the secret is in the other store: pam-totp import {account.pw_name}"
         elif status is None and row["last_code"] and not given:
@@ -109,12 +112,12 @@ def _may_log_in(account: pwd.struct_passwd) -> bool:
     return not account.pw_shell.endswith(("/nologin", "/false", "/sync"))
 
 
-def _names(kind: str) -> list[str]:
+def _names(kind: str) -> set[str]:
     folder = durable.open_folder(kind)
     if folder is None:
-        return []
+        return set()
     try:
-        return os.listdir(folder)
+        return set(os.listdir(folder))
     finally:
         os.close(folder)
 

@@ -14,7 +14,7 @@ def main() -> int:
         print("bench: error: not in a throw-away host\nhint: sudo make bench", file=sys.stderr)
         return 2
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder
-    from tests.bench import aims, policies, rounds, table
+    from tests.bench import aims, listing, policies, rounds, table
     from tests.bench.host import BenchHost
     from tests.bench.logins import logins
     from tests.bench.programs import peak_memory, programs
@@ -22,7 +22,7 @@ def main() -> int:
 
     try:
         host = BenchHost()
-        print("bench: measuring, about four minutes", file=sys.stderr, flush=True)
+        print("bench: measuring, about five minutes", file=sys.stderr, flush=True)
         measured = rounds.run(
             [*programs(host), *steps(host)], at_least=100, at_most=400, stable=0.02
         )
@@ -31,6 +31,7 @@ def main() -> int:
         memory = peak_memory(host)
         measured += policies.policies(host)
         measured += policies.growth(host)
+        measured += listing.listing()
     except (rounds.UnexpectedResult, AssertionError) as unexpected:
         print(f"bench: error: {unexpected}\nhint: make test", file=sys.stderr)
         return 1
