@@ -9,10 +9,10 @@ from typing import Any
 from pam_totp.admin import sshd
 from pam_totp.admin.exceptions import find
 from pam_totp.fault import Fault
-from pam_totp.records import secret, services, settings
+from pam_totp.records import durable, grant, secret, services, settings
 from pam_totp.records.place import Place
 from pam_totp.records.settings import PATH
-from pam_totp.records.standing import View, address_of
+from pam_totp.records.standing import Standing, View, address_of
 from pam_totp.rules.decision import BY
 from pam_totp.rules.policy import LOCAL, Rule
 from pam_totp.rules.refusal import Refused
@@ -86,6 +86,7 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
                 standing.given_fault,
                 standing.wait_fault,
                 configured.fault,
+                _grant_fault(standing),
             )
             if fault
         ],
@@ -104,6 +105,14 @@ def _unasked(user: str, options: argparse.Namespace) -> list[str]:
     if service == "sshd":
         found += sshd.faults(user, options.address, options.publickey)
     return found
+
+
+def _grant_fault(standing: Standing) -> str:
+    """What only a login meets: a grant that is good once has to be removed before the yes."""
+    folder = f"{durable.FOLDER}/{grant.KIND}"
+    if not (standing.given and standing.given.once) or os.access(folder, os.W_OK):
+        return ""
+    return f"the grant is good once, and a code is asked for: {folder} cannot be written"
 
 
 def _outcome(view: View, configured: settings.Settings) -> str:

@@ -14,7 +14,10 @@ from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
-COLUMNS = ("user", "enrolled", "since", "last code", "recovery", "waiting", "grant", "fault")
+COLUMNS = (
+    *("user", "enrolled", "since (UTC)", "last code (UTC)"),
+    *("recovery", "waiting", "grant (UTC)", "fault"),
+)
 
 
 def users(options: argparse.Namespace) -> int:
@@ -140,7 +143,10 @@ def _table(found: list[dict[str, Any]]) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     def moment(seconds: int | None) -> str:
-        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
+        try:
+            return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
+        except (OverflowError, OSError, ValueError):
+            return "?"  # users set the times of their files to what they like
 
     waiting = f"{row['waiting_seconds']} s" if row["waiting_seconds"] else "-"
     return (

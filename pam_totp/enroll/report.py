@@ -102,7 +102,7 @@ def _spent_steps(uid: int) -> dict[str, int]:
 def _changed_at(path: str) -> str | None:
     try:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(path).st_mtime))
-    except OSError:
+    except (OverflowError, OSError, ValueError):
         return None
 
 

@@ -19,6 +19,7 @@ from tests.admin.commands import (
     configured,
     gate,
     pam_totp,
+    read_only,
     tree,
     verify,
 )
@@ -191,6 +192,19 @@ def test_service_with_our_line_is_told_from_one_without(
     assert explain(user.name)["service_asks"] is True
     pam_services.add("sudo")
     assert explain(user.name, "--service", "sudo")["but"] == []
+
+
+def test_grant_for_once_that_cannot_be_used_is_told(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    assert pam_totp("grant", user.name, "--once").code == 0
+    assert explain(user.name)["faults"] == []
+    with read_only(STATE):
+        (fault,) = explain(user.name)["faults"]
+        assert gate(user).code != NO_CODE_NEEDED
+    assert "a code is asked for" in fault
+    assert gate(user).code == NO_CODE_NEEDED
 
 
 def test_sshd_without_an_address_is_no_login_of_sshd_s(user: User) -> None:

@@ -214,3 +214,17 @@ def test_each_of_many_users_becomes_itself_once(many_users: None, tmp_path: Path
     became = re.findall(r"^setresuid\(-1, (\d+), -1\)", trace.read_text(), re.MULTILINE)
     everybody = [str(FIRST_UID + number) for number in range(ENTRIES)]
     assert sorted(uid for uid in became if int(uid) >= FIRST_UID) == everybody
+
+
+def test_time_of_a_file_beyond_all_calendars_hides_nobody(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    """Users set it to what they like."""
+    alice, bob = make_user(), make_user()
+    for each in (alice, bob):
+        enrolled(each)
+    os.utime(secret_of(alice), (2**56, 2**56))
+    answer = pam_totp("users")
+    assert answer.code == 0, answer.errors
+    assert {alice.name, bob.name} <= {line.split()[0] for line in answer.output.splitlines()}
+    assert pam_totp("status", user=alice).code == 0
