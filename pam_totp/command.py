@@ -39,10 +39,15 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; the exit code. No traceback ever leaves it."""
+    if sys.stdout is None:
+        _say_error("standard output is closed: nothing was done", "pam-totp … >/dev/null")
+        return 1
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are no text are a wrong answer
+    what = "unexpected failure, "
     try:
         code = _run(arguments)
+        what = "done, but its output cannot be written: "
         sys.stdout.flush()
         return code
     except Fault as fault:
@@ -53,9 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as failure:
         _give_output_up()
         if not isinstance(failure, BrokenPipeError):
-            _say_error(
-                f"unexpected failure, {failure.strerror or failure}", "df -h; ls -l /dev/stdout"
-            )
+            _say_error(f"{what}{failure.strerror or failure}", "df -h; ls -l /dev/stdout")
     except Exception as failure:
         detail = f"{type(failure).__name__}: {failure}"
         _say_error(f"unexpected failure, {detail}", "please report this with the command you typed")

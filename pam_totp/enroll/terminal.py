@@ -4,7 +4,6 @@ What is asked and answered goes to standard output and comes from standard input
 standard error (pam_totp.command). Nothing secret is ever written anywhere else.
 """
 
-import errno
 import getpass
 import os
 import sys
@@ -41,12 +40,10 @@ def ask(prompt: str) -> str:
 def tell(text: str, unseen: Fault) -> None:
     """Prints what took effect. Raises `unseen`, with the cause, where nobody will have seen it."""
     try:
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, "standard output is closed")
         print(text, flush=True)
     except OSError as failure:
-        if sys.stdout is not None:  # the interpreter must not try again at its end, and complain
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The interpreter must not try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise Fault(f"{unseen.message}: {failure.strerror}", unseen.hint) from None
 
 

@@ -16,6 +16,7 @@ from tests.admin.commands import (
     mounted,
     pam_totp,
     read_only,
+    run,
     verify,
 )
 from tests.host.accounts import User
@@ -164,3 +165,19 @@ def test_unlock_where_nothing_can_be_written_says_so(user: User, credential: Cre
     verify(user, credential.wrong_code())
     with read_only(Path("/run/pam-totp")):
         assert_refused(pam_totp("unlock", user.name), "Read-only file system")
+
+
+@pytest.mark.parametrize("verb", ["grant", "unlock"])
+def test_what_is_done_and_cannot_be_said_is_said_to_be_done(
+    user: User, credential: Credential, verb: str
+) -> None:
+    answer = run(["/bin/sh", "-c", f"pam-totp {verb} {user.name} >/dev/full"])
+    assert_refused(answer, "done, but its output cannot be written: No space left on device")
+
+
+@pytest.mark.parametrize("verb", ["grant", "users"])
+def test_closed_standard_output_is_said_and_nothing_is_done(user: User, verb: str) -> None:
+    name = user.name if verb == "grant" else ""
+    answer = run(["/bin/sh", "-c", f"pam-totp {verb} {name} >&-"])
+    assert_refused(answer, "standard output is closed: nothing was done")
+    assert not (STATE / "grants" / str(user.uid)).exists()
