@@ -77,6 +77,7 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
         "enrolled": standing.is_enrolled,
         "mark": standing.is_marked,
         "granted_until": standing.given.until if standing.given else None,
+        "granted_once": standing.given is not None and standing.given.once,
         "waiting_seconds": whole_seconds(standing.wait),
         "remember_seconds": configured.remember_seconds,
         "faults": [
@@ -159,6 +160,7 @@ def _as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     reason = f" ({found['reason']})" if found["reason"] else ""
     until = found["granted_until"]
     grant = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(until)) if until else "none"
+    grant = f"once, {grant}" if found["granted_once"] else grant
     waiting = found["waiting_seconds"]
     lines = [
         f"{found['user']}, {where}: {found['outcome']}{reason}",

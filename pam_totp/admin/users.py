@@ -16,7 +16,7 @@ from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
 COLUMNS = (
     *("user", "enrolled", "since (UTC)", "last code (UTC)"),
-    *("recovery", "waiting", "grant (UTC)", "fault"),
+    *("recovery", "waiting", "grant until (UTC)", "fault"),
 )
 
 
@@ -60,7 +60,7 @@ def describe(
     place = Visited(account, configured.store)
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": False}
     row |= {"since": None, "last_code": None, "recovery_codes": 0}
-    row |= {"waiting_seconds": 0, "granted_until": None, "fault": ""}
+    row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
     try:
         status = place.visit()
         elsewhere = status is None and _is_elsewhere(account, configured.store)
@@ -74,7 +74,8 @@ def describe(
             used = recovery.spent(account.pw_uid) if uid in records[recovery.KIND] else []
             row["recovery_codes"] = len(set(codes.hashes).difference(used))
         given = grant.read(account.pw_uid, time.time()) if uid in records[grant.KIND] else None
-        row["granted_until"] = given.until if given else None
+        if given:
+            row |= {"granted_until": given.until, "granted_once": given.once}
         row["last_code"] = _marked_at(account.pw_uid) if uid in records[mark.KIND] else None
         if elsewhere:
             row["fault"] = f"the secret is in the other store: pam-totp import {account.pw_name}"
@@ -156,6 +157,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         moment(row["last_code"]),
         str(row["recovery_codes"]),
         waiting,
-        moment(row["granted_until"]),
+        moment(row["granted_until"]) + (" once" if row["granted_once"] else ""),
         row["fault"] or "-",
     )

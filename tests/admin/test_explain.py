@@ -163,6 +163,13 @@ def test_explain_changes_nothing(user: User, syslog: SystemLog) -> None:
     assert syslog.lines(ident="pam-totp") == []
 
 
+def test_grant_for_a_single_login_is_told_as_one(user: User) -> None:
+    for options, once in (([], False), (["--once"], True)):
+        pam_totp("grant", user.name, *options)
+        assert explain(user.name)["granted_once"] is once
+        assert ("grant: once, until 20" in pam_totp("explain", user.name).output) is once
+
+
 def test_who_would_be_refused_is_told_so(user: User) -> None:
     with configured("enrollment: required\n"):
         said = explain(user.name)

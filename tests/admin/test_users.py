@@ -28,7 +28,7 @@ FIRST_UID = 100000
 PASSWD = Path("/etc/passwd")
 KEYS = {
     "user", "uid", "enrolled", "since", "last_code", "recovery_codes", "waiting_seconds",
-    "granted_until", "fault",
+    "granted_until", "granted_once", "fault",
 }  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def test_enrolled_user_is_listed_with_all_there_is_to_know(
         "recovery_codes": 10,
         "waiting_seconds": 0,
         "granted_until": None,
+        "granted_once": False,
         "fault": "",
     }
     assert listed()[user.name] == expected
@@ -146,6 +147,24 @@ def test_user_with_a_grant_alone_is_listed(user: User) -> None:
     pam_totp("grant", user.name)
     row = listed()[user.name]
     assert (row["enrolled"], row["granted_until"] is not None) == (False, True)
+    assert row["granted_once"] is False
+
+
+def test_grant_for_a_single_login_is_listed_as_one(user: User) -> None:
+    pam_totp("grant", user.name, "--once")
+    assert listed()[user.name]["granted_once"] is True
+    heading, *lines = pam_totp("users").output.splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{user.name} ")]
+    grant = line[heading.index("grant until (UTC)") :]
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d once  -$", grant)
+
+
+def test_every_time_in_the_table_is_said_to_be_utc(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    heading = pam_totp("users").output.splitlines()[0]
+    assert re.findall(r"(\w+) \(UTC\)", heading) == ["since", "code", "until"]
 
 
 def test_users_of_the_system_store_are_listed(
