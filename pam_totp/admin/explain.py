@@ -63,34 +63,37 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
     """The decision and its facts, for programs."""
     standing = view.standing
     assert standing is not None
+    enrolled, secret_fault = None, ""
+    try:
+        enrolled = secret.read(Place(view.user, configured.store)) is not None
+    except Refused as refused:
+        secret_fault = refused.detail
+    faults = (
+        standing.fault,
+        secret_fault,
+        standing.given_fault,
+        standing.wait_fault,
+        configured.fault,
+        _grant_fault(standing),
+    )
     return {
         "user": view.user.pw_name,
         "needs_code": view.decision.needs_code,
         "reason": view.decision.reason,
-        "outcome": _outcome(view, configured),
+        "outcome": _outcome(view, enrolled, secret_fault),
         "service_asks": service in services.that_ask(),
         "code": view.rule.code,
         "line": view.rule.line or None,
         "rule": _rule(view.rule, configured),
         "enrollment": configured.enrollment.mode,
         "days_left": view.decision.days or None,
-        "enrolled": standing.is_enrolled,
+        "enrolled": enrolled,
         "mark": standing.is_marked,
         "granted_until": standing.given.until if standing.given else None,
         "granted_once": standing.given is not None and standing.given.once,
         "waiting_seconds": whole_seconds(standing.wait),
         "remember_seconds": configured.remember_seconds,
-        "faults": [
-            fault
-            for fault in (
-                standing.fault,
-                standing.given_fault,
-                standing.wait_fault,
-                configured.fault,
-                _grant_fault(standing),
-            )
-            if fault
-        ],
+        "faults": list(dict.fromkeys(fault for fault in faults if fault)),
     }
 
 
@@ -116,7 +119,7 @@ def _grant_fault(standing: Standing) -> str:
     return f"the grant is good once, and a code is asked for: {folder} cannot be written"
 
 
-def _outcome(view: View, configured: settings.Settings) -> str:
+def _outcome(view: View, enrolled: bool | None, secret_fault: str) -> str:
     decision, standing = view.decision, view.standing
     assert standing is not None
     if not decision.needs_code:
@@ -125,11 +128,9 @@ def _outcome(view: View, configured: settings.Settings) -> str:
         return "sees a QR code at the login, and is in once enrolled"
     if standing.is_enrolled is False:
         return "is refused: has to give a code and has not enrolled"
-    try:
-        credentials = secret.read(Place(view.user, configured.store))
-    except Refused as refused:
-        return f"is refused whatever is typed: {refused.detail}"
-    if credentials is None:
+    if secret_fault:
+        return f"is refused whatever is typed: {secret_fault}"
+    if not enrolled:
         return "is refused: has given a code before, or has a secret elsewhere, and has none here"
     return "a code is asked for"
 

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pam_totp.admin.visited import Visited
@@ -57,41 +58,64 @@ def describe(
     folder of each kind lists, as opening a record that is not there costs five system calls."""
     uid = str(account.pw_uid)
     known = uid in records[mark.KIND] or uid in records[grant.KIND]
-    place = Visited(account, configured.store)
-    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": False}
-    row |= {"since": None, "last_code": None, "recovery_codes": 0}
+    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
+    row |= {"since": None, "last_code": None, "recovery_codes": None}
     row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
+
+    def fill(look: Callable[[], dict[str, Any]]) -> None:
+        """What one fault hides stays None, and hides nothing else."""
+        try:
+            row.update(look())
+        except Refused as refused:
+            row["fault"] = row["fault"] or refused.detail
+
     try:
+        place = Visited(account, configured.store)
         status = place.visit()
         elsewhere = status is None and _is_elsewhere(account, configured.store)
-        if status is None and not known and not elsewhere:
-            return None
-        secret.read(place)
-        row["enrolled"] = status is not None
-        row["since"] = int(status.st_mtime) if status else None
-        codes = recovery.read(place) if status else None
-        if codes is not None:
-            used = recovery.spent(account.pw_uid) if uid in records[recovery.KIND] else []
-            row["recovery_codes"] = len(set(codes.hashes).difference(used))
-        given = grant.read(account.pw_uid, time.time()) if uid in records[grant.KIND] else None
-        if given:
-            row |= {"granted_until": given.until, "granted_once": given.once}
-        row["last_code"] = _marked_at(account.pw_uid) if uid in records[mark.KIND] else None
-        if elsewhere:
-            row["fault"] = f"the secret is in the other store: pam-totp import {account.pw_name}"
-        elif status is None and row["last_code"] and not given:
-            row["fault"] = "has logged in with a code, the secret is gone: every login is refused"
     except Refused as refused:
         if not known and not _may_log_in(account):
             return None  # a system account without a home
         row["fault"] = refused.detail
-    try:
-        _, failures = attempts.look(account.pw_uid)
-        wait = wait_seconds(failures, attempts.boot_seconds(), configured.limits)
-        row["waiting_seconds"] = whole_seconds(wait)
-    except Refused as refused:
-        row["fault"] = row["fault"] or refused.detail
+    else:
+        if status is None and not known and not elsewhere:
+            return None
+        fill(lambda: _enrolled(place, status))
+        fill(lambda: _codes_left(place, uid in records[recovery.KIND]))
+        if elsewhere:
+            row["fault"] = f"the secret is in the other store: pam-totp import {account.pw_name}"
+    if uid in records[grant.KIND]:
+        fill(lambda: _granted(account.pw_uid))
+    if uid in records[mark.KIND]:
+        row["last_code"] = _marked_at(account.pw_uid)
+        if row["enrolled"] is False and not row["granted_until"]:
+            gone = "has logged in with a code, the secret is gone: every login is refused"
+            row["fault"] = row["fault"] or gone
+    fill(lambda: _waiting(account.pw_uid, configured))
     return row
+
+
+def _enrolled(place: Visited, status: os.stat_result | None) -> dict[str, Any]:
+    enrolled = secret.read(place) is not None
+    return {"enrolled": enrolled, "since": int(status.st_mtime) if status and enrolled else None}
+
+
+def _codes_left(place: Visited, has_spent: bool) -> dict[str, Any]:
+    codes = recovery.read(place)
+    made = set(codes.hashes) if codes else set()
+    spent = recovery.spent(place.account.pw_uid) if has_spent else []
+    return {"recovery_codes": len(made.difference(spent))}
+
+
+def _granted(uid: int) -> dict[str, Any]:
+    given = grant.read(uid, time.time())
+    return {"granted_until": given.until, "granted_once": given.once} if given else {}
+
+
+def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
+    _, failures = attempts.look(uid)
+    wait = wait_seconds(failures, attempts.boot_seconds(), configured.limits)
+    return {"waiting_seconds": whole_seconds(wait)}
 
 
 def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
@@ -152,10 +176,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     waiting = f"{row['waiting_seconds']} s" if row["waiting_seconds"] else "-"
     return (
         row["user"],
-        "yes" if row["enrolled"] else "no",
+        {True: "yes", False: "no", None: "unknown"}[row["enrolled"]],
         moment(row["since"]),
         moment(row["last_code"]),
-        str(row["recovery_codes"]),
+        "unknown" if row["recovery_codes"] is None else str(row["recovery_codes"]),
         waiting,
         moment(row["granted_until"]) + (" once" if row["granted_once"] else ""),
         row["fault"] or "-",

@@ -23,29 +23,35 @@ _HINTS = {
 
 
 def status(options: argparse.Namespace) -> int:
-    """Prints what is enrolled. 0: all is well, "not enrolled" included; 1: found faults."""
+    """Prints what is enrolled. 0: all is well, "not enrolled" included; 1: found faults, and what
+    they hide is None."""
     account = own_account()
     place = place_of(account)
     path = f"{place.path}/{secret.NAME}"
     credentials: list[Credential] = []
     faults: list[str] = []
-    codes = None
+    enrolled = made = None
     try:
         content = place.read(secret.NAME)
-        codes = recovery.read(place)
         if content is not None:
             credentials, faults = parse_file(content)
             if not credentials and not faults:
                 faults = ["no credential in the file"]
+        enrolled = True if credentials else None if faults else False
     except Refused as refused:
-        content, faults = b"", [refused.detail]
+        faults = [refused.detail]
+    try:
+        codes = recovery.read(place)
+        made = len(codes.hashes) if codes else 0
+    except Refused as refused:
+        faults += [refused.detail] if refused.detail not in faults else []
     found: dict[str, Any] = {
         "user": account.pw_name,
-        "enrolled": content is not None,
+        "enrolled": enrolled,
         "file": path,
-        "since": _changed_at(path) if content else None,
+        "since": _changed_at(path) if enrolled else None,
         "devices": [describe(credential) for credential in credentials],
-        "recovery_codes": len(codes.hashes) if codes else 0,
+        "recovery_codes": made,
         "services": services.that_ask(),
         "faults": faults,
     }
@@ -107,10 +113,13 @@ def _changed_at(path: str) -> str | None:
 
 
 def _as_text(found: dict[str, Any]) -> str:
-    if not found["enrolled"]:
+    if found["enrolled"] is False:
         lines = [f"{found['user']}: not enrolled (pam-totp enroll)"]
+        # Whether that is so is root's to know.
+        lines += ["  if a code has let you in before, logins are refused until then"]
     else:
-        lines = [f"{found['user']}: enrolled since {found['since'] or 'unknown'}"]
+        state = f"since {found['since']}" if found["enrolled"] else "unknown, see the fault"
+        lines = [f"{found['user']}: enrolled {state}"]
         lines += [
             "  device {device!r}: {account!r}, {algorithm}, {digits} digits, {period} s".format(
                 **each
@@ -119,7 +128,8 @@ def _as_text(found: dict[str, Any]) -> str:
         ]
         lines += [f"  file {found['file']}"]
         made = found["recovery_codes"]
-        lines += [f"  {made} recovery codes were made" if made else "  no recovery codes"]
+        if made is not None:
+            lines += [f"  {made} recovery codes were made" if made else "  no recovery codes"]
     asking = ", ".join(found["services"]) or "no service on this machine"
     lines += [f"  a code is asked for by {asking}"]
     lines += [f"  fault: {fault}" for fault in found["faults"]]

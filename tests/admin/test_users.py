@@ -133,6 +133,55 @@ def test_what_refuses_a_users_logins_is_listed_as_a_fault(
     assert fault in listed()[user.name]["fault"]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "is_enrolled", "codes", "fault"),
+    [
+        (lambda user: None, True, 10, ""),
+        (lambda user: secret_of(user).chmod(0o644), None, 10, "chmod 600"),
+        (lambda user: secret_of(user).write_text("junk\n"), None, 10, "otpauth"),
+        (lambda user: secret_of(user).parent.chmod(0o777), None, None, "not its owner's alone"),
+        (lambda user: recovery_of(user).write_text("junk"), True, None, "recovery is malformed"),
+        (lambda user: secret_of(user).unlink(), False, 10, "the secret is gone"),
+    ],
+    ids=["nothing", "loose secret", "secret junk", "loose folder", "recovery junk", "secret gone"],
+)
+def test_users_explain_and_status_tell_one_state_alike(
+    user: User,
+    enrolled: Callable[..., Credential],
+    spoil: Callable[[User], object],
+    is_enrolled: bool | None,
+    codes: int | None,
+    fault: str,
+) -> None:
+    credential = enrolled(user)
+    new_recovery_codes(user)
+    verify(user, credential.fresh_code())
+    spoil(user)
+    row = listed()[user.name]
+    explained = json.loads(pam_totp("explain", user.name, "--json").output)
+    status = json.loads(pam_totp("status", "--json", user=user).output)
+    assert [each["enrolled"] for each in (row, explained, status)] == [is_enrolled] * 3
+    assert (row["recovery_codes"], status["recovery_codes"]) == (codes, codes)
+    assert (row["since"] is None, status["since"] is None) == (not is_enrolled,) * 2
+    assert fault in row["fault"]
+    if is_enrolled is None:  # what hides the answer is the same for all
+        assert [row["fault"]] == explained["faults"] == status["faults"]
+        assert f"{user.name}: enrolled unknown" in pam_totp("status", user=user).output
+        assert "enrolled: unknown" in pam_totp("explain", user.name).output
+        (line,) = re.findall(f"^{user.name} .*", pam_totp("users").output, re.MULTILINE)
+        assert line.split()[1] == "unknown"
+
+
+def test_malformed_grant_hides_nothing_else(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    verify(user, enrolled(user).fresh_code())
+    pam_totp("grant", user.name)
+    Path(f"/var/lib/pam-totp/grants/{user.uid}").write_text("junk", encoding="ascii")
+    row = listed()[user.name]
+    assert row["last_code"] is not None and "malformed" in row["fault"]
+
+
 def test_user_who_waits_is_listed_although_nothing_else_is_wrong(
     user: User, enrolled: Callable[..., Credential]
 ) -> None:

@@ -39,7 +39,11 @@ def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
         "services": [],
         "faults": [],
     }
-    assert "not enrolled (pam-totp enroll)" in run(user, "status").output
+    lines = run(user, "status").output.splitlines()
+    assert lines[:2] == [
+        f"{user.name}: not enrolled (pam-totp enroll)",
+        "  if a code has let you in before, logins are refused until then",
+    ]
 
 
 def test_manual_names_what_the_object_holds(user: User) -> None:
@@ -117,12 +121,36 @@ def test_fault_is_told_and_is_an_exit_code_of_1(
     break_it(user)
     code, found = status(user)
     assert code == 1
-    assert found["enrolled"] is True
+    is_usable = break_it is add_a_bad_line
+    assert (found["enrolled"], found["since"] is None) == (is_usable or None, not is_usable)
     assert len(found["faults"]) == 1
     text = run(user, "status").output
     assert f"fault: {found['faults'][0]}" in text
     for secret in (credential.secret, "OOPS1"):
         assert secret not in text + json.dumps(found)
+
+
+def test_recovery_codes_are_told_whatever_is_wrong_with_the_secret(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    assert run(None, "recovery-codes", "--user", user.name).status == 0
+    secret_file(user).chmod(0o644)
+    assert status(user)[1]["recovery_codes"] == 10
+    lines = run(user, "status").output.splitlines()
+    assert lines[0] == f"{user.name}: enrolled unknown, see the fault"
+    assert "  10 recovery codes were made" in lines
+
+
+def test_faulty_recovery_codes_hide_no_device(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    user.give(secret_file(user).parent / "recovery", "junk")
+    code, found = status(user)
+    assert (code, found["enrolled"], found["recovery_codes"]) == (1, True, None)
+    assert [each["device"] for each in found["devices"]] == ["phone"]
+    assert "no recovery codes" not in run(user, "status").output
 
 
 def test_all_faulty_lines_are_told_at_once(user: User, enrolled: Callable[..., Credential]) -> None:
