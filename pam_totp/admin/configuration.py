@@ -1,4 +1,5 @@
-"""`pam-totp config check`: everything that is wrong with a settings file, each with its place."""
+"""`pam-totp config check`: everything that is wrong with a settings file, each with its place; and
+what holds while the one in force is wrong."""
 
 import argparse
 import re
@@ -6,7 +7,9 @@ import sys
 
 from pam_totp.admin.warnings import warnings_of
 from pam_totp.fault import Fault
-from pam_totp.records.settings import PATH
+from pam_totp.records import snapshot
+from pam_totp.records.settings import PATH, Settings
+from pam_totp.rules.refusal import Refused
 
 # What a fault of the YAML itself most often comes from.
 _HINTS = {
@@ -45,6 +48,19 @@ def check(options: argparse.Namespace) -> int:
         print(f"{options.file}: warning: {warning}", file=sys.stderr)
     print(f"{options.file}: {f'no faults, warnings: {len(warnings)}' if warnings else 'good'}")
     return 0
+
+
+def fault_of(configured: Settings) -> str:
+    """What is wrong with the settings in force, and which these are; empty if nothing is."""
+    if not configured.fault.startswith(PATH):
+        return configured.fault
+    held = "there were no good settings before: the defaults are in force"
+    try:
+        if snapshot.find("") is not None:
+            held = "the last good settings are in force"
+    except (OSError, Refused, ValueError):
+        held = "the last good settings cannot be read: enrollment is required, else the defaults"
+    return f"{configured.fault}; {held}"
 
 
 __all__ = ["PATH", "check"]

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from pam_totp.admin import sshd
+from pam_totp.admin.configuration import fault_of
 from pam_totp.admin.exceptions import find
 from pam_totp.fault import Fault
 from pam_totp.records import durable, grant, secret, services, settings
@@ -73,7 +74,7 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
         secret_fault,
         standing.given_fault,
         standing.wait_fault,
-        configured.fault,
+        fault_of(configured),
         _grant_fault(standing),
     )
     return {

@@ -4,10 +4,12 @@ import argparse
 import json
 import os
 import pwd
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from pam_totp.admin.configuration import fault_of
 from pam_totp.admin.visited import Visited
 from pam_totp.fault import Fault
 from pam_totp.records import attempts, durable, grant, mark, recovery, secret, settings
@@ -22,14 +24,18 @@ COLUMNS = (
 
 
 def users(options: argparse.Namespace) -> int:
-    """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults."""
+    """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults, those
+    of the settings included."""
     if os.geteuid() != 0:
         raise Fault("this is for root", "sudo pam-totp users")
     configured = settings.load()
+    fault = fault_of(configured)
+    if fault:
+        print(f"pam-totp: fault: {fault}\nhint: pam-totp config check", file=sys.stderr)
     if options.missing:
         missing = [account.pw_name for account in _accounts(set()) if _is_missing(account)]
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
-        return 0
+        return 1 if fault else 0
     records = {kind: _names(kind) for kind in (mark.KIND, grant.KIND, recovery.KIND)}
     rows = (
         describe(account, configured, records)
@@ -37,7 +43,7 @@ def users(options: argparse.Namespace) -> int:
     )
     found = [row for row in rows if row]
     print(json.dumps(found, indent=2) if options.json else _table(found))
-    return 1 if any(row["fault"] for row in found) else 0
+    return 1 if fault or any(row["fault"] for row in found) else 0
 
 
 def _is_missing(account: pwd.struct_passwd) -> bool:

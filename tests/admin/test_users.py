@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.admin.commands import (
+    CONFIGURATION,
+    LAST_GOOD,
     LET_IN,
     configured,
     new_recovery_codes,
@@ -214,6 +216,39 @@ def test_every_time_in_the_table_is_said_to_be_utc(
     enrolled(user)
     heading = pam_totp("users").output.splitlines()[0]
     assert re.findall(r"(\w+) \(UTC\)", heading) == ["since", "code", "until"]
+
+
+@pytest.mark.parametrize("option", [[], ["--json"], ["--missing"]], ids=" ".join)
+def test_faulty_settings_are_said_with_what_is_in_force(user: User, option: list[str]) -> None:
+    with configured("throttle: {free_tries: 3}\n"):
+        good = pam_totp("users", *option)
+        assert (good.code, good.errors) == (0, "")
+        CONFIGURATION.write_text("throttle: {free_tries: 0}\n", encoding="ascii")
+        answer = pam_totp("users", *option)
+        fault, hint = answer.errors.splitlines()
+        assert (answer.code, answer.output) == (1, good.output)
+        assert fault.startswith(f"pam-totp: fault: {CONFIGURATION}: line 1, ")
+        assert fault.endswith("; the last good settings are in force")
+        assert hint == "hint: pam-totp config check"
+        explained = json.loads(pam_totp("explain", user.name, "--json").output)
+        assert explained["faults"] == [fault.removeprefix("pam-totp: fault: ")]
+
+
+@pytest.mark.parametrize(
+    ("before", "held"),
+    [
+        (None, "there were no good settings before: the defaults are in force"),
+        ("junk", "the last good settings cannot be read: enrollment is required"),
+    ],
+)
+def test_faulty_settings_are_not_said_to_leave_good_ones_that_are_not_there(
+    before: str | None, held: str
+) -> None:
+    with configured("rules: {\n"):
+        if before is not None:
+            LAST_GOOD.parent.mkdir(mode=0o700)
+            LAST_GOOD.write_text(before, encoding="ascii")
+        assert f"; {held}" in pam_totp("users").errors.splitlines()[0]
 
 
 def test_users_of_the_system_store_are_listed(
