@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from pam_totp.admin import sshd
+from pam_totp.admin import unasked
 from pam_totp.admin.configuration import fault_of
 from pam_totp.admin.exceptions import find
 from pam_totp.fault import Fault
@@ -55,7 +55,9 @@ def explain(options: argparse.Namespace) -> int:
     except Refused as refused:
         raise Fault(refused.detail, "getent passwd") from None
     found = describe(view, options.service, configured)
-    found["but"] = _unasked(view.user.pw_name, options)
+    found["but"] = unasked.reasons(
+        view.user.pw_name, options.service, options.address, options.publickey
+    )
     print(json.dumps(found, indent=2) if options.json else _as_text(found, options))
     return 0
 
@@ -96,20 +98,6 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
         "remember_seconds": configured.remember_seconds,
         "faults": list(dict.fromkeys(fault for fault in faults if fault)),
     }
-
-
-def _unasked(user: str, options: argparse.Namespace) -> list[str]:
-    """Why what is decided does not come to pass: the stack, and sshd before it."""
-    service = options.service
-    stack = f"{services.FOLDER}/{service}"
-    if not os.path.isfile(stack):
-        return [f"there is no PAM service file {stack}"]
-    if service not in services.that_ask():
-        return [f"{stack} has no line of ours: nothing is asked"]
-    found = [f"{stack}: {fault}" for fault in services.faults(service)]
-    if service == "sshd":
-        found += sshd.faults(user, options.address, options.publickey)
-    return found
 
 
 def _grant_fault(standing: Standing) -> str:

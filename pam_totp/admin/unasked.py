@@ -1,17 +1,27 @@
-"""What sshd's own settings make of a login that PAM would ask for a code."""
+"""Why what `explain` says does not come to pass: the service's stack, and sshd before it."""
 
 import os
 import subprocess
+
+from pam_totp.records import services
 
 SSHD = "/usr/sbin/sshd"
 MOST_SECONDS = 10
 
 
-def faults(user: str, address: str | None, publickey: bool) -> list[str]:
-    """Why this login is not asked, or cannot be; empty where there is no sshd or it does not say.
+def reasons(user: str, service: str, address: str | None, publickey: bool) -> list[str]:
+    """A sentence for each. address: None for this machine's own; publickey: after a key."""
+    stack = f"{services.FOLDER}/{service}"
+    if not os.path.isfile(stack):
+        return [f"there is no PAM service file {stack}"]
+    if service not in services.that_ask():
+        return [f"{stack} has no line of ours: nothing is asked"]
+    found = [f"{stack}: {fault}" for fault in services.faults(service)]
+    return found + (_of_sshd(user, address, publickey) if service == "sshd" else [])
 
-    address: None for this machine's own; publickey: after a key was accepted.
-    """
+
+def _of_sshd(user: str, address: str | None, publickey: bool) -> list[str]:
+    """By its settings for this login; none where there is no sshd or it does not answer."""
     if not os.path.exists(SSHD) or "," in user:
         return []
     here = address or "127.0.0.1"
