@@ -232,7 +232,14 @@ def test_full_disk_keeps_the_old_ones(user: User, credential: Credential) -> Non
         assert verify(user, codes[0]).code == LET_IN
 
 
-@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
+def test_closed_standard_output_renews_nothing(user: User, credential: Credential) -> None:
+    old = new_recovery_codes(user)
+    done = run(["/bin/sh", "-c", f"{RENEW} --user {user.name} >&-"])
+    assert_refused(done, "standard output is closed: nothing was done")
+    assert verify(user, old[0]).code == LET_IN
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", "| true"])
 def test_codes_that_nobody_saw_are_said_to_be_in_force(
     user: User, credential: Credential, syslog: SystemLog, redirection: str
 ) -> None:

@@ -39,7 +39,9 @@ def console(pam_services: PamServices, on_terminal: Converse) -> Converse:
     pam_services.add("login")
 
     def log_in(user: User, answers: Dialogue, before: str = UTF8) -> Conversation:
-        argv = ["/bin/sh", "-c", f"{before}; exec login"]
+        # pexpect gives the terminal its size when the program has begun.
+        until_it_has_its_size = 'until [ "$(stty size)" = "24 80" ]; do sleep 0.01; done'
+        argv = ["/bin/sh", "-c", f"{until_it_has_its_size}; {before}; exec login"]
         return on_terminal(argv, [(NAME, user.name), (PASSWORD, user.password), *answers])
 
     return log_in
