@@ -28,6 +28,10 @@ def users(options: argparse.Namespace) -> int:
     of the settings included."""
     if os.geteuid() != 0:
         raise Fault("this is for root", "sudo pam-totp users")
+    try:
+        records = {kind: _names(kind) for kind in (mark.KIND, grant.KIND, recovery.KIND)}
+    except Refused as refused:
+        raise Fault(refused.detail, f"ls -ld {durable.FOLDER}") from None
     configured = settings.load()
     fault = fault_of(configured)
     if fault:
@@ -36,7 +40,6 @@ def users(options: argparse.Namespace) -> int:
         missing = [account.pw_name for account in _accounts(set()) if _is_missing(account)]
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
         return 1 if fault else 0
-    records = {kind: _names(kind) for kind in (mark.KIND, grant.KIND, recovery.KIND)}
     rows = (
         describe(account, configured, records)
         for account in _accounts(records[mark.KIND] | records[grant.KIND])

@@ -15,6 +15,8 @@ from tests.admin.commands import (
     CONFIGURATION,
     LAST_GOOD,
     LET_IN,
+    STATE,
+    assert_refused,
     configured,
     new_recovery_codes,
     pam_totp,
@@ -262,6 +264,15 @@ def test_users_of_the_system_store_are_listed(
         pam_totp("import", user.name)
         assert (listed()[user.name]["enrolled"], listed()[user.name]["fault"]) == (True, "")
         pam_totp("reset", "--yes", user.name)
+
+
+@pytest.mark.parametrize("option", [[], ["--missing"]], ids=" ".join)
+def test_folder_of_roots_records_that_others_may_write_is_said(option: list[str]) -> None:
+    STATE.chmod(0o777)
+    try:
+        assert_refused(pam_totp("users", *option), f"{STATE} is not root's alone to write")
+    finally:
+        STATE.chmod(0o700)
 
 
 def test_mark_of_an_account_that_is_gone_is_no_fault() -> None:
