@@ -38,12 +38,13 @@ def judge_first_code(
     """The verdict on the code of somebody without a secret, who may enroll at this very login: a
     right code of the secret that was shown there saves it."""
     is_root = posix.geteuid() == 0
+    is_marked = is_root and mark.is_set(user.pw_uid)
     others = [store for store in stores_of(user) if is_root and store != configured.store]
     if any(Place(user, store).read(SECRET) is not None for store in others):
         raise Refused(
             SECRET_MISSING, f"the secret is in the other store: pam-totp import {user.pw_name}"
         )
-    if is_root and mark.is_set(user.pw_uid):
+    if is_marked:
         detail = "has logged in with a code before; now no secret file; if that was an earlier user"
         raise Refused(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
     if not (is_root and configured.enrollment.mode == AT_LOGIN):
