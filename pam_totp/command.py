@@ -6,14 +6,13 @@ error, what is wrong and what to type next.
 
 import argparse
 import io
-import os
 import sys
 from typing import Any, NoReturn
 
 from pam_totp import VERSION
 from pam_totp.admin import configuration, exceptions, explain, grants, stores, users
 from pam_totp.enroll import enrollment, recovery_codes, report
-from pam_totp.fault import Fault
+from pam_totp.fault import Fault, give_output_up
 from pam_totp.records.keys import did_you_mean
 
 
@@ -56,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         print()
         _say_error("interrupted: nothing was changed", "run the command again")
     except OSError as failure:
-        _give_output_up()
+        give_output_up()
         if not isinstance(failure, BrokenPipeError):
             _say_error(f"{what}{failure.strerror or failure}", "df -h; ls -l /dev/stdout")
     except Exception as failure:
@@ -144,16 +143,10 @@ def _say_error(message: str, hint: str) -> None:
         # Where both streams go to one file, what was said before the error stands before it.
         print(end="", flush=True)
     except OSError:
-        _give_output_up()
+        give_output_up()
     # Two lines, whatever was typed and is quoted in them.
     lines = (
         "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
         for line in (f"pam-totp: error: {message}", f"hint: {hint}")
     )
     print("\n".join(lines), file=sys.stderr)
-
-
-def _give_output_up() -> None:
-    """Whoever read the output has gone, or it cannot be written: the interpreter must not try again
-    at its end, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,5 +1,6 @@
 """The one error that commands raise for people, and how it reads on a terminal."""
 
+import os
 import shlex
 import sys
 
@@ -16,3 +17,9 @@ class Fault(Exception):
 def for_root(message: str) -> Fault:
     """The fault of a command that root alone may run: the hint is that command, by sudo."""
     return Fault(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")
+
+
+def give_output_up() -> None:
+    """Whoever read the output has gone, or it cannot be written: the interpreter must not try again
+    at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pam_totp.admin.configuration import fault_of
 from pam_totp.admin.known import describe, may_log_in
-from pam_totp.fault import Fault
+from pam_totp.fault import Fault, for_root
 from pam_totp.records import durable, grant, mark, recovery, secret, settings
 from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
@@ -25,7 +25,7 @@ def users(options: argparse.Namespace) -> int:
     """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults, those
     of the settings included."""
     if os.geteuid() != 0:
-        raise Fault("this is for root", "sudo pam-totp users")
+        raise for_root("this is for root")
     try:
         records = {kind: _names(kind) for kind in (mark.KIND, grant.KIND, recovery.KIND)}
     except Refused as refused:

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 
-from pam_totp.fault import Fault
+from pam_totp.fault import Fault, give_output_up
 
 
 class Terminal:
@@ -42,8 +42,7 @@ def tell(text: str, unseen: Fault) -> None:
     try:
         print(text, flush=True)
     except OSError as failure:
-        # The interpreter must not try again at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        give_output_up()
         raise Fault(f"{unseen.message}: {failure.strerror}", unseen.hint) from None
 
 
