@@ -56,7 +56,11 @@ def explain(options: argparse.Namespace) -> int:
         raise Fault(refused.detail, "getent passwd") from None
     found = describe(view, options.service, configured)
     found["but"] = unasked.reasons(
-        view.user.pw_name, options.service, options.address, options.publickey
+        view.user.pw_name,
+        options.service,
+        options.address,
+        publickey=options.publickey,
+        has_line=found["service_asks"],
     )
     print(json.dumps(found, indent=2) if options.json else _as_text(found, options))
     return 0

@@ -9,12 +9,15 @@ SSHD = "/usr/sbin/sshd"
 MOST_SECONDS = 10
 
 
-def reasons(user: str, service: str, address: str | None, publickey: bool) -> list[str]:
-    """A sentence for each. address: None for this machine's own; publickey: after a key."""
+def reasons(
+    user: str, service: str, address: str | None, *, publickey: bool, has_line: bool
+) -> list[str]:
+    """A sentence for each. address: None for this machine's own; publickey: after a key;
+    has_line: the service's stack has a line of ours."""
     stack = f"{services.FOLDER}/{service}"
     if not os.path.isfile(stack):
         return [f"there is no PAM service file {stack}"]
-    if service not in services.that_ask():
+    if not has_line:
         return [f"{stack} has no line of ours: nothing is asked"]
     found = [f"{stack}: {fault}" for fault in services.faults(service)]
     return found + (_of_sshd(user, address, publickey) if service == "sshd" else [])

@@ -50,9 +50,6 @@ def remove(uid: int) -> bool:
 
 def _binding(request: "Request") -> str:
     new_hash, _ = ALGORITHMS["SHA256"]
-    parts = (request.user, request.service, request.rhost, request.tty, request.ruser, request.key)
-    return str(
-        new_hash(
-            "\0".join(("pam-totp shown 2", *parts)).encode("utf-8", "surrogateescape")
-        ).hexdigest()
-    )
+    parts = [request.user, request.service, request.rhost, request.tty, request.ruser, request.key]
+    text = "\0".join(["pam-totp shown 2", *parts]).encode("utf-8", "surrogateescape")
+    return str(new_hash(text).hexdigest())
