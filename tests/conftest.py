@@ -1,15 +1,19 @@
 """Every test runs as root in a throw-away host, against the installed product.
 
 Started anywhere else, pytest moves itself into one (tests/host/enter) before it runs anything;
-with -n, pytest-xdist starts each worker in a host of its own.
+with -n, pytest-xdist starts each worker in a host of its own. A test may take `timeout` seconds
+(pyproject.toml), then `cleanup_timeout` to clean up, and with -n all of them `suite_timeout`.
 Fixtures live next to what they drive: tests/host for the host and its programs.
 """
 
+import faulthandler
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,10 +35,18 @@ FIXTURES = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(
+        "cleanup_timeout", "seconds from a test's timeout to the end of its process", default="60"
+    )
+    parser.addini("suite_timeout", "seconds that all tests may take with -n", default="2400")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("dist", "no") != "no":
         give_each_worker_a_throwaway_host(config)
+        end_after(int(config.getini("suite_timeout")))
     elif "PAM_TOTP_THROWAWAY_HOST" not in os.environ:
         move_into_a_throwaway_host(config)
     elif hasattr(config, "workerinput"):
@@ -63,6 +75,16 @@ def give_each_worker_a_throwaway_host(config: pytest.Config) -> None:
     config.add_cleanup(unused.cleanup)
 
 
+def end_after(seconds: int) -> None:
+    """With pytest-xdist: stop, and say so below the faults found so far."""
+
+    def stop(*_: object) -> None:
+        pytest.exit(f"the tests took more than {seconds} s (suite_timeout)", returncode=1)
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+
+
 def move_into_a_throwaway_host(config: pytest.Config) -> None:
     """Replace this process by the same pytest in a throw-away host."""
     refuse_unless_root()
@@ -72,6 +94,31 @@ def move_into_a_throwaway_host(config: pytest.Config) -> None:
     os.chdir(config.invocation_params.dir)
     arguments = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *config.invocation_params.args]
     os.execv(ENTER, [str(ENTER), DEBIAN_PYTHON, "-m", "pytest", *map(str, arguments)])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Ends this process, and its host, when not even a failed test's clean-up comes to its end.
+
+    pytest-timeout raises an exception in the test, once: what waits after that waits for ever.
+    """
+    marker = item.get_closest_marker("timeout")
+    seconds = float(marker.args[0] if marker else item.config.getini("timeout"))
+    seconds += float(item.config.getini("cleanup_timeout"))
+    watchdog = threading.Timer(seconds, end_this_process, [item])
+    watchdog.daemon = True
+    watchdog.start()
+    yield
+    watchdog.cancel()
+
+
+def end_this_process(item: pytest.Item) -> None:
+    capture = item.config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture()
+    print(f"\n{item.nodeid} does not end: its process is ended", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,80 @@
+"""What `make test` promises whoever starts it, from wherever: the same answer, and an end."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ENTER = str(REPOSITORY / "tests" / "host" / "enter")
+# As nohup, and & in a shell without job control, leave it to what they start; and more than that.
+IGNORING = 'trap \'\' HUP INT QUIT TERM CHLD ALRM PIPE USR1 TSTP; exec "$0" "$@"'
+SIGNALS = "grep -E '^Sig(Blk|Ign):' /proc/self/status | cut -f 2"
+DESCRIPTORS = "for n in 0 1 2; do test -e /proc/$$/fd/$n || exit 1; done"
+PLUGINS = [
+    "-p",
+    "tests.conftest",
+    "-p",
+    "no:cacheprovider",
+    "-c",
+    str(REPOSITORY / "pyproject.toml"),
+]
+
+
+@pytest.fixture
+def misbehaving() -> Iterator[Path]:
+    """A file for tests of tests, where the host of a worker sees it."""
+    file = REPOSITORY / "build" / "test_misbehaving.py"
+    yield file
+    file.unlink()
+
+
+def run_with_a_worker(
+    file: Path, content: str, *options: str
+) -> "subprocess.CompletedProcess[str]":
+    file.write_text(f"import time, pytest\n{content}", encoding="ascii")
+    command = [sys.executable, "-m", "pytest", *PLUGINS, "-n", "1", *options, str(file)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_ignored_and_blocked_signals_are_as_at_a_login_in_the_host() -> None:
+    done = subprocess.run(
+        ["bash", "-c", IGNORING, ENTER, "sh", "-c", SIGNALS], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["0" * 16, "0" * 16], done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_are_open_in_the_host(closed: str) -> None:
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', ENTER, "sh", "-c", DESCRIPTORS]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+
+
+def test_a_test_whose_clean_up_waits_for_ever_ends_with_its_worker_and_is_named(
+    misbehaving: Path,
+) -> None:
+    script = """\
+def test_installs():
+    pass
+
+@pytest.mark.timeout(1)
+def test_waits():
+    while True:
+        try:
+            time.sleep(99)
+        except BaseException:
+            pass
+"""
+    done = run_with_a_worker(misbehaving, script, "-o", "cleanup_timeout=1")
+    assert done.returncode == 1
+    assert "crashed while running 'build/test_misbehaving.py::test_waits'" in done.stdout
+    assert "test_waits does not end: its process is ended" in done.stderr
+
+
+def test_all_tests_together_end_at_their_limit_and_it_is_said(misbehaving: Path) -> None:
+    script = "def test_waits():\n    time.sleep(99)\n"
+    done = run_with_a_worker(misbehaving, script, "-o", "suite_timeout=4")
+    assert done.returncode == 1
+    assert "the tests took more than 4 s (suite_timeout)" in done.stdout
