@@ -40,7 +40,7 @@ MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: all build help install demo test test-roots check bench fuzz soak deb clean FORCE \
+.PHONY: all build help install demo test quick test-roots check bench fuzz soak deb clean FORCE \
 	check-style check-types check-shell check-module check-architecture
 
 all: build
@@ -100,10 +100,18 @@ demo: ## log in over real ssh on a throw-away host
 	@$(HOST) $(PYTHON) scripts/demo
 
 # A worker for each processor, each in a throw-away host of its own (tests/conftest.py).
-test: ## everything, real sshd included
-	@scripts/install-dependencies demo test deb
+test: ## everything: the linters, then all tests, real sshd included
+	@scripts/install-dependencies demo test deb check
+	@$(MAKE) check
 	@$(MAKE) build
 	@$(PYTHON) -m pytest tests -q -n $$(nproc) --dist loadfile --max-worker-restart 1
+
+# What needs neither root nor a host nor the module.
+QUICK = tests/rules tests/records/test_rule_reader.py tests/records/test_services.py \
+	tests/records/test_settings_manual.py tests/admin/test_unreachable.py tests/test_security_page.py
+quick: ## the pure rules and parsers, in seconds, as any user
+	@scripts/install-dependencies quick
+	@$(PYTHON) -m pytest -q --noconftest $(QUICK)
 
 test-roots: ## install the package into whole Debian 12 and 13 systems, and log in there
 	@scripts/install-dependencies demo test deb roots

@@ -1,11 +1,14 @@
 """What `make test` promises whoever starts it, from wherever: the same answer, and an end."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.host.accounts import User
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENTER = str(REPOSITORY / "tests" / "host" / "enter")
@@ -78,3 +81,12 @@ def test_all_tests_together_end_at_their_limit_and_it_is_said(misbehaving: Path)
     done = run_with_a_worker(misbehaving, script, "-o", "suite_timeout=4")
     assert done.returncode == 1
     assert "the tests took more than 4 s (suite_timeout)" in done.stdout
+
+
+def test_make_quick_needs_no_root(user: User) -> None:
+    left_out = shutil.ignore_patterns("build", ".git", "__pycache__", ".hypothesis")
+    shutil.copytree(REPOSITORY, user.home / "tree", ignore=left_out)
+    subprocess.run(["chown", "-R", user.name, user.home / "tree"], check=True)
+    done = user.run_as("make", "quick", cwd=user.home / "tree")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed in " in done.stdout
