@@ -13,6 +13,8 @@ MANUALS = $(PREFIX)/share/man
 EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
 # Where libpam looks, wherever PREFIX is. Evaluated late: a bare machine has no dpkg-dev yet.
 SECURITY = /usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/security
+# Services that are not the administrator's to edit; a file of that name in /etc/pam.d comes first.
+STACKS = /usr/lib/pam.d
 TMPFILES = /usr/lib/tmpfiles.d
 POLKIT = /usr/lib/systemd/system/polkit-agent-helper@.service.d
 
@@ -75,12 +77,11 @@ install: build ## into DESTDIR, PREFIX=/usr (as root)
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
 	for name in gate verify offer; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
-	$(call put,644,config/pam.d/pam-totp,/etc/pam.d/pam-totp)
+	$(call put,644,config/pam.d/pam-totp,$(STACKS)/pam-totp)
 	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)
 	$(call put,644,config/systemd/polkit-agent-helper.conf,$(POLKIT)/pam-totp.conf)
-# What the administrator wrote stays.
-	test -e '$(DESTDIR)/etc/pam-totp/config.yaml' || \
-		{ $(call put,644,config/config.yaml,/etc/pam-totp/config.yaml); }
+# Empty: the settings are the administrator's to write, and every one has a default.
+	install -d '$(DESTDIR)/etc/pam-totp'
 	for file in $$(find config -type f ! -path 'config/*.d/*' ! -path 'config/systemd/*'); do \
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
 	for page in $(notdir $(MANUAL_PAGES)); do \

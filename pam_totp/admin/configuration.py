@@ -2,13 +2,14 @@
 what holds while the one in force is wrong."""
 
 import argparse
+import os
 import re
 import sys
 
 from pam_totp.admin.warnings import warnings_of
 from pam_totp.fault import Fault
 from pam_totp.records import snapshot
-from pam_totp.records.settings import PATH, Settings
+from pam_totp.records.settings import PATH, Settings, load
 from pam_totp.rules.refusal import Refused
 
 # What a fault of the YAML itself most often comes from.
@@ -32,6 +33,10 @@ def check(options: argparse.Namespace) -> int:
     try:
         with open(options.file, "rb") as file:
             content = file.read(configuration.MOST_BYTES + 1)
+    except FileNotFoundError:
+        if options.file != PATH:
+            raise Fault(f"{options.file}: No such file", "pam-totp config check FILE") from None
+        return _without_a_file()
     except OSError as failure:
         raise Fault(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
     found = configuration.parse(content)
@@ -47,6 +52,18 @@ def check(options: argparse.Namespace) -> int:
     for warning in warnings:
         print(f"{options.file}: warning: {warning}", file=sys.stderr)
     print(f"{options.file}: {f'no faults, warnings: {len(warnings)}' if warnings else 'good'}")
+    return 0
+
+
+def _without_a_file() -> int:
+    """None is installed, since all settings have defaults; but removing one changes nothing."""
+    if os.geteuid() != 0:
+        print(f"{PATH}: there is no such file; only root can see whether earlier settings apply")
+        return 0
+    fault = fault_of(load())
+    if fault:
+        raise Fault(fault, f"echo '# the defaults' >{PATH}")
+    print(f"{PATH}: there is no such file; the defaults apply")
     return 0
 
 

@@ -9,6 +9,7 @@ from pam_totp.fault import Fault
 # A service of our own that never asks for a code: python-pam answers every hidden prompt with
 # the password, and would submit it as the code.
 SERVICE = "pam-totp"
+FOLDERS = ("/usr/lib/pam.d", "/etc/pam.d")  # where libpam looks; without a file it goes by `other`
 TRIES = 3
 # Linux-PAM's _pam_types.h, PAM_NEW_AUTHTOK_REQD: the password is right, and has to be changed.
 RIGHT_BUT_OLD = 12
@@ -16,8 +17,8 @@ RIGHT_BUT_OLD = 12
 
 def confirm(account: pwd.struct_passwd) -> None:
     """Returns once the account's password was typed. Raises Fault after TRIES wrong ones."""
-    if not os.path.exists(f"/etc/pam.d/{SERVICE}"):
-        raise Fault(f"/etc/pam.d/{SERVICE} is missing", "install the package pam-totp again")
+    if not any(os.path.exists(f"{folder}/{SERVICE}") for folder in FOLDERS):
+        raise Fault(f"{FOLDERS[0]}/{SERVICE} is missing", "apt-get install --reinstall pam-totp")
     for _ in range(TRIES):
         wrong = what_is_wrong(account, ask_password(f"System password of {account.pw_name}: "))
         if not wrong:

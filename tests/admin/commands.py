@@ -129,7 +129,6 @@ def configured(text: str, *, settled: bool = False) -> Iterator[Path]:
 
     `settled`: so long after the change that the first login's snapshot serves the next one.
     """
-    before = CONFIGURATION.read_bytes()
     shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
     try:
         CONFIGURATION.write_text(text, encoding="utf-8")
@@ -138,7 +137,6 @@ def configured(text: str, *, settled: bool = False) -> Iterator[Path]:
         yield CONFIGURATION
     finally:
         CONFIGURATION.unlink(missing_ok=True)
-        CONFIGURATION.write_bytes(before)
         shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
 
 

@@ -1,6 +1,7 @@
 """`pam-totp config check`: all faults of a file, with their places; it changes nothing."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,55 @@ import pytest
 from tests.admin.commands import (
     CONFIGURATION,
     LAST_GOOD,
+    LET_IN,
+    Answer,
     assert_refused,
     configured,
+    gate,
     mounted,
     pam_totp,
+    verify,
 )
 from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
 
 
-def test_shipped_file_is_good() -> None:
+def test_without_a_file_the_defaults_apply_and_nothing_is_wrong(user: User) -> None:
+    """None is installed: a packaged file of comments stops upgrades where it was edited."""
+    assert list(CONFIGURATION.parent.iterdir()) == []
     answer = pam_totp("config", "check")
-    assert (answer.code, answer.output) == (0, "/etc/pam-totp/config.yaml: good\n")
+    said = f"{CONFIGURATION}: there is no such file; the defaults apply\n"
+    assert answer == Answer(0, said, "")
+    by_a_user = pam_totp("config", "check", user=user)
+    assert (by_a_user.code, by_a_user.errors) == (0, "")
+    assert "only root can see" in by_a_user.output
+
+
+def test_without_a_file_a_login_reports_no_fault(
+    user: User, enrolled: Callable[..., Credential], syslog: SystemLog
+) -> None:
+    credential = enrolled(user)
+    assert verify(user, credential.fresh_code()).code == LET_IN
+    (decision,) = syslog.decisions()
+    assert (decision["reason"], decision.get("detail", "")) == ("totp", "")
+
+
+def test_file_that_was_removed_is_a_fault_since_its_settings_still_apply(user: User) -> None:
+    with configured("store: system\n") as path:
+        gate(user)
+        assert LAST_GOOD.exists()
+        path.unlink()
+        assert_refused(pam_totp("config", "check"), "the last good settings are in force")
+        path.write_text("# the defaults\n", encoding="ascii")  # as the hint says
+        gate(user)
+        assert pam_totp("config", "check").code == 0
+
+
+def test_example_file_is_good() -> None:
+    example = "/usr/share/doc/pam-totp/examples/config.yaml"
+    answer = pam_totp("config", "check", example)
+    assert answer == Answer(0, f"{example}: good\n", "")
 
 
 def test_faults_are_named_one_a_line_on_standard_error(tmp_path: Path) -> None:
@@ -79,7 +118,6 @@ def test_file_that_cannot_be_read_is_an_error_in_two_lines(user: User, tmp_path:
     with configured("") as path:
         path.chmod(0o600)
         assert_refused(pam_totp("config", "check", user=user), "Permission denied")
-    assert CONFIGURATION.exists()
 
 
 def test_binary_file_is_a_fault_and_no_traceback(tmp_path: Path) -> None:

@@ -51,7 +51,6 @@ def policies(host: BenchHost) -> list[Measured]:
             file.write(f"bench{number}x:x:{FIRST_UID + GROUPS + number}:\n")
     measured = []
     worker = Worker("/usr/bin/python3", "-IS", "tests/bench/launcher.py")
-    before = CONFIGURATION.read_bytes()
     for number in RULES:
         CONFIGURATION.write_text(policy_of(number), encoding="ascii")
         time.sleep(UNSETTLED_SECONDS + 0.1)
@@ -68,7 +67,7 @@ def policies(host: BenchHost) -> list[Measured]:
             at_most=200,
             stable=0.02,
         )
-    CONFIGURATION.write_bytes(before)
+    CONFIGURATION.unlink()
     return measured
 
 

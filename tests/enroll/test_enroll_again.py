@@ -84,7 +84,7 @@ def test_password_of_root_is_of_no_use(
 def test_missing_service_changes_nothing_and_names_the_file(
     user: User, credential: Credential
 ) -> None:
-    service = Path("/etc/pam.d/pam-totp")
+    service = Path("/usr/lib/pam.d/pam-totp")
     content = service.read_bytes()
     service.unlink()
     try:
@@ -92,7 +92,7 @@ def test_missing_service_changes_nothing_and_names_the_file(
     finally:
         service.write_bytes(content)
     assert finished.status == 1
-    assert finished.error == "/etc/pam.d/pam-totp is missing"
+    assert finished.error == "/usr/lib/pam.d/pam-totp is missing"
     assert verify(user.name, credential.fresh_code()) == LET_IN
 
 

@@ -46,14 +46,13 @@ def subjects() -> Iterator[list[Subject]]:
 @pytest.fixture
 def settings() -> Iterator[Callable[[str], None]]:
     """`settings("store: system")`: what the administrator's settings say during the test."""
-    before = CONFIGURATION.read_bytes()
 
     def choose(text: str) -> None:
         CONFIGURATION.write_text(f"{text}\n", encoding="ascii")
         time.sleep(UNSETTLED_SECONDS + 0.05)  # so that the first login's snapshot serves the next
 
     yield choose
-    CONFIGURATION.write_bytes(before)
+    CONFIGURATION.unlink(missing_ok=True)
     shutil.rmtree(VAR / "settings", ignore_errors=True)
 
 
