@@ -6,11 +6,12 @@ error, what is wrong and what to type next.
 
 import argparse
 import io
+import os
 import sys
 from typing import Any, NoReturn
 
 from pam_totp import VERSION
-from pam_totp.admin import configuration, exceptions, explain, grants, stores, users
+from pam_totp.admin import configuration, exceptions, explain, grants, stores, turned_on, users
 from pam_totp.enroll import enrollment, recovery_codes, report
 from pam_totp.fault import Fault, give_output_up
 from pam_totp.records.keys import did_you_mean
@@ -45,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdin.reconfigure(errors="replace")  # bytes that are no text are a wrong answer
     what = "unexpected failure, "
     try:
+        lost = turned_on.lost() if os.geteuid() == 0 else None
+        if lost:
+            _say("warning", *lost)
         code = _run(arguments)
         what = "done, but its output cannot be written: "
         sys.stdout.flush()
@@ -139,6 +143,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say_error(message: str, hint: str) -> None:
+    _say("error", message, hint)
+
+
+def _say(what: str, message: str, hint: str) -> None:
     try:
         # Where both streams go to one file, what was said before the error stands before it.
         print(end="", flush=True)
@@ -147,6 +155,6 @@ def _say_error(message: str, hint: str) -> None:
     # Two lines, whatever was typed and is quoted in them.
     lines = (
         "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
-        for line in (f"pam-totp: error: {message}", f"hint: {hint}")
+        for line in (f"pam-totp: {what}: {message}", f"hint: {hint}")
     )
     print("\n".join(lines), file=sys.stderr)

@@ -26,6 +26,7 @@ FIXTURES = (
     "tests.host.system_log",
     "tests.host.accounts",
     "tests.host.credentials",
+    "tests.host.debian_package",
     "tests.host.pam_services",
     "tests.host.terminal",
     "tests.host.ssh_server",

@@ -3,20 +3,15 @@
 What an installed package does in whole Debian 12 and 13 systems: tests/package_roots.
 """
 
-import os
 import re
-import subprocess
-import tarfile
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pam_totp import VERSION
+from tests.host.debian_package import ROOT, files_below, run
 
-ROOT = Path(__file__).resolve().parents[1]
-NOT_COPIED = {"build", ".git", ".hypothesis", "__pycache__"}
 PROGRAMS = {
     "usr/bin/pam-totp",
     "usr/libexec/pam-totp/gate",
@@ -24,45 +19,6 @@ PROGRAMS = {
     "usr/libexec/pam-totp/verify",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
 }
-
-
-def run(*command: str | Path, folder: Path = ROOT) -> str:
-    """Standard output of a command that must succeed, without the outer make's variables."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    done = subprocess.run(command, cwd=folder, env=ours, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def files_below(folder: Path) -> Iterator[str]:
-    """Relative paths of all that is no folder."""
-    for path in sorted(folder.rglob("*")):
-        if not path.is_dir():
-            yield str(path.relative_to(folder))
-
-
-def copy_of_the_tree(target: Path) -> Path:
-    """The sources as they are, so that building leaves the tree alone."""
-    with tarfile.open(target / "tree.tar", "w") as archive:
-        archive.add(ROOT, "tree", filter=lambda f: None if Path(f.name).name in NOT_COPIED else f)
-    run("tar", "-xf", "tree.tar", folder=target)
-    return target / "tree"
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_of_the_tree(tmp_path_factory.mktemp("package"))
-
-
-@pytest.fixture(scope="module")
-def package(tree: Path) -> Path:
-    """The built .deb."""
-    before = set(files_below(tree))
-    run("make", "-s", "deb", folder=tree)
-    after = {name for name in files_below(tree) if not name.startswith("build/")}
-    assert after == before, "make deb leaves dirt in the tree"
-    (package,) = (tree / "build").glob("*.deb")
-    return package
 
 
 @pytest.fixture(scope="module")

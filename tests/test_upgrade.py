@@ -138,7 +138,10 @@ def test_machine_of_the_first_release_has_no_configuration_and_no_other_folders(
 FIRST_LINE = re.compile(r'"(pam-totp [a-z]+ [0-9]+)')
 FILES = [
     *("~/.config/pam-totp/secret", "~/.config/pam-totp/recovery", "/run/pam-totp/UID"),
-    *(f"/var/lib/pam-totp/{kind}/" for kind in ("marks", "spent", "grants", "settings", "secrets")),
+    *(
+        f"/var/lib/pam-totp/{kind}/"
+        for kind in ("marks", "spent", "grants", "settings", "secrets", "services")
+    ),
 ]
 
 

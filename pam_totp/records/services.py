@@ -15,8 +15,9 @@ _INCLUDES = re.compile(r"^\s*(?:@include\s+|-?auth\s+(?:include|substack)\s+)(\S
 # A backslash at the end continues a line, and a # begins a comment (pam.conf(5)).
 _CONTINUED = re.compile(r"\\\n")
 _COMMENT = re.compile(r"#.*")
-# Files that other services include; on their own they are no service that anyone logs in to.
-_SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-")
+# Files that other services include, and what dpkg and editors leave: no service that anyone logs in
+# to is called so.
+_SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-|~$|\.bak$")
 
 
 def that_ask(folder: str = FOLDER) -> list[str]:

@@ -11,6 +11,7 @@ from pam_totp.admin.warnings import chance_of_a_guesser, warnings_of
 from pam_totp.records import configuration
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.pam_services import forget_what_asked
 
 SSHD = Path("/etc/pam.d/sshd")
 LINE = "auth required pam_totp.so\n"
@@ -36,6 +37,7 @@ def asking() -> Iterator[Callable[..., None]]:
     yield ask
     for path, text in before.items():
         path.write_text(text, encoding="utf-8")
+    forget_what_asked()
 
 
 @pytest.fixture

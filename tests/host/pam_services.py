@@ -1,5 +1,6 @@
 """Edits of the host's real /etc/pam.d, undone after the test."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def shipped_lines(snippet: str) -> list[str]:
     """The lines of config/pam/`snippet` that an administrator copies: all but the comments."""
     lines = (SNIPPETS / snippet).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
+
+
+def forget_what_asked() -> None:
+    """No command warns of a line that is taken away from here on."""
+    shutil.rmtree("/var/lib/pam-totp/services", ignore_errors=True)
 
 
 class PamServices:
@@ -50,6 +56,7 @@ class PamServices:
             else:
                 path.write_bytes(content)
         self._before.clear()
+        forget_what_asked()
 
 
 @pytest.fixture

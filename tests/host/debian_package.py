@@ -1,0 +1,68 @@
+"""The Debian package, built from a copy of the tree, and hosts to install it into."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ENTER = ROOT / "tests" / "host" / "enter"
+NOT_COPIED = {"build", ".git", ".hypothesis", "__pycache__"}
+
+
+def run(*command: str | Path, folder: Path = ROOT) -> str:
+    """Standard output of a command that must succeed, without the outer make's variables."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(command, cwd=folder, env=ours, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Relative paths of all that is no folder."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir():
+            yield str(path.relative_to(folder))
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """The sources as they are, so that building leaves the tree alone."""
+    with tarfile.open(target / "tree.tar", "w") as archive:
+        archive.add(ROOT, "tree", filter=lambda f: None if Path(f.name).name in NOT_COPIED else f)
+    run("tar", "-xf", "tree.tar", folder=target)
+    return target / "tree"
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_the_tree(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def package(tree: Path) -> Path:
+    """The built .deb."""
+    before = set(files_below(tree))
+    run("make", "-s", "deb", folder=tree)
+    after = {name for name in files_below(tree) if not name.startswith("build/")}
+    assert after == before, "make deb leaves dirt in the tree"
+    (package,) = (tree / "build").glob("*.deb")
+    return package
+
+
+def in_a_host_of_its_own(package: Path, script: str) -> "subprocess.CompletedProcess[str]":
+    """Runs a shell script on a throw-away host inside this one, whose dpkg is a real one: $deb is
+    the package. It begins without what `make install` put on this host."""
+    copy = shutil.copy(package, "/var/tmp/pam-totp.deb")  # each host has a /tmp of its own
+    begin = f"set -eu\nexec 2>&1\nexport LC_ALL=C.UTF-8\ndeb={copy}\n"
+    begin += "rm -rf /usr/lib/pam-totp /usr/libexec/pam-totp /usr/bin/pam-totp /var/lib/pam-totp\n"
+    begin += "rm -f /usr/lib/*/security/pam_totp.so /usr/lib/pam.d/pam-totp\n"
+    return subprocess.run(
+        [ENTER, "sh", "-c", begin + script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
