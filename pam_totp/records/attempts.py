@@ -14,8 +14,9 @@ Callers that are not root, such as screen lockers, keep theirs in /run/user/UID/
 
 import posix
 import time
-from errno import EACCES, EAGAIN, ENOENT
+from errno import EACCES, EAGAIN
 
+from pam_totp.records.opened import Opened
 from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
 from pam_totp.rules.throttle import Failures
 
@@ -101,11 +102,9 @@ def look(uid: int) -> tuple[dict[str, int], Failures]:
     Refused."""
     path = f"{_folder()}/{uid}"
     try:
-        file = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
-        try:
+        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+        with Opened(posix.open(path, flags)) as file:
             return _parse(posix.pread(file, SIZE_BYTES + 1, 0))
-        finally:
-            posix.close(file)
     except FileNotFoundError:
         return {}, Failures()
     except OSError as failure:
@@ -125,12 +124,9 @@ def _folder() -> str:
 
 
 def _open_locked(uid: int, folder: str) -> int:
-    directory = open_folder(folder)
-    try:
+    with Opened(open_folder(folder)) as directory:
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(str(uid), flags, 0o600, dir_fd=directory)
-    finally:
-        posix.close(directory)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -143,21 +139,21 @@ def _open_locked(uid: int, folder: str) -> int:
         time.sleep(0.005)
 
 
-def open_folder(folder: str) -> int:
-    """A handle of a folder of /run that its owner alone writes, made if it is not there. Raises
-    OSError or Refused."""
-    flags = posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+def open_folder(folder: str, *, make: bool = True) -> int:
+    """A descriptor of a folder of /run that its owner alone writes; `make` it if it is not there.
+    Raises OSError or Refused."""
+    flags = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         directory = posix.open(folder, flags)
-    except OSError as failure:
-        if failure.errno != ENOENT:
+    except FileNotFoundError:
+        if not make:
             raise
         # /run starts out empty, and not every system runs systemd-tmpfiles.
         try:
             posix.mkdir(folder, 0o700)
         except FileExistsError:
             pass  # another login was faster
-        directory = posix.open(folder, flags)
+        return open_folder(folder, make=False)
     status = posix.fstat(directory)
     if status.st_uid != posix.geteuid() or status.st_mode & 0o022:
         posix.close(directory)

@@ -5,8 +5,8 @@
 """
 
 import posix
-from errno import ENOENT
 
+from pam_totp.records.opened import Opened
 from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
 
 FOLDER = "/var/lib/pam-totp"
@@ -64,13 +64,10 @@ def _sync(folder: int) -> None:
 def _write(folder: int, name: str, content: bytes) -> None:
     """Makes a file, on the disk."""
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-    file = posix.open(name, flags, 0o600, dir_fd=folder)
-    try:
+    with Opened(posix.open(name, flags, 0o600, dir_fd=folder)) as file:
         while content:
             content = content[posix.write(file, content) :]
         posix.fsync(file)
-    finally:
-        posix.close(file)
 
 
 def remove(folder: int, name: str) -> bool:
@@ -89,8 +86,7 @@ def open_folder(kind: str, *, make: bool = False) -> int | None:
     Raises Refused where nobody can tell: without /var/lib/pam-totp nothing is proven.
     """
     try:
-        parent = posix.open(FOLDER, _FOLDER_FLAGS)
-        try:
+        with Opened(posix.open(FOLDER, _FOLDER_FLAGS)) as parent:
             if posix.fstat(parent).st_uid != 0 or posix.fstat(parent).st_mode & 0o022:
                 raise Refused(STATE_UNAVAILABLE, f"{FOLDER} is not root's alone to write")
             if make:
@@ -98,13 +94,12 @@ def open_folder(kind: str, *, make: bool = False) -> int | None:
                     posix.mkdir(kind, 0o700, dir_fd=parent)
                 except FileExistsError:
                     pass
-            return posix.open(kind, _FOLDER_FLAGS, dir_fd=parent)
-        except OSError as failure:
-            if failure.errno == ENOENT and not make:
+            try:
+                return posix.open(kind, _FOLDER_FLAGS, dir_fd=parent)
+            except FileNotFoundError:
+                if make:
+                    raise
                 return None
-            raise
-        finally:
-            posix.close(parent)
     except OSError as failure:
         raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}: {failure.strerror}") from None
 
@@ -115,23 +110,19 @@ def read(kind: str, name: str, most_bytes: int = 64 * 1024) -> bytes | None:
     if folder is None:
         return None
     try:
-        return read_file(folder, name, f"{FOLDER}/{kind}/{name}", most_bytes)
+        with Opened(folder):
+            return read_file(folder, name, f"{FOLDER}/{kind}/{name}", most_bytes)
     except FileNotFoundError:
         return None
     except OSError as failure:
         raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}/{name}: {failure.strerror}") from None
-    finally:
-        posix.close(folder)
 
 
 def read_file(folder: int, name: str, path: str, most_bytes: int) -> bytes:
     """The content of root's file in the open folder; `path` names it. Raises OSError or Refused."""
     flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-    file = posix.open(name, flags, dir_fd=folder)
-    try:
+    with Opened(posix.open(name, flags, dir_fd=folder)) as file:
         status = posix.fstat(file)
         if status.st_uid != 0 or status.st_mode & 0o022:
             raise Refused(STATE_UNAVAILABLE, f"{path} is not root's alone to write")
         return posix.read(file, most_bytes)
-    finally:
-        posix.close(file)

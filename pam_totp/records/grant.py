@@ -6,11 +6,11 @@ account of that id and that name, which comes last as it is bytes of any kind: w
 of a user that was removed gets no grant with it. "pam-totp grant 1" had no name, and is read.
 """
 
-import posix
 import pwd
 import sys
 
 from pam_totp.records import durable
+from pam_totp.records.opened import Opened
 from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
 
 KIND = "grants"
@@ -65,11 +65,9 @@ def give(uid: int, grant: Grant) -> None:
     folder = durable.open_folder(KIND, make=True)
     assert folder is not None
     times = "ONCE" if grant.once else "MANY"
-    try:
+    with Opened(folder):
         line = f"pam-totp grant 2 {grant.since} {grant.until} {times} ".encode("ascii")
         durable.replace(folder, str(uid), line + _name_of(uid) + b"\n")
-    finally:
-        posix.close(folder)
 
 
 def revoke(uid: int) -> bool:
@@ -77,10 +75,8 @@ def revoke(uid: int) -> bool:
     folder = durable.open_folder(KIND)
     if folder is None:
         return False
-    try:
+    with Opened(folder):
         return durable.remove(folder, str(uid))
-    finally:
-        posix.close(folder)
 
 
 def _name_of(uid: int) -> bytes:

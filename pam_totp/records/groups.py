@@ -4,6 +4,7 @@ import grp
 import posix
 import pwd
 
+from pam_totp.records.opened import Opened
 from pam_totp.rules.pattern import is_pattern, matches
 
 LOCAL_SOURCES = ("files", "compat", "systemd")
@@ -65,13 +66,10 @@ def _local_groups() -> dict[str, tuple[int, str]]:
     """Id and members of this machine's own groups. Asked for 500 of them, the C library would read
     the file 500 times; it is asked for those that are not there."""
     groups = dict[str, tuple[int, str]]()
-    file = posix.open("/etc/group", posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
+    with Opened(posix.open("/etc/group", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
         content = b""
         while chunk := posix.read(file, 1 << 20):
             content += chunk
-    finally:
-        posix.close(file)
     for line in content.decode("utf-8", "surrogateescape").split("\n"):
         name, _, rest = line.lstrip().partition(":")
         group_id, _, members = rest.partition(":")[2].partition(":")
@@ -83,13 +81,10 @@ def _local_groups() -> dict[str, tuple[int, str]]:
 def has_directory() -> bool:
     """Whether groups may come from elsewhere than this machine's own files (nsswitch.conf(5))."""
     try:
-        file = posix.open("/etc/nsswitch.conf", posix.O_RDONLY | posix.O_CLOEXEC)
+        with Opened(posix.open("/etc/nsswitch.conf", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
+            lines = posix.read(file, 1 << 16).decode("ascii", "replace").split("\n")
     except FileNotFoundError:
         return False  # the C library's default: files
-    try:
-        lines = posix.read(file, 1 << 16).decode("ascii", "replace").split("\n")
-    finally:
-        posix.close(file)
     return any(
         source not in LOCAL_SOURCES
         for line in lines

@@ -6,9 +6,9 @@ change is that of the last login with a code.
 """
 
 import posix
-from errno import EEXIST
 
 from pam_totp.records import durable
+from pam_totp.records.opened import Opened
 
 KIND = "marks"
 
@@ -25,16 +25,13 @@ def set_mark(uid: int) -> None:
     """
     marks = durable.open_folder(KIND, make=True)
     assert marks is not None
-    try:
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
-        posix.close(posix.open(str(uid), flags, 0o600, dir_fd=marks))
-        posix.fsync(marks)
-    except OSError as failure:
-        if failure.errno != EEXIST:
-            raise
+    with Opened(marks):
         try:
-            posix.utime(str(uid), dir_fd=marks, follow_symlinks=False)
-        except OSError:
-            pass  # only the listing of users would have been better for it
-    finally:
-        posix.close(marks)
+            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+            posix.close(posix.open(str(uid), flags, 0o600, dir_fd=marks))
+            posix.fsync(marks)
+        except FileExistsError:
+            try:
+                posix.utime(str(uid), dir_fd=marks, follow_symlinks=False)
+            except OSError:
+                pass  # only the listing of users would have been better for it

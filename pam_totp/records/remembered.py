@@ -12,6 +12,7 @@ import pwd
 
 from pam_totp.records import volatile
 from pam_totp.records.attempts import boot_seconds
+from pam_totp.records.opened import Opened
 from pam_totp.records.place import SECRET, Place
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.refusal import Refused
@@ -98,10 +99,7 @@ def _session() -> str:
     pam_exec gives its program a session of its own; its parent is the application.
     """
     leader = posix.getsid(posix.getppid())
-    file = posix.open(f"/proc/{leader}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
+    with Opened(posix.open(f"/proc/{leader}/stat", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
         fields = posix.read(file, 4096).rpartition(b")")[2].split()
-    finally:
-        posix.close(file)
     terminal, began = fields[4].decode("ascii"), fields[19].decode("ascii")  # proc(5): 7 and 22
     return f"{leader} {terminal} {began}" if terminal != "0" else ""

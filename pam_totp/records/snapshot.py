@@ -10,6 +10,7 @@ rules nor an end.
 import posix
 
 from pam_totp.records import durable, volatile
+from pam_totp.records.opened import Opened
 from pam_totp.rules.refusal import Refused
 
 KIND, NAME = "settings", "last-good"
@@ -73,10 +74,8 @@ def _keep(content: bytes) -> str:
     try:
         folder = durable.open_folder(KIND, make=True)
         assert folder is not None
-        try:
+        with Opened(folder):
             durable.replace(folder, NAME, content)
-        finally:
-            posix.close(folder)
         volatile.remove(KIND, NAME)
         return ""
     except (OSError, Refused) as failure:
