@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pam_totp.admin.visited import Visited
+from pam_totp.admin.visited import Visited, stat_file
 from pam_totp.records import attempts, durable, grant, mark, recovery, secret, settings
 from pam_totp.records.place import Place, stores_of
 from pam_totp.rules.refusal import Refused
@@ -83,7 +83,7 @@ def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
 def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
     """Whether a secret is in a store that is not in force: every login is refused until then."""
     others = (Place(account, store) for store in stores_of(account) if store != in_force)
-    return any(place.stat(secret.NAME) is not None for place in others)
+    return any(place.look(secret.NAME, stat_file) for place in others)
 
 
 def _marked_at(uid: int) -> int | None:

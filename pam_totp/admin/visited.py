@@ -26,21 +26,24 @@ class Visited(Place):
     def visit(self) -> os.stat_result | None:
         """What the system says of the secret, None if it is proven not to be there. Raises
         Refused."""
-        status = self._look(secret.NAME, self._look_at_all)
-        assert status is None or isinstance(status, os.stat_result)
-        return status
+        return self.look(secret.NAME, self._look_at_all)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, None if it is proven not to be there. Raises Refused."""
         return self._kept.pop(name) if name in self._kept else super().read(name)
 
-    def _look_at_all(self, folder: int, name: str, owner: int) -> os.stat_result:
-        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    def _look_at_all(self, folder: int, name: str, _: Place) -> os.stat_result:
+        status = stat_file(folder, name, self)
         for each in (secret.NAME, recovery.NAME):
             try:
-                self._kept[each] = read_file(folder, each, owner)
+                self._kept[each] = read_file(folder, each, self)
             except FileNotFoundError:
                 self._kept[each] = None
             except (OSError, Refused):
                 pass  # `read` looks again, and says what is wrong with this one
         return status
+
+
+def stat_file(folder: int, name: str, _: Place) -> os.stat_result:
+    """What the system says of a name in the open folder of a place, for `Place.look`."""
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)

@@ -80,11 +80,14 @@ def _try_to_save(place: Place, files: list[tuple[str, bytes]], over: Known | Non
 
 def _has_no_codes(place: Place) -> bool:
     """Whether it is proven that no recovery code is good."""
+
+    def is_regular(folder: int, name: str, _: Place) -> bool:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
     try:
-        status = place.stat(recovery.NAME)
+        return not place.look(recovery.NAME, is_regular)
     except Refused:
         return False
-    return status is None or not stat.S_ISREG(status.st_mode)
 
 
 def where_to_look(place: Place) -> str:
@@ -93,6 +96,6 @@ def where_to_look(place: Place) -> str:
     while len(folders) < 3:
         folders.append(os.path.dirname(folders[-1]))
     shown = " ".join(reversed(folders))
-    if place.owner == os.getuid():
+    if place.owner.pw_uid == os.getuid():
         shown = shown.replace(place.account.pw_dir, "~")
     return f"df -h {shown.partition(' ')[0]}; ls -ld {shown}"

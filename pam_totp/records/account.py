@@ -39,7 +39,7 @@ class ActingAs:
         if uid == self._account.pw_uid:
             return
         if uid != 0:
-            raise Refused(SECRET_UNSAFE, f"user id {uid} may not read for {self._account.pw_uid}")
+            raise Refused(SECRET_UNSAFE, f"only root can read files of {self._account.pw_name}")
         self._before = posix.getegid(), posix.getgroups()
         try:
             if self.all_groups:

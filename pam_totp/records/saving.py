@@ -23,8 +23,8 @@ def save_all(
 ) -> None:
     """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
     (durable.replace_all), Refused or Changed. `over`: a name and the content, or None, it has."""
-    place.use_all_groups()
-    with place:
+    place.acting.all_groups = True
+    with place.acting:
         for folder in (os.path.dirname(place.path), place.path):
             try:
                 os.mkdir(folder, 0o700)
@@ -40,7 +40,7 @@ def save_all(
         try:
             if over is not None:
                 _lock(open_folder)
-                if _content(open_folder, over[0], place.owner) != over[1]:
+                if _content(open_folder, over[0], place) != over[1]:
                     raise Changed
             for left in os.listdir(open_folder):
                 if left.startswith(tuple(name + durable.TEMPORARY for name, _ in files)):
@@ -61,9 +61,9 @@ def _lock(folder: int) -> None:
         pass  # NFS locks no folder: two commands must then meet within the same moment
 
 
-def _content(folder: int, name: str, owner: int) -> bytes | None:
+def _content(folder: int, name: str, place: Place) -> bytes | None:
     try:
-        return read_file(folder, name, owner)
+        return read_file(folder, name, place)
     except FileNotFoundError:
         return None
 
@@ -77,8 +77,8 @@ def _close(folder: int) -> None:
 
 def remove(place: Place, name: str) -> bool:
     """Removes one file of the place; whether it was there. Raises OSError or Refused."""
-    place.use_all_groups()
-    with place:
+    place.acting.all_groups = True
+    with place.acting:
         folder = place.open(even_if_unsafe=True)
         if folder is None:
             return False
@@ -93,8 +93,8 @@ def remove(place: Place, name: str) -> bool:
 
 def remove_empty_folder(place: Place) -> None:
     """Removes the place's folder if nothing is left in it."""
-    place.use_all_groups()
-    with place:
+    place.acting.all_groups = True
+    with place.acting:
         try:
             os.rmdir(place.path)
         except OSError:

@@ -109,7 +109,7 @@ def test_table_has_a_line_a_user_below_its_heading(
     ("spoil", "fault"),
     [
         (lambda user: secret_of(user).unlink(), "the secret is gone: every login is refused"),
-        (lambda user: secret_of(user).parent.chmod(0o777), "not its owner's alone to write"),
+        (lambda user: secret_of(user).parent.chmod(0o777), "writable by all; run: chmod o-w"),
         (lambda user: recovery_of(user).write_text("junk"), "recovery is malformed"),
         (
             lambda user: Path(f"/var/lib/pam-totp/grants/{user.uid}").write_text("junk"),
@@ -143,7 +143,7 @@ def test_what_refuses_a_users_logins_is_listed_as_a_fault(
         (lambda user: None, True, 10, ""),
         (lambda user: secret_of(user).chmod(0o644), None, 10, "chmod 600"),
         (lambda user: secret_of(user).write_text("junk\n"), None, 10, "otpauth"),
-        (lambda user: secret_of(user).parent.chmod(0o777), None, None, "not its owner's alone"),
+        (lambda user: secret_of(user).parent.chmod(0o777), None, None, "writable by all"),
         (lambda user: recovery_of(user).write_text("junk"), True, None, "recovery is malformed"),
         (lambda user: secret_of(user).unlink(), False, 10, "the secret is gone"),
     ],

@@ -293,7 +293,7 @@ class TestOfAnother:
         refused = refusal(alice)
         assert (refused.reason, refused.detail) == (
             SECRET_UNSAFE,
-            f"{folder} is writable by a group: chmod g-w {folder}",
+            f"{folder} is writable by a group; run: chmod g-w {folder}",
         )
         folder.chmod(0o750)
         assert secret.read(place_of(alice)) is not None
