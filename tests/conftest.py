@@ -27,6 +27,7 @@ FIXTURES = (
     "tests.host.accounts",
     "tests.host.credentials",
     "tests.host.debian_package",
+    "tests.host.encrypted_disk",
     "tests.host.pam_services",
     "tests.host.terminal",
     "tests.host.ssh_server",

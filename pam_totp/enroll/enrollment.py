@@ -5,6 +5,7 @@ import os
 import time
 
 from pam_totp.enroll import recovery_codes, save, showing
+from pam_totp.enroll.closed import warning_of
 from pam_totp.enroll.identity import account_of, confirm, log_for_another, place_of
 from pam_totp.enroll.terminal import ask, tell
 from pam_totp.enroll.uri import new_uri
@@ -36,6 +37,7 @@ def enroll(options: argparse.Namespace) -> int:
         confirm(account)
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
         print(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
+    print(warning_of(place), end="")
     kept = present if present is not None and options.add else secret.HEADER.encode()
     kept += b"" if kept.endswith(b"\n") else b"\n"
     uri = uri_for(options, account.pw_name, settings.load())

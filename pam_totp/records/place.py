@@ -3,14 +3,17 @@
 - Every name MUST be opened relative to the descriptor of its folder, and what is opened MUST be
   checked on that same descriptor.
 - Nobody else MUST be able to move away what lies there (pam_totp.records.walk).
-- "Not there" MUST be proven: a name that is not there, in a folder of a home that is. Every other
-  failure is a refusal.
+- "Not there" MUST be proven: a name that is not there, in a folder of a home that is, and that is
+  not locked (pam_totp.records.encryption). The folder MUST be the user's own: an empty one of
+  root's may be a mount point. System accounts are spared that, as their homes are often root's.
+  Every other failure is a refusal.
 - A read MUST be bounded and MUST NOT wait: a FIFO, a device or an endless file gets an answer.
 """
 
 import posix
 import pwd
 
+from pam_totp.records import encryption
 from pam_totp.records.account import ActingAs
 from pam_totp.records.opened import Opened
 from pam_totp.records.walk import Walk, refuse_owner
@@ -29,6 +32,9 @@ STORES = ("user", "system")
 SYSTEM = "/var/lib/pam-totp"
 SYSTEM_FOLDER = "secrets"
 MOST_BYTES = 64 * 1024
+# Whose home may be root's: Debian's UID_MIN (login.defs(5)), not read at each login, and nobody.
+_FIRST_PERSON, _NOBODY = 1000, 65534
+
 # O_NONBLOCK: opening a FIFO does not wait. O_NOCTTY: opening a terminal does not take it over.
 _FILE_FLAGS = (
     posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
@@ -75,6 +81,7 @@ class Place:
                 try:
                     return look(folder, name, self)
                 except FileNotFoundError:
+                    self._prove_absent(folder, self.path, name)
                     return None
                 finally:
                     posix.close(folder)
@@ -103,6 +110,7 @@ class Place:
                     if walk.links > links:
                         detail = f"{self._top}/{name} is a dangling symlink"
                         raise Refused(SECRET_UNSAFE, detail) from None
+                    self._prove_absent(walk.folder, walk.path or "/", name, even_if_unsafe)
                     return None
             if not even_if_unsafe:
                 refuse_owner(walk.status, self.path, self.owner)
@@ -116,6 +124,20 @@ class Place:
         finally:
             if walk.folder >= 0 and not arrived:
                 posix.close(walk.folder)
+
+    def _prove_absent(
+        self, folder: int, path: str, name: str, even_if_unsafe: bool = False
+    ) -> None:
+        """Raises Refused or OSError where a name that was not found may be there all the same."""
+        uid, found = self.owner.pw_uid, posix.fstat(folder).st_uid
+        if found != uid >= _FIRST_PERSON and uid != _NOBODY and not even_if_unsafe:
+            detail = f"{path} is owned by user id {found}, not by {self.owner.pw_name}; is the home"
+            raise Refused(SECRET_MISSING, f"{detail} mounted?")
+        # Last, whether it was unlocked since the name was not found.
+        if encryption.is_locked(folder) or posix.access(
+            name, posix.F_OK, dir_fd=folder, follow_symlinks=False
+        ):
+            raise Refused(SECRET_MISSING, f"{path} is encrypted and locked")
 
 
 def read_file(folder: int, name: str, place: Place) -> bytes:
