@@ -14,7 +14,7 @@ from pam_totp.records import durable, grant, secret, services, settings
 from pam_totp.records.place import Place
 from pam_totp.records.settings import PATH
 from pam_totp.records.standing import Standing, View, address_of
-from pam_totp.rules.decision import BY
+from pam_totp.rules.decision import AT_LOGIN, BY
 from pam_totp.rules.policy import LOCAL, Rule
 from pam_totp.rules.refusal import Refused
 from pam_totp.rules.request import Request
@@ -70,7 +70,9 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
     """The decision and its facts, for programs."""
     standing = view.standing
     assert standing is not None
-    enrolled, secret_fault = None, ""
+    enrolled, secret_fault, not_shown = None, "", ""
+    if configured.enrollment.mode == AT_LOGIN:
+        not_shown = f"; {service} is not in enrollment_services, so no QR code is shown"
     try:
         enrolled = secret.read(Place(view.user, configured.store)) is not None
     except Refused as refused:
@@ -87,7 +89,7 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
         "user": view.user.pw_name,
         "needs_code": view.decision.needs_code,
         "reason": view.decision.reason,
-        "outcome": _outcome(view, enrolled, secret_fault),
+        "outcome": _outcome(view, not_shown, enrolled, secret_fault),
         "service_asks": service in services.that_ask(),
         "code": view.rule.code,
         "line": view.rule.line or None,
@@ -112,7 +114,7 @@ def _grant_fault(standing: Standing) -> str:
     return f"the grant is good once, and a code is asked for: {folder} cannot be written"
 
 
-def _outcome(view: View, enrolled: bool | None, secret_fault: str) -> str:
+def _outcome(view: View, not_shown: str, enrolled: bool | None, secret_fault: str) -> str:
     decision, standing = view.decision, view.standing
     assert standing is not None
     if not decision.needs_code:
@@ -120,7 +122,7 @@ def _outcome(view: View, enrolled: bool | None, secret_fault: str) -> str:
     if decision.enrolls:
         return "sees a QR code at the login, and is in once enrolled"
     if standing.is_enrolled is False:
-        return "is refused: has to give a code and has not enrolled"
+        return f"is refused: has to give a code and has not enrolled{not_shown}"
     if secret_fault:
         return f"is refused whatever is typed: {secret_fault}"
     if not enrolled:

@@ -83,7 +83,7 @@ def _refusal(
             b"SSH_AUTH_INFO_0": key,
         }
         rule = rule_for(Request(environment), account, configured)
-        decision = decide(rule.code, standing.is_enrolled, False, enrollment, now)
+        decision = decide(rule.code, standing.is_enrolled, False, enrollment, service, now)
         if not decision.needs_code or decision.enrolls:
             return None
         place = place or (

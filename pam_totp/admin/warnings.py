@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pam_totp.admin.lockout import Warned, kept_out, never_asked
 from pam_totp.admin.names import Host, of_rule
 from pam_totp.admin.unreachable import hidden
-from pam_totp.rules.decision import BY
+from pam_totp.records.keys import did_you_mean
+from pam_totp.rules.decision import BY, SHOW_SECRETS
 from pam_totp.rules.throttle import BUDGET_TRIES
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 # SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
 GUESSING_SECONDS = 30 * 86400
 MOST_CHANCE = 0.01
+# What was seen of programs that show messages of PAM to others than the person, or not at all.
+LOGS = {
+    "cockpit": "cockpit-ws writes them to its standard error, which the journal keeps",
+    "xrdp-sesman": "xrdp-sesman writes them to syslog and to its own log",
+    "lightdm": "its greeter hides the instructions, the prompt and the recovery codes",
+}
 
 
 def warnings_of(found: "Content") -> list[str]:
@@ -25,6 +32,7 @@ def warnings_of(found: "Content") -> list[str]:
     now = time.time()
     warned = [
         *_of_values(found, now),
+        *_of_enrollment_services(found, host),
         *_of_rules(found, host),
         *never_asked(found.rules, host.asking),
         *kept_out(found, host.asking, host.names("service"), now),
@@ -53,6 +61,18 @@ def _of_values(found: "Content", now: float) -> Iterator[Warned]:
             f"with {settings} a guesser who knows the password gets in within 30 days with a "
             f"chance of {chance:.1%}, over the {MOST_CHANCE:.0%} that the defaults keep to",
         )
+
+
+def _of_enrollment_services(found: "Content", host: Host) -> Iterator[Warned]:
+    key = "enrollment_services"
+    for service in found.values[key].split():
+        if service in SHOW_SECRETS:
+            continue
+        risk = LOGS.get(service, "its program may write what PAM says into a log")
+        yield found.places[key], f"{service} would show secrets and recovery codes: {risk}"
+        if not host.has("service", service):
+            also = did_you_mean(service, host.names("service"))
+            yield found.places[key], f"{host.folder} has no service {service}{also}"
 
 
 def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> float:

@@ -13,8 +13,8 @@ from _signal import alarm  # type: ignore[import-not-found]
 from pam_totp.records import audit, grant, settings
 from pam_totp.records.settings import Settings
 from pam_totp.records.standing import Standing, View
-from pam_totp.rules.decision import DAY_SECONDS, Decision
-from pam_totp.rules.refusal import GRACE, GRANTED, STATE_UNAVAILABLE, Refused
+from pam_totp.rules.decision import AT_LOGIN, DAY_SECONDS, Decision
+from pam_totp.rules.refusal import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Refused
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
 
@@ -44,7 +44,7 @@ def main() -> None:
             status = 0
         else:
             assert view.standing is not None
-            tell(view.decision, view.standing, configured)
+            tell(request, view.decision, view.standing, configured)
     finally:
         # No unwinding after this: no traceback to a stranger, no destructor, and 1 ms less.
         posix._exit(status)
@@ -72,7 +72,7 @@ def is_let_through(request: Request, view: View, configured: Settings, now: floa
     return bool(reason)
 
 
-def tell(decision: Decision, standing: Standing, configured: Settings) -> None:
+def tell(request: Request, decision: Decision, standing: Standing, configured: Settings) -> None:
     """What stands before the prompt."""
     if standing.wait > 0:
         say(configured.message("wait", seconds=whole_seconds(standing.wait)))
@@ -83,6 +83,9 @@ def tell(decision: Decision, standing: Standing, configured: Settings) -> None:
         kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
         posix.execve(OFFER, [OFFER], kept)
     elif standing.is_enrolled is False:
+        if configured.enrollment.mode == AT_LOGIN and not decision.enrolls:
+            detail = "this service is not in enrollment_services, so no secret is shown"
+            audit.write(False, "ask", NOT_ENROLLED, request.audit_fields("", detail))
         say(configured.message("not_enrolled"))
 
 

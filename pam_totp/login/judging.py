@@ -11,7 +11,6 @@ from pam_totp.records.attempts import Attempts, boot_seconds
 from pam_totp.records.place import SECRET, Place, stores_of
 from pam_totp.records.settings import Settings
 from pam_totp.rules.credential import Credential, parse_line
-from pam_totp.rules.decision import AT_LOGIN
 from pam_totp.rules.refusal import (
     NOT_ENROLLED,
     RECOVERY_CODE,
@@ -47,7 +46,7 @@ def judge_first_code(
     if is_marked:
         detail = "has logged in with a code before; now no secret file; if that was an earlier user"
         raise Refused(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
-    if not (is_root and configured.enrollment.mode == AT_LOGIN):
+    if not (is_root and configured.enrollment.enrolls_at(request.service)):
         raise Refused(NOT_ENROLLED, "no secret file")
     from pam_totp.records import pending, saving  # hardly any login enrolls
 

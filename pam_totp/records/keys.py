@@ -58,6 +58,8 @@ def read_value(key: str, node: "Node") -> str:
     """The value as the snapshot keeps it. Raises Wrong."""
     if key == "enrollment":
         return _read_enrollment(node)
+    if key == "enrollment_services":
+        return _read_services(node)
     text = scalar(node)
     if key in CHOICES:
         for choice in CHOICES[key]:
@@ -95,6 +97,15 @@ def _read_enrollment(node: "Node") -> str:
         return scalar(node)
     also = did_you_mean(scalar(node), MODES)
     raise Wrong(node, f"is {', '.join(MODES)} or {{by: 2027-03-01}}, not {shown(node)}{also}")
+
+
+def _read_services(node: "Node") -> str:
+    """A service or a list of them, kept in one line, as libpam has the names: in lower case."""
+    entries = node.value if node.id == "sequence" else [node]
+    for entry in entries:
+        if not re.fullmatch(r"[\w.@+-]{1,255}", scalar(entry), re.ASCII):
+            raise Wrong(entry, f"takes names of PAM services, not {shown(entry)}")
+    return " ".join(dict.fromkeys(scalar(entry).lower() for entry in entries))
 
 
 def _read_remember(node: "Node") -> str:

@@ -32,6 +32,7 @@ DEFAULTS: dict[str, str] = {
     "throttle.first_wait": "30",
     "throttle.longest_wait": "900",
     "enrollment": "optional",
+    "enrollment_services": "",
     "remember": "0",
     "messages.wait": "Too many wrong codes: try again in {seconds} s.",
     "messages.not_enrolled": "This login needs a code. You have none yet: ask the administrator.",
@@ -70,7 +71,9 @@ class Settings:
         mode, _, deadline = values["enrollment"].partition(" ")
         if mode not in (*MODES, BY):
             raise ValueError("no mode of enrollment")
-        self.enrollment = Enrollment(mode, int(deadline or 0))
+        self.enrollment = Enrollment(
+            mode, int(deadline or 0), values["enrollment_services"].split()
+        )
         self.remember_seconds = int(values["remember"])
         self.rules = rules
         self.fault = fault

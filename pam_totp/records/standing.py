@@ -52,6 +52,7 @@ class View:
             standing.is_enrolled,
             standing.given is not None,
             configured.enrollment,
+            request.service,
             now,
         )
         if self.decision.needs_code and standing.is_enrolled and configured.remember_seconds:

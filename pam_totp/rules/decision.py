@@ -3,22 +3,35 @@
 from pam_totp.rules.policy import IF_ENROLLED, NEVER, REQUIRED
 from pam_totp.rules.refusal import EXEMPT, GRACE, GRANTED, NOT_ENROLLED
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 OPTIONAL, AT_LOGIN, BY = "optional", "at-login", "by"
 MODES = (OPTIONAL, REQUIRED, AT_LOGIN)  # and BY, with a day
 DAY_SECONDS = 86400
+# Services whose programs are known to show what PAM says to the person alone. Others may write it
+# into a log: cockpit-ws to its standard error, xrdp-sesman to syslog.
+SHOW_SECRETS = ("sshd", "login", "su", "su-l", "sudo", "sudo-i")
 
 
 class Enrollment:
     """What happens to whoever would have to give a code and has not enrolled.
 
-    mode: of MODES, or BY with `deadline`, the Unix time from which it is REQUIRED.
+    mode: of MODES, or BY with `deadline`, the Unix time from which it is REQUIRED. more_services:
+    that may show secrets, besides SHOW_SECRETS.
     """
 
-    __slots__ = ("deadline", "mode")
+    __slots__ = ("deadline", "mode", "more_services")
 
-    def __init__(self, mode: str, deadline: int = 0) -> None:
+    def __init__(self, mode: str, deadline: int = 0, more_services: "Sequence[str]" = ()) -> None:
         self.mode = mode
         self.deadline = deadline
+        self.more_services = more_services
+
+    def enrolls_at(self, service: str) -> bool:
+        """Whether users enroll at a login of this service, where a secret is shown then."""
+        return self.mode == AT_LOGIN and service in (*SHOW_SECRETS, *self.more_services)
 
     def otherwise(self) -> str:
         """The code that is asked for where no rule matches."""
@@ -39,9 +52,14 @@ class Decision:
 
 
 def decide(
-    code: str, is_enrolled: bool | None, is_granted: bool, enrollment: Enrollment, now: float
+    code: str,
+    is_enrolled: bool | None,
+    is_granted: bool,
+    enrollment: Enrollment,
+    service: str,
+    now: float,
 ) -> Decision:
-    """What follows from the rule's code; `is_enrolled` None: nobody can tell. `now`: Unix time."""
+    """What follows from the rule's code; `is_enrolled` None: unknown. `now`: Unix time."""
     if code == NEVER:
         return Decision(EXEMPT)
     if is_enrolled is False and code == IF_ENROLLED:
@@ -52,4 +70,4 @@ def decide(
         return Decision()
     if enrollment.mode == BY and now < enrollment.deadline:
         return Decision(GRACE, days=-int(-(enrollment.deadline - now) // DAY_SECONDS))
-    return Decision(enrolls=enrollment.mode == AT_LOGIN)
+    return Decision(enrolls=enrollment.enrolls_at(service))

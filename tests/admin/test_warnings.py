@@ -315,3 +315,15 @@ def test_warnings_are_in_the_files_order() -> None:
              for each in warnings(text)]  # fmt: skip
     assert lines == sorted(lines)
     assert set(lines) == {2, 3, 5, 6}
+
+
+def test_service_that_would_show_secrets_is_warned_of() -> None:
+    found = warnings("# more\nenrollment_services: [login, cockpit, sudoo]\n")
+    assert found == [
+        "line 2, column 1: cockpit would show secrets and recovery codes: cockpit-ws writes them "
+        "to its standard error, which the journal keeps",
+        "line 2, column 1: /etc/pam.d has no service cockpit",
+        "line 2, column 1: sudoo would show secrets and recovery codes: its program may write what "
+        "PAM says into a log",
+        "line 2, column 1: /etc/pam.d has no service sudoo; did you mean sudo?",
+    ]

@@ -55,7 +55,7 @@ def test_shipped_file_with_every_key_uncommented_says_the_defaults() -> None:
 
 def written(key: str, default: str) -> str:
     """How people write a default."""
-    return {"issuer": '""', "remember": "off"}.get(
+    return {"issuer": '""', "enrollment_services": "[]", "remember": "off"}.get(
         key, f'"{default}"' if key.startswith(MESSAGE) else default
     )
 
@@ -72,6 +72,7 @@ OTHERS = {
     "throttle.first_wait": ("29", "29"),
     "throttle.longest_wait": ("899", "899"),
     "enrollment": ("{by: 2027-03-01}", "by 1803859200"),
+    "enrollment_services": ("[cockpit, Lightdm]", "cockpit lightdm"),
     "remember": ("2h", "7200"),
     "messages.wait": ("Later.", "Later."),
     "messages.not_enrolled": ("Call 1234.", "Call 1234."),
@@ -105,6 +106,7 @@ def test_every_key_has_its_rule() -> None:
     assert keys.CHOICES.keys() | keys.RANGES.keys() | keys.PLACEHOLDERS.keys() | {
         "issuer",
         "enrollment",
+        "enrollment_services",
         "remember",
     } == set(DEFAULTS)
     for key, default in DEFAULTS.items():
@@ -142,6 +144,8 @@ def test_values_are_taken() -> None:
         ("enrollment:\n  by: '2027-03-01'", "enrollment", "by 1803859200"),
         ("enrollment: {by: 1969-12-31}", "enrollment", "by -86400"),
         ("enrollment: {by: 2028-02-29}", "enrollment", "by 1835395200"),
+        ("enrollment_services: cockpit", "enrollment_services", "cockpit"),
+        ("enrollment_services: [a, A, b-c.d_e]", "enrollment_services", "a b-c.d_e"),
         ("remember: off", "remember", "0"),
         ("remember: 1m", "remember", "60"),
         ("remember: 24h", "remember", "86400"),
@@ -197,6 +201,13 @@ def test_value_is_kept(text: str, key: str, value: str) -> None:
         ("enrollment: {by: 2027-03-01 12:00}", "not '2027-03-01 12:00'"),
         ("enrollment: {by: [2027-03-01]}", "not a list"),
         ("enrollment: {by: ~}", "not '~'"),
+        ("enrollment_services: [cockpit, 'a b']", "line 1, column 32: enrollment_services takes "
+         "names of PAM services, not 'a b'"),
+        ("enrollment_services: '*'", "takes names of PAM services, not '*'"),
+        ("enrollment_services: [a/b]", "not 'a/b'"),
+        ("enrollment_services: ~", "not '~'"),
+        ("enrollment_services: {cockpit: yes}", "not a mapping"),
+        ("enrollment_services: [[a]]", "not a list"),
         ("remember: 10 m", "line 1, column 11: remember is off or a time like 10m or 2h, at most "
          "24h, not '10 m'"),
         ("remember: 25h", "not '25h'"),

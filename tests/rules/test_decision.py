@@ -10,6 +10,7 @@ from pam_totp.rules.decision import (
     DAY_SECONDS,
     MODES,
     OPTIONAL,
+    SHOW_SECRETS,
     Enrollment,
     decide,
 )
@@ -58,7 +59,7 @@ def test_table_has_every_case() -> None:
 def test_decision(code: str, enrolled: bool | None, granted: bool, mode: str, when: str) -> None:
     enrollment, now = ENROLLMENTS[mode, when]
     expected = TABLE[code, enrolled, granted]
-    found = decide(code, enrolled, granted, enrollment, now)
+    found = decide(code, enrolled, granted, enrollment, "sshd", now)
     if expected == ENROLLMENT:
         expected = GRACE if when == "before the day" else ASK
         assert found.enrolls == (mode == AT_LOGIN)
@@ -73,8 +74,8 @@ def test_not_knowing_who_is_enrolled_never_lets_in_who_would_be_asked(
     code: str, enrolled: bool | None, granted: bool, mode: str, when: str
 ) -> None:
     enrollment, now = ENROLLMENTS[mode, when]
-    unknown = decide(code, UNKNOWN, granted, enrollment, now)
-    known = decide(code, enrolled, granted, enrollment, now)
+    unknown = decide(code, UNKNOWN, granted, enrollment, "sshd", now)
+    known = decide(code, enrolled, granted, enrollment, "sshd", now)
     if code != NEVER and not granted:
         assert unknown.needs_code >= known.needs_code
         assert not unknown.enrolls
@@ -93,10 +94,18 @@ def test_not_knowing_who_is_enrolled_never_lets_in_who_would_be_asked(
     ],
 )
 def test_days_that_are_left_are_counted_up_to_the_day_itself(left: float, days: int) -> None:
-    found = decide(REQUIRED, False, False, Enrollment(BY, DEADLINE), DEADLINE - left)
+    found = decide(REQUIRED, False, False, Enrollment(BY, DEADLINE), "sshd", DEADLINE - left)
     assert (found.reason, found.days) == (GRACE, days)
 
 
 @pytest.mark.parametrize("mode", [*MODES, BY])
 def test_where_no_rule_matches_only_optional_leaves_the_others_alone(mode: str) -> None:
     assert Enrollment(mode, DEADLINE).otherwise() == (IF_ENROLLED if mode == OPTIONAL else REQUIRED)
+
+
+@pytest.mark.parametrize("mode", [*MODES, BY])
+@pytest.mark.parametrize("service", [*SHOW_SECRETS, "mail", "cockpit", "", "ssh", "sshd "])
+def test_only_services_that_show_secrets_enroll_and_only_at_login(mode: str, service: str) -> None:
+    enrollment = Enrollment(mode, DEADLINE, ["mail"])
+    found = decide(REQUIRED, False, False, enrollment, service, AFTER)
+    assert found.enrolls == (mode == AT_LOGIN and service in (*SHOW_SECRETS, "mail"))
