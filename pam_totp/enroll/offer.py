@@ -29,8 +29,6 @@ MOST_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 IUTF8 = 0o40000  # Linux, asm-generic/termbits.h: the terminal's line discipline reads UTF-8
 # What a console has, and what an ssh client is taken to have: it tells its size after the login.
 COLUMNS, ROWS = 80, 24
-# In place of the message: whoever else knows the password may have seen it. No longer than that.
-SHOWN_BEFORE = "Shown before. To you? Then scan it. If not, Ctrl-C now:"
 
 
 class Screen:
@@ -75,11 +73,9 @@ def main() -> None:
             audit.write(False, "ask", NOT_ENROLLED, fields)
             say([configured.message("not_enrolled")])
             return
-        uri, is_new = pending_uri(request, user, configured)
-        message = configured.message("enroll") if is_new else SHOWN_BEFORE
-        lines = describe(uri, Screen(request), message)
-        what = "a new secret is shown" if is_new else "the secret of a moment ago is shown again"
-        fields = request.audit_fields("", f"{what}, to enroll at this login")
+        uri = new_pending_uri(user, configured)
+        lines = describe(uri, Screen(request), configured.message("enroll"))
+        fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
         audit.write(True, "ask", NOT_ENROLLED, fields)
     except (OSError, Refused, Malformed) as failure:
         detail = failure.detail if isinstance(failure, Refused) else str(failure)
@@ -104,18 +100,12 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
     return bool(text) and not password.what_is_wrong(user, text)
 
 
-def pending_uri(
-    request: Request, user: pwd.struct_passwd, configured: settings.Settings
-) -> tuple[str, bool]:
-    """The URI that such a login was shown a moment ago, or a fresh one, and whether it is fresh.
-    Raises OSError, Refused or Malformed."""
-    attempts = Attempts(user.pw_uid)  # its lock: two logins at once show the same
+def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
+    """A fresh secret, which counts for ten minutes. Raises OSError, Refused or Malformed."""
+    attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
     try:
         if has_secret(user, configured):
             raise Refused(STATE_UNAVAILABLE, "another login has enrolled this user just now")
-        shown = pending.read(user.pw_uid, request)
-        if shown is not None:
-            return shown, False
         uri = new_uri(
             user.pw_name,
             issuer=configured["issuer"],
@@ -124,8 +114,8 @@ def pending_uri(
             algorithm=configured["code.algorithm"],
         )
         parse_line(uri)
-        pending.keep(user.pw_uid, uri, request)
-        return uri, True
+        pending.keep(user, uri)
+        return uri
     finally:
         attempts.close()
 

@@ -22,7 +22,7 @@ from pam_totp.rules.refusal import (
     Refused,
 )
 from pam_totp.rules.request import Request
-from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
+from pam_totp.rules.throttle import clear, count_try, secrets_a_try, wait_seconds, whole_seconds
 from pam_totp.rules.verdict import Verdict, judge, read_code
 
 
@@ -49,22 +49,32 @@ def judge_first_code(
     if not (is_root and configured.enrollment.enrolls_at(request.service)):
         raise Refused(NOT_ENROLLED, "no secret file")
     from pam_totp.records import pending, saving  # hardly any login enrolls
+    from pam_totp.rules.ignored import ignored_parameters
 
+    code = read_code(typed)
     posix.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
     attempts = Attempts(user.pw_uid)
     try:
         # Of two logins at once the second finds, under the lock, what the first has saved.
         credentials = secret.read(place)
         if credentials is not None:
-            return judge_under_lock(attempts, credentials, read_code(typed), configured, now)
-        uri = pending.read(user.pw_uid, request)
-        if uri is None:
-            raise Refused(NOT_ENROLLED, "no secret file, and no QR code was shown at this login")
-        line = f"{uri} phone"
-        credentials = [parse_line(line)]
-        verdict = judge_under_lock(attempts, credentials, read_code(typed), configured, now)
-        if not verdict.accepted:
+            return judge_under_lock(attempts, credentials, code, configured, now)
+        shown = pending.read(user)
+        if not shown:
+            detail = "no secret file, and no secret was shown to this user in the last 10 minutes"
+            raise Refused(NOT_ENROLLED, detail)
+        most = secrets_a_try(attempts.failures, boot_seconds(), configured.limits)
+        lines = [f"{uri} phone" for uri in shown[:most]]
+        credentials = [parse_line(line) for line in lines]
+        verdict = judge_under_lock(attempts, credentials, code, configured, now, len(lines))
+        if verdict.reason == WRONG_CODE:
+            of = f"compared with {len(lines)} of {len(shown)} secrets shown in the last 10 minutes"
+            window = configured.window_steps
+            said = (ignored_parameters(each, code, now, window) for each in credentials)
+            verdict.detail = "; ".join([of, *filter(None, said)])
+        if verdict.credential is None or not verdict.accepted:
             return verdict
+        line = lines[credentials.index(verdict.credential)]
         content = f"{secret.HEADER}{line}\n".encode()
         saving.save_all(place, [(SECRET, content)], over=(SECRET, None))
         pending.remove(user.pw_uid)
@@ -114,14 +124,15 @@ def judge_under_lock(
     code: str,
     configured: Settings,
     now: float,
+    secrets: int = 1,
 ) -> Verdict:
-    """The same, for whoever holds the lock."""
+    """The same, for whoever holds the lock. `secrets`: how many the code may be of."""
     before, booted = attempts.failures, boot_seconds()
     wait = wait_seconds(before, booted, configured.limits)
     if wait > 0:
         detail = f"{before.in_a_row} wrong codes, {whole_seconds(wait)} s to wait"
         return Verdict(False, THROTTLED, detail=detail)
-    attempts.record_failures(count_try(before, booted, configured.limits))
+    attempts.record_failures(count_try(before, booted, configured.limits, secrets))
     verdict = judge(credentials, code, now, attempts.steps, configured.window_steps)
     if verdict.accepted:
         assert verdict.credential is not None

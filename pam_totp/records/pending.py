@@ -1,55 +1,51 @@
-"""A secret that was shown at a login and that no code has proved yet: root's
+"""Secrets that were shown at a login and that no code has proved yet: root's
 /run/pam-totp/pending/UID.
 
-Format 1, ASCII: the line "pam-totp pending 1 SECONDS_SINCE_BOOT HASH", then the otpauth URI. It
-counts for ten minutes, so that the QR code is the same after a reconnect.
+Format 1: the line "pam-totp pending 1 NAME", the user's name, then for each secret a line
+"SECONDS_SINCE_BOOT URI", oldest first. Each counts for ten minutes, and the newest eight are kept.
 
-- It MUST count only for the login that HASH stands for: the same user, service, address, terminal,
-  caller and public key. Over ssh with a password that leaves whoever comes from the same address,
-  and knows the password: so a secret that is shown again is said to be (pam_totp.enroll.offer).
+- Every login MUST be shown a secret of its own: somebody else who knows the password may have seen
+  an earlier one. The one whose code is typed is saved, and the others are forgotten.
 """
+
+import pwd
 
 from pam_totp.records import volatile
 from pam_totp.records.attempts import boot_seconds
-from pam_totp.rules.otp import ALGORITHMS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.rules.request import Request
 
 KIND = "pending"
 KEPT_SECONDS = 600
+MAX_KEPT = 8
+# An issuer of 64 characters of four bytes makes a URI of 2.5 KiB.
+MAX_BYTES = 32 * 1024
 
 _HEADER = "pam-totp pending 1 "
 
 
-def read(uid: int, request: "Request") -> str | None:
-    """The URI that is pending for such a login; None without any. Raises OSError or Refused."""
-    content = volatile.read(KIND, uid)
-    if content is None:
-        return None
-    header, _, uri = content.decode("ascii", "replace").rstrip("\n").partition("\n")
-    seconds, _, binding = header.removeprefix(_HEADER).partition(" ")
-    if not (header.startswith(_HEADER) and seconds.isdigit() and len(seconds) < 16):
-        return None
-    if binding != _binding(request):
-        return None
-    return uri if 0 <= boot_seconds() - int(seconds) < KEPT_SECONDS else None
+def read(user: pwd.struct_passwd) -> list[str]:
+    """The URIs that count for this user, newest first. Raises OSError or Refused."""
+    return [line.partition(" ")[2] for line in reversed(_lines(user))]
 
 
-def keep(uid: int, uri: str, request: "Request") -> None:
-    """Makes a URI the pending one, for such a login. Raises OSError or Refused."""
-    header = f"{_HEADER}{int(boot_seconds())} {_binding(request)}"
-    volatile.write(KIND, uid, f"{header}\n{uri}\n".encode("ascii"))
+def keep(user: pwd.struct_passwd, uri: str) -> None:
+    """Adds one; the oldest goes if there are too many. Raises OSError or Refused."""
+    lines = [*_lines(user), f"{int(boot_seconds())} {uri}"][-MAX_KEPT:]
+    content = "\n".join([_HEADER + user.pw_name, *lines, ""])
+    volatile.write(KIND, user.pw_uid, content.encode("utf-8", "surrogateescape"))
 
 
 def remove(uid: int) -> bool:
-    """Forgets it; whether this call did. Raises OSError or Refused."""
+    """Forgets all of them; whether this call did. Raises OSError or Refused."""
     return volatile.remove(KIND, uid)
 
 
-def _binding(request: "Request") -> str:
-    new_hash, _ = ALGORITHMS["SHA256"]
-    parts = [request.user, request.service, request.rhost, request.tty, request.ruser, request.key]
-    text = "\0".join(["pam-totp shown 2", *parts]).encode("utf-8", "surrogateescape")
-    return str(new_hash(text).hexdigest())
+def _lines(user: pwd.struct_passwd) -> list[str]:
+    content = volatile.read(KIND, user.pw_uid, MAX_BYTES) or b""
+    header, *lines = content.decode("utf-8", "surrogateescape").split("\n")
+    return [line for line in lines if _counts(line)] if header == _HEADER + user.pw_name else []
+
+
+def _counts(line: str) -> bool:
+    seconds, _, uri = line.partition(" ")
+    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 16
+    return bool(uri) and is_number and 0 <= boot_seconds() - int(seconds) < KEPT_SECONDS

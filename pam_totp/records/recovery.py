@@ -50,23 +50,14 @@ class Codes:
         from _hashlib import scrypt  # OpenSSL's; loaded only for a recovery code
 
         cost, blocks, lanes = self._parameters
-        digest: bytes = scrypt(
-            code.encode("ascii"),
-            salt=self._salt,
-            n=cost,
-            r=blocks,
-            p=lanes,
-            maxmem=128 * blocks * (cost + lanes + 4),
-            dklen=HASH_BYTES,
-        )
+        memory = 128 * blocks * (cost + lanes + 4)
+        numbers = {"n": cost, "r": blocks, "p": lanes, "maxmem": memory, "dklen": HASH_BYTES}
+        digest: bytes = scrypt(code.encode("ascii"), salt=self._salt, **numbers)
         return digest.hex()
 
     def holds(self, digest: str) -> bool:
         """Whether a hash is one of these, each one compared in constant time."""
-        found = 0
-        for known in self.hashes:
-            found |= _compare_digest(digest, known)
-        return bool(found)
+        return bool(sum([_compare_digest(digest, known) for known in self.hashes]))
 
     def to_bytes(self) -> bytes:
         """The file's content."""

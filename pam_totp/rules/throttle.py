@@ -67,11 +67,19 @@ def _most_budget(now: float, limits: Limits) -> float:
     return now + (BUDGET_TRIES + 2) * limits.longest_wait
 
 
-def count_try(failures: Failures, now: float, limits: Limits) -> Failures:
-    """The failures once one more try is counted, before anybody looked whether it is right."""
+def secrets_a_try(failures: Failures, now: float, limits: Limits) -> int:
+    """With how many secrets the next code may be compared: with each it is one guess of the budget.
+    With one it may always, so that nobody waits longer for having more."""
+    left = failures.budget_used - BUDGET_TRIES * limits.longest_wait - now
+    return 1 + max(0, int(-left // limits.longest_wait))
+
+
+def count_try(failures: Failures, now: float, limits: Limits, secrets: int = 1) -> Failures:
+    """The failures once one more try is counted, before anybody looked whether it is right.
+    `secrets`: with how many the code is compared."""
     if is_of_an_earlier_boot(failures, now, limits):
         failures = Failures()
-    budget_used = max(failures.budget_used, now) + limits.longest_wait
+    budget_used = max(failures.budget_used, now) + secrets * limits.longest_wait
     return Failures(failures.in_a_row + 1, now, min(budget_used, _most_budget(now, limits)))
 
 

@@ -134,9 +134,8 @@ class Subject:
         """Not enrolled, and a QR code was shown to the user a moment ago."""
         self.forget()
         seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
-        shown_to = "\0".join(("pam-totp shown 2", self.user.name, "sshd", "", "", "", ""))
-        binding = hashlib.sha256(shown_to.encode()).hexdigest()
-        self.write(self.pending, f"pam-totp pending 1 {seconds} {binding}\n{self.pending_uri}\n")
+        kept = f"pam-totp pending 1 {self.user.name}\n{seconds} {self.pending_uri}\n"
+        self.write(self.pending, kept)
         RUN.chmod(0o700)
 
     def enroll(self, marked: bool = True, recorded: bool = True, store: str = "user") -> None:

@@ -14,7 +14,6 @@ KEY = re.compile(r"Key: ((?:[A-Z2-7]{4} ){7}[A-Z2-7]{4})\b")
 QR_LINE = re.compile(r"^[ █▀▄]{20,}$", re.MULTILINE)
 SECRET_LINE = re.compile(r"(otpauth://totp/\S+\?secret=([A-Z2-7]{32})\S*) phone")
 MESSAGE = "Scan this with an authenticator app, or type in the key:"
-SHOWN_BEFORE = "Shown before. To you? Then scan it. If not, Ctrl-C now:"
 NOT_ENROLLED = "This login needs a code. You have none yet: ask the administrator."
 AT_LOGIN = "enrollment: at-login\n"
 

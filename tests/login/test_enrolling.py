@@ -2,18 +2,22 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import pyotp
 import pytest
 
 from tests.admin.commands import (
     ASK,
+    FAILURES,
     GATE,
     LET_IN,
     LOGIN,
@@ -44,7 +48,6 @@ from tests.host.phone import (
     AT_LOGIN,
     MESSAGE,
     NOT_ENROLLED,
-    SHOWN_BEFORE,
     kept_uri,
     keys_on,
     recovery_codes_on,
@@ -76,11 +79,16 @@ def pending_of(user: User) -> Path:
 
 
 def age(user: User, seconds: int) -> None:
-    """Makes the pending secret this much older."""
-    header, uri = pending_of(user).read_text(encoding="ascii").splitlines()
-    words = header.split()
-    words[-2] = str(int(words[-2]) - seconds)
-    pending_of(user).write_text(f"{' '.join(words)}\n{uri}\n", encoding="ascii")
+    """Makes the pending secrets this much older."""
+    header, *lines = pending_of(user).read_text(encoding="ascii").splitlines()
+    older = [(int(moment) - seconds, uri) for moment, uri in map(str.split, lines)]
+    kept = "".join(f"{moment} {uri}\n" for moment, uri in older)
+    pending_of(user).write_text(f"{header}\n{kept}", encoding="ascii")
+
+
+def secrets_in(path: Path) -> list[str]:
+    """The secrets that a file of pending ones holds, oldest first."""
+    return re.findall(r"secret=([A-Z2-7]{32})", path.read_text(encoding="ascii"))
 
 
 def assert_nothing_shown(user: User, answer: Answer) -> None:
@@ -229,52 +237,147 @@ def test_code_of_a_secret_that_was_never_shown_is_refused(user: User, syslog: Sy
     assert_not_enrolled(user)
 
 
-def test_same_secret_for_ten_minutes_whatever_the_clock_says_and_then_another(user: User) -> None:
-    first = offered(user)
-    assert offered(user).secret == first.secret
-    later = gate(user, clock("+1d"), typed=user.password)
-    assert keys_on(later.output) == [first.secret]
+def test_every_login_is_shown_a_secret_of_its_own(user: User, syslog: SystemLog) -> None:
+    outputs = [gate(user, typed=user.password).output for _ in range(3)]
+    secrets = [keys_on(output)[0] for output in outputs]
+    assert len(set(secrets)) == 3
+    assert secrets_in(pending_of(user)) == secrets
+    assert all(output.startswith(MESSAGE) for output in outputs)
+    said = {decision["detail"] for decision in syslog.decisions()}
+    assert said == {"a new secret is shown, to enroll at this login"}
+
+
+def test_secret_counts_for_ten_minutes_whatever_the_clock_says(
+    user: User, syslog: SystemLog
+) -> None:
+    phone = offered(user)
+    keys_on(gate(user, clock("+1d"), typed=user.password).output)
     age(user, KEPT_SECONDS - 5)
-    assert offered(user).secret == first.secret
+    assert verify(user, phone.wrong_code()).code == REFUSED
+    assert "compared with 2 of 2 secrets" in syslog.decisions()[-1]["detail"]
     age(user, 6)
-    assert verify(user, first.fresh_code()).code == REFUSED
+    assert verify(user, phone.fresh_code()).code == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "not-enrolled"
+    assert "no secret was shown to this user in the last 10 minutes" in decision["detail"]
     second = offered(user)
-    assert second.secret != first.secret
+    assert secrets_in(pending_of(user)) == [second.secret]
     age(user, -60)  # from the future: of another boot
-    assert offered(user).secret != second.secret
+    assert verify(user, second.fresh_code()).code == REFUSED
+
+
+ELSEWHERE = [
+    {},
+    {"PAM_RHOST": "203.0.113.66"},
+    {"PAM_SERVICE": "login"},
+    {"PAM_TTY": "/dev/pts/99"},
+    {"PAM_RUSER": "mallory"},
+    {"SSH_AUTH_INFO_0": "publickey x"},
+]
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+def test_look_of_somebody_else_changes_nothing_for_the_owner_who_enrolls_what_only_they_have_seen(
+    user: User, elsewhere: dict[str, str]
+) -> None:
+    before = offered(user, **elsewhere)
+    phone = offered(user)
+    after = offered(user, **elsewhere)
+    assert len({before.secret, phone.secret, after.secret}) == 3
+    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert phone.secret in kept_uri(secret_of(user))
+    assert not pending_of(user).exists()
+    for other in (before, after):
+        assert verify(user, other.code()).code == REFUSED
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+def test_right_code_of_a_secret_shown_before_a_reconnect_is_right_after_it(
+    user: User, elsewhere: dict[str, str]
+) -> None:
+    phone = offered(user)
+    offered(user, **elsewhere)
+    assert verify(user, phone.fresh_code(), variables=elsewhere).code == LET_IN
+    assert phone.secret in kept_uri(secret_of(user))
+
+
+def test_of_nine_secrets_the_oldest_is_gone_and_the_log_says_how_many_were_looked_at(
+    user: User, syslog: SystemLog
+) -> None:
+    phones = [offered(user) for _ in range(9)]
+    assert verify(user, phones[0].fresh_code()).code == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "wrong-code"
+    assert decision["detail"] == "compared with 8 of 8 secrets shown in the last 10 minutes"
+    assert verify(user, phones[1].fresh_code()).code == LET_IN
+    assert phones[1].secret in kept_uri(secret_of(user))
+
+
+def test_code_that_may_be_of_several_secrets_costs_as_many_guesses(user: User) -> None:
+    phone = offered(user)
+    verify(user, phone.wrong_code())
+    of_one, now = failures_of(user)[2], failures_of(user)[1]
+    for _ in range(7):
+        phone = offered(user)
+    verify(user, phone.wrong_code())
+    assert failures_of(user)[0] == 2
+    assert abs(failures_of(user)[2] - of_one - 8 * 900) <= failures_of(user)[1] - now
+
+
+def test_owner_is_not_kept_waiting_when_guesses_are_used_up_but_the_newest_secret_alone_counts(
+    user: User, syslog: SystemLog
+) -> None:
+    early, phone = offered(user), offered(user)
+    verify(user, phone.wrong_code())
+    record = RECORDS / str(user.uid)
+    _, last, _ = failures_of(user)
+    text = FAILURES.sub(f"failures 1 {last} {last + 300 * 900}", record.read_text("ascii"))
+    record.write_text(text[:4096].ljust(4096), encoding="ascii")
+    let_pass(user, 1)
+    assert verify(user, early.fresh_code()).code == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["detail"] == "compared with 1 of 2 secrets shown in the last 10 minutes"
+    let_pass(user, 900)
+    assert verify(user, phone.fresh_code()).code == LET_IN
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
+    ("code", "shown_by_the_app", "used"),
     [
-        {"PAM_RHOST": "203.0.113.66"},
-        {"PAM_SERVICE": "login"},
-        {"PAM_TTY": "/dev/pts/99"},
-        {"PAM_RUSER": "mallory"},
-        {"SSH_AUTH_INFO_0": "publickey x"},
+        ("{digits: 8}", {}, "6 digits, 30 s, SHA1"),
+        ("{period: 60}", {}, "6 digits, 30 s, SHA1"),
+        ("{algorithm: SHA256}", {}, "6 digits, 30 s, SHA1"),
+        ("{digits: 8, algorithm: SHA512}", {"digest": hashlib.sha512}, "6 digits, 30 s, SHA512"),
+        ("{digits: 8, period: 15}", {"digits": 8}, "8 digits, 30 s, SHA1"),
     ],
 )
-def test_who_knows_the_password_and_asks_from_elsewhere_has_not_seen_what_the_owner_enrolls(
-    user: User, elsewhere: dict[str, str]
+def test_log_names_the_parameters_that_an_app_ignores(
+    user: User,
+    at_login: Path,
+    syslog: SystemLog,
+    code: str,
+    shown_by_the_app: dict[str, Any],
+    used: str,
 ) -> None:
-    seen_by_somebody_else = offered(user, **elsewhere)
-    phone = offered(user)
-    assert phone.secret != seen_by_somebody_else.secret
-    assert verify(user, seen_by_somebody_else.fresh_code()).code == REFUSED
-    assert verify(user, phone.fresh_code(), variables=elsewhere).code == REFUSED
-    assert_not_enrolled(user)
-    assert verify(user, phone.code(1)).code == LET_IN
-    assert phone.secret in secret_of(user).read_text(encoding="ascii")
+    at_login.write_text(f"{AT_LOGIN}code: {code}\n")
+    (secret,) = keys_on(gate(user, typed=user.password).output)
+    typed = pyotp.TOTP(secret, **shown_by_the_app).now()
+    assert verify(user, typed).code == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "wrong-code"
+    assert f"the app ignores parameters: it uses {used}; the secret has " in decision["detail"]
+    assert typed not in decision["detail"] and secret not in decision["detail"]
 
 
-def test_secret_that_is_shown_again_is_said_to_be(user: User, syslog: SystemLog) -> None:
-    """Who knows the password, and comes from the same address, may have seen it before."""
-    first, second = (gate(user, typed=user.password).output for _ in range(2))
-    assert keys_on(first) == keys_on(second)
-    assert first.startswith(MESSAGE) and second.startswith(SHOWN_BEFORE)
-    assert len(SHOWN_BEFORE) <= len(MESSAGE)
-    said = [decision["detail"] for decision in syslog.decisions()]
-    assert ["a new secret" in said[0], "shown again" in said[1]] == [True, True]
+def test_secret_that_cannot_be_kept_is_not_shown(user: User, syslog: SystemLog) -> None:
+    offered(user)
+    assert secrets_in(pending_of(user))
+    with mounted(RECORDS / "pending", "size=4k,nr_inodes=1,mode=700"):
+        answer = gate(user, typed=user.password)
+    assert (answer.code, answer.output) == (ASK, f"{NOT_ENROLLED}\n")
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "state-unavailable"
+    assert decision["detail"].startswith("cannot enroll at this login: ")
 
 
 def test_next_user_with_the_same_id_is_shown_another_secret(user: User) -> None:
@@ -282,7 +385,9 @@ def test_next_user_with_the_same_id_is_shown_another_secret(user: User) -> None:
     run("usermod", "--login", f"{user.name}x", user.name)
     try:
         renamed = User(f"{user.name}x", user.password, user.uid, user.gid, user.home)
+        assert verify(renamed, phone.fresh_code()).code == REFUSED
         assert offered(renamed).secret != phone.secret
+        assert verify(renamed, phone.code()).code == REFUSED
     finally:
         run("usermod", "--login", user.name, f"{user.name}x")
 
@@ -346,8 +451,6 @@ def test_kill_at_any_call_leaves_nothing_or_a_whole_enrollment(user: User) -> No
         assert ended.injected, call
         if secret_of(user).exists():
             assert phone.secret in kept_uri(secret_of(user)), call
-        else:
-            assert offered(user).secret == phone.secret, call
         assert verify(user, phone.code(1)).code == LET_IN, call
         assert phone.secret in kept_uri(secret_of(user))
         assert len(new_recovery_codes(user)) == 10  # which removes what a killed one left
@@ -359,14 +462,15 @@ def forget(user: User) -> None:
     assert done.code == 0, done.errors
 
 
-def test_two_logins_at_once_show_one_secret_and_make_one_set_of_recovery_codes(user: User) -> None:
+def test_logins_at_once_keep_every_secret_and_make_one_set_of_recovery_codes(user: User) -> None:
     shown = in_parallel(8, lambda _: gate(user, typed=user.password).output)
-    (secret,) = {key for output in shown for key in keys_on(output)}
-    phone = Credential(user, secret)
-    codes = [phone.code(-1), phone.code(), phone.code(1)] * 3
-    answers = in_parallel(9, lambda number: verify(user, codes[number]))
+    secrets = [key for output in shown for key in keys_on(output)]
+    assert len(set(secrets)) == 8
+    assert sorted(secrets_in(pending_of(user))) == sorted(secrets)
+    codes = [Credential(user, secret).code() for secret in secrets]
+    answers = in_parallel(8, lambda number: verify(user, codes[number]))
     let_in = [answer for answer in answers if answer.code == LET_IN]
-    assert 1 <= len(let_in) <= 3
+    assert len(let_in) == 1
     sets = [recovery_codes_on(answer.output) for answer in let_in]
     (made,) = [codes for codes in sets if codes]
     assert len(made) == 10

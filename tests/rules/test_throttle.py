@@ -14,6 +14,7 @@ from pam_totp.rules.throttle import (
     clear,
     count_try,
     is_of_an_earlier_boot,
+    secrets_a_try,
     wait_seconds,
 )
 
@@ -162,3 +163,26 @@ def test_without_the_budget_the_owners_logins_would_give_guessers_far_too_many_t
 def test_the_bound_is_the_budget_and_one_try_each_quarter_of_an_hour() -> None:
     guesses, _ = simulate(1000)
     assert guesses <= 300 + DAYS * DAY // MOST_WAIT_SECONDS + 1 == 3181
+
+
+@pytest.mark.parametrize("pending", [1, 2, 3, 8, 300])
+def test_codes_that_may_be_of_several_secrets_add_up_to_the_same_guesses(pending: int) -> None:
+    """However many are pending at each try, and though each success ends the waits."""
+    now, past, compared, end = 1000.0, Failures(), 0, 1000.0 + DAYS * DAY
+    while now < end:
+        wait = wait_seconds(past, now, DEFAULTS)
+        assert wait <= MOST_WAIT_SECONDS
+        if wait > 0:
+            now += wait
+            continue
+        secrets = min(pending, secrets_a_try(past, now, DEFAULTS))
+        assert secrets >= 1
+        past = clear(count_try(past, now, DEFAULTS, secrets))
+        compared += secrets
+    assert compared <= BUDGET_TRIES + DAYS * DAY / MOST_WAIT_SECONDS + 1
+    assert compared * STEPS / CODES < MOST_CHANCE
+
+
+@given(failures, times, limits)
+def test_one_secret_may_always_be_compared(past: Failures, now: float, limit: Limits) -> None:
+    assert secrets_a_try(past, now, limit) >= 1
