@@ -11,6 +11,11 @@ _ASKS = re.compile(
 # hold spaces.
 _OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed", re.DOTALL)
 _WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|\S+")
+# After a refusal in these a stack goes on: to our line too, with a wrong password.
+_GOES_ON = re.compile(
+    r"^\s*-?auth\s+(substack\s+\S+|required\s+(?:\S*/)?pam_(?:unix|sss|ldap|krb5|winbind)\.so)",
+    re.IGNORECASE,
+)
 _INCLUDES = re.compile(r"^\s*(?:@include\s+|-?auth\s+(?:include|substack)\s+)(\S+)", re.IGNORECASE)
 # A backslash at the end continues a line, and a # begins a comment (pam.conf(5)).
 _CONTINUED = re.compile(r"\\\n")
@@ -28,8 +33,13 @@ def that_ask(folder: str = FOLDER) -> list[str]:
 def faults(name: str, folder: str = FOLDER) -> list[str]:
     """Why the lines of ours that a service has do not do what they are for."""
     found = []
-    for line in _lines_of_ours(folder).get(name, ()):
+    for line, goes_on in _lines_of_ours(folder).get(name, ()):
         _, control, *rest = _WORD.findall(line)
+        if goes_on:
+            instead = (
+                "replace 'auth substack' by '@include'" if "sub" in goes_on else "use requisite"
+            )
+            found.append(f"a wrong password still reaches its line, after '{goes_on}': {instead}")
         if control.lower() in ("optional", "sufficient"):
             found.append(f"its line is {control.lower()}: a wrong code is passed over")
         if rest and rest[0].endswith("pam_totp.so"):
@@ -38,8 +48,9 @@ def faults(name: str, folder: str = FOLDER) -> list[str]:
     return found
 
 
-def _lines_of_ours(folder: str) -> dict[str, list[str]]:
-    """For each service the lines of ours in its auth stack, by way of includes too."""
+def _lines_of_ours(folder: str) -> dict[str, list[tuple[str, str]]]:
+    """For each service the `pam_totp.so` lines in its auth stack, by way of includes too, each with
+    what stands before it that lets a wrong password pass; empty if nothing does."""
     lines: dict[str, list[str]] = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         try:
@@ -49,14 +60,19 @@ def _lines_of_ours(folder: str) -> dict[str, list[str]]:
         except OSError:
             continue  # not ours to read: nothing can be said of it
 
-    def ours(name: str, seen: frozenset[str]) -> list[str]:
+    def ours(name: str, seen: frozenset[str], before: str) -> tuple[list[tuple[str, str]], str]:
         found = []
         for line in lines.get(name, ()):
-            included = _INCLUDES.match(line)
+            included, goes_on = _INCLUDES.match(line), _GOES_ON.match(line)
+            after = before
             if _ASKS.match(line):
-                found.append(line)
+                found.append((line, before))
             elif included and included[1] not in seen:
-                found += ours(included[1], seen | {included[1]})
-        return found
+                inside, after = ours(included[1], seen | {included[1]}, before)
+                found += inside
+            before = " ".join(goes_on[1].split()) if goes_on else after
+        return found, before
 
-    return {name: ours(name, frozenset({name})) for name in lines if not _SHARED.search(name)}
+    return {
+        name: ours(name, frozenset({name}), "")[0] for name in lines if not _SHARED.search(name)
+    }

@@ -126,3 +126,33 @@ def test_missing_folder_has_no_services(tmp_path: Path) -> None:
 
 def test_services_are_named_in_order(tmp_path: Path) -> None:
     assert asking(tmp_path, sudo=LINE, login=LINE, sshd=LINE) == ["login", "sshd", "sudo"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "after"),
+    [
+        ("auth substack common-auth\nauth required pam_totp.so", "substack common-auth"),
+        ("auth  SUBSTACK\tcommon-auth\n@include common-code", "SUBSTACK common-auth"),
+        ("@include common-sub\nauth required pam_totp.so", "substack common-auth"),
+        ("auth required pam_unix.so nullok\nauth required pam_totp.so", "required pam_unix.so"),
+        ("auth required /lib/security/pam_sss.so\nauth required pam_totp.so",
+         "required /lib/security/pam_sss.so"),
+        ("@include common-auth\nauth required pam_totp.so", ""),
+        ("auth include common-auth\nauth required pam_totp.so", ""),
+        ("auth required pam_totp.so\nauth substack common-auth", ""),
+        ("auth substack common-both\naccount substack common-auth", ""),
+        ("auth requisite pam_unix.so\nauth required pam_totp.so", ""),
+        ("auth required pam_nologin.so\n@include common-auth\nauth required pam_totp.so", ""),
+        ("account substack common-auth\nauth required pam_totp.so", ""),
+    ],
+)  # fmt: skip
+def test_line_that_a_wrong_password_still_reaches_is_told(
+    tmp_path: Path, stack: str, after: str
+) -> None:
+    common = "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\n"
+    services = {"common-auth": common, "common-both": common + LINE, "common-code": LINE}
+    services["common-sub"] = "auth substack common-auth\n"
+    assert asking(tmp_path, cockpit=stack, **services) == ["cockpit"]
+    found = faults("cockpit", str(tmp_path))
+    said = [f"a wrong password still reaches its line, after '{after}'"] if after else []
+    assert [fault.partition(":")[0] for fault in found] == said
