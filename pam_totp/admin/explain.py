@@ -9,6 +9,7 @@ from typing import Any
 from pam_totp.admin import unasked
 from pam_totp.admin.configuration import fault_of
 from pam_totp.admin.exceptions import find
+from pam_totp.admin.known import fault_of_home
 from pam_totp.fault import Fault
 from pam_totp.records import durable, grant, secret, services, settings
 from pam_totp.records.place import Place
@@ -76,7 +77,7 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
     try:
         enrolled = secret.read(Place(view.user, configured.store)) is not None
     except Refused as refused:
-        secret_fault = refused.detail
+        secret_fault = fault_of_home(view.user) or refused.detail
     faults = (
         standing.fault,
         secret_fault,

@@ -36,9 +36,11 @@ def describe(
         status = place.visit()
         elsewhere = status is None and _is_elsewhere(account, configured.store)
     except Refused as refused:
-        if not known and not may_log_in(account):
+        homeless = fault_of_home(account)
+        is_somebody = may_log_in(account) or (homeless and is_persons(account))
+        if not known and not is_somebody:
             return None  # a system account without a home
-        row["fault"] = refused.detail
+        row["fault"] = homeless or refused.detail
     else:
         if status is None and not known and not elsewhere:
             return None
@@ -91,6 +93,25 @@ def _marked_at(uid: int) -> int | None:
         return int(os.stat(f"{durable.FOLDER}/{mark.KIND}/{uid}").st_mtime)
     except OSError:
         return None
+
+
+def fault_of_home(account: pwd.struct_passwd) -> str:
+    """What is wrong with a home that does not exist, as of users for sftp alone, whose home is
+    meant to be relative to their chroot; empty where there is one, or it is unknown."""
+    try:
+        os.stat(account.pw_dir)
+    except FileNotFoundError:
+        what = f"home {account.pw_dir!a} does not exist, so no secret can be there"
+        return f"{what}: logins are refused until it is made or a rule says code: never"
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
+def is_persons(account: pwd.struct_passwd) -> bool:
+    """Whether the id is one that administrators give out, whatever the shell (Debian Policy,
+    section 9.2.2): sftp needs none."""
+    return 1000 <= account.pw_uid < 60000
 
 
 def may_log_in(account: pwd.struct_passwd) -> bool:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from pam_totp.admin.configuration import fault_of
-from pam_totp.admin.known import describe, may_log_in
+from pam_totp.admin.known import describe, fault_of_home, is_persons, may_log_in
 from pam_totp.fault import Fault, for_root
 from pam_totp.records import durable, grant, mark, recovery, secret, settings
 from pam_totp.records.place import Place, stores_of
@@ -48,11 +48,14 @@ def users(options: argparse.Namespace) -> int:
 
 
 def _is_missing(account: pwd.struct_passwd) -> bool:
-    """Whether somebody who may log in is proven to have no secret, and has never given a code."""
+    """Whether somebody who may log in is proven to have no secret, and has never given a code. In a
+    home that does not exist, and that no login with a code has seen, there is none."""
+    homeless = bool(fault_of_home(account))
+    stores = [store for store in stores_of(account) if not (homeless and store == "user")]
     try:
-        return may_log_in(account) and not (
+        return (may_log_in(account) or (homeless and is_persons(account))) and not (
             mark.is_set(account.pw_uid)
-            or any(Place(account, store).read(secret.NAME) for store in stores_of(account))
+            or any(Place(account, store).read(secret.NAME) for store in stores)
         )
     except Refused:
         return False  # that is a fault, which the other listing has

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.admin.commands import (
     CONFIGURATION,
     LAST_GOOD,
     LET_IN,
+    REFUSED,
     STATE,
     assert_refused,
     configured,
@@ -342,3 +344,37 @@ def test_time_of_a_file_beyond_all_calendars_hides_nobody(
     assert answer.code == 0, answer.errors
     assert {alice.name, bob.name} <= {line.split()[0] for line in answer.output.splitlines()}
     assert pam_totp("status", user=alice).code == 0
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/usr/sbin/nologin", "/bin/false"])
+def test_user_whose_home_does_not_exist_is_listed_whatever_the_shell_with_the_ways_out(
+    user: User, shell: str
+) -> None:
+    """As users for sftp alone, whose home is relative to their chroot: `useradd -d /upload`."""
+    subprocess.run(["usermod", "-d", "/upload", "-s", shell, user.name], check=True)
+    fault = (
+        "home '/upload' does not exist, so no secret can be there: logins are refused until it is "
+        "made or a rule says code: never"
+    )
+    row = listed()[user.name]
+    assert (row["enrolled"], row["fault"]) == (None, fault)
+    assert user.name in pam_totp("users", "--missing").output.splitlines()
+    explained = json.loads(pam_totp("explain", user.name, "--json").output)
+    assert explained["outcome"] == f"is refused whatever is typed: {fault}"
+    assert fault in explained["faults"]
+    assert verify(user, "123456").code == REFUSED
+
+
+def test_system_accounts_without_a_home_and_users_who_are_enrolled_elsewhere_are_not_missing(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    with configured("store: system\n"):
+        assert pam_totp("import", user.name).code == 0
+        subprocess.run(["usermod", "-d", "/upload", "-s", "/bin/false", user.name], check=True)
+        missing = pam_totp("users", "--missing").output.splitlines()
+        row = listed()[user.name]
+        assert (row["enrolled"], row["fault"]) == (True, "")
+        pam_totp("reset", "--yes", user.name)
+    assert {"nobody", "_apt", user.name}.isdisjoint(missing)
+    assert "nobody" not in listed()
