@@ -30,13 +30,13 @@ HARDENING = -fPIC -fstack-protector-strong \
 	$(call accepts,-fcf-protection -mbranch-protection=standard) \
 	-U_FORTIFY_SOURCE $(call accepts,-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2)
 LINKING = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs \
-	-Wl,--version-script=pam_totp/module/pam_totp.map
+	-Wl,--version-script=pam_totp/pam/pam_totp.map
 # $ORIGIN: the folder of the module itself.
 PATHS = -DPAM_EXEC='"$$ORIGIN/pam_exec.so"' -DGATE='"$(PROGRAMS)/gate"' -DVERIFY='"$(PROGRAMS)/verify"'
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) $(PATHS)
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
-MODULE = pam_totp/module/pam_totp.c
+MODULE = pam_totp/pam/pam_totp.c
 MANUAL_SOURCES = $(wildcard pam_totp/manual/*.scd)
 MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
@@ -49,11 +49,11 @@ all: build
 
 build: build/pam_totp.so $(MANUAL_PAGES) ## compile the module and the manual pages
 
-build/pam_totp.so: $(MODULE) pam_totp/module/pam_totp.map build/flags
+build/pam_totp.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 	$(COMPILE) $(LDFLAGS) $(LINKING) -o $@ $(MODULE) -lpam -ldl
 
 # For the fuzzers: the same module, which ends the process at the first memory error.
-build/pam_totp.sanitized.so: $(MODULE) pam_totp/module/pam_totp.map build/flags
+build/pam_totp.sanitized.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 	$(COMPILE) -U_FORTIFY_SOURCE $(SANITIZE) -UPAM_EXEC -DPAM_EXEC='"$(SECURITY)/pam_exec.so"' -shared -o $@ $(MODULE) -lpam -ldl
 
 build/man/%: pam_totp/manual/%.scd
@@ -109,7 +109,7 @@ test: ## everything: the linters, then all tests, real sshd included
 
 # What needs neither root nor a host nor the module.
 QUICK = tests/rules tests/records/test_rule_reader.py tests/records/test_services.py \
-	tests/records/test_settings_manual.py tests/admin/test_unreachable.py tests/test_security_page.py
+	tests/records/test_settings_manual.py tests/commands/test_shadowed_rules.py tests/test_security_page.py
 quick: ## the pure rules and parsers, in seconds, as any user
 	@scripts/install-dependencies quick
 	@$(PYTHON) -m pytest -q --noconftest $(QUICK)

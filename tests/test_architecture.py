@@ -55,13 +55,13 @@ LOGIN_PATH = PURE | {
 # recovery code, PyYAML for the first login after the settings changed, writing a secret for whoever
 # enrolls at the login.
 SELDOM = {
-    "pam_totp.records.recovery": {"_hashlib"},
-    "pam_totp.records.configuration": {"os", "typing", "yaml"},
-    "pam_totp.records.keys": {"calendar", "difflib", "re", "typing"},
-    "pam_totp.records.rule_reader": {"ipaddress", "re", "typing"},
-    "pam_totp.records.saving": {"os"},
-    "pam_totp.records.pending": {"pwd"},
-    "pam_totp.rules.ignored": set(),
+    "pam_totp.records.user.recovery": {"_hashlib"},
+    "pam_totp.records.config.reader": {"os", "typing", "yaml"},
+    "pam_totp.records.config.validators": {"calendar", "difflib", "re", "typing"},
+    "pam_totp.records.config.rule_reader": {"ipaddress", "re", "typing"},
+    "pam_totp.records.storage.secret_writer": {"os"},
+    "pam_totp.records.user.pending": {"pwd"},
+    "pam_totp.rules.ignored_parameters": set(),
 }
 
 # Of Python: lines of code, without blank ones, comments and docstrings. Every login runs the first,

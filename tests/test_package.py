@@ -15,7 +15,7 @@ from tests.host.debian_package import ROOT, files_below, run
 PROGRAMS = {
     "usr/bin/pam-totp",
     "usr/libexec/pam-totp/gate",
-    "usr/libexec/pam-totp/offer",
+    "usr/libexec/pam-totp/show-enrollment",
     "usr/libexec/pam-totp/verify",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
 }

@@ -10,11 +10,14 @@ import sys
 import time
 from _signal import alarm  # type: ignore[import-not-found]
 
-from pam_totp.records import audit, grant, settings
-from pam_totp.records.settings import Settings
-from pam_totp.records.standing import Standing, View
-from pam_totp.rules.decision import AT_LOGIN, DAY_SECONDS, Decision
-from pam_totp.rules.refusal import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Refused
+from pam_totp.access.decision import Decision
+from pam_totp.access.facts import Standing, View
+from pam_totp.records.config import settings
+from pam_totp.records.config.settings import Settings
+from pam_totp.records.host import audit
+from pam_totp.records.user import grant
+from pam_totp.rules.enrollment import AT_LOGIN, DAY_SECONDS
+from pam_totp.rules.reasons import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Refused
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
 
@@ -23,7 +26,7 @@ from pam_totp.rules.throttle import whole_seconds
 MOST_SECONDS = 10
 # Lets whoever has passed the first factor enroll at the login itself. It draws a QR code, with
 # libraries that no other login loads, and never ends with 0.
-OFFER = "/usr/libexec/pam-totp/offer"
+OFFER = "/usr/libexec/pam-totp/show-enrollment"
 
 
 def main() -> None:

@@ -6,11 +6,12 @@ Runs inside every login. Only modules compiled into the interpreter are imported
 import posix
 import time
 
-from pam_totp.login.judging import judge_code, judge_first_code, judge_recovery_code
-from pam_totp.records import account, audit, mark, remembered, secret
-from pam_totp.records.place import Place
-from pam_totp.records.settings import Settings, load
-from pam_totp.rules.refusal import INTERNAL_ERROR, Refused
+from pam_totp.login.check_code import judge_code, judge_first_code, judge_recovery_code
+from pam_totp.records.config.settings import Settings, load
+from pam_totp.records.host import account, audit
+from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.user import enforced, remembered, secret
+from pam_totp.rules.reasons import INTERNAL_ERROR, Refused
 from pam_totp.rules.request import Request
 from pam_totp.rules.verdict import Verdict, read_code, read_recovery_code
 
@@ -73,7 +74,7 @@ def remember_login(uid: int) -> str:
     if posix.geteuid() != 0:
         return ""
     try:
-        mark.set_mark(uid)
+        enforced.set_mark(uid)
     except OSError as failure:
         return f"mark not set: {failure.strerror}"
     except Refused as refused:

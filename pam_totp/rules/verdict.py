@@ -7,7 +7,7 @@ to the last step accepted from it.
 
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import DIGITS, matching_steps, step_at
-from pam_totp.rules.refusal import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Refused
+from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Refused
 
 WINDOW_STEPS = 1
 # Looked at after a refusal only, so that the log can tell a wrong clock from a wrong code.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, verify
+from tests.commands.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 

@@ -74,7 +74,7 @@ def test_invalid_configuration_leaves_the_last_good_one_in_force(
 ) -> None:
     """Rule 11, duo_unix failmode=safe: a mistake in a file switched the second factor off."""
     settings_file.write_text("store: system\nthrottle: {free_tries: 1}\n", encoding="ascii")
-    assert command("import", user.name).returncode == 0
+    assert command("migrate", user.name).returncode == 0
     settings_file.write_bytes(content)
     assert gate(user.name) == ASK, "in force is the store where the secret is"
     assert verify(user.name, credential.wrong_code()) == REFUSED
@@ -116,7 +116,7 @@ def test_configuration_that_cannot_be_trusted_leaves_the_last_good_one_in_force(
 ) -> None:
     """Rule 11, duo_unix failmode."""
     settings_file.write_text("store: system\n", encoding="ascii")
-    assert command("import", user.name).returncode == 0
+    assert command("migrate", user.name).returncode == 0
     spoil(settings_file)
     assert gate(user.name) == ASK
     assert verify(user.name, credential.fresh_code()) == LET_IN

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pam_totp.records.settings import UNSETTLED_SECONDS
+from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.bench import rounds
 from tests.bench.host import BenchHost
 from tests.bench.programs import BARE, GATE, VERIFY, Program

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.settings import UNSETTLED_SECONDS
+from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.faults import injection
 from tests.faults.injection import ERRORS, KILL, NOT_THERE, Call, Fault
 from tests.faults.scenarios import SCENARIOS, TRIED_TWICE, Run, Scenario, matches, with_purpose

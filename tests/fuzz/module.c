@@ -299,7 +299,7 @@ static char *fake_dlerror(void)
 #define strdup checked_strdup
 #define strndup checked_strndup
 #define free checked_free
-#include "../../pam_totp/module/pam_totp.c"
+#include "../../pam_totp/pam/pam_totp.c"
 #undef strdup
 #undef strndup
 #undef free

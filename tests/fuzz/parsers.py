@@ -13,26 +13,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pam_totp.records import (
-    audit,
-    configuration,
-    durable,
-    grant,
-    keys,
-    recovery,
-    settings,
-    snapshot,
-)
-from pam_totp.records.attempts import Attempts
-from pam_totp.records.place import Place
-from pam_totp.rules import credential, refusal, throttle, verdict
-from pam_totp.rules.refusal import Refused
+from pam_totp.records.config import reader, settings, snapshot, validators
+from pam_totp.records.host import audit
+from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.user import grant, recovery
+from pam_totp.records.user.attempts import Attempts
+from pam_totp.rules import credential, reasons, throttle, verdict
+from pam_totp.rules.reasons import Refused
 from pam_totp.rules.request import Request
 
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
 FOLDER = Path("/run/pam-totp-fuzzed")
-STATE = Path(durable.FOLDER)
+STATE = Path(state_dir.FOLDER)
 PRINTABLE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 MOST_COST = 1 << 10  # of a scrypt that is run here; beyond, its parameters are only looked at
 
@@ -120,7 +114,7 @@ def recovery_file(content: bytes) -> None:
     try:
         codes = recovery.read(Given(content))
     except Refused as refused:
-        assert refused.reason == refusal.SECRET_MALFORMED
+        assert refused.reason == reasons.SECRET_MALFORMED
         return
     assert codes is not None
     cost, blocks, lanes = (int(number) for number in codes.to_bytes().split(b" ")[3:6])
@@ -137,7 +131,7 @@ def attempts_record(content: bytes) -> None:
     try:
         attempts = Attempts(UID, str(FOLDER))
     except Refused as refused:
-        assert refused.reason == refusal.STATE_UNAVAILABLE
+        assert refused.reason == reasons.STATE_UNAVAILABLE
         return
     try:
         limits = throttle.Limits()
@@ -145,7 +139,7 @@ def attempts_record(content: bytes) -> None:
         attempts.record_failures(throttle.count_try(attempts.failures, 1000.0, limits))
         steps, in_a_row = attempts.steps, attempts.failures.in_a_row
     except Refused as refused:
-        assert refused.reason == refusal.STATE_UNAVAILABLE
+        assert refused.reason == reasons.STATE_UNAVAILABLE
         assert path.read_bytes() == content, "what cannot be recorded spoils nothing"
         return
     finally:
@@ -160,7 +154,7 @@ def grant_file(content: bytes) -> None:
     try:
         given = grant.read(UID, NOW)
     except Refused as refused:
-        assert refused.reason == refusal.STATE_UNAVAILABLE
+        assert refused.reason == reasons.STATE_UNAVAILABLE
         return
     if given is not None:
         words = content.split()  # of format 1: a grant with a name is that of no user
@@ -185,7 +179,7 @@ def spent_file(content: bytes) -> None:
     try:
         spent = recovery.spent(UID)
     except Refused as refused:
-        assert refused.reason == refusal.STATE_UNAVAILABLE
+        assert refused.reason == reasons.STATE_UNAVAILABLE
     else:
         assert all(word.encode("ascii", "replace") for word in spent)
 
@@ -194,7 +188,7 @@ def typed_code(content: bytes) -> None:
     try:
         code = verdict.read_code(content)
     except Refused as refused:
-        assert refused.reason == refusal.BAD_INPUT
+        assert refused.reason == reasons.BAD_INPUT
     else:
         assert re.fullmatch(r"[0-9]{6,8}", code, re.ASCII)
         assert content.rstrip(b"\0").replace(b" ", b"") == code.encode()
@@ -219,11 +213,11 @@ def environment(content: bytes) -> None:
 
 
 def configuration_file(content: bytes) -> None:
-    found = configuration.parse(content)
+    found = reader.parse(content)
     values, faults = found.values, found.faults
     assert values.keys() == settings.DEFAULTS.keys()
-    assert values["store"] in keys.CHOICES["store"]
-    for key, (least, most) in keys.RANGES.items():
+    assert values["store"] in validators.CHOICES["store"]
+    for key, (least, most) in validators.RANGES.items():
         assert least <= int(values[key]) <= most
     assert sum(len(fault) for fault in faults) <= 1000 + 200 * len(content)
 

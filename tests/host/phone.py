@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.admin.commands import RECOVERY_CODE
-from tests.enroll.rasterise import DARK_THEME, rasterise
-from tests.enroll.test_qr import read_code
+from tests.commands.commands import RECOVERY_CODE
+from tests.enrollment.rasterise import DARK_THEME, rasterise
+from tests.enrollment.test_qr import read_code
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import NO_CODE_NEEDED, STATE, configured, gate, read_only, secret_of, tree
+from tests.commands.commands import (
+    NO_CODE_NEEDED,
+    STATE,
+    configured,
+    gate,
+    read_only,
+    secret_of,
+    tree,
+)
 from tests.host.accounts import User
 from tests.host.pam_services import PamServices
 from tests.host.phone import (

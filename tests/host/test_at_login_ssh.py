@@ -10,9 +10,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tests.admin.commands import RECORDS, STATE, configured, secret_of, tree
-from tests.enroll.rasterise import DARK_THEME, rasterise
-from tests.enroll.test_qr import Terminal, read_code, terminal
+from tests.commands.commands import RECORDS, STATE, configured, secret_of, tree
+from tests.enrollment.rasterise import DARK_THEME, rasterise
+from tests.enrollment.test_qr import Terminal, read_code, terminal
 from tests.host.accounts import User
 from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.phone import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import REFUSED, VERIFY, gate, new_recovery_codes, pam_totp, run, verify
+from tests.commands.commands import REFUSED, VERIFY, gate, new_recovery_codes, pam_totp, run, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import DEV_LOG, SystemLog

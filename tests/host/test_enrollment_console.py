@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import configured
+from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.admin.commands import ASK, NO_CODE_NEEDED, REFUSED, configured, gate, pam_totp, verify
+from tests.commands.commands import ASK, NO_CODE_NEEDED, REFUSED, configured, gate, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import NOT_ENROLLED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import VERIFY, new_recovery_codes, run, verify
+from tests.commands.commands import VERIFY, new_recovery_codes, run, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import LogLine, SystemLog
@@ -131,7 +131,7 @@ def test_hostile_user_name_in_a_line_that_counts_bans_its_own_address_alone(
     tmp_path: Path, syslog: SystemLog, name: str
 ) -> None:
     """Whatever the name, written by the product's own quoting into a line that does count."""
-    from pam_totp.records import audit
+    from pam_totp.records.host import audit
 
     fields = [("user", name), ("service", "sshd"), ("rhost", ADDRESS), ("device", "")]
     audit.write(False, "refuse", "wrong-code", fields)
@@ -142,7 +142,7 @@ def test_hostile_user_name_in_a_line_that_counts_bans_its_own_address_alone(
 def test_hostile_device_or_service_name_bans_nobody_else(
     tmp_path: Path, syslog: SystemLog, name: str
 ) -> None:
-    from pam_totp.records import audit
+    from pam_totp.records.host import audit
 
     for field in ("service", "device", "detail"):
         fields = {"user": "x", "service": "sshd", "rhost": ADDRESS, "device": "", "detail": ""}

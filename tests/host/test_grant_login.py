@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import (
+from tests.commands.commands import (
     ASK,
     GATE,
     LOGIN,

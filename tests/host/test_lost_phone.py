@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.admin.commands import RECOVERY_CODE, REFUSED, pam_totp, verify
+from tests.commands.commands import RECOVERY_CODE, REFUSED, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from tests.admin.commands import pam_totp
+from tests.commands.commands import pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.imap_server import ImapServer

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.admin.commands import (
+from tests.commands.commands import (
     LET_IN,
     RECORDS,
     REFUSED,

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.admin.commands import RECORDS, configured, new_recovery_codes, pam_totp
+from tests.commands.commands import RECORDS, configured, new_recovery_codes, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import CONFIGURATION, configured, pam_totp
+from tests.commands.commands import CONFIGURATION, configured, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import failures_of
+from tests.commands.commands import failures_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import (
+from tests.attacks.programs import failing, number_of, traced
+from tests.commands.commands import (
     LET_IN,
     REFUSED,
     clock,
@@ -16,7 +17,6 @@ from tests.admin.commands import (
     let_pass,
     verify,
 )
-from tests.attacks.programs import failing, number_of, traced
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
 from tests.host.pam_services import PamServices

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import (
+from tests.commands.commands import (
     LET_IN,
     LOGIN,
     RECORDS,

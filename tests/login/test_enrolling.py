@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pyotp
 import pytest
 
-from tests.admin.commands import (
+from tests.commands.commands import (
     ASK,
     FAILURES,
     GATE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.commands import pam_totp, tree
+from tests.commands.commands import pam_totp, tree
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog

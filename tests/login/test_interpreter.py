@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.settings import UNSETTLED_SECONDS
+from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
@@ -156,7 +156,7 @@ DAMAGES: dict[str, Callable[[Path, str], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
-    "name", ["login/gate.py", "login/verify.py", "rules/verdict.py", "records/secret.py"]
+    "name", ["login/gate.py", "login/verify.py", "rules/verdict.py", "records/user/secret.py"]
 )
 def test_damaged_installation_lets_nobody_in_and_says_so_in_the_log_alone(
     user: User,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.account import ActingAs, find
-from pam_totp.rules.refusal import SECRET_MISSING, Refused
+from pam_totp.records.host.account import ActingAs, find
+from pam_totp.rules.reasons import SECRET_MISSING, Refused
 from tests.host.accounts import User
 
 
@@ -69,7 +69,7 @@ def test_root_that_may_not_change_identity_goes_on_as_nobody(user: User, missing
     program = (
         "import os, pwd, sys\n"
         "sys.path[:0] = ['/usr/lib/pam-totp']\n"
-        "from pam_totp.records.account import ActingAs\n"
+        "from pam_totp.records.host.account import ActingAs\n"
         "try:\n"
         f"    with ActingAs(pwd.getpwnam({user.name!r})): print('inside')\n"
         "except PermissionError: print(os.geteuid(), os.getegid())\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records import attempts
-from pam_totp.records.attempts import SIZE_BYTES, Attempts
+from pam_totp.records.user import attempts
+from pam_totp.records.user.attempts import SIZE_BYTES, Attempts
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
 from pam_totp.rules.throttle import Failures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ TABLET = Credential(b"09876543210987654321", "SHA1", 6, 30, "", "tablet")
 BOTH = [PHONE, TABLET]
 
 HOLD = f"""
-from pam_totp.records.attempts import Attempts
+from pam_totp.records.user.attempts import Attempts
 record = Attempts({UID}, FOLDER)
 print("held", flush=True)
 input()
@@ -32,7 +32,7 @@ record.close()
 # Takes its time between reading and writing: without the lock, others would come in between.
 COUNT = f"""
 import time
-from pam_totp.records.attempts import Attempts
+from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.throttle import Failures
 from tests.records.test_attempts import PHONE
 for _ in range(50):
@@ -323,8 +323,8 @@ def test_limit_of_the_caller_cuts_no_record_off(folder: Path, limit: int, presen
         spend(folder, PHONE, 59_999_999)
     before = steps(folder)
     program = (
-        "from pam_totp.records.attempts import Attempts\n"
-        "from pam_totp.rules.refusal import Refused\n"
+        "from pam_totp.records.user.attempts import Attempts\n"
+        "from pam_totp.rules.reasons import Refused\n"
         "from pam_totp.rules.throttle import Failures\n"
         f"record = Attempts({UID}, FOLDER)\n"
         "try: record.record_failures(Failures(5, 10, 20))\n"

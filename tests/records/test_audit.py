@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.records import audit
-from pam_totp.records.audit import MOST_CHARACTERS, quote
+from pam_totp.records.host import audit
+from pam_totp.records.host.audit import MOST_CHARACTERS, quote
 from tests.host.system_log import SystemLog
 
 

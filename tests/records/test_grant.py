@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records import durable, grant
-from pam_totp.records.grant import Grant
-from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
-from tests.admin.commands import mounted, read_only
+from pam_totp.records.storage import state_dir
+from pam_totp.records.user import grant
+from pam_totp.records.user.grant import Grant
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from tests.commands.commands import mounted, read_only
 
 UID = 4711
 
@@ -20,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(durable, "FOLDER", str(path))
+    monkeypatch.setattr(state_dir, "FOLDER", str(path))
     return path
 
 

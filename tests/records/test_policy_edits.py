@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.admin.commands import (
+from tests.commands.commands import (
     ASK,
     CONFIGURATION,
     LAST_GOOD,

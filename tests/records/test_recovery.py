@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records import durable, recovery
-from pam_totp.rules.refusal import STATE_UNAVAILABLE, Refused
+from pam_totp.records.storage import state_dir
+from pam_totp.records.user import recovery
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
 from pam_totp.rules.verdict import read_recovery_code
-from tests.admin.commands import (
+from tests.commands.commands import (
     LET_IN,
     LOGIN,
     REFUSED,
@@ -54,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(durable, "FOLDER", str(path))
+    monkeypatch.setattr(state_dir, "FOLDER", str(path))
     return path
 
 

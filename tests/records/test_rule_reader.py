@@ -2,19 +2,19 @@
 
 import pytest
 
-from pam_totp.records import configuration, rule_reader
+from pam_totp.records.config import reader, rule_reader
 from pam_totp.rules.policy import Rule
 
 
 def rules_of(text: str) -> list[Rule]:
     """The rules of a text without faults."""
-    found = configuration.parse(f"rules:\n{text}".encode())
+    found = reader.parse(f"rules:\n{text}".encode())
     assert found.faults == []
     return found.rules
 
 
 def faults_of(text: str) -> list[str]:
-    return configuration.parse(f"rules:\n{text}".encode()).faults
+    return reader.parse(f"rules:\n{text}".encode()).faults
 
 
 def only(text: str) -> Rule:
@@ -211,7 +211,7 @@ def test_all_faults_of_all_rules_are_reported_in_their_order() -> None:
 
 
 def test_rule_with_a_fault_is_left_out_and_its_neighbours_are_not() -> None:
-    found = configuration.parse(b"rules:\n- code: never\n- code: nevr\n- code: required\n")
+    found = reader.parse(b"rules:\n- code: never\n- code: nevr\n- code: required\n")
     assert [rule.line for rule in found.rules] == [2, 4]
 
 

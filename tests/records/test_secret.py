@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records import secret
-from pam_totp.records.place import MOST_BYTES, Place
-from pam_totp.rules.refusal import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Refused
+from pam_totp.records.storage.secret_dir import MOST_BYTES, Place
+from pam_totp.records.user import secret
+from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Refused
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 
@@ -137,8 +137,8 @@ class TestRead:
         program = (
             "import sys, pwd\n"
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
-            "from pam_totp.records import secret\n"
-            "from pam_totp.records.place import Place\n"
+            "from pam_totp.records.user import secret\n"
+            "from pam_totp.records.storage.secret_dir import Place\n"
             f"print(secret.read(Place(pwd.getpwnam({alice.name!r})))[0].device)\n"
         )
         assert alice.run_as("/usr/bin/python3", "-BIS", "-c", program).stdout == "phone\n"
@@ -147,9 +147,9 @@ class TestRead:
         program = (
             "import sys, pwd\n"
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
-            "from pam_totp.records import secret\n"
-            "from pam_totp.records.place import Place\n"
-            "from pam_totp.rules.refusal import Refused\n"
+            "from pam_totp.records.user import secret\n"
+            "from pam_totp.records.storage.secret_dir import Place\n"
+            "from pam_totp.rules.reasons import Refused\n"
             f"try: secret.read(Place(pwd.getpwnam({mallory.name!r})))\n"
             "except Refused as refused: print(refused.reason)\n"
         )

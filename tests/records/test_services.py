@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.services import faults, that_ask
+from pam_totp.stack.services import faults, that_ask
 
 LINE = "auth required pam_totp.so\n"
 

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from pam_totp.rules.enrollment import MODES
 
-from pam_totp.admin import explain
-from pam_totp.admin.warnings import MOST_CHANCE, chance_of_a_guesser
-from pam_totp.records import configuration, keys, rule_reader
-from pam_totp.records.settings import DEFAULTS
-from pam_totp.rules.decision import MODES
+from pam_totp.commands import explain
+from pam_totp.records.config import reader, rule_reader, validators
+from pam_totp.records.config.settings import DEFAULTS
+from pam_totp.review.settings_warnings import MOST_CHANCE, chance_of_a_guesser
 from pam_totp.rules.policy import CODES, LOCAL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ MANUAL = ROOT / "pam_totp" / "manual"
 PAGE = (MANUAL / "pam-totp.yaml.5.scd").read_text(encoding="utf-8")
 COMMAND_PAGE = (MANUAL / "pam-totp.1.scd").read_text(encoding="utf-8")
 SHIPPED = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
-KEYS = {*DEFAULTS, configuration.RULES}
+KEYS = {*DEFAULTS, reader.RULES}
 
 
 def of_the_page(page: str) -> dict[str, str]:
@@ -50,9 +50,9 @@ def value(key: str, written: str) -> str:
     """What the code makes of a key with this value, in a file of its own."""
     section, _, name = key.rpartition(".")
     text = f"{section}:\n  {name}: {written}\n" if section else f"{name}: {written}\n"
-    found = configuration.parse(text.encode())
+    found = reader.parse(text.encode())
     assert found.faults == []
-    return "" if key == configuration.RULES else found.values[key]
+    return "" if key == reader.RULES else found.values[key]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_every_key_of_the_code_stands_there_with_its_default_and_no_other(
 ) -> None:
     assert written.keys() == KEYS
     assert {key: value(key, written[key]) for key in DEFAULTS} == DEFAULTS
-    assert written[configuration.RULES] == "[]"
+    assert written[reader.RULES] == "[]"
 
 
 def test_page_and_file_write_the_defaults_alike() -> None:
@@ -79,12 +79,12 @@ def test_key_that_is_left_out_is_noticed(key: str) -> None:
 
 
 def test_every_range_and_choice_stands_in_the_page() -> None:
-    for key, allowed in [*keys.RANGES.items(), *keys.CHOICES.items()]:
+    for key, allowed in [*validators.RANGES.items(), *validators.CHOICES.items()]:
         text = PAGE.partition(f"\n*{key}: ")[2].partition("\n\n*")[0]
         for each in allowed:
             assert re.search(rf"\b{each}\b", text), (key, each)
-    assert f"at most {keys.MOST_MESSAGE_BYTES} bytes" in PAGE
-    assert f"at most {keys.MOST_ISSUER_CHARACTERS} characters" in PAGE
+    assert f"at most {validators.MOST_MESSAGE_BYTES} bytes" in PAGE
+    assert f"at most {validators.MOST_ISSUER_CHARACTERS} characters" in PAGE
 
 
 @pytest.mark.parametrize("word", [*rule_reader.KEYS, *CODES, *MODES, LOCAL, "{by: 2027-03-01}"])
@@ -101,14 +101,14 @@ def test_bound_of_longest_wait_is_the_one_that_is_warned_of() -> None:
 
 def test_example_of_the_page_is_without_faults() -> None:
     (example,) = re.findall(r"```\n(issuer: .*?)```", PAGE, re.DOTALL)
-    found = configuration.parse(example.encode())
+    found = reader.parse(example.encode())
     assert found.faults == []
     assert len(found.rules) == 3
 
 
 def test_examples_of_the_shipped_file_are_without_faults() -> None:
     example = SHIPPED.partition("# For example:\n")[2].replace("#   -", "-")
-    found = configuration.parse(f"rules:\n{example}".encode())
+    found = reader.parse(f"rules:\n{example}".encode())
     assert found.faults == []
     assert len(found.rules) == 3
 

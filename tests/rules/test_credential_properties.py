@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.records.place import MOST_BYTES
+from pam_totp.records.storage.secret_dir import MOST_BYTES
 from pam_totp.rules.credential import Malformed, decode_base32, parse_file, parse_line
 from pam_totp.rules.otp import ALGORITHMS, DIGITS
 

@@ -3,8 +3,7 @@
 import itertools
 
 import pytest
-
-from pam_totp.rules.decision import (
+from pam_totp.rules.enrollment import (
     AT_LOGIN,
     BY,
     DAY_SECONDS,
@@ -12,10 +11,11 @@ from pam_totp.rules.decision import (
     OPTIONAL,
     SHOW_SECRETS,
     Enrollment,
-    decide,
 )
+
+from pam_totp.access.decision import decide
 from pam_totp.rules.policy import CODES, IF_ENROLLED, NEVER, REQUIRED
-from pam_totp.rules.refusal import EXEMPT, GRACE, GRANTED, NOT_ENROLLED
+from pam_totp.rules.reasons import EXEMPT, GRACE, GRANTED, NOT_ENROLLED
 
 DEADLINE = 1_803_859_200  # 2027-03-01 in UTC
 BEFORE, AFTER = DEADLINE - 1.0, float(DEADLINE)

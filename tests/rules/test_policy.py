@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pam_totp.records.standing import address_of
+from pam_totp.access.facts import address_of
 from pam_totp.rules.pattern import is_pattern
 from pam_totp.rules.policy import (
     CODES,

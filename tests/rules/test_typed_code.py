@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.refusal import BAD_INPUT, Refused
+from pam_totp.rules.reasons import BAD_INPUT, Refused
 from pam_totp.rules.verdict import read_code
 
 NOTHING = (b"", b"   ", b"\0")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import ALGORITHMS, DIGITS, hotp
-from pam_totp.rules.refusal import CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE
+from pam_totp.rules.reasons import CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE
 from pam_totp.rules.verdict import SKEW_STEPS, judge, nearest_step
 
 STEP = 60_000_000

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.admin.commands import failures_of, pam_totp
+from tests.commands.commands import failures_of, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import ONE_LINE, PASSWORD_LINE, SERVICES, PamServices

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pam_totp.rules.enrollment import SHOW_SECRETS
 
-from pam_totp.rules.decision import SHOW_SECRETS
-from tests.admin.commands import (
+from tests.commands.commands import (
     LET_IN,
     RECORDS,
     REFUSED,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyotp
 import pytest
 
-from tests.admin.commands import failures_of, new_recovery_codes, pam_totp, secret_of
+from tests.commands.commands import failures_of, new_recovery_codes, pam_totp, secret_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import shipped_lines

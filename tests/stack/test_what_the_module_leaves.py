@@ -7,7 +7,7 @@ from syslog import syslog as write_to_syslog
 
 import pytest
 
-from tests.admin.commands import configured
+from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import AT_LOGIN, NOT_ENROLLED, keys_on

@@ -1,0 +1,83 @@
+"""`pam-totp config check`: everything that is wrong with a settings file, each with its place; and
+what holds while the one in force is wrong."""
+
+import argparse
+import os
+import re
+import sys
+
+from pam_totp.errors import Fault
+from pam_totp.records.config import snapshot
+from pam_totp.records.config.settings import PATH, Settings, load
+from pam_totp.review.settings_warnings import warnings_of
+from pam_totp.rules.reasons import Refused
+
+# What a fault of the YAML itself most often comes from.
+_HINTS = {
+    r"undefined alias|alphabetic or numeric|<alias>": 'a pattern with * takes quotes: "*-admin"',
+    r"takes no alias": "write out what it stands for",
+    r"takes no tag": "a text that begins with ! takes quotes",
+    r"node content, but found ':'": 'an address that begins with :: takes quotes: "::1"',
+    r"values are not|got ':'": "a text with a colon takes quotes, {by: 2027-03-01} takes braces",
+    r"found character '\\t'": "lines are indented with spaces",
+    r"another document": "one file is one document: no second ---",
+}
+
+
+def check(options: argparse.Namespace) -> int:
+    """0: the file is good, warnings included; 1: found faults. One a line on standard error.
+    Changes nothing."""
+    # PyYAML: only here, so that a broken one does not take `unlock` and `grant` away.
+    from pam_totp.records.config import reader
+
+    try:
+        with open(options.file, "rb") as file:
+            content = file.read(reader.MOST_BYTES + 1)
+    except FileNotFoundError:
+        if options.file != PATH:
+            raise Fault(f"{options.file}: No such file", "pam-totp config check FILE") from None
+        return _without_a_file()
+    except OSError as failure:
+        raise Fault(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
+    found = reader.parse(content)
+    faults = found.faults
+    if options.file == PATH:  # `read` also looks at who may write it, and first
+        faults = list(dict.fromkeys([*reader.read(PATH)[2], *faults]))
+    for fault in faults:
+        hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
+        print("; ".join([f"{options.file}: {fault}", *hints]), file=sys.stderr)
+    if faults:
+        return 1
+    warnings = warnings_of(found)
+    for warning in warnings:
+        print(f"{options.file}: warning: {warning}", file=sys.stderr)
+    print(f"{options.file}: {f'no faults, warnings: {len(warnings)}' if warnings else 'good'}")
+    return 0
+
+
+def _without_a_file() -> int:
+    """None is installed, since all settings have defaults; but removing one changes nothing."""
+    if os.geteuid() != 0:
+        print(f"{PATH}: there is no such file; only root can see whether earlier settings apply")
+        return 0
+    fault = fault_of(load())
+    if fault:
+        raise Fault(fault, f"echo '# the defaults' >{PATH}")
+    print(f"{PATH}: there is no such file; the defaults apply")
+    return 0
+
+
+def fault_of(configured: Settings) -> str:
+    """What is wrong with the settings in force, and which these are; empty if nothing is."""
+    if not configured.fault.startswith(PATH):
+        return configured.fault
+    held = "there were no good settings before: the defaults are in force"
+    try:
+        if snapshot.find("") is not None:
+            held = "the last good settings are in force"
+    except (OSError, Refused, ValueError):
+        held = "the last good settings cannot be read: enrollment is required, else the defaults"
+    return f"{configured.fault}; {held}"
+
+
+__all__ = ["PATH", "check"]

@@ -1,0 +1,160 @@
+"""`pam-totp enroll`: a new secret, its QR code, a code that proves it, and only then the file."""
+
+import argparse
+import os
+import time
+
+from pam_totp.commands import recovery_codes
+from pam_totp.enrollment import display, save
+from pam_totp.enrollment.closed_home import warning_of
+from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
+from pam_totp.enrollment.terminal import ask, tell
+from pam_totp.enrollment.uri import new_uri
+from pam_totp.errors import Fault
+from pam_totp.records.config import settings
+from pam_totp.records.storage.secret_dir import MOST_BYTES, Place
+from pam_totp.records.user import recovery, secret
+from pam_totp.rules.credential import MOST_CREDENTIALS, Credential, parse_file, parse_line
+from pam_totp.rules.otp import ALGORITHMS
+from pam_totp.rules.reasons import Refused
+from pam_totp.rules.verdict import judge, nearest_step, read_code
+from pam_totp.stack import services
+
+TRIES = 10
+MOST_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
+# A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
+SKEW_SECONDS = 14 * 3600
+
+
+def enroll(options: argparse.Namespace) -> int:
+    """Enrolls a user. Raises Fault; the old secret stays then."""
+    account = account_of(options.user)
+    os.umask(0o077)
+    place = place_of(account)
+    present = _present_content(place)
+    if present is not None and options.add:
+        _refuse_too_many(place, present)
+    if present is not None:
+        what = "adds a device to" if options.add else "replaces"
+        print(f"{account.pw_name} is enrolled already. This {what} the present secret.")
+        confirm(account)
+    elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
+        print(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
+    print(warning_of(place), end="")
+    kept = present if present is not None and options.add else secret.HEADER.encode()
+    kept += b"" if kept.endswith(b"\n") else b"\n"
+    uri = uri_for(options, account.pw_name, settings.load())
+    credential = parse_line(f"{uri} {options.device}")
+    display.show(uri, credential)
+    prove(credential)
+    content = kept + f"{uri} {options.device}\n".encode()
+    codes = recovery.new_codes() if present is None or not options.add else []
+    trouble = _save(place, content, codes, (secret.NAME, present))
+    log_for_another("enroll", account)
+    text = f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n"
+    if codes and (trouble is None or trouble.codes):
+        text += f"\n{recovery.describe(codes)}\n"
+    unseen = "the new secret is in force"
+    unseen += f"; {recovery_codes.UNSEEN}" if codes else ""
+    tell(text, Fault(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
+    if trouble is not None:
+        raise trouble
+    asking = services.that_ask()
+    if asking:
+        print(f"A code is asked for by: {', '.join(asking)}.")
+        print("Keep this session open and try a new login now.")
+    else:
+        print("No service on this machine asks for a code yet: its administrator turns that on.")
+    return 0
+
+
+def _save(
+    place: Place, content: bytes, codes: list[str], over: save.Known
+) -> save.TookEffect | None:
+    """Saves the secret, with recovery codes if there are new ones; what is not well then, if
+    anything. Raises Fault where the old ones stay."""
+    # Hashing takes half a second, so it comes before anything is changed.
+    hashed = recovery.new_file(codes) if codes else b""
+    try:
+        if codes:
+            save.save_enrollment(place, content, hashed, over)
+        else:
+            save.save(place, secret.NAME, content, over)
+    except save.TookEffect as effect:
+        return effect
+    return None
+
+
+def uri_for(options: argparse.Namespace, user: str, configured: settings.Settings) -> str:
+    """A fresh otpauth URI by the options, and by the settings where an option was not given."""
+    return new_uri(
+        user,
+        issuer=options.issuer or configured["issuer"],
+        label=options.label or "",
+        digits=options.digits or int(configured["code.digits"]),
+        period=options.period or int(configured["code.period"]),
+        algorithm=options.algorithm or configured["code.algorithm"],
+    )
+
+
+def prove(credential: Credential) -> None:
+    """Returns once a code of the credential was typed. Raises Fault after TRIES wrong ones."""
+    for _ in range(TRIES):
+        typed = ask("Code from the app: ")
+        now = time.time()
+        try:
+            code = read_code(typed.encode("utf-8", "replace"))
+        except Refused:
+            print(f"A code is {credential.digits} digits.")
+            continue
+        if judge([credential], code, now, {}).accepted:
+            return
+        offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
+        if offset:
+            print(display.describe_offset(offset * credential.period))
+        else:
+            print("Not right. Wait for the next code and try again, or Ctrl-C to give up.")
+    raise Fault(f"{TRIES} wrong codes: nothing was changed", "pam-totp enroll")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp enroll`."""
+    parser.add_argument("--user", metavar="NAME", help="root enrolls somebody else")
+    parser.add_argument("--issuer", type=_name, help="who asks, as the app shows it (host name)")
+    parser.add_argument("--label", type=_name, help="whose code it is (user@host)")
+    parser.add_argument("--device", type=_device, default="phone", help="names it (phone)")
+    parser.add_argument("--add", action="store_true", help="keep the devices enrolled before")
+    parser.add_argument("--digits", type=int, choices=(6, 7, 8), help="of a code (6)")
+    parser.add_argument("--period", type=int, choices=(15, 30, 60), help="of a code, seconds (30)")
+    parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="of the codes (SHA1)")
+
+
+def _present_content(place: Place) -> bytes | None:
+    try:
+        content = place.read(secret.NAME)
+    except Refused as refused:
+        message = f"the present secret cannot be used: {refused.detail}"
+        raise Fault(message, save.where_to_look(place)) from None
+    return content
+
+
+def _refuse_too_many(place: Place, content: bytes) -> None:
+    """A login would not read more; said before anybody types or scans anything."""
+    hint = f"edit {place.path}/{secret.NAME}"
+    if len(parse_file(content)[0]) >= MOST_CREDENTIALS:
+        raise Fault(f"{MOST_CREDENTIALS} devices are enrolled", f"remove one: {hint}")
+    if len(content) + MOST_LINE_BYTES > MOST_BYTES:
+        raise Fault("the secret file has no room for one more device", f"remove comments: {hint}")
+
+
+def _name(text: str) -> str:
+    """An issuer or label: apps split the two at a colon."""
+    if not text or not text.isprintable() or ":" in text or len(text) > 64:
+        raise argparse.ArgumentTypeError("1 to 64 printable characters without a colon")
+    return text
+
+
+def _device(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > 64:
+        raise argparse.ArgumentTypeError("1 to 64 printable characters")
+    return text.strip()

@@ -1,0 +1,62 @@
+"""`pam-totp recovery-codes`, and the end of an enrollment: ten codes for a lost phone."""
+
+import argparse
+import os
+import time
+
+from pam_totp.enrollment import save
+from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
+from pam_totp.enrollment.terminal import ask, tell
+from pam_totp.errors import Fault
+from pam_totp.records.user import recovery, secret
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.reasons import Refused
+from pam_totp.rules.verdict import judge, read_code
+
+UNSEEN = "the old recovery codes are void, and the new ones were not shown"
+
+
+def renew(options: argparse.Namespace) -> int:
+    """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Fault."""
+    account = account_of(options.user)
+    os.umask(0o077)
+    place = place_of(account)
+    try:
+        credentials = secret.read(place)
+        present = recovery.read(place)
+    except Refused as refused:
+        raise Fault(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
+    if credentials is None:
+        command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
+        raise Fault(f"{account.pw_name} is not enrolled", command)
+    if present is not None:
+        print("New recovery codes make the present ones void.")
+    if options.user is None and not _has_a_right_code(credentials):
+        confirm(account)
+    codes = recovery.new_codes()
+    trouble = None
+    try:
+        save.save(place, recovery.NAME, recovery.new_file(codes))
+    except save.TookEffect as effect:
+        trouble = effect
+    log_for_another("recovery-codes", account)
+    tell(f"{recovery.describe(codes)}\n", Fault(UNSEEN, "pam-totp recovery-codes"))
+    if trouble is not None:
+        raise trouble
+    return 0
+
+
+def _has_a_right_code(credentials: list[Credential]) -> bool:
+    """Asks for a code; False if the person has none and wants to give the password."""
+    typed = ask("Code from the app (or Enter, to give the system password): ")
+    if not typed.strip():
+        return False
+    try:
+        if judge(credentials, read_code(typed.encode()), time.time(), {}).accepted:
+            return True
+    except Refused:
+        pass
+    raise Fault(
+        "not a right code of the app: nothing was changed",
+        "pam-totp recovery-codes; without the phone press Enter, then give the system password",
+    )

@@ -1,0 +1,134 @@
+"""Root on behalf of one user who cannot get in: `reset` and `unlock`."""
+
+import argparse
+import os
+import pwd
+import sys
+
+from pam_totp.errors import Fault, for_root
+from pam_totp.records.config import settings
+from pam_totp.records.host import audit
+from pam_totp.records.storage import secret_writer, state_dir
+from pam_totp.records.storage.secret_dir import Place, stores_of
+from pam_totp.records.user import attempts, enforced, grant, pending, recovery, remembered, secret
+from pam_totp.rules.enrollment import BY
+from pam_totp.rules.policy import REQUIRED
+from pam_totp.rules.reasons import Refused
+from pam_totp.rules.throttle import Failures
+from pam_totp.signals import finish_undisturbed
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Makes the user "not enrolled" again: secret, recovery codes, mark, grant and all state."""
+    account = find(options.name)
+    print(f"This removes the second factor of {account.pw_name}: the secret and the recovery codes")
+    print("in every store, the mark of earlier logins with a code, grants, and recent attempts.")
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise Fault(
+                "nobody to ask: nothing was changed", f"pam-totp reset --yes {options.name}"
+            )
+        if not _is_confirmed():
+            raise Fault("not confirmed: nothing was changed", "answer y, or use --yes")
+    finish_undisturbed()
+    removed: list[str] = []
+    fault = ""
+    try:
+        _remove_everything(account, removed)
+    except Refused as refused:
+        fault = refused.detail
+    except OSError as failure:
+        fault = failure.strerror or str(failure)
+    audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
+    print("".join(f"removed {path}\n" for path in removed), end="")
+    if fault:
+        raise Fault(f"not all was removed: {fault}", f"ls -lR {state_dir.FOLDER}")
+    print(f"{account.pw_name} is not enrolled now.")
+    if settings.load().enrollment.mode in (REQUIRED, BY):
+        print("A login that has to give a code is refused until then; to let them in to enroll:")
+        print(f"pam-totp grant {account.pw_name} --for 30m --once")
+    return 0
+
+
+def _is_confirmed() -> bool:
+    try:
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
+    # The mark goes last: until then a login is refused, and never let in half reset.
+    for store in stores_of(account):
+        for name in (secret.NAME, recovery.NAME):
+            if _remove_secret_file(Place(account, store), name):
+                removed.append(f"{Place(account, store).path}/{name}")
+        # An empty folder that others may write would still be no proof of "not enrolled".
+        secret_writer.remove_empty_folder(Place(account, store))
+    grant.revoke(account.pw_uid)
+    for kind, remove in ((pending.KIND, pending.remove), (remembered.KIND, remembered.forget)):
+        if remove(account.pw_uid):
+            print(f"removed {attempts.FOLDER}/{kind}/{account.pw_uid}")
+    for kind in (recovery.KIND, enforced.KIND):
+        if _remove_record(kind, account.pw_uid):
+            removed.append(f"{state_dir.FOLDER}/{kind}/{account.pw_uid}")
+    state = f"{attempts.FOLDER}/{account.pw_uid}"
+    if os.path.lexists(state):
+        os.unlink(state)
+        removed.append(state)
+
+
+def unlock(options: argparse.Namespace) -> int:
+    """Ends the wait after wrong codes; used codes stay used."""
+    account = find(options.name)
+    try:
+        record = attempts.Attempts(account.pw_uid)
+        finish_undisturbed()
+        try:
+            record.record_failures(Failures())
+        finally:
+            record.close()
+        remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
+    except OSError as failure:
+        folder = f"{attempts.FOLDER}/{remembered.KIND}"
+        raise Fault(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
+    except Refused as refused:
+        raise Fault(refused.detail, f"rm {attempts.FOLDER}/{account.pw_uid}") from None
+    audit.write_action("unlock", account.pw_name, caller())
+    print(f"{account.pw_name} can try again now.")
+    return 0
+
+
+def find(name: str) -> pwd.struct_passwd:
+    """The account root named. Raises Fault, also for whoever is not root."""
+    if os.geteuid() != 0:
+        raise for_root("this is for root")
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise Fault(f"there is no user {name!a}", "getent passwd") from None
+
+
+def caller() -> str:
+    """Who became root, for the log."""
+    return os.environ.get("SUDO_USER", "root")
+
+
+def _remove_secret_file(place: Place, name: str) -> bool:
+    try:
+        return secret_writer.remove(place, name)
+    except Refused:
+        if os.path.lexists(os.path.dirname(os.path.dirname(place.path))):
+            raise
+        return False  # no home, or no store: no secret in it
+
+
+def _remove_record(kind: str, uid: int) -> bool:
+    folder = state_dir.open_folder(kind)
+    if folder is None:
+        return False
+    try:
+        return state_dir.remove(folder, str(uid))
+    finally:
+        os.close(folder)

@@ -1,0 +1,114 @@
+"""`pam-totp users`: who is enrolled, since when, and what stands in somebody's way."""
+
+import argparse
+import json
+import os
+import pwd
+import sys
+import time
+from typing import Any
+
+from pam_totp.errors import Fault, for_root
+from pam_totp.records.config import settings
+from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.secret_dir import Place, stores_of
+from pam_totp.records.user import enforced, grant, recovery, secret
+from pam_totp.review.active_settings import fault_of
+from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
+from pam_totp.rules.reasons import Refused
+
+COLUMNS = (
+    *("user", "enrolled", "since (UTC)", "last code (UTC)"),
+    *("recovery", "waiting", "grant until (UTC)", "fault"),
+)
+
+
+def users(options: argparse.Namespace) -> int:
+    """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults, those
+    of the settings included."""
+    if os.geteuid() != 0:
+        raise for_root("this is for root")
+    try:
+        records = {kind: _names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
+    except Refused as refused:
+        raise Fault(refused.detail, f"ls -ld {state_dir.FOLDER}") from None
+    configured = settings.load()
+    fault = fault_of(configured)
+    if fault:
+        print(f"pam-totp: fault: {fault}\nhint: pam-totp config check", file=sys.stderr)
+    if options.missing:
+        missing = [account.pw_name for account in _accounts(set()) if _is_missing(account)]
+        print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
+        return 1 if fault else 0
+    rows = (
+        describe(account, configured, records)
+        for account in _accounts(records[enforced.KIND] | records[grant.KIND])
+    )
+    found = [row for row in rows if row]
+    print(json.dumps(found, indent=2) if options.json else _table(found))
+    return 1 if fault or any(row["fault"] for row in found) else 0
+
+
+def _is_missing(account: pwd.struct_passwd) -> bool:
+    """Whether somebody who may log in is proven to have no secret, and has never given a code. In a
+    home that does not exist, and that no login with a code has seen, there is none."""
+    homeless = bool(fault_of_home(account))
+    stores = [store for store in stores_of(account) if not (homeless and store == "user")]
+    try:
+        return (may_log_in(account) or (homeless and is_persons(account))) and not (
+            enforced.is_set(account.pw_uid)
+            or any(Place(account, store).read(secret.NAME) for store in stores)
+        )
+    except Refused:
+        return False  # that is a fault, which the other listing has
+
+
+def _accounts(known: set[str]) -> list[pwd.struct_passwd]:
+    """Everybody the database lists, and whoever left a record though it does not list them."""
+    listed = {account.pw_uid: account for account in reversed(pwd.getpwall())}
+    for uid in known:
+        if uid.isdigit() and int(uid) not in listed:
+            try:
+                listed[int(uid)] = pwd.getpwuid(int(uid))
+            except KeyError:
+                continue  # a user that is gone
+    return sorted(listed.values(), key=lambda account: account.pw_name)
+
+
+def _names(kind: str) -> set[str]:
+    folder = state_dir.open_folder(kind)
+    if folder is None:
+        return set()
+    try:
+        return set(os.listdir(folder))
+    finally:
+        os.close(folder)
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    rows = [COLUMNS, *(_cells(row) for row in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    def moment(seconds: int | None) -> str:
+        try:
+            return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
+        except (OverflowError, OSError, ValueError):
+            return "?"  # users set the times of their files to what they like
+
+    waiting = f"{row['waiting_seconds']} s" if row["waiting_seconds"] else "-"
+    return (
+        row["user"],
+        {True: "yes", False: "no", None: "unknown"}[row["enrolled"]],
+        moment(row["since"]),
+        moment(row["last_code"]),
+        "unknown" if row["recovery_codes"] is None else str(row["recovery_codes"]),
+        waiting,
+        moment(row["granted_until"]) + (" once" if row["granted_once"] else ""),
+        row["fault"] or "-",
+    )

@@ -1,0 +1,62 @@
+"""Homes that may be closed when their user logs in: what `pam-totp enroll` says of them first."""
+
+import os
+from pathlib import Path
+
+from pam_totp.records.storage import encryption
+from pam_totp.records.storage.secret_dir import Place
+
+MOUNTS = Path("/proc/self/mountinfo")
+REFUSED = (
+    "A login that finds it locked or not mounted is refused, because the secret\n"
+    "cannot be read then. Root can keep secrets outside the homes with\n"
+    "`store: system`; see pam-totp.yaml(5).\n"
+)
+
+
+def warning_of(place: Place) -> str:
+    """What to tell before anybody scans anything; empty where the place is always open."""
+    if place.owner is not place.account:
+        return ""  # `store: system`: no home matters
+    home = place.account.pw_dir
+    with place.acting:
+        what = "is encrypted" if _has_policy(home, place.path) else ""
+        real = os.path.realpath(home)
+    point, kind = mount_of(real, MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+    if kind == "ecryptfs":
+        what = "is encrypted"
+    elif kind.partition(".")[0] in ("fuse", "fuseblk"):
+        what = what or f"is a FUSE file system ({kind})"
+    elif point == real:
+        what = what or "is a mount point of its own"
+    return f"Warning: {home} {what}.\n{REFUSED}" if what else ""
+
+
+def _has_policy(home: str, path: str) -> bool:
+    """Whether fscrypt encrypts the home, or a folder of it on the way to the secret."""
+    for folder in (home, os.path.dirname(path), path):
+        try:
+            listed = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue  # not there yet
+        try:
+            if encryption.policy_of(listed):
+                return True
+        except OSError:
+            pass  # nobody can tell, and a login refuses what it cannot tell
+        finally:
+            os.close(listed)
+    return False
+
+
+def mount_of(path: str, table: str) -> tuple[str, str]:
+    """Mount point and type of the file system that a path lies on, by a mountinfo (proc(5))."""
+    found = ("/", "")
+    for line in table.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = fields.split(" ")[4]
+        for escaped, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+            point = point.replace(escaped, plain)
+        if f"{path}/".startswith(point.rstrip("/") + "/") and len(point) >= len(found[0]):
+            found = (point, rest.split(" ")[0])
+    return found

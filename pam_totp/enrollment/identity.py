@@ -1,0 +1,55 @@
+"""Whose secret it is, where it lies, and the proof that whoever asks may change it."""
+
+import os
+import pwd
+
+from pam_totp.enrollment import password
+from pam_totp.errors import Fault, for_root
+from pam_totp.records.config import settings
+from pam_totp.records.host import audit
+from pam_totp.records.storage.secret_dir import Place
+
+
+def own_account() -> pwd.struct_passwd:
+    """The account of the user that runs the command. Raises Fault."""
+    try:
+        return pwd.getpwuid(os.getuid())
+    except KeyError:
+        message = f"user id {os.getuid()} is not in the password database"
+        raise Fault(message, f"getent passwd {os.getuid()}") from None
+
+
+def account_of(name: str | None) -> pwd.struct_passwd:
+    """The account that root named with --user, or one's own. Raises Fault."""
+    if name is None:
+        return own_account()
+    if os.geteuid() != 0:
+        raise for_root("--user is for root")
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise Fault(f"there is no user {name!a}", "getent passwd") from None
+
+
+def place_of(account: pwd.struct_passwd) -> Place:
+    """Where the account's secret lies by the administrator's settings. Raises Fault."""
+    store = settings.load().store
+    if store == "system" and os.geteuid() != 0:
+        raise Fault(
+            "this machine keeps secrets where only root can read them (store: system)",
+            "ask root: sudo pam-totp users; then recovery-codes or, for a new phone, "
+            f"sudo pam-totp enroll --user {account.pw_name}",
+        )
+    return Place(account, store)
+
+
+def log_for_another(action: str, account: pwd.struct_passwd) -> None:
+    """Logs that root changed somebody else's second factor; one's own is nobody's business."""
+    if os.geteuid() == 0 and (account.pw_uid != 0 or os.environ.get("SUDO_USER")):
+        audit.write_action(action, account.pw_name, os.environ.get("SUDO_USER", "root"))
+
+
+def confirm(account: pwd.struct_passwd) -> None:
+    """Asks for the account's password, unless root acts for somebody else. Raises Fault."""
+    if os.getuid() == account.pw_uid or os.geteuid() != 0:
+        password.confirm(account)

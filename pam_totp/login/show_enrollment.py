@@ -1,0 +1,137 @@
+"""Enrolling at the login itself: the QR code before the prompt, once a first factor is proved.
+
+The gate becomes this program (`enrollment: at-login`); the code that is typed goes to the
+verifier, which saves the secret if it is right. Nothing here lets anybody in.
+
+- A secret MUST NOT be shown before a first factor is proved: that a stack got as far as this line
+  proves nothing, since `required` lines before it go on after a wrong password. Proofs are sshd's
+  report of a public key, and the password, tried again at the service that never asks for a code.
+"""
+
+import fcntl
+import os
+import pwd
+import socket
+import struct
+import sys
+import termios
+
+from pam_totp.access.facts import has_secret
+from pam_totp.enrollment import password, qr
+from pam_totp.enrollment.uri import new_uri
+from pam_totp.records.config import settings
+from pam_totp.records.host import account, audit
+from pam_totp.records.user import pending
+from pam_totp.records.user.attempts import Attempts
+from pam_totp.rules.credential import Malformed, parse_line
+from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Refused
+from pam_totp.rules.request import Request
+
+MOST_PASSWORD_BYTES = 512  # what pam_exec passes on at most
+IUTF8 = 0o40000  # Linux, asm-generic/termbits.h: the terminal's line discipline reads UTF-8
+# What a console has, and what an ssh client is taken to have: it tells its size after the login.
+COLUMNS, ROWS = 80, 24
+
+
+class Screen:
+    """What the person at the prompt sees: columns and rows, 0 where no QR code can be drawn.
+
+    taken_columns: of the first line, by the client itself."""
+
+    def __init__(self, request: Request) -> None:
+        self.columns, self.rows, self.utf8 = COLUMNS, ROWS, True
+        self.taken_columns = 0
+        if request.service == "sshd":
+            # OpenSSH's client begins with "(USER@HOST) "; what it calls the host is not known here.
+            self.taken_columns = len(f"({request.user}@{socket.gethostname()}) ")
+            return  # the client's terminal: OpenSSH, PuTTY and paramiko pass text on as it is
+        try:
+            terminal = os.open(
+                os.path.join("/dev", request.tty), os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK
+            )
+        except OSError:
+            self.columns = self.rows = 0
+            return
+        try:
+            self.utf8 = bool(termios.tcgetattr(terminal)[0] & IUTF8)
+            size = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
+            rows, columns, _, _ = struct.unpack("HHHH", size)
+            if rows and columns:
+                self.columns, self.rows = columns, rows
+        except (OSError, termios.error):
+            self.columns = self.rows = 0
+        finally:
+            os.close(terminal)
+
+
+def main() -> None:
+    """Shows the secret, or says why there is none to show. The verifier decides what follows."""
+    request = Request(dict(os.environb))
+    configured = settings.load()
+    try:
+        user = account.find(request.user)
+        if not is_first_factor_proved(request, user):
+            fields = request.audit_fields("", "no first factor is proved: no QR code is shown")
+            audit.write(False, "ask", NOT_ENROLLED, fields)
+            say([configured.message("not_enrolled")])
+            return
+        uri = new_pending_uri(user, configured)
+        lines = describe(uri, Screen(request), configured.message("enroll"))
+        fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
+        audit.write(True, "ask", NOT_ENROLLED, fields)
+    except (OSError, Refused, Malformed) as failure:
+        detail = failure.detail if isinstance(failure, Refused) else str(failure)
+        fields = request.audit_fields("", f"cannot enroll at this login: {detail}")
+        audit.write(False, "ask", STATE_UNAVAILABLE, fields)
+        lines = [configured.message("not_enrolled")]
+    say(lines)
+
+
+def say(lines: list[str]) -> None:
+    """Lines for the user, in UTF-8 whatever the locale of the application is."""
+    sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
+    sys.stdout.flush()
+
+
+def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
+    """Whether sshd says that a public key passed, or the password on standard input is right."""
+    typed = sys.stdin.buffer.read(MOST_PASSWORD_BYTES + 1)
+    if request.key:
+        return True
+    text = typed.removesuffix(b"\0").decode("utf-8", "surrogateescape")
+    return bool(text) and not password.what_is_wrong(user, text)
+
+
+def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
+    """A fresh secret, which counts for ten minutes. Raises OSError, Refused or Malformed."""
+    attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
+    try:
+        if has_secret(user, configured):
+            raise Refused(STATE_UNAVAILABLE, "another login has enrolled this user just now")
+        uri = new_uri(
+            user.pw_name,
+            issuer=configured["issuer"],
+            digits=int(configured["code.digits"]),
+            period=int(configured["code.period"]),
+            algorithm=configured["code.algorithm"],
+        )
+        parse_line(uri)
+        pending.keep(user, uri)
+        return uri
+    finally:
+        attempts.close()
+
+
+def describe(uri: str, screen: Screen, message: str) -> list[str]:
+    """Message, the QR code where it fits, and the key right above the prompt, where it is seen
+    whatever becomes of the rest: no colour passes through a prompt."""
+    key = uri.partition("secret=")[2].partition("&")[0]
+    groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
+    lines = [message, f"Key: {groups}"]
+    if not screen.columns:
+        return lines
+    # A line that is too long takes more rows than one.
+    lengths = [screen.taken_columns + len(message), len(lines[1])]
+    rows = screen.rows - sum(max(1, -(-length // screen.columns)) for length in lengths)
+    drawn = qr.draw(uri, columns=screen.columns, rows=rows, utf8=screen.utf8, colour=False)
+    return [message, *(drawn or []), lines[1]]

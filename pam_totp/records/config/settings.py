@@ -1,0 +1,156 @@
+"""The administrator's settings, as the login path has them.
+
+/etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms, so the
+first login after a change keeps a snapshot (pam_totp.records.config.snapshot). A file that is invalid,
+empty or gone changes nothing: the snapshot stays in force, and every decision says so in the log;
+where there never was one, the defaults hold. (A file of comments is good: it sets the defaults.)
+"""
+
+import posix
+import time
+from errno import EMFILE, ENFILE, ENOENT, ENOMEM
+
+from pam_totp.records.config import snapshot
+from pam_totp.rules.enrollment import BY, MODES, Enrollment
+from pam_totp.rules.policy import REQUIRED
+from pam_totp.rules.reasons import Refused
+from pam_totp.rules.throttle import Limits
+
+PATH = "/etc/pam-totp/config.yaml"
+# A file that was changed so lately can change again without another time or size to tell.
+UNSETTLED_SECONDS = 0.1
+SCARCE = (EMFILE, ENFILE, ENOMEM)
+MESSAGE = "messages."
+DEFAULTS: dict[str, str] = {
+    "issuer": "",
+    "store": "user",
+    "code.digits": "6",
+    "code.period": "30",
+    "code.algorithm": "SHA1",
+    "code.window": "1",
+    "throttle.free_tries": "5",
+    "throttle.first_wait": "30",
+    "throttle.longest_wait": "900",
+    "enrollment": "optional",
+    "enrollment_services": "",
+    "remember": "0",
+    "messages.wait": "Too many wrong codes: try again in {seconds} s.",
+    "messages.not_enrolled": "This login needs a code. You have none yet: ask the administrator.",
+    "messages.deadline": "From {date} on you need a code (days left: {days}): pam-totp enroll",
+    "messages.enroll": "Scan this with an authenticator app, or type in the key:",
+}
+
+
+class Settings:
+    """store: "user" or "system"; limits: of the throttle; window_steps: to each side of now;
+    remember_seconds: 0 is off; rules: a text that holds the encoded ones; fault: why the file is
+    not used."""
+
+    __slots__ = (
+        "_values",
+        "enrollment",
+        "fault",
+        "limits",
+        "remember_seconds",
+        "rules",
+        "store",
+        "window_steps",
+    )
+
+    def __init__(self, values: dict[str, str], rules: str = "", fault: str = "") -> None:
+        self._values = values
+        self.store = values["store"]
+        if self.store not in ("user", "system"):
+            raise ValueError("no store")
+        self.limits = Limits(
+            int(values["throttle.free_tries"]),
+            int(values["throttle.first_wait"]),
+            int(values["throttle.longest_wait"]),
+        )
+        self.window_steps = int(values["code.window"])
+        mode, _, deadline = values["enrollment"].partition(" ")
+        if mode not in (*MODES, BY):
+            raise ValueError("no mode of enrollment")
+        self.enrollment = Enrollment(
+            mode, int(deadline or 0), values["enrollment_services"].split()
+        )
+        self.remember_seconds = int(values["remember"])
+        self.rules = rules
+        self.fault = fault
+
+    def __getitem__(self, key: str) -> str:
+        """The value of a key of DEFAULTS."""
+        return self._values[key]
+
+    def message(self, name: str, **values: object) -> str:
+        """A line for the user, with what changes from login to login put in."""
+        text = self._values[MESSAGE + name]
+        for key, value in values.items():
+            text = text.replace(f"{{{key}}}", str(value))
+        return text
+
+
+def load() -> Settings:
+    """The settings in force. What is wrong with the file changes nothing. Raises Refused, OSError
+    or MemoryError where this process lacks memory or descriptors, which says nothing of the file:
+    its caller may have taken them away."""
+    try:
+        status = posix.stat(PATH)
+    except OSError as failure:
+        return _in_force("" if failure.errno == ENOENT else posix.strerror(failure.errno or 0))
+    identity = (
+        f"{status.st_dev} {status.st_ino} {status.st_size} "
+        f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    )
+    try:
+        last_good = _last_good(identity)
+    except (OSError, Refused, ValueError):
+        last_good = None  # it is made anew
+    if last_good is not None:
+        return last_good
+    try:
+        from pam_totp.records.config import reader  # PyYAML: only in the first one after a change
+
+        values, rules, faults = reader.read(PATH)
+        settings = Settings(values, f"\n{rules}")
+    except (MemoryError, Refused):
+        raise
+    except Exception as failure:  # a broken library must not lock everybody out
+        if isinstance(failure, OSError) and failure.errno in SCARCE:
+            raise
+        return _in_force(f"{type(failure).__name__}: {failure}")
+    if faults:
+        return _in_force(faults[0])
+    second_granular = status.st_ctime_ns % 1_000_000_000 == 0
+    unsettled = UNSETTLED_SECONDS if not second_granular else 2.0  # some file systems count seconds
+    if abs(time.time() - status.st_ctime) <= unsettled:
+        identity = snapshot.OF_NO_FILE  # good, and read again at the next login
+    settings.fault = snapshot.make(identity, values, rules)
+    return settings
+
+
+def _in_force(fault: str) -> Settings:
+    """What holds where the file cannot be used: the last good settings; the defaults where there
+    never were any; and where nobody can read what there was, everybody has to give a code."""
+    kept: Settings | None = None
+    try:
+        kept = _last_good()
+        settings = kept or Settings(DEFAULTS)
+    except (OSError, Refused, ValueError):
+        # Nobody but root can look; a screen locker asks whoever is enrolled.
+        strict = {"enrollment": REQUIRED} if posix.geteuid() == 0 else {}
+        settings = Settings(DEFAULTS | strict)
+        fault = fault or "no such file; what was kept of it cannot be read"
+    if fault or kept is not None:
+        settings.fault = f"{PATH}: {fault or posix.strerror(ENOENT)}"
+    return settings
+
+
+def _last_good(identity: str = "") -> Settings | None:
+    """The snapshot's settings, None without any; with an identity only if it is of that file.
+    Raises OSError, Refused or ValueError where there is one and it cannot be used."""
+    found = snapshot.find(identity)
+    if found is None:
+        return None
+    known = {key: value for key, value in found.values.items() if key in DEFAULTS}
+    return Settings(DEFAULTS | known, found.text, found.fault)

@@ -1,0 +1,87 @@
+"""The last good settings, as root keeps them: /var/lib/pam-totp/settings/last-good, which names the
+very file that it was made from. While it cannot be kept there (a full or a read-only disk), it is
+in /run/pam-totp/settings/last-good, and every decision says so in the log.
+
+Format 2, UTF-8: "pam-totp settings 2 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
+line "rules", the rules (pam_totp.rules.policy.encode), and the line "end". Format 1 had neither
+rules nor an end.
+"""
+
+import posix
+
+from pam_totp.records.storage import runtime_dir, state_dir
+from pam_totp.records.storage.opened import Opened
+from pam_totp.rules.reasons import Refused
+
+KIND, NAME = "settings", "last-good"
+MOST_BYTES = 4 * 1024 * 1024
+OF_NO_FILE = "0 0 0 0 0"
+
+_HEADER = "pam-totp settings 2 "
+_OLD_HEADER = "pam-totp settings 1 "
+_RULES, _END = "\nrules\n", "\nend\n"
+
+
+class Snapshot:
+    """values: by key; text: the whole, in which rules are found by their tabs; fault: why it is not
+    kept for good."""
+
+    __slots__ = ("fault", "text", "values")
+
+    def __init__(self, values: dict[str, str], text: str) -> None:
+        self.values = values
+        self.text = text
+        self.fault = ""
+
+
+def find(identity: str) -> Snapshot | None:
+    """The snapshot, None without any; with an identity only if it is of that file. Raises OSError,
+    Refused or ValueError where there is one and it cannot be used."""
+    content = state_dir.read(KIND, NAME, MOST_BYTES)
+    kept = _parse(content, identity) if content is not None else None
+    if kept is not None and identity:
+        return kept
+    content = runtime_dir.read(KIND, NAME, MOST_BYTES)
+    latest = _parse(content, identity) if content is not None else None
+    if latest is None or content is None:
+        return kept
+    latest.fault = _keep(content)
+    return latest
+
+
+def make(identity: str, values: dict[str, str], rules: str) -> str:
+    """Makes a new one; why it is not kept for good, empty if it is. `rules`: encoded."""
+    lines = [_HEADER + identity, *(f"{key} {value}" for key, value in values.items())]
+    return _keep(("\n".join(lines) + _RULES + rules + _END[1:]).encode("utf-8"))
+
+
+def _parse(content: bytes, identity: str) -> Snapshot | None:
+    text = content.decode("utf-8")
+    head = text.find(_RULES)
+    header, *lines = text[: head if head >= 0 else len(text)].split("\n")
+    if identity and header != _HEADER + identity:
+        return None
+    is_whole = header.startswith(_HEADER) and head >= 0 and text.endswith(_END)
+    if not (is_whole or header.startswith(_OLD_HEADER)):
+        raise ValueError("no snapshot")
+    pairs = (line.partition(" ") for line in lines)
+    return Snapshot({key: value for key, _, value in pairs}, text)
+
+
+def _keep(content: bytes) -> str:
+    if posix.geteuid() != 0:
+        return ""
+    try:
+        folder = state_dir.open_folder(KIND, make=True)
+        assert folder is not None
+        with Opened(folder):
+            state_dir.replace(folder, NAME, content)
+        runtime_dir.remove(KIND, NAME)
+        return ""
+    except (OSError, Refused) as failure:
+        detail = failure.detail if isinstance(failure, Refused) else failure.strerror
+    try:
+        runtime_dir.write(KIND, NAME, content)
+    except (OSError, Refused):
+        pass  # the next login reads the file again
+    return f"the settings cannot be kept: {detail}"

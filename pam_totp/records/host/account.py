@@ -1,0 +1,64 @@
+"""Accounts of the password database, and acting as one of them.
+
+- Home and identity MUST come from the password database, never from the environment.
+- What lies below a home MUST be opened, made and renamed as its user: user id, group id and
+  supplementary groups. A root-squashed or FUSE home answers nobody else, and a link planted
+  there can then lead nowhere that the user could not go anyway.
+"""
+
+import posix
+import pwd
+
+from pam_totp.rules.reasons import SECRET_MISSING, SECRET_UNSAFE, Refused
+
+
+def find(name: str) -> pwd.struct_passwd:
+    """The account called `name`. Raises Refused, also where the database does not answer."""
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise Refused(SECRET_MISSING, "no such user in the password database") from None
+
+
+class ActingAs:
+    """A `with` block that runs with the effective identity of an account.
+
+    Root becomes the user and root again; the user itself stays what it is; anyone else is
+    refused. Leaving root's identity behind or not getting it back raises: nothing goes on then.
+    """
+
+    __slots__ = ("_account", "_before", "all_groups")
+
+    def __init__(self, account: pwd.struct_passwd) -> None:
+        self._account = account
+        self.all_groups = False  # with the primary one alone it gets less, never more
+        self._before: tuple[int, list[int]] | None = None
+
+    def __enter__(self) -> None:
+        uid = posix.geteuid()
+        if uid == self._account.pw_uid:
+            return
+        if uid != 0:
+            raise Refused(SECRET_UNSAFE, f"only root can read files of {self._account.pw_name}")
+        self._before = posix.getegid(), posix.getgroups()
+        try:
+            if self.all_groups:
+                posix.initgroups(self._account.pw_name, self._account.pw_gid)
+            else:
+                posix.setgroups([self._account.pw_gid])
+            posix.setegid(self._account.pw_gid)
+            posix.seteuid(self._account.pw_uid)
+        except OSError:
+            self._come_back()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        if self._before is not None:
+            self._come_back()
+
+    def _come_back(self) -> None:
+        assert self._before is not None
+        group, groups = self._before
+        posix.seteuid(0)
+        posix.setegid(group)
+        posix.setgroups(groups)

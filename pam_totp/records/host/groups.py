@@ -1,0 +1,93 @@
+"""Which groups an account is in, for the rules that name some; "nobody can tell" is an answer."""
+
+import grp
+import posix
+import pwd
+
+from pam_totp.records.storage.opened import Opened
+from pam_totp.rules.pattern import is_pattern, matches
+
+LOCAL_SOURCES = ("files", "compat", "systemd")
+
+
+class Groups:
+    """The groups of one account, looked up as far as a policy asks for them.
+
+    A group that is not found is "unknown", not "not a member": the C library says the same of one
+    that does not exist and of a directory that does not answer.
+    """
+
+    __slots__ = ("_answers", "_ids", "_local", "_user")
+
+    def __init__(self, user: pwd.struct_passwd) -> None:
+        self._user = user
+        self._ids: set[int] = set()
+        self._local: dict[str, tuple[int, str]] = {}
+        self._answers: dict[str, bool | None] = {}
+
+    def has(self, name: str) -> bool | None:
+        """Whether the account is in a group of this name or pattern; None: nobody can tell."""
+        if name not in self._answers:
+            look_up = self._is_in_any_like if is_pattern(name) else self._is_in
+            try:
+                if not self._ids:
+                    self._local = _local_groups()
+                    self._ids.update(posix.getgrouplist(self._user.pw_name, self._user.pw_gid))
+                self._answers[name] = look_up(name)
+            except (OSError, KeyError, ValueError):
+                self._answers[name] = None
+        return self._answers[name]
+
+    def _is_in(self, name: str) -> bool:
+        # The members too: where the look-up of a user's groups fails, the C library returns fewer.
+        if name in self._local:
+            group_id, members = self._local[name]
+            return group_id in self._ids or self._user.pw_name in members.split(",")
+        group = grp.getgrnam(name)
+        return group.gr_gid in self._ids or self._user.pw_name in group.gr_mem
+
+    def _is_in_any_like(self, pattern: str) -> bool | None:
+        # Where the look-up of a user's groups fails, the C library returns fewer, without an error:
+        # only where all groups are local is "none of them" known.
+        answer = None if has_directory() else False
+        local = [name for name in self._local if matches(pattern, name)]
+        if any(self._is_in(name) for name in local):
+            return True
+        for group_id in self._ids.difference(group_id for group_id, _ in self._local.values()):
+            try:
+                if matches(pattern, grp.getgrgid(group_id).gr_name):
+                    return True
+            except KeyError:
+                answer = None
+        return answer
+
+
+def _local_groups() -> dict[str, tuple[int, str]]:
+    """Id and members of this machine's own groups. Asked for 500 of them, the C library would read
+    the file 500 times; it is asked for those that are not there."""
+    groups = dict[str, tuple[int, str]]()
+    with Opened(posix.open("/etc/group", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
+        content = b""
+        while chunk := posix.read(file, 1 << 20):
+            content += chunk
+    for line in content.decode("utf-8", "surrogateescape").split("\n"):
+        name, _, rest = line.lstrip().partition(":")
+        group_id, _, members = rest.partition(":")[2].partition(":")
+        if group_id.isdigit():
+            groups.setdefault(name, (int(group_id), members))
+    return groups
+
+
+def has_directory() -> bool:
+    """Whether groups may come from elsewhere than this machine's own files (nsswitch.conf(5))."""
+    try:
+        with Opened(posix.open("/etc/nsswitch.conf", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
+            lines = posix.read(file, 1 << 16).decode("ascii", "replace").split("\n")
+    except FileNotFoundError:
+        return False  # the C library's default: files
+    return any(
+        source not in LOCAL_SOURCES
+        for line in lines
+        if line.startswith("group:")
+        for source in line.partition("#")[0].split()[1:]
+    )

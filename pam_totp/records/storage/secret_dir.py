@@ -1,0 +1,166 @@
+"""Where a user's secret files lie, and how one is opened: the folder first, then the name in it.
+
+- Every name MUST be opened relative to the descriptor of its folder, and what is opened MUST be
+  checked on that same descriptor.
+- Nobody else MUST be able to move away what lies there (pam_totp.records.storage.walk).
+- "Not there" MUST be proven: a name that is not there, in a folder of a home that is, and that is
+  not locked (pam_totp.records.storage.encryption). The folder MUST be the user's own: an empty one of
+  root's may be a mount point. System accounts are spared that, as their homes are often root's.
+  Every other failure is a refusal.
+- A read MUST be bounded and MUST NOT wait: a FIFO, a device or an endless file gets an answer.
+"""
+
+import posix
+import pwd
+
+from pam_totp.records.host.account import ActingAs
+from pam_totp.records.storage import encryption
+from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.walk import Walk, refuse_owner
+from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Found = TypeVar("Found")
+
+FOLDER = (".config", "pam-totp")
+SECRET = "secret"
+STORES = ("user", "system")
+SYSTEM = "/var/lib/pam-totp"
+SYSTEM_FOLDER = "secrets"
+MOST_BYTES = 64 * 1024
+# Whose home may be root's: Debian's UID_MIN (login.defs(5)), not read at each login, and nobody.
+_FIRST_PERSON, _NOBODY = 1000, 65534
+
+# O_NONBLOCK: opening a FIFO does not wait. O_NOCTTY: opening a terminal does not take it over.
+_FILE_FLAGS = (
+    posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
+)
+_TYPE, _REGULAR, _LINK = 0o170000, 0o100000, 0o120000
+
+
+def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
+    """The stores that can hold something of the account: its name may be none for a folder."""
+    name = account.pw_name
+    return STORES[:1] if "/" in name or name in ("", ".", "..") else STORES
+
+
+class Place:
+    """The folder of one account's secret files, which are the owner's. `acting`: to be entered
+    (`with`), to act as the owner."""
+
+    __slots__ = ("_names", "_top", "account", "acting", "owner", "path")
+
+    def __init__(self, account: pwd.struct_passwd, store: str = "user") -> None:
+        if store not in stores_of(account):
+            raise Refused(SECRET_UNSAFE, "the user's name cannot be that of a folder")
+        self.account = self.owner = account
+        self._top = account.pw_dir
+        self._names: tuple[str, ...] = FOLDER
+        if store != "user":
+            self.owner = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", ""))
+            self._top, self._names = f"{SYSTEM}/{SYSTEM_FOLDER}", (account.pw_name,)
+        self.path = "/".join((self._top, *self._names))
+        self.acting = ActingAs(self.owner)
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, None if it is proven not to be there. Raises Refused."""
+        return self.look(name, read_file)
+
+    def look(self, name: str, look: "Callable[[int, str, Place], Found]") -> "Found | None":
+        """What `look` finds at a name in the open folder, None if it is proven not to be there.
+        Raises Refused."""
+        try:
+            with self.acting:
+                folder = self.open()
+                if folder is None:
+                    return None
+                try:
+                    return look(folder, name, self)
+                except FileNotFoundError:
+                    self._prove_absent(folder, self.path, name)
+                    return None
+                finally:
+                    posix.close(folder)
+        except OSError as failure:
+            # Supplementary groups cost a look-up of all groups, and few homes need them.
+            if isinstance(failure, PermissionError) and not self.acting.all_groups:
+                self.acting.all_groups = True
+                return self.look(name, look)
+            detail = f"{self.path}/{name}: {posix.strerror(failure.errno or 0)}"
+            raise Refused(SECRET_UNSAFE, detail) from None
+
+    def open(self, *, even_if_unsafe: bool = False) -> int | None:
+        """A descriptor of the folder, None if it is proven not to be there. Call it as the owner.
+        Raises OSError or Refused; `even_if_unsafe`, to remove, whoever else may write."""
+        if not self._top.startswith("/"):
+            raise Refused(SECRET_UNSAFE, f"the home {self._top!a} does not begin with /")
+        walk, arrived = Walk(self.owner, checked=not even_if_unsafe), False
+        try:
+            walk.go(self._top, follow=self._names is FOLDER)
+            for name in self._names:
+                links = walk.links
+                try:
+                    # .config may be a link, as many keep theirs elsewhere. What is ours is none.
+                    walk.go(name, follow=name is FOLDER[0])
+                except FileNotFoundError:
+                    if walk.links > links:
+                        detail = f"{self._top}/{name} is a dangling symlink"
+                        raise Refused(SECRET_UNSAFE, detail) from None
+                    self._prove_absent(walk.folder, walk.path or "/", name, even_if_unsafe)
+                    return None
+            if not even_if_unsafe:
+                refuse_owner(walk.status, self.path, self.owner)
+                if walk.status.st_mode & 0o022:
+                    detail = f"{self.path} is writable by others; run: chmod go-w {self.path}"
+                    raise Refused(SECRET_UNSAFE, detail)
+            arrived = True
+            return walk.folder
+        except FileNotFoundError:
+            raise Refused(SECRET_MISSING, f"{self._top} is not there") from None
+        finally:
+            if walk.folder >= 0 and not arrived:
+                posix.close(walk.folder)
+
+    def _prove_absent(
+        self, folder: int, path: str, name: str, even_if_unsafe: bool = False
+    ) -> None:
+        """Raises Refused or OSError where a name that was not found may be there all the same."""
+        uid, found = self.owner.pw_uid, posix.fstat(folder).st_uid
+        if found != uid >= _FIRST_PERSON and uid != _NOBODY and not even_if_unsafe:
+            detail = f"{path} is owned by user id {found}, not by {self.owner.pw_name}; is the home"
+            raise Refused(SECRET_MISSING, f"{detail} mounted?")
+        # Last, whether it was unlocked since the name was not found.
+        if encryption.is_locked(folder) or posix.access(
+            name, posix.F_OK, dir_fd=folder, follow_symlinks=False
+        ):
+            raise Refused(SECRET_MISSING, f"{path} is encrypted and locked")
+
+
+def read_file(folder: int, name: str, place: Place) -> bytes:
+    """The bytes of a file in the place's open folder. Raises Refused or OSError."""
+    path = f"{place.path}/{name}"
+    # Once before, as it says more than an open that fails, and once for sure.
+    _refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path, place.owner)
+    with Opened(posix.open(name, _FILE_FLAGS, dir_fd=folder)) as file:
+        _refuse_unsafe(posix.fstat(file), path, place.owner)
+        content = b""
+        while len(content) <= MOST_BYTES:
+            chunk = posix.read(file, MOST_BYTES + 1)
+            if not chunk:
+                return content
+            content += chunk
+        raise Refused(SECRET_MALFORMED, f"{path} is over {MOST_BYTES} bytes")
+
+
+def _refuse_unsafe(status: posix.stat_result, path: str, owner: pwd.struct_passwd) -> None:
+    kind = status.st_mode & _TYPE
+    if kind != _REGULAR:
+        what = "is a symbolic link" if kind == _LINK else "is not a file"
+        raise Refused(SECRET_UNSAFE, f"{path} {what}; it must be a regular file")
+    refuse_owner(status, path, owner)
+    if status.st_mode & 0o077:
+        raise Refused(SECRET_UNSAFE, f"{path} is open to others; run: chmod 600 {path}")

@@ -1,0 +1,112 @@
+"""The walk to a folder, from `/` down and along every link: nobody else can move what is on it.
+
+- Every folder and every link on the way MUST be owned by the user or root.
+- No folder on the way MUST be writable by anybody else: they could move away what lies in it and
+  put something else in its place. One with the sticky bit may be passed through, as only an owner
+  moves what lies there. A group may write if it is the user's own: of the user's name and with no
+  other member (as Debian's OpenSSH has it). Where the group cannot be looked up, it is not; nor
+  where the folder has an access list, of whose users and groups the mode of the group says the
+  most that any may.
+- Each name MUST be opened relative to a folder that was checked on this very descriptor, and the
+  kernel MUST NOT follow a link. Links of /proc lead elsewhere than they say: they are refused.
+"""
+
+import grp
+import posix
+import pwd
+from errno import ENODATA, ENOTSUP
+
+from pam_totp.records.storage.opened import Opened
+from pam_totp.rules.reasons import SECRET_UNSAFE, Refused
+
+_NAME_FLAGS = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
+# Without O_DIRECTORY, autofs would show the empty folder that it is about to mount over.
+_FOLDER_FLAGS = _NAME_FLAGS | posix.O_DIRECTORY
+_TYPE, _LINK, _STICKY = 0o170000, 0o120000, 0o1000
+_MAX_LINKS = 40  # as the kernel has it
+
+
+class Walk:
+    """`folder`: an open descriptor of where it stands, for the caller to close if it is not -1;
+    `path`: that folder's name, without a link; `links`: how many were followed. `checked`: whether
+    to refuse what others can move."""
+
+    __slots__ = ("_checked", "_user", "folder", "links", "path", "status")
+
+    def __init__(self, user: pwd.struct_passwd, *, checked: bool) -> None:
+        self._user = user
+        self._checked = checked
+        self.folder = -1
+        self.links = 0
+
+    def go(self, way: str, *, follow: bool) -> None:
+        """Goes to a folder, from where it stands or from `/`. `follow`: also if the last name is a
+        link. Raises Refused or OSError; where a name is not there, FileNotFoundError: it then
+        stands in the folder that has no such name."""
+        names: list[str] = []  # the next one last
+        while True:
+            names += [name for name in reversed(way.split("/")) if name not in ("", ".")]
+            if way.startswith("/"):
+                self._enter("/", "", is_last=not names)
+            try:
+                while names:
+                    name = names.pop()
+                    self._enter(name, f"{self.path}/{name}", is_last=not names)
+                return
+            except NotADirectoryError:
+                way = self._read_link(name, follow=follow or bool(names))
+
+    def _enter(self, name: str, path: str, *, is_last: bool) -> None:
+        folder = posix.open(name, _FOLDER_FLAGS, dir_fd=self.folder)
+        if self.folder >= 0:
+            posix.close(self.folder)
+        self.folder, self.path, self.status = folder, path, posix.fstat(folder)
+        if self._checked:
+            refuse_owner(self.status, path or "/", self._user, 0)
+            if not self.status.st_mode & _STICKY or is_last:
+                self._refuse_shared(path or "/")
+
+    def _read_link(self, name: str, *, follow: bool) -> str:
+        path = f"{self.path}/{name}"
+        with Opened(posix.open(name, _NAME_FLAGS, dir_fd=self.folder)) as link:
+            status = posix.fstat(link)
+            if status.st_mode & _TYPE != _LINK:
+                raise Refused(SECRET_UNSAFE, f"{path} is not a folder")
+            if not follow:
+                raise Refused(SECRET_UNSAFE, f"{path} is a symbolic link; it must be a folder")
+            if self._checked:
+                refuse_owner(status, path, self._user, 0)
+            self.links += 1
+            if not status.st_size or self.links > _MAX_LINKS:
+                raise Refused(SECRET_UNSAFE, f"{path} is a link of /proc, or one link too many")
+            return posix.readlink("", dir_fd=link)
+
+    def _refuse_shared(self, path: str) -> None:
+        mode = self.status.st_mode
+        if mode & 0o002:
+            raise Refused(SECRET_UNSAFE, f"{path} is writable by all; run: chmod o-w {path}")
+        if mode & 0o020 and (_has_access_list(self.folder) or not self._is_alone()):
+            raise Refused(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
+
+    def _is_alone(self) -> bool:
+        try:
+            group = grp.getgrgid(self.status.st_gid)
+        except (KeyError, OSError):
+            return False
+        return {group.gr_name, *group.gr_mem} == {self._user.pw_name}
+
+
+def refuse_owner(status: posix.stat_result, path: str, user: pwd.struct_passwd, *more: int) -> None:
+    """Raises Refused where a name is owned by another than the user, or one more user id."""
+    if status.st_uid not in (user.pw_uid, *more):
+        wanted = f"{user.pw_name} or root" if more and user.pw_uid else user.pw_name
+        detail = f"{path} is owned by user id {status.st_uid}; it must be owned by {wanted}"
+        raise Refused(SECRET_UNSAFE, detail)
+
+
+def _has_access_list(folder: int) -> bool:
+    try:
+        posix.getxattr(f"/proc/self/fd/{folder}", "system.posix_acl_access")
+    except OSError as failure:
+        return failure.errno not in (ENODATA, ENOTSUP)
+    return True

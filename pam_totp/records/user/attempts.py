@@ -1,0 +1,182 @@
+"""What matters for minutes, in /run/pam-totp/UID: the last step accepted from each credential,
+and the recent wrong codes.
+
+- Whoever reads in order to decide MUST hold the lock until the decision is recorded.
+- The record MUST be written before the yes. It is one write over a file of fixed size: once the
+  file is there, a full file system or a killed process cannot tear it.
+
+Format 2, ASCII: the line "pam-totp attempts 2", then lines "step IDENTITY STEP" and at most one
+"failures IN_A_ROW LAST BUDGET_USED" (seconds since boot), then spaces up to SIZE_BYTES. Format 1
+had no failures. An empty file, or one of spaces, is an empty record.
+
+Callers that are not root, such as screen lockers, keep theirs in /run/user/UID/pam-totp.
+"""
+
+import posix
+import time
+from errno import EACCES, EAGAIN
+
+from pam_totp.records.storage.opened import Opened
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.throttle import Failures
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.rules.credential import Credential
+
+FOLDER = "/run/pam-totp"
+SIZE_BYTES = 4096
+LOCK_SECONDS = 5.0
+
+_HEADER = "pam-totp attempts 2"
+_HEADERS = ("", "pam-totp attempts 1", _HEADER)
+
+
+class Attempts:
+    """One user's record, locked from construction to `close`. Raises Refused."""
+
+    __slots__ = ("_file", "failures", "steps")
+
+    def __init__(self, uid: int, folder: str = "") -> None:
+        folder = folder or _folder()
+        self._file = -1
+        try:
+            self._file = _open_locked(uid, folder)
+            self.steps, self.failures = _parse(posix.pread(self._file, SIZE_BYTES + 1, 0))
+        except OSError as failure:
+            self.close()
+            raise Refused(STATE_UNAVAILABLE, f"{folder}/{uid}: {failure.strerror}") from None
+        except ValueError:
+            self.close()
+            raise Refused(STATE_UNAVAILABLE, f"{folder}/{uid} is malformed: remove it") from None
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        if self._file >= 0:
+            posix.close(self._file)
+            self._file = -1
+
+    def record_failures(self, failures: Failures) -> None:
+        """Records the wrong codes so far. Raises Refused."""
+        self._write(self.steps, failures)
+
+    def spend(
+        self,
+        credential: "Credential",
+        step: int,
+        credentials: "list[Credential]",
+        failures: Failures,
+    ) -> None:
+        """Records `step` as accepted; forgets what is none of the user's `credentials` now."""
+        known = {each.identity for each in credentials}
+        steps = {name: spent for name, spent in self.steps.items() if name in known}
+        steps[credential.identity] = step
+        self._write(steps, failures)
+
+    def _write(self, steps: dict[str, int], failures: Failures) -> None:
+        lines = [_HEADER, *(f"step {name} {spent}" for name, spent in steps.items())]
+        lines.append(
+            f"failures {failures.in_a_row} {int(failures.last)} {int(failures.budget_used)}\n"
+        )
+        record = "\n".join(lines).encode("ascii")
+        if len(record) >= SIZE_BYTES:
+            raise Refused(STATE_UNAVAILABLE, "cannot record: too many credentials")
+        try:
+            # Where the caller's RLIMIT_FSIZE, which su passes on, would cut the record off, nothing
+            # of it is written: first the last byte, always a space; in a new file spaces alone,
+            # which are no record however many get there.
+            if posix.fstat(self._file).st_size == SIZE_BYTES:
+                posix.pwrite(self._file, b" ", SIZE_BYTES - 1)
+            elif posix.pwrite(self._file, b" " * SIZE_BYTES, 0) != SIZE_BYTES:
+                raise Refused(STATE_UNAVAILABLE, "cannot record: a limit of the caller or the disk")
+            written = posix.pwrite(self._file, record.ljust(SIZE_BYTES), 0)
+        except OSError as failure:
+            raise Refused(STATE_UNAVAILABLE, f"cannot record: {failure.strerror}") from None
+        if written != SIZE_BYTES:
+            raise Refused(STATE_UNAVAILABLE, "cannot record: the file system is full")
+        self.steps, self.failures = steps, failures
+
+
+def look(uid: int) -> tuple[dict[str, int], Failures]:
+    """Spent steps and wrong codes, read without the lock: to tell people, not to decide. Raises
+    Refused."""
+    path = f"{_folder()}/{uid}"
+    try:
+        flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+        with Opened(posix.open(path, flags)) as file:
+            return _parse(posix.pread(file, SIZE_BYTES + 1, 0))
+    except FileNotFoundError:
+        return {}, Failures()
+    except OSError as failure:
+        raise Refused(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
+    except ValueError:
+        raise Refused(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
+
+
+def boot_seconds() -> float:
+    """The clock of the throttle: only goes forward, sleep included, whatever people set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _folder() -> str:
+    uid = posix.geteuid()
+    return FOLDER if uid == 0 else f"/run/user/{uid}/pam-totp"
+
+
+def _open_locked(uid: int, folder: str) -> int:
+    with Opened(open_folder(folder)) as directory:
+        flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
+        file = posix.open(str(uid), flags, 0o600, dir_fd=directory)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            posix.lockf(file, posix.F_TLOCK, 0)
+            return file
+        except OSError as failure:
+            if failure.errno not in (EAGAIN, EACCES) or time.monotonic() > deadline:
+                posix.close(file)
+                raise
+        time.sleep(0.005)
+
+
+def open_folder(folder: str, *, make: bool = True) -> int:
+    """A descriptor of a folder of /run that its owner alone writes; `make` it if it is not there.
+    Raises OSError or Refused."""
+    flags = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    try:
+        directory = posix.open(folder, flags)
+    except FileNotFoundError:
+        if not make:
+            raise
+        # /run starts out empty, and not every system runs systemd-tmpfiles.
+        try:
+            posix.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass  # another login was faster
+        return open_folder(folder, make=False)
+    status = posix.fstat(directory)
+    if status.st_uid != posix.geteuid() or status.st_mode & 0o022:
+        posix.close(directory)
+        raise Refused(STATE_UNAVAILABLE, f"{folder} is not its owner's alone to write")
+    return directory
+
+
+def _parse(content: bytes) -> tuple[dict[str, int], Failures]:
+    header, *lines = content.decode("ascii").rstrip(" \n").split("\n")
+    if header not in _HEADERS or len(content) > SIZE_BYTES:
+        raise ValueError
+    steps: dict[str, int] = {}
+    failures = Failures()
+    for line in lines:
+        word, *values = line.split(" ")
+        if word == "step":
+            identity, step = values
+            steps[identity] = int(step)
+        elif word == "failures":
+            in_a_row, last, budget_used = (int(value) for value in values)
+            if not all(0 <= number < 1 << 53 for number in (in_a_row, last, budget_used)):
+                raise ValueError
+            failures = Failures(in_a_row, last, budget_used)
+        else:
+            raise ValueError
+    return steps, failures

@@ -1,0 +1,37 @@
+"""The mark "has logged in with a code": an empty file /var/lib/pam-totp/marks/UID, root's own.
+
+From the first login with a code on, a missing secret is a refusal and no longer "not enrolled":
+removing a file or mounting an empty home does not switch the second factor off. Its time of
+change is that of the last login with a code.
+"""
+
+import posix
+
+from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.opened import Opened
+
+KIND = "marks"
+
+
+def is_set(uid: int) -> bool:
+    """Whether the user has ever logged in with a code. Raises Refused where nobody can tell."""
+    return state_dir.read(KIND, str(uid)) is not None
+
+
+def set_mark(uid: int) -> None:
+    """Sets the mark for good, power cuts included. Raises OSError or Refused.
+
+    A mark that is set only gets the time of now, which may be lost.
+    """
+    marks = state_dir.open_folder(KIND, make=True)
+    assert marks is not None
+    with Opened(marks):
+        try:
+            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+            posix.close(posix.open(str(uid), flags, 0o600, dir_fd=marks))
+            posix.fsync(marks)
+        except FileExistsError:
+            try:
+                posix.utime(str(uid), dir_fd=marks, follow_symlinks=False)
+            except OSError:
+                pass  # only the listing of users would have been better for it

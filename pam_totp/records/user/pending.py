@@ -1,0 +1,51 @@
+"""Secrets that were shown at a login and that no code has proved yet: root's
+/run/pam-totp/pending/UID.
+
+Format 1: the line "pam-totp pending 1 NAME", the user's name, then for each secret a line
+"SECONDS_SINCE_BOOT URI", oldest first. Each counts for ten minutes, and the newest eight are kept.
+
+- Every login MUST be shown a secret of its own: somebody else who knows the password may have seen
+  an earlier one. The one whose code is typed is saved, and the others are forgotten.
+"""
+
+import pwd
+
+from pam_totp.records.storage import runtime_dir
+from pam_totp.records.user.attempts import boot_seconds
+
+KIND = "pending"
+KEPT_SECONDS = 600
+MAX_KEPT = 8
+# An issuer of 64 characters of four bytes makes a URI of 2.5 KiB.
+MAX_BYTES = 32 * 1024
+
+_HEADER = "pam-totp pending 1 "
+
+
+def read(user: pwd.struct_passwd) -> list[str]:
+    """The URIs that count for this user, newest first. Raises OSError or Refused."""
+    return [line.partition(" ")[2] for line in reversed(_lines(user))]
+
+
+def keep(user: pwd.struct_passwd, uri: str) -> None:
+    """Adds one; the oldest goes if there are too many. Raises OSError or Refused."""
+    lines = [*_lines(user), f"{int(boot_seconds())} {uri}"][-MAX_KEPT:]
+    content = "\n".join([_HEADER + user.pw_name, *lines, ""])
+    runtime_dir.write(KIND, user.pw_uid, content.encode("utf-8", "surrogateescape"))
+
+
+def remove(uid: int) -> bool:
+    """Forgets all of them; whether this call did. Raises OSError or Refused."""
+    return runtime_dir.remove(KIND, uid)
+
+
+def _lines(user: pwd.struct_passwd) -> list[str]:
+    content = runtime_dir.read(KIND, user.pw_uid, MAX_BYTES) or b""
+    header, *lines = content.decode("utf-8", "surrogateescape").split("\n")
+    return [line for line in lines if _counts(line)] if header == _HEADER + user.pw_name else []
+
+
+def _counts(line: str) -> bool:
+    seconds, _, uri = line.partition(" ")
+    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 16
+    return bool(uri) and is_number and 0 <= boot_seconds() - int(seconds) < KEPT_SECONDS

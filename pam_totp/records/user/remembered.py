@@ -1,0 +1,105 @@
+"""A code given a moment ago, for the settings' `remember`: root's /run/pam-totp/remembered/UID.
+
+- A stamp MUST hold for nothing but the same user, secret, address and, over ssh, the same public
+  key; elsewhere the same session on the same terminal.
+- It MUST hold only for 0 <= now - t < `remember`, on a clock that nobody can set.
+
+Format 1, ASCII: lines "HASH SECONDS_SINCE_BOOT". HASH binds all of the above.
+"""
+
+import posix
+import pwd
+
+from pam_totp.records.storage import runtime_dir
+from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.secret_dir import SECRET, Place
+from pam_totp.records.user.attempts import boot_seconds
+from pam_totp.rules.otp import ALGORITHMS
+from pam_totp.rules.reasons import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.records.config.settings import Settings
+    from pam_totp.rules.request import Request
+
+KIND = "remembered"
+# Where the terminal and its session are those of the person who asks. Daemons (mail and file
+# servers, display managers) name a terminal too, the same for everybody.
+TERMINAL_SERVICES = ("su", "su-l", "sudo", "sudo-i")
+MOST_STAMPS = 32
+
+
+def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> bool:
+    """Whether this login need not be asked again. What cannot be read remembers nothing."""
+    try:
+        binding = _binding(request, user, configured)
+        stamps = _read(user.pw_uid, configured.remember_seconds)
+    except (Refused, OSError, ValueError):
+        return False
+    return bool(binding) and binding in stamps
+
+
+def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> None:
+    """Stamps this login. Where that fails the next one is asked, as if this were off."""
+    try:
+        binding = _binding(request, user, configured)
+        if not binding:
+            return
+        try:
+            stamps = _read(user.pw_uid, configured.remember_seconds)
+        except (Refused, ValueError):
+            stamps = {}  # what holds for nobody is written anew
+        stamps[binding] = int(boot_seconds())
+        latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MOST_STAMPS:]
+        lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
+        runtime_dir.write(KIND, user.pw_uid, lines.encode("ascii"))
+    except (Refused, OSError, ValueError):
+        pass
+
+
+def forget(uid: int) -> bool:
+    """Removes every stamp of a user; whether there was one. Raises OSError or Refused."""
+    return runtime_dir.remove(KIND, uid)
+
+
+def _read(uid: int, remember_seconds: int) -> dict[str, int]:
+    content = runtime_dir.read(KIND, uid) or b""
+    now = boot_seconds()
+    stamps = {}
+    for line in content.decode("ascii").split("\n")[:-1]:
+        name, seconds = line.split(" ")
+        if not seconds.isdigit():
+            raise ValueError
+        if 0 <= now - int(seconds) < remember_seconds:
+            stamps[name] = int(seconds)
+    return stamps
+
+
+def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> str:
+    """What a stamp is bound to, hashed; empty where nothing would tell two people apart."""
+    if posix.geteuid() != 0:
+        return ""
+    if request.key:
+        by = request.key
+    elif request.service in TERMINAL_SERVICES and request.tty and (session := _session()):
+        by = f"{request.tty} {session}"
+    else:
+        return ""  # a password and an address are all that an attacker next door needs
+    secret = Place(user, configured.store).read(SECRET) or b""
+    parts = [user.pw_name, str(user.pw_uid), request.service, request.rhost, request.ruser, by]
+    new_hash, _ = ALGORITHMS["SHA256"]
+    text = "\0".join(["pam-totp remembered 1", *parts]).encode("utf-8", "surrogateescape")
+    return str(new_hash(text + b"\0" + secret).hexdigest())
+
+
+def _session() -> str:
+    """The session of whoever asks for the login, and when it began: terminals' names come again.
+    Empty for one without a controlling terminal.
+
+    pam_exec gives its program a session of its own; its parent is the application.
+    """
+    leader = posix.getsid(posix.getppid())
+    with Opened(posix.open(f"/proc/{leader}/stat", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
+        fields = posix.read(file, 4096).rpartition(b")")[2].split()
+    terminal, began = fields[4].decode("ascii"), fields[19].decode("ascii")  # proc(5): 7 and 22
+    return f"{leader} {terminal} {began}" if terminal != "0" else ""

@@ -1,0 +1,159 @@
+"""Whom a policy keeps out, or never asks: by the very code that decides at a login."""
+
+import grp
+import pwd
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pam_totp.access.decision import decide
+from pam_totp.access.facts import Standing, rule_for
+from pam_totp.records.config.settings import Settings
+from pam_totp.review.shadowed_rules import covers, networks
+from pam_totp.rules.enrollment import BY
+from pam_totp.rules.pattern import matches
+from pam_totp.rules.policy import LOCAL, NEVER, Rule, encode
+from pam_totp.rules.request import Request
+
+if TYPE_CHECKING:
+    from pam_totp.records.config.reader import Content
+
+ADMINISTRATORS = ("sudo", "wheel", "admin")  # the groups of Debian, of others, of old Ubuntus
+# Through which services these people get in; sudo asks nothing of root.
+WAYS_OF_ROOT = ("sshd", "login", "su")
+WAYS_OF_ADMINISTRATORS = ("sshd", "login", "sudo")
+# Addresses for documentation (RFC 5737, RFC 3849): of no rule, or of one that is for all.
+ELSEWHERE = ("203.0.113.77", "2001:db8:ffff::77")
+MOST_SOURCES = 200
+
+Warned = tuple[str, str]  # the place, and a sentence
+
+
+def kept_out(
+    found: "Content", asking: list[str], existing: list[str], now: float
+) -> Iterator[Warned]:
+    """root and the only administrator, where they have to give a code, have none, and may not
+    enroll. `asking`: the services that ask; `existing`: all."""
+    configured = Settings(found.values, f"\n{encode(found.rules)}")
+    people = [(account, WAYS_OF_ROOT) for account in (_account("root"),) if account]
+    others = _administrators() - {"root"}
+    only = _account(*others) if len(others) == 1 else None
+    if only:
+        people.append((only, WAYS_OF_ADMINISTRATORS))
+    for account, ways in people:
+        standing = Standing(account, configured, now)
+        if standing.is_enrolled is not False:
+            continue  # or nobody can tell
+        shut: dict[tuple[str, str], list[str]] = {}
+        for service in ways:
+            if service in (asking or existing):
+                why = _refusal(account, service, configured, standing, found, now)
+                if why is not None:
+                    shut.setdefault(why, []).append(service)
+        for (place, when), services in shut.items():
+            command = f"pam-totp enroll --user {account.pw_name}"
+            who = f"{account.pw_name}{', the only administrator,' if account.pw_uid else ''}"
+            where = ", ".join(services) + ("" if asking else ", once there is a line of ours")
+            yield (
+                place,
+                f"{when}{who} cannot get in at {where}: has to give a code, has not "
+                f"enrolled, and cannot enroll there: {command}",
+            )
+
+
+def _refusal(
+    account: pwd.struct_passwd,
+    service: str,
+    configured: Settings,
+    standing: Standing,
+    found: "Content",
+    now: float,
+) -> tuple[str, str] | None:
+    """The place of what refuses, and from when on; None where there is a way in."""
+    enrollment = configured.enrollment
+    when = ""
+    if enrollment.mode == BY and now < enrollment.deadline:
+        now = float(enrollment.deadline)
+        when = time.strftime("from %Y-%m-%d on ", time.gmtime(now))
+    place = None
+    for rhost, key in _ways_in(service, found.rules):
+        environment = {
+            b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
+            b"PAM_SERVICE": service.encode(),
+            b"PAM_RHOST": rhost.encode(),
+            b"SSH_AUTH_INFO_0": key,
+        }
+        rule = rule_for(Request(environment), account, configured)
+        decision = decide(rule.code, standing.is_enrolled, False, enrollment, service, now)
+        if not decision.needs_code or decision.enrolls:
+            return None
+        place = place or (
+            f"line {rule.line}" if rule.line else found.places.get("enrollment", "line 1")
+        )
+    return (place, when) if place else None
+
+
+def _ways_in(service: str, rules: list[Rule]) -> Iterator[tuple[str, bytes]]:
+    """A remote host and a public key of every kind of login that the rules tell apart."""
+    if service != "sshd":
+        yield "", b""
+        return
+    sources = {source for rule in rules for source in rule.sources if source != LOCAL}
+    if len(sources) > MOST_SOURCES:
+        return
+    ends = [(network[0], network[-1]) for network in networks(tuple(sorted(sources)))]
+    for rhost in [*ELSEWHERE, *(str(address) for pair in ends for address in pair)]:
+        yield rhost, b""
+        yield rhost, b"publickey any"
+
+
+def _account(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _administrators() -> set[str]:
+    names: set[str] = set()
+    for group_name in ADMINISTRATORS:
+        try:
+            group = grp.getgrnam(group_name)
+        except KeyError:
+            continue
+        names |= {*group.gr_mem}
+        names |= {each.pw_name for each in pwd.getpwall() if each.pw_gid == group.gr_gid}
+    return {name for name in names if _account(name)}
+
+
+def never_asked(rules: list[Rule], asking: list[str]) -> Iterator[Warned]:
+    """Where the rules let everybody in without a code."""
+    everywhere = _exempting(rules, Rule("", services=()))
+    if everywhere is not None:
+        yield f"line {everywhere.line}", "nobody is ever asked for a code: no rule before it asks"
+        return
+    shut = {service: _exempting(rules, Rule("", services=[service])) for service in asking}
+    for service, rule in shut.items():
+        if rule is not None:
+            what = f"nobody is ever asked for a code at {service}, although its stack would ask"
+            yield f"line {rule.line}", what
+
+
+def _exempting(rules: list[Rule], everybody: Rule) -> Rule | None:
+    """The rule that exempts all of these logins, if none before it may ask one of them."""
+    for rule in rules:
+        if not _may_be_for(rule, everybody.services):
+            continue
+        if rule.code != NEVER:
+            return None
+        if covers(rule, everybody):
+            return rule
+    return None
+
+
+def _may_be_for(rule: Rule, services: tuple[str, ...]) -> bool:
+    return (
+        not rule.services
+        or not services
+        or any(matches(pattern, service) for pattern in rule.services for service in services)
+    )

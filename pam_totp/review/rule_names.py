@@ -1,0 +1,143 @@
+"""Users, groups and services that rules name: are they there, and is anybody meant?"""
+
+import grp
+import os
+import pwd
+import re
+from collections.abc import Iterator
+
+from pam_totp.records.config.validators import did_you_mean
+from pam_totp.records.host.groups import Groups, has_directory
+from pam_totp.rules.pattern import is_pattern, matches
+from pam_totp.rules.policy import IF_ENROLLED, NEVER, REQUIRED, Rule
+from pam_totp.stack import services
+
+# A missing group and one that cannot be looked up are the same to the C library.
+STRICTEST = {
+    NEVER: "nobody is exempt by it",
+    IF_ENROLLED: "a later `never` does not hold for whoever else the rule is for",
+    REQUIRED: "whoever else the rule is for has to give a code",
+}
+_SETS = re.compile(r"\[(?:!.|[^!])[^\]]*\]", re.DOTALL)
+
+
+class Host:
+    """The users, groups and services of this machine, each list read once, when first asked for."""
+
+    def __init__(self, folder: str = services.FOLDER) -> None:
+        self.folder = folder
+        self.asking = services.that_ask(folder)
+        self._lists: dict[str, list[str]] = {}
+        self._known: dict[tuple[str, str], bool] = {}
+        self._primary_groups: set[int] | None = None
+
+    def names(self, kind: str) -> list[str]:
+        """All of a kind that can be listed; a directory may keep some to itself."""
+        if kind not in self._lists:
+            if kind == "user":
+                found = [account.pw_name for account in pwd.getpwall()]
+            elif kind == "group":
+                found = [group.gr_name for group in grp.getgrall()]
+            else:
+                found = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
+            self._lists[kind] = found
+        return self._lists[kind]
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is one of this name, or one that can be listed of this pattern."""
+        if (kind, name) not in self._known:
+            self._known[kind, name] = self._look_up(kind, name)
+        return self._known[kind, name]
+
+    def _look_up(self, kind: str, name: str) -> bool:
+        if is_pattern(name):
+            return any(matches(name, each) for each in self.names(kind))
+        if kind == "service":
+            return name in self.names(kind)
+        try:
+            _ = pwd.getpwnam(name) if kind == "user" else grp.getgrnam(name)
+        except (KeyError, ValueError):
+            return False
+        return True
+
+    def is_empty(self, group: str) -> bool:
+        """Whether nobody that can be listed is in it."""
+        if self._primary_groups is None:
+            self._primary_groups = {account.pw_gid for account in pwd.getpwall()}
+        found = grp.getgrnam(group)
+        return not found.gr_mem and found.gr_gid not in self._primary_groups
+
+
+def of_rule(rule: Rule, host: Host) -> Iterator[str]:
+    """What is odd about the names of a rule."""
+    for kind, names in (("user", rule.users), ("group", rule.groups), ("service", rule.services)):
+        for name in names:
+            yield from _of_pattern(name)
+            if not host.has(kind, name):
+                yield _missing(kind, name, rule, host)
+            elif kind == "service":
+                yield from _of_service(name, host)
+            elif kind == "group" and not is_pattern(name) and host.is_empty(name):
+                yield f"group {name} has no members that can be listed here"
+            if kind == "group" and is_pattern(name) and has_directory():
+                what = f"groups like {name} may come from a directory, which may not answer"
+                yield f"{what}: taken at its strictest, {STRICTEST[rule.code]}; name the groups"
+    if rule.users and not any(host.has("user", name) for name in rule.users):
+        yield "the rule is for nobody that can be listed here"
+    elif _is_for_no_member(rule):
+        yield "the rule is for nobody: none of its users is in any of its groups"
+    has_sshd = not rule.services or any(matches(name, "sshd") for name in rule.services)
+    if rule.publickey == "yes" and not has_sshd:
+        yield "the rule is for nobody: no service but sshd knows of public keys"
+
+
+def _missing(kind: str, name: str, rule: Rule, host: Host) -> str:
+    if is_pattern(name):
+        return f"no {kind} that can be listed here is like {name}"
+    if kind == "service":
+        what = f"{host.folder} has no service {name}"
+    else:
+        what = f"there is no {kind} {name}"
+    if "," in name:
+        listed = ", ".join(part.strip() for part in name.split(","))
+        return f"{what}: a list stands in brackets, [{listed}]"
+    what += did_you_mean(name, host.names(kind))
+    if kind == "user" and name.isdigit():
+        what += "; rules take names, not numbers"
+    if kind == "group":
+        what += f"; a missing group is taken at its strictest: {STRICTEST[rule.code]}"
+    return what
+
+
+def _of_service(name: str, host: Host) -> Iterator[str]:
+    if is_pattern(name):
+        if not any(matches(name, service) for service in host.asking):
+            yield f"no service like {name} asks for a code: none has our line in its stack"
+    elif name not in host.asking and os.access(os.path.join(host.folder, name), os.R_OK):
+        yield f"{name} never asks for a code: its stack in {host.folder} has no line of ours"
+
+
+def _is_for_no_member(rule: Rule) -> bool:
+    """Whether all users are named plainly, and are certain to be in none of the groups."""
+    if not rule.groups or not rule.users or any(is_pattern(name) for name in rule.users):
+        return False
+    for name in rule.users:
+        try:
+            groups = Groups(pwd.getpwnam(name))
+        except (KeyError, ValueError):
+            continue
+        if any(groups.has(group) is not False for group in rule.groups):
+            return False
+    return True
+
+
+def _of_pattern(text: str) -> Iterator[str]:
+    """What is allowed in a pattern and means something else than in other places."""
+    for members in _SETS.findall(text):
+        if members.startswith("[^"):
+            yield f"{text}: [^a] is ^ or a; all but a is [!a]"
+        if members.startswith("[[:"):
+            yield f"{text}: classes like [:digit:] are not known here; digits are [0-9]"
+        for low, high in re.findall("(.)-(.)", members[1:-1], re.DOTALL):
+            if low > high:
+                yield f"{text}: the range {low}-{high} is empty"

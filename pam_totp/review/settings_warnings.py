@@ -1,0 +1,90 @@
+"""What is allowed in the settings, and probably not meant: shown by `pam-totp config check`."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pam_totp.records.config.validators import did_you_mean
+from pam_totp.review.lockout import Warned, kept_out, never_asked
+from pam_totp.review.rule_names import Host, of_rule
+from pam_totp.review.shadowed_rules import hidden
+from pam_totp.rules.enrollment import BY, SHOW_SECRETS
+from pam_totp.rules.throttle import BUDGET_TRIES
+
+if TYPE_CHECKING:
+    from pam_totp.records.config.reader import Content
+
+# SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
+GUESSING_SECONDS = 30 * 86400
+MOST_CHANCE = 0.01
+# What was seen of programs that show messages of PAM to others than the person, or not at all.
+LOGS = {
+    "cockpit": "cockpit-ws writes them to its standard error, which the journal keeps",
+    "xrdp-sesman": "xrdp-sesman writes them to syslog and to its own log",
+    "lightdm": "its greeter hides the instructions, the prompt and the recovery codes",
+}
+
+
+def warnings_of(found: "Content") -> list[str]:
+    """One sentence a warning, with its place, in the file's order."""
+    host = Host()
+    now = time.time()
+    warned = [
+        *_of_values(found, now),
+        *_of_enrollment_services(found, host),
+        *_of_rules(found, host),
+        *never_asked(found.rules, host.asking),
+        *kept_out(found, host.asking, host.names("service"), now),
+    ]
+    warned.sort(key=lambda each: _position(each[0]))
+    return [f"{place}: {what}" for place, what in dict.fromkeys(warned)]
+
+
+def _position(place: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", place)]
+
+
+def _of_values(found: "Content", now: float) -> Iterator[Warned]:
+    values, places = found.values, found.places
+    mode, _, deadline = values["enrollment"].partition(" ")
+    if mode == BY and int(deadline) <= now:
+        yield places["enrollment"], "that day is over: this is `enrollment: required`"
+    named = [key for key in ("code.window", "throttle.longest_wait") if key in places]
+    chance = chance_of_a_guesser(
+        int(values["code.window"]), int(values["code.digits"]), int(values["throttle.longest_wait"])
+    )
+    if chance > MOST_CHANCE and named:
+        settings = " and ".join(f"{key} {values[key]}" for key in named)
+        yield (
+            max((places[key] for key in named), key=_position),
+            f"with {settings} a guesser who knows the password gets in within 30 days with a "
+            f"chance of {chance:.1%}, over the {MOST_CHANCE:.0%} that the defaults keep to",
+        )
+
+
+def _of_enrollment_services(found: "Content", host: Host) -> Iterator[Warned]:
+    key = "enrollment_services"
+    for service in found.values[key].split():
+        if service in SHOW_SECRETS:
+            continue
+        risk = LOGS.get(service, "its program may write what PAM says into a log")
+        yield found.places[key], f"{service} would show secrets and recovery codes: {risk}"
+        if not host.has("service", service):
+            also = did_you_mean(service, host.names("service"))
+            yield found.places[key], f"{host.folder} has no service {service}{also}"
+
+
+def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> float:
+    """The chance of thirty days of guessing: of one device, as SECURITY.md reckons it."""
+    tries = BUDGET_TRIES + GUESSING_SECONDS / longest_wait
+    return float(tries * (2 * window_steps + 1) / 10**digits)
+
+
+def _of_rules(found: "Content", host: Host) -> Iterator[Warned]:
+    for rule, earlier in hidden(found.rules):
+        what = f"this rule can never match: line {earlier.line} matches all that it would"
+        yield f"line {rule.line}", what
+    for rule in found.rules:
+        for what in of_rule(rule, host):
+            yield f"line {rule.line}", what

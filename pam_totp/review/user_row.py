@@ -1,0 +1,121 @@
+"""What is known of one user: secret, recovery codes, last code, grant, wait, and what is wrong."""
+
+import os
+import pwd
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pam_totp.records.config import settings
+from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.secret_dir import Place, stores_of
+from pam_totp.records.user import attempts, enforced, grant, recovery, secret
+from pam_totp.review.visited import Visited, stat_file
+from pam_totp.rules.reasons import Refused
+from pam_totp.rules.throttle import wait_seconds, whole_seconds
+
+
+def describe(
+    account: pwd.struct_passwd, configured: settings.Settings, records: dict[str, set[str]]
+) -> dict[str, Any] | None:
+    """The row of `pam-totp users --json`; None if there is nothing to know. `records`: the user ids
+    that root's folder of each kind lists, as opening one that is not there is five system calls."""
+    uid = str(account.pw_uid)
+    known = uid in records[enforced.KIND] or uid in records[grant.KIND]
+    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
+    row |= {"since": None, "last_code": None, "recovery_codes": None}
+    row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
+
+    def fill(look: Callable[[], dict[str, Any]]) -> None:
+        """What one fault hides stays None, and hides nothing else."""
+        try:
+            row.update(look())
+        except Refused as refused:
+            row["fault"] = row["fault"] or refused.detail
+
+    try:
+        place = Visited(account, configured.store)
+        status = place.visit()
+        elsewhere = status is None and _is_elsewhere(account, configured.store)
+    except Refused as refused:
+        homeless = fault_of_home(account)
+        is_somebody = may_log_in(account) or (homeless and is_persons(account))
+        if not known and not is_somebody:
+            return None  # a system account without a home
+        row["fault"] = homeless or refused.detail
+    else:
+        if status is None and not known and not elsewhere:
+            return None
+        fill(lambda: _enrolled(place, status))
+        fill(lambda: _codes_left(place, uid in records[recovery.KIND]))
+        if elsewhere:
+            row["fault"] = f"the secret is in the other store: pam-totp migrate {account.pw_name}"
+    if uid in records[grant.KIND]:
+        fill(lambda: _granted(account.pw_uid))
+    if uid in records[enforced.KIND]:
+        row["last_code"] = _marked_at(account.pw_uid)
+        if row["enrolled"] is False and not row["granted_until"]:
+            gone = "has logged in with a code, the secret is gone: every login is refused"
+            row["fault"] = row["fault"] or gone
+    fill(lambda: _waiting(account.pw_uid, configured))
+    return row
+
+
+def _enrolled(place: Visited, status: os.stat_result | None) -> dict[str, Any]:
+    enrolled = secret.read(place) is not None
+    return {"enrolled": enrolled, "since": int(status.st_mtime) if status and enrolled else None}
+
+
+def _codes_left(place: Visited, has_spent: bool) -> dict[str, Any]:
+    codes = recovery.read(place)
+    made = set(codes.hashes) if codes else set()
+    spent = recovery.spent(place.account.pw_uid) if has_spent else []
+    return {"recovery_codes": len(made.difference(spent))}
+
+
+def _granted(uid: int) -> dict[str, Any]:
+    given = grant.read(uid, time.time())
+    return {"granted_until": given.until, "granted_once": given.once} if given else {}
+
+
+def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
+    _, failures = attempts.look(uid)
+    wait = wait_seconds(failures, attempts.boot_seconds(), configured.limits)
+    return {"waiting_seconds": whole_seconds(wait)}
+
+
+def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
+    """Whether a secret is in a store that is not in force: every login is refused until then."""
+    others = (Place(account, store) for store in stores_of(account) if store != in_force)
+    return any(place.look(secret.NAME, stat_file) for place in others)
+
+
+def _marked_at(uid: int) -> int | None:
+    try:
+        return int(os.stat(f"{state_dir.FOLDER}/{enforced.KIND}/{uid}").st_mtime)
+    except OSError:
+        return None
+
+
+def fault_of_home(account: pwd.struct_passwd) -> str:
+    """What is wrong with a home that does not exist, as of users for sftp alone, whose home is
+    meant to be relative to their chroot; empty where there is one, or it is unknown."""
+    try:
+        os.stat(account.pw_dir)
+    except FileNotFoundError:
+        what = f"home {account.pw_dir!a} does not exist, so no secret can be there"
+        return f"{what}: logins are refused until it is made or a rule says code: never"
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
+def is_persons(account: pwd.struct_passwd) -> bool:
+    """Whether the id is one that administrators give out, whatever the shell (Debian Policy,
+    section 9.2.2): sftp needs none."""
+    return 1000 <= account.pw_uid < 60000
+
+
+def may_log_in(account: pwd.struct_passwd) -> bool:
+    """Whether the account's shell is one to log in with."""
+    return not account.pw_shell.endswith(("/nologin", "/false", "/sync"))

@@ -1,0 +1,49 @@
+"""The place of one user's secret files as `pam-totp users` looks at it: in one visit for them all.
+
+To become a user and root again takes six system calls, and the way to the folder a dozen more:
+most of what a listing costs.
+
+- Each file MUST be read as the user and checked, by the very code that does so at a login.
+"""
+
+import os
+import pwd
+
+from pam_totp.records.storage.secret_dir import Place, read_file
+from pam_totp.records.user import recovery, secret
+from pam_totp.rules.reasons import Refused
+
+
+class Visited(Place):
+    """A place that keeps what `visit` read there for the one `read` of each file after it."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, account: pwd.struct_passwd, store: str) -> None:
+        super().__init__(account, store)
+        self._kept: dict[str, bytes | None] = {}
+
+    def visit(self) -> os.stat_result | None:
+        """What the system says of the secret, None if it is proven not to be there. Raises
+        Refused."""
+        return self.look(secret.NAME, self._look_at_all)
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, None if it is proven not to be there. Raises Refused."""
+        return self._kept.pop(name) if name in self._kept else super().read(name)
+
+    def _look_at_all(self, folder: int, name: str, _: Place) -> os.stat_result:
+        status = stat_file(folder, name, self)
+        for each in (secret.NAME, recovery.NAME):
+            try:
+                self._kept[each] = read_file(folder, each, self)
+            except FileNotFoundError:
+                self._kept[each] = None
+            except (OSError, Refused):
+                pass  # `read` looks again, and says what is wrong with this one
+        return status
+
+
+def stat_file(folder: int, name: str, _: Place) -> os.stat_result:
+    """What the system says of a name in the open folder of a place, for `Place.look`."""
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)

@@ -1,0 +1,186 @@
+"""The installed programs as people and PAM run them, and the state that they keep."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pam_totp.records.config.settings import UNSETTLED_SECONDS
+from tests.host.accounts import User
+
+GATE = "/usr/libexec/pam-totp/gate"
+VERIFY = "/usr/libexec/pam-totp/verify"
+COMMAND = "/usr/bin/pam-totp"
+NO_CODE_NEEDED, ASK = 0, 1
+LET_IN, REFUSED = 0, 1
+STATE = Path("/var/lib/pam-totp")
+RECORDS = Path("/run/pam-totp")
+CONFIGURATION = Path("/etc/pam-totp/config.yaml")
+LAST_GOOD = STATE / "settings" / "last-good"
+LOGIN = {"PAM_SERVICE": "sshd", "PAM_RHOST": "192.0.2.7", "PAM_TTY": "ssh", "PAM_TYPE": "auth"}
+RECOVERY_CODE = re.compile(r"^  ((?:[a-z2-7]{4}-){3}[a-z2-7]{4})$", re.MULTILINE)
+FAILURES = re.compile(r"^failures (\d+) (\d+) (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Exit code, standard output and standard error of a program that ended by itself."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def run(command: Sequence[str], typed: str = "", **options: Any) -> Answer:
+    """Run a program to its end; `options` are subprocess.run's."""
+    defaults: dict[str, Any] = {"input": typed, "text": True, "timeout": 60}
+    done = subprocess.run(command, capture_output=True, **(defaults | options))
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def pam_totp(
+    *arguments: str, user: User | None = None, typed: str = "", through: Sequence[str] = ()
+) -> Answer:
+    """`pam-totp ARGUMENTS` by root or by a user, without a terminal, with `typed` piped in."""
+    command = [*through, COMMAND, *arguments]
+    return run(user.command(command) if user else command, typed, start_new_session=True)
+
+
+def verify(
+    user: User | str,
+    typed: str,
+    through: Sequence[str] = (),
+    service: str = "sshd",
+    variables: dict[str, str] | None = None,
+) -> Answer:
+    """The verifier on what was typed at a login to `service`."""
+    name = user if isinstance(user, str) else user.name
+    given = LOGIN | {"PAM_SERVICE": service, "PAM_USER": name} | (variables or {})
+    return run([*through, VERIFY], typed, env=given)
+
+
+def gate(
+    user: User | str,
+    through: Sequence[str] = (),
+    variables: dict[str, str] | None = None,
+    typed: str = "",
+) -> Answer:
+    """The gate for a login over ssh; `typed` is the password that an earlier module took."""
+    name = user if isinstance(user, str) else user.name
+    return run([*through, GATE], typed, env=LOGIN | {"PAM_USER": name} | (variables or {}))
+
+
+def assert_refused(answer: Answer, message: str) -> None:
+    """A command ended with 1 and its two lines of error, the first of which holds `message`."""
+    lines = answer.errors.splitlines()
+    assert answer.code == 1
+    assert len(lines) == 2, answer.errors
+    assert lines[0].startswith("pam-totp: error: "), lines[0]
+    assert message in lines[0], lines[0]
+    assert lines[1].startswith("hint: "), lines[1]
+
+
+def new_recovery_codes(user: User) -> list[str]:
+    """Ten new recovery codes of an enrolled user, made by root, as they are shown."""
+    made = pam_totp("recovery-codes", "--user", user.name)
+    assert made.code == 0, made.errors
+    codes = RECOVERY_CODE.findall(made.output)
+    assert len(codes) == 10
+    return codes
+
+
+def recovery_file(codes: Sequence[str], cost: int = 1 << 14, blocks: int = 8) -> str:
+    """The content of a recovery file that holds these codes, made by hashlib alone."""
+    salt = os.urandom(16)
+    lines = [f"pam-totp recovery 1 {cost} {blocks} 1 {salt.hex()}"]
+    for code in codes:
+        plain = code.replace("-", "").lower().encode()
+        digest = hashlib.scrypt(plain, salt=salt, n=cost, r=blocks, p=1, dklen=32, maxmem=1 << 28)
+        lines.append(digest.hex())
+    return "\n".join([*lines, ""])
+
+
+def failures_of(user: User) -> tuple[int, int, int]:
+    """Wrong codes in a row, when the latest was, and the budget: as root's record has them."""
+    record = RECORDS / str(user.uid)
+    found = FAILURES.search(record.read_text(encoding="ascii")) if record.exists() else None
+    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+
+
+def let_pass(user: User, seconds: int) -> None:
+    """Makes the wrong codes so far this much older, as if that time had passed."""
+    record = RECORDS / str(user.uid)
+    in_a_row, last, budget_used = failures_of(user)
+    line = f"failures {in_a_row} {last - seconds} {budget_used - seconds}"
+    text = FAILURES.sub(line, record.read_text(encoding="ascii"))
+    record.write_text(text[:4096].ljust(4096), encoding="ascii")
+
+
+@contextlib.contextmanager
+def configured(text: str, *, settled: bool = False) -> Iterator[Path]:
+    """The host's settings while the block runs; with no last good ones before and after it.
+
+    `settled`: so long after the change that the first login's snapshot serves the next one.
+    """
+    shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
+    try:
+        CONFIGURATION.write_text(text, encoding="utf-8")
+        if settled:
+            time.sleep(UNSETTLED_SECONDS + 0.05)
+        yield CONFIGURATION
+    finally:
+        CONFIGURATION.unlink(missing_ok=True)
+        shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def mounted(point: Path | str, options: str) -> Iterator[None]:
+    """A tmpfs over a folder while the block runs: an empty, a tiny or a read-only disk."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "disk", str(point)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(point: Path | str) -> Iterator[None]:
+    """A folder with all it holds on a read-only disk while the block runs."""
+    subprocess.run(["mount", "--bind", str(point), str(point)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(point)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+
+
+def clock(shift: str) -> list[str]:
+    """The command through which a program finds the wall clock elsewhere, like "+1d" or "-2h".
+
+    The kernel's boot time and the monotonic clock stay.
+    """
+    return ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", shift]
+
+
+def secret_of(user: User) -> Path:
+    return user.home / ".config" / "pam-totp" / "secret"
+
+
+def recovery_of(user: User) -> Path:
+    return user.home / ".config" / "pam-totp" / "recovery"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by name, whole: to see that nothing was changed."""
+    return {
+        os.fspath(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

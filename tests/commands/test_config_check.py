@@ -1,0 +1,229 @@
+"""`pam-totp config check`: all faults of a file, with their places; it changes nothing."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands.commands import (
+    CONFIGURATION,
+    LAST_GOOD,
+    LET_IN,
+    Answer,
+    assert_refused,
+    configured,
+    gate,
+    mounted,
+    pam_totp,
+    verify,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
+
+
+def test_without_a_file_the_defaults_apply_and_nothing_is_wrong(user: User) -> None:
+    """None is installed: a packaged file of comments stops upgrades where it was edited."""
+    assert list(CONFIGURATION.parent.iterdir()) == []
+    answer = pam_totp("config", "check")
+    said = f"{CONFIGURATION}: there is no such file; the defaults apply\n"
+    assert answer == Answer(0, said, "")
+    by_a_user = pam_totp("config", "check", user=user)
+    assert (by_a_user.code, by_a_user.errors) == (0, "")
+    assert "only root can see" in by_a_user.output
+
+
+def test_without_a_file_a_login_reports_no_fault(
+    user: User, enrolled: Callable[..., Credential], syslog: SystemLog
+) -> None:
+    credential = enrolled(user)
+    assert verify(user, credential.fresh_code()).code == LET_IN
+    (decision,) = syslog.decisions()
+    assert (decision["reason"], decision.get("detail", "")) == ("totp", "")
+
+
+def test_file_that_was_removed_is_a_fault_since_its_settings_still_apply(user: User) -> None:
+    with configured("store: system\n") as path:
+        gate(user)
+        assert LAST_GOOD.exists()
+        path.unlink()
+        assert_refused(pam_totp("config", "check"), "the last good settings are in force")
+        path.write_text("# the defaults\n", encoding="ascii")  # as the hint says
+        gate(user)
+        assert pam_totp("config", "check").code == 0
+
+
+def test_example_file_is_good() -> None:
+    example = "/usr/share/doc/pam-totp/examples/config.yaml"
+    answer = pam_totp("config", "check", example)
+    assert answer == Answer(0, f"{example}: good\n", "")
+
+
+def test_faults_are_named_one_a_line_on_standard_error(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text("stor: user\nthrottle:\n  free_tries: 0\n  first_wiat: 3\n", encoding="utf-8")
+    answer = pam_totp("config", "check", str(path))
+    assert (answer.code, answer.output) == (1, "")
+    assert answer.errors.splitlines() == [
+        f"{path}: line 1, column 1: unknown key stor; did you mean store?",
+        f"{path}: line 3, column 15: throttle.free_tries is a number from 1 to 20, not '0'",
+        f"{path}: line 4, column 3: unknown key throttle.first_wiat; "
+        "did you mean throttle.first_wait?",
+    ]
+
+
+def test_it_keeps_no_snapshot(tmp_path: Path) -> None:
+    with configured("store: system\n"):
+        assert pam_totp("config", "check").code == 0
+        assert not LAST_GOOD.exists()
+
+
+@pytest.mark.parametrize("spoil", ["of somebody else", "writable by a group"])
+def test_file_in_force_that_others_could_write_is_a_fault(spoil: str) -> None:
+    with configured("store: user\n") as path:
+        if spoil == "of somebody else":
+            os.chown(path, 1234, 0)
+        else:
+            path.chmod(0o664)
+        answer = pam_totp("config", "check")
+        assert answer.code == 1
+        assert "is not root's alone to write" in answer.errors
+
+
+def test_file_that_others_could_write_has_its_other_faults_told_too() -> None:
+    with configured("stor: user\n") as path:
+        path.chmod(0o666)
+        assert pam_totp("config", "check").errors.splitlines() == [
+            f"{path}: is not root's alone to write",
+            f"{path}: line 1, column 1: unknown key stor; did you mean store?",
+        ]
+        path.chmod(0o644)
+        assert len(pam_totp("config", "check").errors.splitlines()) == 1
+
+
+def test_another_file_may_be_anybodys(user: User) -> None:
+    user.give(user.home / "new.yaml", "store: system\n")
+    answer = pam_totp("config", "check", str(user.home / "new.yaml"), user=user)
+    assert (answer.code, answer.errors) == (0, "")
+
+
+def test_anybody_can_check_the_file_in_force(user: User) -> None:
+    assert pam_totp("config", "check", user=user).code == 0
+
+
+def test_file_that_cannot_be_read_is_an_error_in_two_lines(user: User, tmp_path: Path) -> None:
+    assert_refused(pam_totp("config", "check", str(tmp_path / "none")), "No such file")
+    assert_refused(pam_totp("config", "check", str(tmp_path)), "Is a directory")
+    with configured("") as path:
+        path.chmod(0o600)
+        assert_refused(pam_totp("config", "check", user=user), "Permission denied")
+
+
+def test_binary_file_is_a_fault_and_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "junk"
+    path.write_bytes(bytes(range(256)) * 10)
+    answer = pam_totp("config", "check", str(path))
+    assert answer.code == 1
+    assert "Traceback" not in answer.errors
+
+
+def check(path: Path, text: str) -> list[str]:
+    """What is said of a file with faults, without its name."""
+    path.write_text(text, encoding="utf-8")
+    answer = pam_totp("config", "check", str(path))
+    assert (answer.code, answer.output) == (1, "")
+    return [line.removeprefix(f"{path}: ") for line in answer.errors.splitlines()]
+
+
+def test_warnings_come_with_exit_code_0_and_the_file_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text("rules:\n- code: never\n- {user: zzz, code: required}\n", encoding="utf-8")
+    answer = pam_totp("config", "check", str(path))
+    assert (answer.code, answer.output) == (0, f"{path}: no faults, warnings: 4\n")
+    assert answer.errors.splitlines() == [
+        f"{path}: warning: line 2: nobody is ever asked for a code: no rule before it asks",
+        f"{path}: warning: line 3: this rule can never match: line 2 matches all that it would",
+        f"{path}: warning: line 3: there is no user zzz",
+        f"{path}: warning: line 3: the rule is for nobody that can be listed here",
+    ]
+
+
+def test_file_in_force_is_warned_of_too() -> None:
+    with configured("code:\n  window: 3\n") as path:
+        answer = pam_totp("config", "check")
+        assert answer.code == 0
+        assert answer.errors.startswith(f"{path}: warning: line 2, column 3: with code.window 3 ")
+
+
+def test_no_warnings_stand_beside_faults(tmp_path: Path) -> None:
+    lines = check(tmp_path / "new.yaml", "stor: user\nrules: [{code: never}]\n")
+    assert lines == ["line 1, column 1: unknown key stor; did you mean store?"]
+
+
+def test_whom_a_policy_keeps_out_is_roots_to_know(user: User) -> None:
+    """Who is enrolled is not a user's to read: nothing is said, and nothing fails."""
+    path = user.home / "new.yaml"
+    user.give(path, "enrollment: required\n")
+    answer = pam_totp("config", "check", str(path), user=user)
+    assert (answer.code, answer.errors) == (0, "")
+    assert "root cannot get in" in pam_totp("config", "check", str(path)).errors
+
+
+def test_faults_of_rules_are_named_like_all_others(tmp_path: Path) -> None:
+    text = "rules:\n- {user: '', form: 10.0.0.0/8}\n- {code: nevr, from: 10.1.0.0/8}\nremember: 1\n"
+    assert check(tmp_path / "new.yaml", text) == [
+        "line 2, column 3: the rule has no code: never or if-enrolled or required",
+        "line 2, column 10: user takes names and patterns, not ''",
+        "line 2, column 14: unknown key form in a rule, which takes user, group, service, from, "
+        "publickey, code; did you mean from?",
+        "line 3, column 10: code is never or if-enrolled or required, not 'nevr'; did you mean "
+        "never?",
+        "line 3, column 22: from takes no bits behind the prefix: 10.0.0.0/8, not '10.1.0.0/8'",
+        "line 4, column 11: remember is off or a time like 10m or 2h, at most 24h, not '1'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("rules: [{user: *-admin, code: never}]\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules: [{user: *, code: never}]\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules:\n- user: [a-z]*\n  code: never\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules:\n- user: [a-z]*x\n  code: never\n", 'a pattern with * takes quotes: "*-admin"'),
+        ("rules:\n- &a {code: never}\n- *a\n", "write out what it stands for"),
+        ("rules: [{user: !admins, code: never}]\n", "a text that begins with ! takes quotes"),
+        ("messages: \n  wait: Too many: later\n",
+         "a text with a colon takes quotes, {by: 2027-03-01} takes braces"),
+        ("enrollment: by: 2027-03-01\n",
+         "a text with a colon takes quotes, {by: 2027-03-01} takes braces"),
+        ("messages: {wait: Too many: later}\n",
+         "a text with a colon takes quotes, {by: 2027-03-01} takes braces"),
+        ("rules: [{from: ::1, code: never}]\n",
+         'an address that begins with :: takes quotes: "::1"'),
+        ("rules:\n- {from: [10.0.0.0/8, ::1], code: never}\n",
+         'an address that begins with :: takes quotes: "::1"'),
+        ("throttle:\n\tfree_tries: 3\n", "lines are indented with spaces"),
+        ("store: user\n---\nstore: user\n", "one file is one document: no second ---"),
+    ],
+)  # fmt: skip
+def test_fault_of_the_yaml_itself_says_what_it_comes_from(
+    tmp_path: Path, text: str, hint: str
+) -> None:
+    (fault,) = check(tmp_path / "new.yaml", text)
+    assert fault.startswith("line ")
+    assert fault.endswith(f"; {hint}")
+
+
+def test_nothing_that_a_file_holds_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    for text in ('"\\e[31m": 1\n', 'store: "\\e[31m"\n', "store: !%1b[31m x\n",
+                 'rules: [{"\\e": 1, user: "\\e", code: "\\e", from: "\\e"}]\n'):  # fmt: skip
+        assert all(line.isprintable() for line in check(tmp_path / "new.yaml", text))
+
+
+@pytest.mark.parametrize("options", ["size=4k", "size=4k,mode=000"])
+def test_broken_yaml_library_takes_no_other_verb_away(user: User, options: str) -> None:
+    with mounted("/usr/lib/python3/dist-packages/yaml", options):
+        assert pam_totp("unlock", user.name).code == 0
+        assert pam_totp("explain", user.name).code == 0
+        assert_refused(pam_totp("config", "check"), "unexpected failure")

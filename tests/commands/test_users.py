@@ -1,0 +1,380 @@
+"""`pam-totp users`: who is enrolled, since when, and what stands in somebody's way."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.commands import (
+    CONFIGURATION,
+    LAST_GOOD,
+    LET_IN,
+    REFUSED,
+    STATE,
+    assert_refused,
+    configured,
+    new_recovery_codes,
+    pam_totp,
+    recovery_of,
+    secret_of,
+    verify,
+)
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+
+ENTRIES, ENROLLED = 500, 100
+FIRST_UID = 100000
+PASSWD = Path("/etc/passwd")
+KEYS = {
+    "user", "uid", "enrolled", "since", "last_code", "recovery_codes", "waiting_seconds",
+    "granted_until", "granted_once", "fault",
+}  # fmt: skip
+
+
+def listed() -> dict[str, dict[str, Any]]:
+    answer = pam_totp("users", "--json")
+    rows = json.loads(answer.output)
+    assert answer.errors == ""
+    assert all(set(row) == KEYS for row in rows)
+    assert answer.code == (1 if any(row["fault"] for row in rows) else 0)
+    return {row["user"]: row for row in rows}
+
+
+def test_users_without_anything_are_not_listed(user: User) -> None:
+    assert user.name not in listed()
+    assert user.name not in pam_totp("users").output
+
+
+def test_enrolled_user_is_listed_with_all_there_is_to_know(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    codes = new_recovery_codes(user)
+    since = int(secret_of(user).stat().st_mtime)
+    expected = {
+        "user": user.name,
+        "uid": user.uid,
+        "enrolled": True,
+        "since": since,
+        "last_code": None,
+        "recovery_codes": 10,
+        "waiting_seconds": 0,
+        "granted_until": None,
+        "granted_once": False,
+        "fault": "",
+    }
+    assert listed()[user.name] == expected
+    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, codes[0]).code == LET_IN
+    for index in range(6):
+        verify(user, credential.wrong_code(index))
+    pam_totp("grant", user.name, "--for", "2h")
+    row = listed()[user.name]
+    assert abs(row["last_code"] - time.time()) < 10
+    assert row["recovery_codes"] == 9
+    assert 50 <= row["waiting_seconds"] <= 60 or 20 <= row["waiting_seconds"] <= 30
+    assert abs(row["granted_until"] - time.time() - 7200) < 10
+
+
+def test_last_code_is_that_of_the_last_login_with_one(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    verify(user, credential.fresh_code())
+    mark = f"/var/lib/pam-totp/marks/{user.uid}"
+    os.utime(mark, (1000000, 1000000))
+    assert listed()[user.name]["last_code"] == 1000000
+    verify(user, credential.fresh_code())
+    assert abs(listed()[user.name]["last_code"] - time.time()) < 10
+
+
+def test_table_has_a_line_a_user_below_its_heading(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    heading, *lines = pam_totp("users").output.splitlines()
+    assert heading.split("  ")[0] == "user"
+    (line,) = [line for line in lines if line.startswith(f"{user.name} ")]
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    assert line.split()[:3] == [user.name, "yes", date]
+    assert line.index("yes") == heading.index("enrolled")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda user: secret_of(user).unlink(), "the secret is gone: every login is refused"),
+        (lambda user: secret_of(user).parent.chmod(0o777), "writable by all; run: chmod o-w"),
+        (lambda user: recovery_of(user).write_text("junk"), "recovery is malformed"),
+        (
+            lambda user: Path(f"/var/lib/pam-totp/grants/{user.uid}").write_text("junk"),
+            "is malformed",
+        ),
+        (lambda user: secret_of(user).chmod(0o644), "chmod 600"),
+        (lambda user: secret_of(user).write_text("junk\n"), "otpauth"),
+        (lambda user: Path(f"/run/pam-totp/{user.uid}").write_text("junk"), "malformed"),
+    ],
+    ids=["secret gone", "loose folder", "recovery junk", "grant junk", "loose secret",
+         "secret junk", "record junk"],
+)  # fmt: skip
+def test_what_refuses_a_users_logins_is_listed_as_a_fault(
+    user: User,
+    enrolled: Callable[..., Credential],
+    spoil: Callable[[User], object],
+    fault: str,
+) -> None:
+    credential = enrolled(user)
+    new_recovery_codes(user)
+    verify(user, credential.fresh_code())
+    Path("/var/lib/pam-totp/grants").mkdir(mode=0o700, exist_ok=True)
+    assert listed()[user.name]["fault"] == ""
+    spoil(user)
+    assert fault in listed()[user.name]["fault"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "is_enrolled", "codes", "fault"),
+    [
+        (lambda user: None, True, 10, ""),
+        (lambda user: secret_of(user).chmod(0o644), None, 10, "chmod 600"),
+        (lambda user: secret_of(user).write_text("junk\n"), None, 10, "otpauth"),
+        (lambda user: secret_of(user).parent.chmod(0o777), None, None, "writable by all"),
+        (lambda user: recovery_of(user).write_text("junk"), True, None, "recovery is malformed"),
+        (lambda user: secret_of(user).unlink(), False, 10, "the secret is gone"),
+    ],
+    ids=["nothing", "loose secret", "secret junk", "loose folder", "recovery junk", "secret gone"],
+)
+def test_users_explain_and_status_tell_one_state_alike(
+    user: User,
+    enrolled: Callable[..., Credential],
+    spoil: Callable[[User], object],
+    is_enrolled: bool | None,
+    codes: int | None,
+    fault: str,
+) -> None:
+    credential = enrolled(user)
+    new_recovery_codes(user)
+    verify(user, credential.fresh_code())
+    spoil(user)
+    row = listed()[user.name]
+    explained = json.loads(pam_totp("explain", user.name, "--json").output)
+    status = json.loads(pam_totp("status", "--json", user=user).output)
+    assert [each["enrolled"] for each in (row, explained, status)] == [is_enrolled] * 3
+    assert (row["recovery_codes"], status["recovery_codes"]) == (codes, codes)
+    assert (row["since"] is None, status["since"] is None) == (not is_enrolled,) * 2
+    assert fault in row["fault"]
+    if is_enrolled is None:  # what hides the answer is the same for all
+        assert [row["fault"]] == explained["faults"] == status["faults"]
+        assert f"{user.name}: enrolled unknown" in pam_totp("status", user=user).output
+        assert "enrolled: unknown" in pam_totp("explain", user.name).output
+        (line,) = re.findall(f"^{user.name} .*", pam_totp("users").output, re.MULTILINE)
+        assert line.split()[1] == "unknown"
+
+
+def test_malformed_grant_hides_nothing_else(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    verify(user, enrolled(user).fresh_code())
+    pam_totp("grant", user.name)
+    Path(f"/var/lib/pam-totp/grants/{user.uid}").write_text("junk", encoding="ascii")
+    row = listed()[user.name]
+    assert row["last_code"] is not None and "malformed" in row["fault"]
+
+
+def test_user_who_waits_is_listed_although_nothing_else_is_wrong(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    for index in range(5):
+        verify(user, credential.wrong_code(index))
+    assert 0 < listed()[user.name]["waiting_seconds"] <= 30
+    assert " s " in pam_totp("users").output
+
+
+def test_user_with_a_grant_alone_is_listed(user: User) -> None:
+    pam_totp("grant", user.name)
+    row = listed()[user.name]
+    assert (row["enrolled"], row["granted_until"] is not None) == (False, True)
+    assert row["granted_once"] is False
+
+
+def test_grant_for_a_single_login_is_listed_as_one(user: User) -> None:
+    pam_totp("grant", user.name, "--once")
+    assert listed()[user.name]["granted_once"] is True
+    heading, *lines = pam_totp("users").output.splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{user.name} ")]
+    grant = line[heading.index("grant until (UTC)") :]
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d once  -$", grant)
+
+
+def test_every_time_in_the_table_is_said_to_be_utc(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    heading = pam_totp("users").output.splitlines()[0]
+    assert re.findall(r"(\w+) \(UTC\)", heading) == ["since", "code", "until"]
+
+
+@pytest.mark.parametrize("option", [[], ["--json"], ["--missing"]], ids=" ".join)
+def test_faulty_settings_are_said_with_what_is_in_force(user: User, option: list[str]) -> None:
+    with configured("throttle: {free_tries: 3}\n"):
+        good = pam_totp("users", *option)
+        assert (good.code, good.errors) == (0, "")
+        CONFIGURATION.write_text("throttle: {free_tries: 0}\n", encoding="ascii")
+        answer = pam_totp("users", *option)
+        fault, hint = answer.errors.splitlines()
+        assert (answer.code, answer.output) == (1, good.output)
+        assert fault.startswith(f"pam-totp: fault: {CONFIGURATION}: line 1, ")
+        assert fault.endswith("; the last good settings are in force")
+        assert hint == "hint: pam-totp config check"
+        explained = json.loads(pam_totp("explain", user.name, "--json").output)
+        assert explained["faults"] == [fault.removeprefix("pam-totp: fault: ")]
+
+
+@pytest.mark.parametrize(
+    ("before", "held"),
+    [
+        (None, "there were no good settings before: the defaults are in force"),
+        ("junk", "the last good settings cannot be read: enrollment is required"),
+    ],
+)
+def test_faulty_settings_are_not_said_to_leave_good_ones_that_are_not_there(
+    before: str | None, held: str
+) -> None:
+    with configured("rules: {\n"):
+        if before is not None:
+            LAST_GOOD.parent.mkdir(mode=0o700)
+            LAST_GOOD.write_text(before, encoding="ascii")
+        assert f"; {held}" in pam_totp("users").errors.splitlines()[0]
+
+
+def test_users_of_the_system_store_are_listed(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    with configured("store: system\n"):
+        row = listed()[user.name]
+        assert not row["enrolled"]
+        assert row["fault"] == f"the secret is in the other store: pam-totp migrate {user.name}"
+        pam_totp("migrate", user.name)
+        assert (listed()[user.name]["enrolled"], listed()[user.name]["fault"]) == (True, "")
+        pam_totp("reset", "--yes", user.name)
+
+
+@pytest.mark.parametrize("option", [[], ["--missing"]], ids=" ".join)
+def test_folder_of_roots_records_that_others_may_write_is_said(option: list[str]) -> None:
+    STATE.chmod(0o777)
+    try:
+        assert_refused(pam_totp("users", *option), f"{STATE} is not root's alone to write")
+    finally:
+        STATE.chmod(0o700)
+
+
+def test_mark_of_an_account_that_is_gone_is_no_fault() -> None:
+    mark = Path("/var/lib/pam-totp/marks/987654")
+    mark.parent.mkdir(mode=0o700, exist_ok=True)
+    mark.touch(mode=0o600)
+    try:
+        assert pam_totp("users").code == 0
+    finally:
+        mark.unlink()
+
+
+def test_device_and_file_names_cannot_spoil_the_terminal(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user, device="x\x1b[2Jx")
+    assert "\x1b" not in pam_totp("users").output
+
+
+@pytest.fixture
+def many_users() -> Iterator[None]:
+    """ENTRIES more accounts, ENROLLED of them with a secret."""
+    before = PASSWD.read_bytes()
+    homes = Path("/home/many")
+    homes.mkdir(mode=0o755)
+    lines = []
+    for number in range(ENTRIES):
+        uid, home = FIRST_UID + number, homes / f"u{number}"
+        lines.append(f"u{number}:x:{uid}:{uid}::{home}:/bin/bash\n")
+        folder = home / ".config" / "pam-totp"
+        home.mkdir(mode=0o700)
+        os.chown(home, uid, uid)
+        if number < ENROLLED:
+            folder.mkdir(parents=True, mode=0o700)
+            secret = folder / "secret"
+            secret.write_text(f"otpauth://totp/x?secret={'A' * 32} phone\n", encoding="ascii")
+            secret.chmod(0o600)
+            for path in (folder.parent, folder, secret):
+                os.chown(path, uid, uid)
+    PASSWD.write_bytes(before + "".join(lines).encode())
+    yield
+    PASSWD.write_bytes(before)
+    shutil.rmtree(homes)
+
+
+def test_each_of_many_users_becomes_itself_once(many_users: None, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    through = ["strace", "-e", "trace=setresuid", "-o", str(trace)]
+    rows = json.loads(pam_totp("users", "--json", through=through).output)
+    ours = [row for row in rows if row["uid"] >= FIRST_UID]
+    assert len(ours) == ENROLLED
+    assert all(row["enrolled"] and not row["fault"] for row in ours)
+    became = re.findall(r"^setresuid\(-1, (\d+), -1\)", trace.read_text(), re.MULTILINE)
+    everybody = [str(FIRST_UID + number) for number in range(ENTRIES)]
+    assert sorted(uid for uid in became if int(uid) >= FIRST_UID) == everybody
+
+
+def test_time_of_a_file_beyond_all_calendars_hides_nobody(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    """Users set it to what they like."""
+    alice, bob = make_user(), make_user()
+    for each in (alice, bob):
+        enrolled(each)
+    os.utime(secret_of(alice), (2**56, 2**56))
+    answer = pam_totp("users")
+    assert answer.code == 0, answer.errors
+    assert {alice.name, bob.name} <= {line.split()[0] for line in answer.output.splitlines()}
+    assert pam_totp("status", user=alice).code == 0
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/usr/sbin/nologin", "/bin/false"])
+def test_user_whose_home_does_not_exist_is_listed_whatever_the_shell_with_the_ways_out(
+    user: User, shell: str
+) -> None:
+    """As users for sftp alone, whose home is relative to their chroot: `useradd -d /upload`."""
+    subprocess.run(["usermod", "-d", "/upload", "-s", shell, user.name], check=True)
+    fault = (
+        "home '/upload' does not exist, so no secret can be there: logins are refused until it is "
+        "made or a rule says code: never"
+    )
+    row = listed()[user.name]
+    assert (row["enrolled"], row["fault"]) == (None, fault)
+    assert user.name in pam_totp("users", "--missing").output.splitlines()
+    explained = json.loads(pam_totp("explain", user.name, "--json").output)
+    assert explained["outcome"] == f"is refused whatever is typed: {fault}"
+    assert fault in explained["faults"]
+    assert verify(user, "123456").code == REFUSED
+
+
+def test_system_accounts_without_a_home_and_users_who_are_enrolled_elsewhere_are_not_missing(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    with configured("store: system\n"):
+        assert pam_totp("migrate", user.name).code == 0
+        subprocess.run(["usermod", "-d", "/upload", "-s", "/bin/false", user.name], check=True)
+        missing = pam_totp("users", "--missing").output.splitlines()
+        row = listed()[user.name]
+        assert (row["enrolled"], row["fault"]) == (True, "")
+        pam_totp("reset", "--yes", user.name)
+    assert {"nobody", "_apt", user.name}.isdisjoint(missing)
+    assert "nobody" not in listed()

@@ -1,0 +1,138 @@
+"""`pam-totp check`: what the verifier would say of a code, and nothing spent."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.enrollment.person import CHECK_PROMPT, Start, run, secret_file
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.credentials import enroll as write_secret
+from tests.login.programs import LET_IN, RECORDS, REFUSED, STATE, verify
+
+
+@pytest.fixture
+def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
+    return enrolled(user, device="my phone")
+
+
+@pytest.fixture
+def root_enrolled() -> Iterator[Credential]:
+    root = User("root", "", 0, 0, Path("/root"))
+    yield write_secret(root)
+    shutil.rmtree("/root/.config/pam-totp")
+    for path in (RECORDS / "0", STATE / "marks" / "0"):
+        path.unlink(missing_ok=True)
+
+
+def test_right_code_is_right_and_not_spent(
+    user: User, credential: Credential, start: Start
+) -> None:
+    code = credential.fresh_code()
+    person = start(user, "check")
+    person.answer(CHECK_PROMPT, code)
+    finished = person.finish()
+    assert finished.status == 0
+    assert "Right: this code of 'my phone' would be let in. It is not spent." in finished.output
+    assert run(user, "check", typed=f"{code}\n").status == 0
+    assert verify(user.name, code) == LET_IN
+
+
+def test_code_may_be_piped_in_with_spaces(user: User, credential: Credential) -> None:
+    code = credential.fresh_code()
+    assert run(user, "check", typed=f"{code[:3]} {code[3:]}\n").status == 0
+    assert run(user, "check", typed=code).status == 0
+
+
+def test_wrong_code_is_refused_with_a_hint(user: User, credential: Credential) -> None:
+    finished = run(user, "check", typed=f"{credential.wrong_code()}\n")
+    assert finished.status == 1
+    assert finished.error == "refused (wrong-code)"
+
+
+@pytest.mark.parametrize(("offset", "direction"), [(10, "ahead of"), (-10, "behind")])
+def test_code_of_a_wrong_clock_is_told_how_far_it_is_off(
+    user: User, credential: Credential, offset: int, direction: str
+) -> None:
+    finished = run(user, "check", typed=f"{credential.code(offset)}\n")
+    assert finished.status == 1
+    assert finished.error.startswith("refused (clock-skew): ")
+    assert direction in finished.error
+    assert "min" in finished.error
+    assert "Set the clock" in finished.errors
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "\n", "12345\n", "abc\n", "-123456\n", "1２3456\n", "1\0\n"],  # noqa: RUF001
+)
+def test_what_is_no_code_is_refused(user: User, credential: Credential, typed: str) -> None:
+    finished = run(user, "check", typed=typed)
+    assert finished.status == 1
+    assert finished.error.startswith("refused (bad-input)" if typed else "no answer")
+
+
+def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
+    finished = run(user, "check", typed="123456\n")
+    assert finished.status == 1
+    assert finished.error == f"{user.name} is not enrolled"
+    assert finished.errors.endswith("hint: pam-totp enroll\n")
+    assert finished.output == ""
+
+
+def test_secret_that_the_verifier_would_not_read_is_told(
+    user: User, credential: Credential
+) -> None:
+    secret_file(user).chmod(0o644)
+    finished = run(user, "check", typed=f"{credential.fresh_code()}\n")
+    assert finished.status == 1
+    assert finished.error.startswith("refused (secret-unsafe): ")
+
+
+def test_root_learns_that_a_code_is_spent(root_enrolled: Credential) -> None:
+    code = root_enrolled.fresh_code()
+    assert run(None, "check", typed=f"{code}\n").status == 0
+    assert verify("root", code) == LET_IN
+    finished = run(None, "check", typed=f"{code}\n")
+    assert finished.status == 1
+    assert finished.error == "refused (reused-code)"
+    assert verify("root", root_enrolled.fresh_code()) == LET_IN
+
+
+def test_user_is_told_that_only_root_knows_what_is_spent(
+    user: User, credential: Credential
+) -> None:
+    code = credential.fresh_code()
+    assert verify(user.name, code) == LET_IN
+    finished = run(user, "check", typed=f"{code}\n")
+    assert finished.status == 0
+    assert (
+        "Whether it was used before, or has to wait after wrong ones, is known to root"
+        in finished.output
+    )
+    assert verify(user.name, code) == REFUSED
+
+
+def test_ctrl_c_is_two_lines(user: User, credential: Credential, start: Start) -> None:
+    person = start(user, "check")
+    person.read_until(CHECK_PROMPT)
+    person.press("\x03")
+    finished = person.finish()
+    assert finished.status == 1
+    assert "pam-totp: error: interrupted" in finished.output
+
+
+def test_check_leaves_every_file_as_it_was(user: User, credential: Credential) -> None:
+    before = secret_file(user).read_bytes(), os.listdir(RECORDS) if RECORDS.exists() else []
+    run(user, "check", typed=f"{credential.fresh_code()}\n")
+    run(user, "check", typed=f"{credential.wrong_code()}\n")
+    after = secret_file(user).read_bytes(), os.listdir(RECORDS) if RECORDS.exists() else []
+    assert after == before
+
+
+def test_check_of_root_makes_no_record(root_enrolled: Credential) -> None:
+    run(None, "check", typed=f"{root_enrolled.fresh_code()}\n")
+    assert not (RECORDS / "0").exists()

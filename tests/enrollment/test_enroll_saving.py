@@ -1,0 +1,393 @@
+"""Saving the secret: the old one or the new one, whole, whatever happens on the way."""
+
+import fcntl
+import os
+import random
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.enrollment.person import COMMAND, PASSWORD_PROMPT, Person, Start, enroll, secret_file
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.login.programs import LET_IN, verify
+
+NEW = "otpauth://totp/new?secret=NEWNEWNEWNEWNEWNEWNEWNEWNEWNEWNE phone\n" * 20
+OLD = "otpauth://totp/old?secret=OLDOLDOLDOLDOLDOLDOLDOLDOLDOLDOL phone\n" * 15
+# Saves, and tells by its exit code what a person would be told.
+SAVE = f"""
+import os, pwd, sys
+sys.path[:0] = ["/usr/lib/pam-totp"]
+from pam_totp.enrollment.save import save
+from pam_totp.errors import Fault
+from pam_totp.records.storage.secret_dir import Place
+account = Place(pwd.getpwuid(os.getuid()))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    save(account, "secret", {NEW.encode()!r})
+except Fault as fault:
+    sys.exit(3 if "nothing was changed" in fault.message else 4)
+"""
+SAVED, NOTHING_CHANGED, CHANGED_BUT = 0, 3, 4
+KILLS = 40
+MEANWHILE = "pam-totp: error: the secret was changed meanwhile: nothing was changed"
+LEFT = (["secret"], ["recovery", "secret"])
+"""What lies in the folder: no temporary file, whatever happened."""
+ON_FILES = re.compile(
+    r"(openat|mkdir|mkdirat|newfstatat|statx|write|fsync|rename|renameat|close|getdents64)\("
+)
+
+
+@pytest.fixture(params=["first", "again"])
+def before(request: pytest.FixtureRequest, user: User) -> str | None:
+    """What the user's secret file holds before: nothing yet, or an old secret."""
+    if request.param == "again":
+        user.give(secret_file(user), OLD)
+        return OLD
+    return None
+
+
+def content(user: User) -> str | None:
+    try:
+        return secret_file(user).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def saving(user: User, *through: str) -> "subprocess.Popen[bytes]":
+    command = user.command([*through, "/usr/bin/python3", "-BIS", "-c", SAVE])
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=user.home)
+
+
+def put_back(user: User, before: str | None) -> None:
+    if before is None:
+        subprocess.run(["rm", "-rf", str(user.home / ".config")], check=True)
+    else:
+        user.give(secret_file(user), before)
+
+
+def assert_safe(user: User, allowed: set[str | None]) -> None:
+    """One of the allowed contents, in files and folders that are the user's alone."""
+    assert content(user) in allowed
+    for path in (user.home / ".config").rglob("*"):
+        assert path.lstat().st_uid == user.uid
+        assert path.lstat().st_mode & 0o077 == 0
+
+
+def calls_of_saving(user: User, trace: Path) -> Iterator[tuple[str, int]]:
+    """The calls on files after it was told to save: name, and the how-manieth of that name."""
+    process = saving(user, "strace", "-o", str(trace))
+    process.communicate(b"go\n")
+    assert process.returncode == SAVED
+    counted: Counter[str] = Counter()
+    begun = False
+    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
+        begun = begun or 'read(0, "go' in line
+        call = ON_FILES.match(line)
+        if call is not None:
+            counted[call[1]] += 1
+            if begun:
+                yield call[1], counted[call[1]]
+
+
+def traced_calls(user: User, before: str | None) -> list[tuple[str, int]]:
+    trace = user.home / "trace"
+    calls = list(calls_of_saving(user, trace))
+    assert len([name for name, _ in calls if name == "fsync"]) == 2
+    trace.unlink()
+    put_back(user, before)
+    return calls
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+def test_failing_call_leaves_what_the_person_is_told(
+    user: User, before: str | None, error: str
+) -> None:
+    wrong = []
+    for name, number in traced_calls(user, before):
+        inject = f"inject={name}:error={error}:when={number}"
+        process = saving(user, "strace", "-o", "/dev/null", "-e", inject)
+        process.communicate(b"go\n")
+        told = {SAVED: NEW, CHANGED_BUT: NEW, NOTHING_CHANGED: before}.get(
+            process.returncode, "a traceback"
+        )
+        if content(user) != told:
+            wrong.append((name, number, process.returncode, content(user) == NEW))
+        put_back(user, before)
+    assert wrong == []
+
+
+def test_kill_at_any_call_leaves_old_or_new_whole(user: User, before: str | None) -> None:
+    for name, number in traced_calls(user, before):
+        inject = f"inject={name}:signal=SIGKILL:when={number}"
+        process = saving(user, "strace", "-o", "/dev/null", "-e", inject)
+        process.communicate(b"go\n")
+        assert_safe(user, {before, NEW})
+        put_back(user, before)
+
+
+def test_kill_at_any_moment_leaves_old_or_new_whole(user: User, before: str | None) -> None:
+    source = random.Random(19)
+    for _ in range(KILLS // 2):
+        process = saving(user)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        until = time.perf_counter() + source.uniform(0, 0.002)
+        while time.perf_counter() < until:
+            pass
+        process.kill()
+        process.communicate()
+        assert_safe(user, {before, NEW})
+        put_back(user, before)
+
+
+def test_what_a_killed_enrollment_left_is_cleared_by_the_next(user: User, start: Start) -> None:
+    left = secret_file(user).with_name("secret.new-0123456789abcdef")
+    user.give(left, NEW)
+    phone = enroll(start, user)
+    assert sorted(path.name for path in left.parent.iterdir()) == ["recovery", "secret"]
+    assert verify(user.name, phone.code()) == LET_IN
+
+
+@pytest.fixture
+def home_on_a_disk(user: User) -> Iterator[Callable[[str], None]]:
+    """`home_on_a_disk(options)` puts the user's home on a disk of its own, still empty."""
+    mounted = []
+
+    def mount(options: str) -> None:
+        given = f"mode=700,uid={user.uid},gid={user.gid},{options}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", given, "home", str(user.home)], check=True)
+        mounted.append(user.home)
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(user: User) -> None:
+    with (user.home / "filling").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+
+
+def enroll_in_vain(start: Start, user: User) -> str:
+    """Prove a code; the enrollment must fail. What was said."""
+    person = start(user, "enroll")
+    if content(user) is not None:
+        person.answer(PASSWORD_PROMPT, user.password)
+    person.type_line(person.scan().code())
+    finished = person.finish()
+    assert finished.status == 1
+    assert "pam-totp: error: cannot save the secret: " in finished.output
+    assert "nothing was changed\nhint: df -h ~" in finished.output
+    return finished.output
+
+
+@pytest.mark.parametrize("enrolled_before", [False, True])
+def test_full_disk_leaves_the_old_secret_or_none(
+    user: User,
+    start: Start,
+    enrolled: Callable[..., Credential],
+    home_on_a_disk: Callable[[str], None],
+    enrolled_before: bool,
+) -> None:
+    home_on_a_disk("size=64k")
+    credential = enrolled(user) if enrolled_before else None
+    before = content(user)
+    fill(user)
+    assert "No space left on device" in enroll_in_vain(start, user)
+    assert content(user) == before
+    if credential is not None:
+        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert sorted(path.name for path in secret_file(user).parent.iterdir()) in LEFT
+
+
+def test_read_only_home_leaves_the_old_secret(
+    user: User,
+    start: Start,
+    enrolled: Callable[..., Credential],
+    home_on_a_disk: Callable[[str], None],
+) -> None:
+    home_on_a_disk("size=64k")
+    credential = enrolled(user)
+    subprocess.run(["mount", "-o", "remount,ro", str(user.home)], check=True)
+    assert "Read-only file system" in enroll_in_vain(start, user)
+    assert verify(user.name, credential.fresh_code()) == LET_IN
+
+
+def test_folder_that_the_user_cannot_write_leaves_the_old_secret(
+    user: User, start: Start, enrolled: Callable[..., Credential]
+) -> None:
+    credential = enrolled(user)
+    secret_file(user).parent.chmod(0o500)
+    assert "Permission denied" in enroll_in_vain(start, user)
+    assert verify(user.name, credential.fresh_code()) == LET_IN
+
+
+def test_size_limit_leaves_the_old_secret(user: User, enrolled: Callable[..., Credential]) -> None:
+    """As a quota does, and with a signal on top."""
+    credential = enrolled(user)
+    before = content(user)
+    for limit in ("-f 0", "-S -f 0"):
+        process = saving(user, "/bin/sh", "-c", f'ulimit {limit}; exec "$0" "$@"')
+        process.communicate(b"go\n")
+        assert process.returncode != SAVED
+        assert content(user) == before
+    assert verify(user.name, credential.fresh_code()) == LET_IN
+
+
+def test_nothing_is_open_to_others_from_its_first_byte_on(user: User, start: Start) -> None:
+    """Whatever umask the command inherits: what is made is made closed, not closed later."""
+    trace = user.home / "trace"
+    calls = "trace=mkdir,mkdirat,openat,open,creat,chmod,fchmod,fchmodat,umask"
+    script = f'umask 000; exec strace -f -o {trace} -e {calls} "$0" "$@"'
+    person = start(user, "enroll", through=["/bin/sh", "-c", script])
+    person.type_line(person.scan().code())
+    assert person.finish().status == 0
+    lines = trace.read_text(encoding="utf-8").splitlines()
+    folders = [line for line in lines if re.search(r"mkdir(at)?\(", line) and line.endswith("= 0")]
+    files = [line for line in lines if "O_CREAT" in line]
+    assert [re.findall(r", (\d+)\)", line) for line in folders] == [["0700"], ["0700"]]
+    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 2  # secret, recovery
+    assert all("O_EXCL" in line and "O_NOFOLLOW" in line for line in files)
+    assert not any("chmod" in line for line in lines)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "elsewhere", "nowhere"])
+def test_planted_links_are_neither_followed_nor_written_through(
+    user: User, start: Start, target: str
+) -> None:
+    folder = secret_file(user).parent
+    user.give(folder / "elsewhere", "precious")
+    for name in ("secret.new", "secret.tmp", "secret~", "secret.new-0123456789abcdef"):
+        (folder / name).symlink_to(target)
+    passwords = Path("/etc/passwd").read_bytes()
+    phone = enroll(start, user)
+    assert (folder / "elsewhere").read_text(encoding="utf-8") == "precious"
+    assert Path("/etc/passwd").read_bytes() == passwords
+    assert not (folder / "nowhere").exists()
+    assert not secret_file(user).is_symlink()
+    assert verify(user.name, phone.code()) == LET_IN
+
+
+def test_secret_that_appears_meanwhile_is_not_torn(
+    user: User, start: Start, enrolled: Callable[..., Credential]
+) -> None:
+    """Two windows, one user: one of them wins, whole."""
+    first, second = start(user, "enroll"), start(user, "enroll")
+    phones = first.scan(), second.scan()
+    first.type_line(phones[0].code())
+    assert first.finish().status == 0
+    second.type_line(phones[1].code())
+    assert MEANWHILE in second.finish().output
+    lines = (content(user) or "").splitlines()
+    assert len(lines) == 2
+    assert lines[1] in {f"{phone.uri} phone" for phone in phones}
+
+
+def enroll_meanwhile(start: Start, user: User) -> None:
+    assert enroll_again(start, user).finish().status == 0
+
+
+def enroll_again(start: Start, user: User, *arguments: str) -> Person:
+    """An enrollment of somebody who is enrolled, with the right code typed."""
+    person = start(user, "enroll", *arguments)
+    person.answer(PASSWORD_PROMPT, user.password)
+    person.type_line(person.scan().code())
+    return person
+
+
+def add_meanwhile(start: Start, user: User) -> None:
+    assert enroll_again(start, user, "--add", "--device", "tablet").finish().status == 0
+
+
+def reset_meanwhile(start: Start, user: User) -> None:
+    assert subprocess.run([COMMAND, "reset", "--yes", user.name]).returncode == 0
+
+
+@pytest.mark.parametrize("meanwhile", [enroll_meanwhile, add_meanwhile, reset_meanwhile])
+@pytest.mark.parametrize("option", [[], ["--add"]], ids=["replace", "add"])
+def test_secret_that_was_changed_meanwhile_is_not_saved_over(
+    user: User,
+    start: Start,
+    enrolled: Callable[..., Credential],
+    meanwhile: Callable[[Start, User], None],
+    option: list[str],
+) -> None:
+    """A prompt can stand open for hours: what it would save is what was there before it."""
+    stolen = enrolled(user)
+    waiting = start(user, "enroll", *option)
+    waiting.answer(PASSWORD_PROMPT, user.password)
+    phone = waiting.scan()
+    meanwhile(start, user)
+    before = content(user)
+    waiting.type_line(phone.code())
+    finished = waiting.finish()
+    assert finished.status == 1
+    assert f"{MEANWHILE}\nhint: pam-totp enroll\n" in finished.output
+    assert content(user) == before
+    if meanwhile is not add_meanwhile:
+        assert verify(user.name, stolen.fresh_code()) != LET_IN
+
+
+def test_command_that_saves_at_the_same_moment_is_waited_for_by_nobody(
+    user: User, start: Start, enrolled: Callable[..., Credential]
+) -> None:
+    """What was read is compared and replaced under a lock; who does not get it changes nothing."""
+    enrolled(user)
+    before = content(user)
+    folder = os.open(secret_file(user).parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert "another command is saving there; nothing was changed" in (
+        enroll_again(start, user).finish().output
+    )
+    os.close(folder)
+    assert content(user) == before
+    enroll_meanwhile(start, user)
+
+
+def test_config_folder_that_is_a_link_of_the_user_s_is_kept(user: User, start: Start) -> None:
+    real = user.home / "dotfiles"
+    real.mkdir(mode=0o700)
+    os.chown(real, user.uid, user.gid)
+    (user.home / ".config").symlink_to("dotfiles")
+    phone = enroll(start, user)
+    assert (user.home / ".config").is_symlink()
+    assert (real / "pam-totp" / "secret").exists()
+    assert verify(user.name, phone.code()) == LET_IN
+
+
+def test_interrupt_during_saving_leaves_old_or_new_whole(user: User, before: str | None) -> None:
+    for name, number in traced_calls(user, before):
+        inject = f"inject={name}:signal=SIGINT:when={number}"
+        process = saving(user, "strace", "-o", "/dev/null", "-e", inject)
+        process.communicate(b"go\n")
+        assert_safe(user, {before, NEW})
+        put_back(user, before)
+
+
+@pytest.mark.parametrize(
+    ("calls", "number"), [("fsync", 1), ("rename,renameat,renameat2", 1), ("fsync", 2)]
+)
+def test_ctrl_c_while_saving_is_told_the_truth(
+    user: User, start: Start, calls: str, number: int
+) -> None:
+    inject = f"inject={calls}:signal=SIGINT:when={number}"
+    traced = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject]
+    person = start(user, "enroll", through=traced)
+    person.type_line(person.scan().code())
+    finished = person.finish()
+    assert ("nothing was changed" in finished.output) == (content(user) is None)

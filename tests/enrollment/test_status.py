@@ -1,0 +1,204 @@
+"""`pam-totp status`: what is enrolled, and what is wrong with it."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.enrollment.person import run, secret_file
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.pam_services import PamServices
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def status(user: User | None) -> tuple[int, dict[str, Any]]:
+    """Exit code and what `--json` says; the text form must agree on the exit code."""
+    finished = run(user, "status", "--json")
+    assert finished.errors == ""
+    assert run(user, "status").status == finished.status
+    return finished.status, json.loads(finished.output)
+
+
+def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
+    code, found = status(user)
+    assert code == 0
+    assert found == {
+        "user": user.name,
+        "enrolled": False,
+        "file": str(secret_file(user)),
+        "since": None,
+        "devices": [],
+        "recovery_codes": 0,
+        "services": [],
+        "faults": [],
+    }
+    lines = run(user, "status").output.splitlines()
+    assert lines[:2] == [
+        f"{user.name}: not enrolled (pam-totp enroll)",
+        "  if a code has let you in before, logins are refused until then",
+    ]
+
+
+def test_manual_names_what_the_object_holds(user: User) -> None:
+    page = (ROOT / "pam_totp" / "manual" / "pam-totp.1.scd").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"prints one object: (user, enrolled, file[^.]*)\.", page)
+    named = re.sub(r"\([^)]*\)", "", listed).replace(",", " ").split()
+    assert named == list(status(user)[1])
+
+
+def test_every_device_is_told_without_its_secret(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    first = enrolled(user, device="my phone")
+    line = secret_file(user).read_text(encoding="utf-8")
+    other = "otpauth://totp/Site%3Aalice?secret=JBSWY3DPEHPK3PXPJBSWY3DP&digits=8&period=60"
+    user.give(secret_file(user), f"# mine\n{line}{other}&algorithm=SHA256 tablet\n")
+    code, found = status(user)
+    assert code == 0
+    assert found["enrolled"] is True
+    assert found["faults"] == []
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["since"])
+    assert [each["device"] for each in found["devices"]] == ["my phone", "tablet"]
+    assert found["devices"][1] == {
+        "device": "tablet",
+        "account": "Site:alice",
+        "type": "totp",
+        "algorithm": "SHA256",
+        "digits": 8,
+        "period": 60,
+    }
+    for shown in (json.dumps(found), run(user, "status").output):
+        assert "my phone" in shown
+        assert first.secret not in shown
+        assert "JBSWY3DP" not in shown
+
+
+def test_services_that_ask_are_told(user: User, pam_services: PamServices) -> None:
+    pam_services.add("sshd")
+    assert status(user)[1]["services"] == ["sshd"]
+    assert "a code is asked for by sshd" in run(user, "status").output
+
+
+def move_and_link(user: User) -> None:
+    secret_file(user).rename(user.home / "moved")
+    secret_file(user).symlink_to(user.home / "moved")
+
+
+def link_to_nowhere(user: User) -> None:
+    shutil.rmtree(user.home / ".config")
+    (user.home / ".config").symlink_to("nowhere")
+
+
+def add_a_bad_line(user: User) -> None:
+    with secret_file(user).open("ab") as file:
+        file.write(b"otpauth://totp/a?secret=OOPS1\n")
+
+
+FAULTS: dict[str, Callable[[User], object]] = {
+    "mode": lambda user: secret_file(user).chmod(0o644),
+    "owner": lambda user: os.chown(secret_file(user), 0, 0),
+    "folder": lambda user: secret_file(user).parent.chmod(0o777),
+    "link": move_and_link,
+    "empty": lambda user: secret_file(user).write_bytes(b""),
+    "no text": lambda user: secret_file(user).write_bytes(b"\xff\0" * 99),
+    "one bad line": add_a_bad_line,
+    "dangling folder": link_to_nowhere,
+}
+
+
+@pytest.mark.parametrize("break_it", FAULTS.values(), ids=FAULTS.keys())
+def test_fault_is_told_and_is_an_exit_code_of_1(
+    user: User, enrolled: Callable[..., Credential], break_it: Callable[[User], object]
+) -> None:
+    credential = enrolled(user)
+    break_it(user)
+    code, found = status(user)
+    assert code == 1
+    is_usable = break_it is add_a_bad_line
+    assert (found["enrolled"], found["since"] is None) == (is_usable or None, not is_usable)
+    assert len(found["faults"]) == 1
+    text = run(user, "status").output
+    assert f"fault: {found['faults'][0]}" in text
+    for secret in (credential.secret, "OOPS1"):
+        assert secret not in text + json.dumps(found)
+
+
+def test_recovery_codes_are_told_whatever_is_wrong_with_the_secret(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    assert run(None, "recovery-codes", "--user", user.name).status == 0
+    secret_file(user).chmod(0o644)
+    assert status(user)[1]["recovery_codes"] == 10
+    lines = run(user, "status").output.splitlines()
+    assert lines[0] == f"{user.name}: enrolled unknown, see the fault"
+    assert "  10 recovery codes were made" in lines
+
+
+def test_faulty_recovery_codes_hide_no_device(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    user.give(secret_file(user).parent / "recovery", "junk")
+    code, found = status(user)
+    assert (code, found["enrolled"], found["recovery_codes"]) == (1, True, None)
+    assert [each["device"] for each in found["devices"]] == ["phone"]
+    assert "no recovery codes" not in run(user, "status").output
+
+
+def test_all_faulty_lines_are_told_at_once(user: User, enrolled: Callable[..., Credential]) -> None:
+    enrolled(user)
+    line = secret_file(user).read_text(encoding="utf-8")
+    user.give(secret_file(user), f"one\n{line}two\nthree\n")
+    code, found = status(user)
+    assert code == 1
+    assert len(found["devices"]) == 1
+    assert [fault.split(" ")[1] for fault in found["faults"]] == ["1", "3", "4"]
+
+
+HOSTILE = "%1b%5b2J%1b%5d0;owned%07%0a%0dfault:%20none%e2%80%ae"
+
+
+@pytest.mark.parametrize("form", [["status"], ["status", "--json"]], ids=" ".join)
+def test_control_characters_of_a_file_do_not_reach_the_terminal(
+    user: User, form: list[str]
+) -> None:
+    line = f"otpauth://totp/{HOSTILE}?secret=JBSWY3DPEHPK3PXP&x\x1b=1 \x1b[2J\x07\u202edevice\n"
+    bad = "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&\x1b[2J=1&\x1b[2J=2\n"
+    user.give(secret_file(user), line + bad)
+    finished = run(user, *form, LANG="C.UTF-8")
+    assert finished.status == 1
+    assert all(each.isprintable() for each in finished.output.split("\n"))
+    assert len(finished.output.splitlines()) <= (4 if form == ["status"] else 40) + 2
+
+
+def test_names_outside_ascii_are_shown_in_any_locale(user: User) -> None:
+    uri = "otpauth://totp/B%C3%BCro%3A%E2%98%8E?secret=JBSWY3DPEHPK3PXP"
+    user.give(secret_file(user), f"{uri} Händy\n")
+    for locale in ("C", "C.UTF-8", "POSIX"):
+        finished = run(user, "status", LC_ALL=locale)
+        assert finished.status == 0
+        assert finished.errors == ""
+    assert run(user, "status", "--json", LC_ALL="C").raw.isascii()
+
+
+def test_home_that_is_not_there_is_a_fault(user: User) -> None:
+    shutil.rmtree(user.home)
+    done = user.run_as("/usr/bin/pam-totp", "status", cwd="/")
+    assert done.returncode == 1
+    assert f"fault: {user.home} is not there" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_status_changes_nothing(user: User, enrolled: Callable[..., Credential]) -> None:
+    enrolled(user)
+    before = {path: path.lstat().st_mtime_ns for path in user.home.rglob("*")}
+    status(user)
+    assert {path: path.lstat().st_mtime_ns for path in user.home.rglob("*")} == before

@@ -1,0 +1,412 @@
+"""Reading config.yaml: all faults at once, each with its place; and the shipped file as manual."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pam_totp.records.config import reader, rule_reader, validators
+from pam_totp.records.config.settings import DEFAULTS, MESSAGE, Settings
+from pam_totp.rules.policy import CODES, decode, encode
+
+SHIPPED = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
+
+
+def faults_of(text: str) -> list[str]:
+    return reader.parse(text.encode()).faults
+
+
+def values_of(text: str) -> dict[str, str]:
+    """The values of a text without faults."""
+    found = reader.parse(text.encode())
+    assert found.faults == []
+    return found.values
+
+
+def uncommented() -> str:
+    """The shipped file with every key in force: a commented key has no space after its #, or two
+    and a colon after it."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    return re.sub(r"^#(?=\S|  \w+: )", "", text, flags=re.MULTILINE)
+
+
+def test_comments_alone_are_all_defaults() -> None:
+    found = reader.parse(b"# only a comment\n")
+    assert (found.values, found.rules, found.faults) == (DEFAULTS, [], [])
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "  "])
+def test_empty_file_is_a_write_that_failed(text: str) -> None:
+    assert "is empty" in reader.parse(text.encode()).faults[0]
+
+
+def test_shipped_file_is_valid_and_changes_nothing() -> None:
+    found = reader.parse(SHIPPED.read_bytes())
+    assert (found.values, found.rules, found.faults) == (DEFAULTS, [], [])
+
+
+def test_shipped_file_with_every_key_uncommented_says_the_defaults() -> None:
+    found = reader.parse(uncommented().encode())
+    assert (found.values, found.rules, found.faults) == (DEFAULTS, [], [])
+
+
+def written(key: str, default: str) -> str:
+    """How people write a default."""
+    return {"issuer": '""', "enrollment_services": "[]", "remember": "off"}.get(
+        key, f'"{default}"' if key.startswith(MESSAGE) else default
+    )
+
+
+# Another value of every key, as people write it and as it is kept.
+OTHERS = {
+    "issuer": ("Example Org", "Example Org"),
+    "store": ("system", "system"),
+    "code.digits": ("8", "8"),
+    "code.period": ("60", "60"),
+    "code.algorithm": ("SHA256", "SHA256"),
+    "code.window": ("0", "0"),
+    "throttle.free_tries": ("4", "4"),
+    "throttle.first_wait": ("29", "29"),
+    "throttle.longest_wait": ("899", "899"),
+    "enrollment": ("{by: 2027-03-01}", "by 1803859200"),
+    "enrollment_services": ("[cockpit, Lightdm]", "cockpit lightdm"),
+    "remember": ("2h", "7200"),
+    "messages.wait": ("Later.", "Later."),
+    "messages.not_enrolled": ("Call 1234.", "Call 1234."),
+    "messages.deadline": ("'{days} days'", "{days} days"),
+    "messages.enroll": ("Scan it.", "Scan it."),
+}
+
+
+def test_every_key_stands_in_the_shipped_file_with_its_default() -> None:
+    text = uncommented()
+    for key, default in DEFAULTS.items():
+        section, _, name = key.rpartition(".")
+        start = text.index(f"\n{section}:") if section else 0
+        indent = "  " if section else ""
+        value = re.escape(written(key, default))
+        assert re.search(rf"^{indent}{name}: {value}( +#.*)?$", text[start:], re.MULTILINE), key
+    assert re.search(r"^rules: \[\]$", text, re.MULTILINE)
+
+
+def test_every_uncommented_key_counts() -> None:
+    """So that the test above does not pass on a comment: another value there is another value."""
+    assert OTHERS.keys() == DEFAULTS.keys()
+    for key, (other, kept) in OTHERS.items():
+        name = key.rpartition(".")[2]
+        value = re.escape(written(key, DEFAULTS[key]))
+        changed = re.sub(rf"^( *{name}): {value}", rf"\1: {other}", uncommented(), flags=re.M)
+        assert values_of(changed) == DEFAULTS | {key: kept}
+
+
+def test_every_key_has_its_rule() -> None:
+    assert validators.CHOICES.keys() | validators.RANGES.keys() | validators.PLACEHOLDERS.keys() | {
+        "issuer",
+        "enrollment",
+        "enrollment_services",
+        "remember",
+    } == set(DEFAULTS)
+    for key, default in DEFAULTS.items():
+        if key in validators.RANGES:
+            least, most = validators.RANGES[key]
+            assert least <= int(default) <= most
+        elif key in validators.CHOICES:
+            assert default in validators.CHOICES[key]
+        elif key in validators.PLACEHOLDERS:
+            assert set(re.findall(r"{(\w+)}", default)) == set(validators.PLACEHOLDERS[key])
+
+
+def test_values_are_taken() -> None:
+    text = "store: system\nthrottle:\n  free_tries: 3\n  first_wait: 10\n  longest_wait: 60\n"
+    assert values_of(text) == DEFAULTS | {
+        "store": "system",
+        "throttle.free_tries": "3",
+        "throttle.first_wait": "10",
+        "throttle.longest_wait": "60",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("issuer: Example Org", "issuer", "Example Org"),
+        ("issuer: 42", "issuer", "42"),
+        ("issuer: 'null'", "issuer", "null"),
+        ("issuer: ''", "issuer", ""),
+        ("code: {algorithm: sha512}", "code.algorithm", "SHA512"),
+        ("code: {window: 00}", "code.window", "0"),
+        ("enrollment: required", "enrollment", "required"),
+        ("enrollment: at-login", "enrollment", "at-login"),
+        ("enrollment: {by: 2027-03-01}", "enrollment", "by 1803859200"),
+        ("enrollment:\n  by: '2027-03-01'", "enrollment", "by 1803859200"),
+        ("enrollment: {by: 1969-12-31}", "enrollment", "by -86400"),
+        ("enrollment: {by: 2028-02-29}", "enrollment", "by 1835395200"),
+        ("enrollment_services: cockpit", "enrollment_services", "cockpit"),
+        ("enrollment_services: [a, A, b-c.d_e]", "enrollment_services", "a b-c.d_e"),
+        ("remember: off", "remember", "0"),
+        ("remember: 1m", "remember", "60"),
+        ("remember: 24h", "remember", "86400"),
+        ("remember: 1440m", "remember", "86400"),
+        ("messages: {wait: 'In {seconds} s, ja?'}", "messages.wait", "In {seconds} s, ja?"),
+        ("messages: {wait: Später}", "messages.wait", "Später"),
+        ("messages: {deadline: '{date} {days}'}", "messages.deadline", "{date} {days}"),
+        ("messages: {enroll: 'a } lone { brace'}", "messages.enroll", "a } lone { brace"),
+        ("messages:\n  enroll: >-\n    two\n    lines", "messages.enroll", "two lines"),
+    ],
+)  # fmt: skip
+def test_value_is_kept(text: str, key: str, value: str) -> None:
+    assert values_of(text) == DEFAULTS | {key: value}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("stor: user", "line 1, column 1: unknown key stor; did you mean store?"),
+        ("\n\nthrotle: {}", "line 3, column 1: unknown key throtle; did you mean throttle?"),
+        ("colour: red", "line 1, column 1: unknown key colour"),
+        ("throttle:\n  free_tires: 3", "line 2, column 3: unknown key throttle.free_tires; "
+         "did you mean throttle.free_tries?"),
+        ("code.digits: 8", "unknown key code.digits; did you mean code: {digits: …}?"),
+        ("messages.wait: a", "unknown key messages.wait; did you mean messages: {wait: …}?"),
+        ("window: 2", "unknown key window; did you mean code: {window: …}?"),
+        ("enroll: required", "unknown key enroll; did you mean enrollment?"),
+        ("store: sytem", "line 1, column 8: store is user or system, not 'sytem'"),
+        ("store: [user]", "line 1, column 8: store is user or system, not a list"),
+        ("store: {user: 1}", "line 1, column 8: store is user or system, not a mapping"),
+        ("store: ~", "line 1, column 8: store is user or system, not '~'"),
+        ("store: u\u017fer", "not 'u\u017fer'"),
+        ("code: {digits: 9}", "line 1, column 16: code.digits is 6 or 7 or 8, not '9'"),
+        ("code: {window: 6}", "line 1, column 16: code.window is a number from 0 to 5, not '6'"),
+        ("issuer: ~", "line 1, column 9: issuer is at most 64 printable characters"),
+        ("issuer:", "line 1, column 8: issuer is at most 64 printable characters"),
+        ("issuer: 'a:b'", "without a colon, not 'a:b'"),
+        ("issuer: [a]", "not a list"),
+        ('issuer: "a\\tb"', "not 'a\\tb'"),
+        ("issuer: " + "x" * 65, f"not '{'x' * 60}…'"),
+        ("enrollment: at_login", "line 1, column 13: enrollment is optional, required, at-login or "
+         "{by: 2027-03-01}, not 'at_login'; did you mean at-login?"),
+        ("enrollment: by", "not 'by'"),
+        ("enrollment: by 1803859200", "not 'by 1803859200'"),
+        ("enrollment: 2027-03-01", "not '2027-03-01'"),
+        ("enrollment: [required]", "not a list"),
+        ("enrollment: {until: 2027-03-01}", "not a mapping"),
+        ("enrollment: {by: 2027-03-01, by: 2027-03-02}", "not a mapping"),
+        ("enrollment: {by: 2027-02-29}", "line 1, column 18: enrollment by: takes a day like "
+         "2027-03-01, not '2027-02-29'"),
+        ("enrollment: {by: 2027-3-1}", "not '2027-3-1'"),
+        ("enrollment: {by: 27-03-01}", "not '27-03-01'"),
+        ("enrollment: {by: 2027-03-01 12:00}", "not '2027-03-01 12:00'"),
+        ("enrollment: {by: [2027-03-01]}", "not a list"),
+        ("enrollment: {by: ~}", "not '~'"),
+        ("enrollment_services: [cockpit, 'a b']", "line 1, column 32: enrollment_services takes "
+         "names of PAM services, not 'a b'"),
+        ("enrollment_services: '*'", "takes names of PAM services, not '*'"),
+        ("enrollment_services: [a/b]", "not 'a/b'"),
+        ("enrollment_services: ~", "not '~'"),
+        ("enrollment_services: {cockpit: yes}", "not a mapping"),
+        ("enrollment_services: [[a]]", "not a list"),
+        ("remember: 10 m", "line 1, column 11: remember is off or a time like 10m or 2h, at most "
+         "24h, not '10 m'"),
+        ("remember: 25h", "not '25h'"),
+        ("remember: 0m", "not '0m'"),
+        ("remember: 600", "not '600'"),
+        ("remember: no", "not 'no'"),
+        ("remember: ~", "not '~'"),
+        ("remember: 10m\u0663", "not '10m\u0663'"),
+        ("messages: {wait: '{minutes} min'}", "line 1, column 18: messages.wait takes {seconds}, "
+         "not {minutes}"),
+        ("messages: {wait: '{a} {seconds} {}'}", "takes {seconds}, not {a} and {}"),
+        ("messages: {enroll: '{seconds}'}", "messages.enroll takes no placeholder, not {seconds}"),
+        ("messages: {deadline: '{day}'}", "messages.deadline takes {date} and {days}, not {day}"),
+        ("messages: {wait: ~}", "messages.wait is one line of at most 400 bytes, without control "
+         "characters, not '~'"),
+        ("messages: {wait: '  '}", "not '  '"),
+        ('messages: {wait: "a\\nb"}', "not 'a\\nb'"),
+        ('messages: {wait: "\\x1b[31m"}', "not '\\x1b[31m'"),
+        ('messages: {wait: "\\ud800"}', "not '\\ud800'"),
+        ("messages: {wait: " + "ä" * 201 + "}", f"not '{'ä' * 60}…'"),
+        ("messages: {hello: a}", "line 1, column 12: unknown key messages.hello"),
+        ("rule: []", "line 1, column 1: unknown key rule; did you mean rules?"),
+        ("enrolment: optional", "unknown key enrolment; did you mean enrollment?"),
+        ("rules: {code: never}", "line 1, column 8: rules takes a list: `- code: …` lines, not a "
+         "mapping"),
+        ("rules:", "line 1, column 7: rules takes a list: `- code: …` lines, not ''"),
+        ("throttle: {rules: []}", "line 1, column 12: unknown key throttle.rules"),
+        ("? [a]\n: b", "line 1, column 3: a key is a word, not a list"),
+        ("~: b", "line 1, column 1: unknown key ~"),
+        ('"\\e[31m": b', "line 1, column 1: unknown key '\\x1b[31m'"),
+        ('throttle: {"\\e": b}', "line 1, column 12: unknown key throttle.'\\x1b'"),
+        ("x" * 100 + ": b", f"line 1, column 1: unknown key '{'x' * 60}…'"),
+        ("store: !!str user", "line 1, column 8: takes no tag 'tag:yaml.org,2002:str'"),
+        ("store: ! user", "line 1, column 8: takes no tag '!'"),
+        ("store: !%1b[31m user", "line 1, column 8: takes no tag '!\\x1b[31m'"),
+        ("!!map {store: user}", "line 1, column 1: takes no tag"),
+        ("store: &a user\nissuer: *a", "line 2, column 9: takes no alias *a"),
+        ("&a {store: *a}", "line 1, column 12: takes no alias *a"),
+        ("store: &a user\nissuer: &a b\nremember: *a", "line 2, column 9: second occurrence"),
+        ("throttle: &t {free_tries: 3}\ncode:\n  <<: *t", "line 3, column 7: takes no alias *t"),
+        ("throttle:\n  <<: {free_tries: 3}", "line 2, column 3: unknown key throttle.<<"),
+        ("store: user\nissuer: \"a\0b\"", "line 2, column 11: is no text: special characters"),
+        ("store: user\nissuer: ä\u0007", "line 2, column 10: is no text: special characters"),
+        ("store:", "line 1, column 7: store is user or system, not ''"),
+        ("throttle: {free_tries: 0}", "line 1, column 24: throttle.free_tries is a number from 1 "
+         "to 20, not '0'"),
+        ("throttle: {free_tries: 21}", "not '21'"),
+        ("throttle: {free_tries: -1}", "not '-1'"),
+        ("throttle: {free_tries: 3.5}", "not '3.5'"),
+        ("throttle: {free_tries: yes}", "not 'yes'"),
+        ("throttle: {free_tries: 0x10}", "not '0x10'"),
+        ("throttle: {free_tries: 1_0}", "not '1_0'"),
+        ("throttle: {free_tries: \u0663}", "not '\u0663'"),
+        ("throttle: {longest_wait: 901}", "is a number from 30 to 900, not '901'"),
+        ("throttle: {longest_wait: 29}", "not '29'"),
+        ("throttle: {first_wait: 30 s}", "not '30 s'"),
+        ("throttle: 5", "line 1, column 11: throttle takes KEY: VALUE lines"),
+        ("throttle:", "throttle takes KEY: VALUE lines"),
+        ("- store", "line 1, column 1: the file takes KEY: VALUE lines"),
+        ("user", "line 1, column 1: the file takes KEY: VALUE lines"),
+        ("store: user\nstore: user", "line 2, column 1: store stands there twice"),
+        ("throttle: {}\nthrottle: {}", "line 2, column 1: throttle stands there twice"),
+        ("store: user\n---\nstore: user", "line 2, column 1: "),
+        ("store: \"user", "line 1, column "),
+        ("throttle:\n\tfree_tries: 3", "line 2, column 1: found character '\\t'"),
+        ("store: *other", "line 1, column 8: found undefined alias"),
+        pytest.param("[" * 5000, "is no YAML", id="deeper than Python can go"),
+    ],
+)  # fmt: skip
+def test_fault_is_named_with_line_and_column(text: str, fault: str) -> None:
+    found = faults_of(text)
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+def test_key_has_one_spelling_so_that_it_cannot_stand_there_twice_unnoticed() -> None:
+    both = "throttle.free_tries: 3\nthrottle: {free_tries: 9}\n"
+    fault = "unknown key throttle.free_tries; did you mean throttle: {free_tries: …}?"
+    assert f"line 1, column 1: {fault}" in faults_of(both)
+
+
+def test_name_that_is_suggested_could_stand_there() -> None:
+    (fault,) = faults_of("throttle:\n  colour: 3\n")
+    assert "did you mean throttle?" not in fault
+
+
+def test_all_faults_are_reported_at_once_in_their_order() -> None:
+    text = (
+        "stor: user\nthrottle:\n  free_tries: many\n  first_wiat: 3\n  longest_wait: 9999\n"
+        "store: nowhere\n"
+    )
+    places = [fault.partition(":")[0] for fault in faults_of(text)]
+    assert places == [
+        "line 1, column 1",
+        "line 3, column 15",
+        "line 4, column 3",
+        "line 5, column 17",
+        "line 6, column 8",
+    ]
+
+
+def test_faults_are_in_the_files_order_though_a_missing_key_is_seen_last() -> None:
+    text = "rules:\n- user: []\n  form: 10.0.0.1\n- {}\nissuer: ~\n"
+    assert [fault.rpartition(": ")[0][:16] for fault in faults_of(text)] == [
+        "line 2, column 3",
+        "line 2, column 9",
+        "line 3, column 3",
+        "line 4, column 3",
+        "line 5, column 9",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"store: \xff", "line 1, column 8"),
+        (b"# \xc3\xa4\nissuer: \xc3\xa4\xff", "line 2, column 10"),
+        (b"# \xc3\xa4\nissuer: \xc3\xa4", None),
+        (b"\xff\xfes\0t\0o\0\0", "line 1, column "),  # UTF-16, cut
+    ],
+)
+def test_what_is_no_text_is_named_with_its_place(content: bytes, place: str | None) -> None:
+    faults = reader.parse(content).faults
+    assert [fault.startswith(f"{place}") and "is no text" in fault for fault in faults] == (
+        [] if place is None else [True]
+    )
+
+
+def test_byte_order_mark_is_no_fault() -> None:
+    assert values_of("\ufeffstore: system\n")["store"] == "system"
+
+
+def test_rules_that_no_login_could_read_again_are_a_fault() -> None:
+    """Networks are longer in the snapshot: one over its size would be made at every login."""
+    networks = ",".join(["'::/0'"] * 1000)
+    rule = f"- {{code: never, from: [{networks}]}}\n"
+    assert faults_of("rules:\n" + rule) == []
+    users = ", ".join(f"user{number}" for number in range(1000))
+    for text in (rule * 125, rule.replace("code", f"user: [{users}], code")):
+        (fault,) = faults_of("rules:\n" + text)
+        assert fault == f"has rules of over {reader.MOST_RULES_BYTES} bytes in the snapshot"
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(content: bytes) -> None:
+    found = reader.parse(content)
+    again = reader.parse(content)
+    assert set(found.values) == set(DEFAULTS)
+    assert (again.values, again.faults) == (found.values, found.faults)
+    assert all(fault.isprintable() for fault in found.faults)
+    Settings(found.values, encode(found.rules))
+
+
+KEYS = st.sampled_from(
+    [*DEFAULTS, "code", "throttle", "messages", *rule_reader.KEYS, "rules", "free_tries",
+     "<<", "store ", "?", "&a", "!!int", "by", "wait", "window"]
+)  # fmt: skip
+TEXTS = st.recursive(
+    st.sampled_from(
+        ["user", "system", "3", "900", "yes", "~", "*a", "''", "{}", "[]", "never", "required",
+         "2027-03-01", "10m", "local", "10.0.0.0/8", "'[a-z]*'", "sshd", "off", "'{seconds}'"]
+    ),
+    lambda inner: st.dictionaries(KEYS, inner, max_size=4).map(
+        lambda pairs: "{" + ", ".join(f"{key}: {value}" for key, value in pairs.items()) + "}"
+    ) | st.lists(inner, max_size=3).map(lambda entries: f"[{', '.join(entries)}]"),
+)  # fmt: skip
+
+
+@given(TEXTS)
+def test_only_allowed_values_ever_come_out(text: str) -> None:
+    found = reader.parse(text.encode())
+    for key, value in found.values.items():
+        if key in validators.RANGES:
+            least, most = validators.RANGES[key]
+            assert least <= int(value) <= most
+        elif key in validators.CHOICES:
+            assert value in validators.CHOICES[key]
+        elif key == "enrollment":
+            assert re.fullmatch(r"optional|required|at-login|by -?\d+", value)
+        elif key == "remember":
+            assert 0 <= int(value) <= 86400
+        else:
+            assert value.isprintable()
+    assert all(rule.code in CODES for rule in found.rules)
+    lines = encode(found.rules).splitlines()
+    assert {decode(line.partition("\t")[2]).line for line in lines} == {
+        rule.line for rule in found.rules
+    }
+
+
+def test_file_that_is_not_there_or_not_root_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    assert reader.read(str(path))[2] == ["No such file or directory"]
+    path.write_text("store: system\nrules: [{code: never}]\n", encoding="utf-8")
+    path.chmod(0o644)
+    values, rules, faults = reader.read(str(path))
+    assert (values["store"], rules.count("never"), faults) == ("system", 1, [])
+    for mode, owner in ((0o664, 0), (0o646, 0), (0o644, 1234)):
+        path.chmod(mode)
+        os.chown(path, owner, 0)
+        fault = "is not root's alone to write"
+        assert reader.read(str(path)) == (DEFAULTS, "", [fault])

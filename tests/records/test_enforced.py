@@ -1,0 +1,121 @@
+"""The mark "has logged in with a code": set once, there for good, and never guessed."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp.records.storage import state_dir
+from pam_totp.records.user import enforced
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+
+UID = 4711
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    path = tmp_path / "pam-totp"
+    path.mkdir(mode=0o700)
+    monkeypatch.setattr(state_dir, "FOLDER", str(path))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left_open() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def refusal(folder: str) -> Refused:
+    with pytest.raises(Refused) as refused:
+        enforced.is_set(UID)
+    assert refused.value.reason == STATE_UNAVAILABLE
+    return refused.value
+
+
+def test_nobody_is_marked_at_first(folder: str) -> None:
+    assert not enforced.is_set(UID)
+
+
+def test_mark_is_set_for_one_user_and_stays(folder: str) -> None:
+    for _ in range(2):  # a set mark stays as it is
+        enforced.set_mark(UID)
+        assert enforced.is_set(UID)
+        assert not enforced.is_set(UID + 1)
+    assert not enforced.is_set(471)
+
+
+def test_mark_is_for_root_alone(folder: str) -> None:
+    before = os.umask(0)
+    enforced.set_mark(UID)
+    os.umask(before)
+    marks = Path(folder) / "marks"
+    assert marks.stat().st_mode & 0o7777 == 0o700
+    assert (marks / str(UID)).stat().st_mode & 0o7777 == 0o600
+    assert (marks / str(UID)).read_bytes() == b""
+
+
+def test_mark_is_durable_before_the_login_goes_on(folder: str) -> None:
+    program = (
+        "import sys\n"
+        "sys.path[:0] = ['/usr/lib/pam-totp']\n"
+        "from pam_totp.records.storage import state_dir as durable; from pam_totp.records.user import enforced as mark\n"
+        f"durable.FOLDER = {folder!r}\n"
+        f"mark.set_mark({UID})\n"
+    )
+    trace = Path(folder) / "trace"
+    subprocess.run(
+        [
+            *("strace", "-y", "-e", "trace=openat,fsync", "-o", str(trace)),
+            *("/usr/bin/python3", "-BIS", "-c", program),
+        ],
+        check=True,
+    )
+    lines = trace.read_text(encoding="utf-8").splitlines()
+    made = next(n for n, line in enumerate(lines) if f'"{UID}"' in line and "O_EXCL" in line)
+    assert any("fsync" in line and "/marks>) = 0" in line for line in lines[made:])
+
+
+def test_missing_folder_is_no_proof_that_there_is_no_mark(folder: str) -> None:
+    os.rmdir(folder)
+    refusal(folder)
+    with pytest.raises(Refused):
+        enforced.set_mark(UID)
+
+
+@pytest.mark.parametrize("name", ["", "marks"])
+def test_file_in_place_of_a_folder_is_no_proof_either(folder: str, name: str) -> None:
+    if not name:
+        os.rmdir(folder)
+    Path(folder, name).touch()
+    refusal(folder)
+
+
+def test_link_in_place_of_a_mark_is_no_proof_that_there_is_none(folder: str) -> None:
+    os.mkdir(f"{folder}/marks")
+    os.symlink("nowhere", f"{folder}/marks/{UID}")
+    refusal(folder)
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO"])
+def test_whatever_else_bears_the_name_is_no_proof_either(folder: str, kind: str) -> None:
+    os.mkdir(f"{folder}/marks")
+    (os.mkdir if kind == "folder" else os.mkfifo)(f"{folder}/marks/{UID}")
+    if kind == "folder":
+        refusal(folder)
+    else:
+        assert enforced.is_set(UID)
+
+
+def test_full_disk_sets_no_mark_and_says_so(folder: str) -> None:
+    options = "size=4k,nr_inodes=1,mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "full", folder], check=True)
+    try:
+        with pytest.raises(Refused, match="No space left"):
+            enforced.set_mark(UID)
+        assert not enforced.is_set(UID)
+    finally:
+        subprocess.run(["umount", folder], check=True)
