@@ -75,7 +75,7 @@ put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pa
 install: build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
-	for name in gate verify offer; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
+	for name in gate verify show-enrollment; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
 	$(call put,644,config/pam.d/pam-totp,$(STACKS)/pam-totp)
 	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from pam_totp import VERSION
 from pam_totp.commands import (
+    check,
     config,
     enroll,
     explain,
@@ -20,11 +21,27 @@ from pam_totp.commands import (
     recovery_codes,
     reset,
     status,
+    unlock,
     users,
 )
 from pam_totp.errors import Fault, give_output_up
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.stack import turned_on
+
+# One file each in pam_totp/commands; in the order of --help: for users first, then for root.
+VERBS = (
+    enroll,
+    status,
+    check,
+    recovery_codes,
+    users,
+    reset,
+    unlock,
+    grant,
+    explain,
+    migrate,
+    config,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,61 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pam-totp {VERSION}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    verb = verbs.add_parser("enroll", help="show a QR code and, once a code proves it, save it")
-    enroll.add_arguments(verb)
-    verb.set_defaults(run=enroll.enroll)
-
-    verb = verbs.add_parser("status", help="show what is enrolled, and which logins ask")
-    verb.add_argument("--json", action="store_true", help="for programs")
-    verb.set_defaults(run=status.status)
-
-    verb = verbs.add_parser("check", help="type a code, learn what the verifier would say")
-    verb.set_defaults(run=status.check)
-
-    verb = verbs.add_parser("recovery-codes", help="make ten codes for a lost phone")
-    verb.add_argument("--user", metavar="NAME", help="root does it for somebody else")
-    verb.set_defaults(run=recovery_codes.renew)
-
-    verb = verbs.add_parser("users", help="root: who is enrolled, and what stands in their way")
-    verb.add_argument("--missing", action="store_true", help="who may log in and is not enrolled")
-    verb.add_argument("--json", action="store_true", help="for programs")
-    verb.set_defaults(run=users.users)
-
-    verb = verbs.add_parser("reset", help="root: make a user not enrolled again")
-    verb.add_argument("name", metavar="USER")
-    verb.add_argument("--yes", action="store_true", help="do not ask")
-    verb.set_defaults(run=reset.reset)
-
-    verb = verbs.add_parser("unlock", help="root: end a user's wait after wrong codes")
-    verb.add_argument("name", metavar="USER")
-    verb.set_defaults(run=reset.unlock)
-
-    verb = verbs.add_parser("grant", help="root: let a user in without a code for a while")
-    verb.add_argument("name", metavar="USER")
-    verb.add_argument(
-        "--for",
-        dest="seconds",
-        metavar="TIME",
-        type=grant.seconds,
-        help="how long, like 30m, 2h or 1d (30m)",
-    )
-    verb.add_argument("--once", action="store_true", help="for a single login within that time")
-    verb.add_argument("--end", action="store_true", help="end the present grant")
-    verb.set_defaults(run=grant.give_grant)
-
-    verb = verbs.add_parser("explain", help="root: what would happen to a login, and why")
-    explain.add_arguments(verb)
-    verb.set_defaults(run=explain.explain)
-
-    verb = verbs.add_parser("import", help="root: move a user's secret into the store in force")
-    verb.add_argument("name", metavar="USER")
-    verb.set_defaults(run=migrate.take_over)
-
-    verb = verbs.add_parser("config", help="look at the settings")
-    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
-    verb = actions.add_parser("check", help="report everything that is wrong with a file")
-    verb.add_argument("file", nargs="?", default=config.PATH, metavar="FILE")
-    verb.set_defaults(run=config.check)
+    for module in VERBS:
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
+        verb = verbs.add_parser(name, help=module.HELP)
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
     return parser
 
 

@@ -7,10 +7,11 @@ import re
 import sys
 
 from pam_totp.errors import Fault
-from pam_totp.records.config import snapshot
-from pam_totp.records.config.settings import PATH, Settings, load
+from pam_totp.records.config.settings import PATH, load
+from pam_totp.review.active_settings import fault_of
 from pam_totp.review.settings_warnings import warnings_of
-from pam_totp.rules.reasons import Refused
+
+HELP = "look at the settings"
 
 # What a fault of the YAML itself most often comes from.
 _HINTS = {
@@ -24,7 +25,14 @@ _HINTS = {
 }
 
 
-def check(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp config`."""
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    action = actions.add_parser("check", help="report everything that is wrong with a file")
+    action.add_argument("file", nargs="?", default=PATH, metavar="FILE")
+
+
+def run(options: argparse.Namespace) -> int:
     """0: the file is good, warnings included; 1: found faults. One a line on standard error.
     Changes nothing."""
     # PyYAML: only here, so that a broken one does not take `unlock` and `grant` away.
@@ -65,19 +73,3 @@ def _without_a_file() -> int:
         raise Fault(fault, f"echo '# the defaults' >{PATH}")
     print(f"{PATH}: there is no such file; the defaults apply")
     return 0
-
-
-def fault_of(configured: Settings) -> str:
-    """What is wrong with the settings in force, and which these are; empty if nothing is."""
-    if not configured.fault.startswith(PATH):
-        return configured.fault
-    held = "there were no good settings before: the defaults are in force"
-    try:
-        if snapshot.find("") is not None:
-            held = "the last good settings are in force"
-    except (OSError, Refused, ValueError):
-        held = "the last good settings cannot be read: enrollment is required, else the defaults"
-    return f"{configured.fault}; {held}"
-
-
-__all__ = ["PATH", "check"]

@@ -4,7 +4,6 @@ import argparse
 import os
 import time
 
-from pam_totp.commands import recovery_codes
 from pam_totp.enrollment import display, save
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
@@ -20,13 +19,15 @@ from pam_totp.rules.reasons import Refused
 from pam_totp.rules.verdict import judge, nearest_step, read_code
 from pam_totp.stack import services
 
+HELP = "show a QR code and, once a code proves it, save it"
+
 TRIES = 10
 MOST_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 # A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
 SKEW_SECONDS = 14 * 3600
 
 
-def enroll(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Enrolls a user. Raises Fault; the old secret stays then."""
     account = account_of(options.user)
     os.umask(0o077)
@@ -55,7 +56,7 @@ def enroll(options: argparse.Namespace) -> int:
     if codes and (trouble is None or trouble.codes):
         text += f"\n{recovery.describe(codes)}\n"
     unseen = "the new secret is in force"
-    unseen += f"; {recovery_codes.UNSEEN}" if codes else ""
+    unseen += f"; {save.UNSEEN_CODES}" if codes else ""
     tell(text, Fault(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
     if trouble is not None:
         raise trouble

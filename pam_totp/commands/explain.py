@@ -24,6 +24,8 @@ from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
 from pam_totp.stack import services
 
+HELP = "root: what would happen to a login, and why"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp explain`."""
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def explain(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Prints the decision, the rule, and the facts that it rests on. Raises Fault."""
     account = find(options.name)
     if options.publickey and options.service != "sshd":

@@ -13,12 +13,28 @@ from pam_totp.records.user import grant
 from pam_totp.rules.reasons import Refused
 from pam_totp.signals import finish_undisturbed
 
+HELP = "root: let a user in without a code for a while"
+
 USUAL_SECONDS = 30 * 60
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 MOST_SECONDS = 30 * 86400
 
 
-def give_grant(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp grant`."""
+    parser.add_argument("name", metavar="USER")
+    parser.add_argument(
+        "--for",
+        dest="seconds",
+        metavar="TIME",
+        type=seconds,
+        help="how long, like 30m, 2h or 1d (30m)",
+    )
+    parser.add_argument("--once", action="store_true", help="for a single login within that time")
+    parser.add_argument("--end", action="store_true", help="end the present grant")
+
+
+def run(options: argparse.Namespace) -> int:
     """Lets a user in without a code, for a while or once."""
     account = find(options.name)
     if options.end:

@@ -12,8 +12,15 @@ from pam_totp.records.user import recovery, secret
 from pam_totp.rules.reasons import Refused
 from pam_totp.signals import finish_undisturbed
 
+HELP = "root: move a user's secret into the store in force"
 
-def take_over(options: argparse.Namespace) -> int:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp migrate`."""
+    parser.add_argument("name", metavar="USER")
+
+
+def run(options: argparse.Namespace) -> int:
     """Moves secret and recovery codes into the configured store: first there, then not here."""
     account = find(options.name)
     configured = settings.load()

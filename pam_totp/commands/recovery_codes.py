@@ -13,10 +13,15 @@ from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Refused
 from pam_totp.rules.verdict import judge, read_code
 
-UNSEEN = "the old recovery codes are void, and the new ones were not shown"
+HELP = "make ten codes for a lost phone"
 
 
-def renew(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp recovery-codes`."""
+    parser.add_argument("--user", metavar="NAME", help="root does it for somebody else")
+
+
+def run(options: argparse.Namespace) -> int:
     """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Fault."""
     account = account_of(options.user)
     os.umask(0o077)
@@ -40,7 +45,7 @@ def renew(options: argparse.Namespace) -> int:
     except save.TookEffect as effect:
         trouble = effect
     log_for_another("recovery-codes", account)
-    tell(f"{recovery.describe(codes)}\n", Fault(UNSEEN, "pam-totp recovery-codes"))
+    tell(f"{recovery.describe(codes)}\n", Fault(save.UNSEEN_CODES, "pam-totp recovery-codes"))
     if trouble is not None:
         raise trouble
     return 0

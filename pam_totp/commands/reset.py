@@ -1,11 +1,12 @@
-"""Root on behalf of one user who cannot get in: `reset` and `unlock`."""
+"""Root on behalf of one user who cannot get in: `reset`."""
 
 import argparse
 import os
 import pwd
 import sys
 
-from pam_totp.errors import Fault, for_root
+from pam_totp.enrollment.identity import caller, find
+from pam_totp.errors import Fault
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_writer, state_dir
@@ -14,11 +15,18 @@ from pam_totp.records.user import attempts, enforced, grant, pending, recovery, 
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Refused
-from pam_totp.rules.throttle import Failures
 from pam_totp.signals import finish_undisturbed
 
+HELP = "root: make a user not enrolled again"
 
-def reset(options: argparse.Namespace) -> int:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp reset`."""
+    parser.add_argument("name", metavar="USER")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(options: argparse.Namespace) -> int:
     """Makes the user "not enrolled" again: secret, recovery codes, mark, grant and all state."""
     account = find(options.name)
     print(f"This removes the second factor of {account.pw_name}: the secret and the recovery codes")
@@ -77,42 +85,6 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
     if os.path.lexists(state):
         os.unlink(state)
         removed.append(state)
-
-
-def unlock(options: argparse.Namespace) -> int:
-    """Ends the wait after wrong codes; used codes stay used."""
-    account = find(options.name)
-    try:
-        record = attempts.Attempts(account.pw_uid)
-        finish_undisturbed()
-        try:
-            record.record_failures(Failures())
-        finally:
-            record.close()
-        remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
-    except OSError as failure:
-        folder = f"{attempts.FOLDER}/{remembered.KIND}"
-        raise Fault(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
-    except Refused as refused:
-        raise Fault(refused.detail, f"rm {attempts.FOLDER}/{account.pw_uid}") from None
-    audit.write_action("unlock", account.pw_name, caller())
-    print(f"{account.pw_name} can try again now.")
-    return 0
-
-
-def find(name: str) -> pwd.struct_passwd:
-    """The account root named. Raises Fault, also for whoever is not root."""
-    if os.geteuid() != 0:
-        raise for_root("this is for root")
-    try:
-        return pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        raise Fault(f"there is no user {name!a}", "getent passwd") from None
-
-
-def caller() -> str:
-    """Who became root, for the log."""
-    return os.environ.get("SUDO_USER", "root")
 
 
 def _remove_secret_file(place: Place, name: str) -> bool:

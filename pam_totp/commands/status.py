@@ -6,24 +6,21 @@ import os
 import time
 from typing import Any
 
-from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import own_account, place_of
-from pam_totp.enrollment.terminal import ask
-from pam_totp.errors import Fault
-from pam_totp.records.user import attempts, recovery, secret
+from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import Credential, parse_file
-from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Refused
-from pam_totp.rules.verdict import judge, read_code
+from pam_totp.rules.reasons import Refused
 from pam_totp.stack import services
 
-_HINTS = {
-    BAD_INPUT: "type the 6 to 8 digits that the app shows",
-    WRONG_CODE: "codes change every 30 s; compare the phone's clock with `date`",
-    REUSED_CODE: "wait for the next code: each one is good for one login",
-}
+HELP = "show what is enrolled, and which logins ask"
 
 
-def status(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp status`."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(options: argparse.Namespace) -> int:
     """Prints what is enrolled. 0: all is well, "not enrolled" included; 1: found faults, and what
     they hide is None."""
     account = own_account()
@@ -60,36 +57,6 @@ def status(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def check(_options: argparse.Namespace) -> int:
-    """Asks for a code and says what the verifier would; nothing is spent. Raises Fault."""
-    account = own_account()
-    try:
-        credentials = secret.read(place_of(account))
-        if credentials is None:
-            raise Fault(f"{account.pw_name} is not enrolled", "pam-totp enroll")
-        code = read_code(ask("Verification code: ").encode("utf-8", "replace"))
-        spent = _spent_steps(account.pw_uid)
-    except Refused as refused:
-        message = f"refused ({refused.reason}): {refused.detail}"
-        raise Fault(message, _HINTS.get(refused.reason, "pam-totp status")) from None
-    verdict = judge(credentials, code, time.time(), spent)
-    if not verdict.accepted:
-        message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
-        if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
-            period = verdict.credential.period
-            seconds = (verdict.step - int(time.time() // period)) * period
-            first, hint = describe_offset(seconds).split("\n")
-            message += f": {first}"
-        raise Fault(message, hint)
-    assert verdict.credential is not None
-    print(f"Right: this code of {verdict.credential.device!r} would be let in. It is not spent.")
-    if os.geteuid() != 0:
-        print(
-            "Whether it was used before, or has to wait after wrong ones, is known to root alone."
-        )
-    return 0
-
-
 def describe(credential: Credential) -> dict[str, Any]:
     """A credential without its secret."""
     return {
@@ -100,10 +67,6 @@ def describe(credential: Credential) -> dict[str, Any]:
         "digits": credential.digits,
         "period": credential.period,
     }
-
-
-def _spent_steps(uid: int) -> dict[str, int]:
-    return attempts.look(uid)[0] if os.geteuid() == 0 else {}
 
 
 def _changed_at(path: str) -> str | None:

@@ -17,13 +17,21 @@ from pam_totp.review.active_settings import fault_of
 from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
 from pam_totp.rules.reasons import Refused
 
+HELP = "root: who is enrolled, and what stands in their way"
+
 COLUMNS = (
     *("user", "enrolled", "since (UTC)", "last code (UTC)"),
     *("recovery", "waiting", "grant until (UTC)", "fault"),
 )
 
 
-def users(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp users`."""
+    parser.add_argument("--missing", action="store_true", help="who may log in and is not enrolled")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(options: argparse.Namespace) -> int:
     """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults, those
     of the settings included."""
     if os.geteuid() != 0:

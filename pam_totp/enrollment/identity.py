@@ -53,3 +53,18 @@ def confirm(account: pwd.struct_passwd) -> None:
     """Asks for the account's password, unless root acts for somebody else. Raises Fault."""
     if os.getuid() == account.pw_uid or os.geteuid() != 0:
         password.confirm(account)
+
+
+def find(name: str) -> pwd.struct_passwd:
+    """The account root named. Raises Fault, also for whoever is not root."""
+    if os.geteuid() != 0:
+        raise for_root("this is for root")
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise Fault(f"there is no user {name!a}", "getent passwd") from None
+
+
+def caller() -> str:
+    """Who became root, for the log."""
+    return os.environ.get("SUDO_USER", "root")

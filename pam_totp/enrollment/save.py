@@ -14,6 +14,7 @@ from pam_totp.signals import finish_undisturbed
 
 _CALLED = {secret.NAME: "the secret", recovery.NAME: "the recovery codes"}
 
+UNSEEN_CODES = "the old recovery codes are void, and the new ones were not shown"
 _NOTHING = "; nothing was changed"
 
 Known = tuple[str, bytes | None]

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from pam_totp.rules.enrollment import MODES
 
 from pam_totp.commands import explain
 from pam_totp.records.config import reader, rule_reader, validators
 from pam_totp.records.config.settings import DEFAULTS
 from pam_totp.review.settings_warnings import MOST_CHANCE, chance_of_a_guesser
+from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.policy import CODES, LOCAL
 
 ROOT = Path(__file__).resolve().parents[2]

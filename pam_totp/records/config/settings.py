@@ -1,9 +1,10 @@
 """The administrator's settings, as the login path has them.
 
 /etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms, so the
-first login after a change keeps a snapshot (pam_totp.records.config.snapshot). A file that is invalid,
-empty or gone changes nothing: the snapshot stays in force, and every decision says so in the log;
-where there never was one, the defaults hold. (A file of comments is good: it sets the defaults.)
+first login after a change keeps a snapshot (pam_totp.records.config.snapshot). A file that is
+invalid, empty or gone changes nothing: the snapshot stays in force, and every decision says so in
+the log; where there never was one, the defaults hold. (A file of comments is good: it sets the
+defaults.)
 """
 
 import posix
