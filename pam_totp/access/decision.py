@@ -1,6 +1,6 @@
 """What follows from a rule: is a code asked for, and what of whoever has none to give? Pure."""
 
-from pam_totp.rules.enrollment import AT_LOGIN, BY, DAY_SECONDS, Enrollment
+from pam_totp.rules.enrollment import BY, DAY_SECONDS, Enrollment
 from pam_totp.rules.policy import IF_ENROLLED, NEVER
 from pam_totp.rules.reasons import EXEMPT, GRACE, GRANTED, NOT_ENROLLED
 

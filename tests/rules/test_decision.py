@@ -5,7 +5,15 @@ import itertools
 import pytest
 
 from pam_totp.access.decision import decide
-from pam_totp.rules.enrollment import AT_LOGIN, BY, DAY_SECONDS, MODES, OPTIONAL, SHOW_SECRETS, Enrollment
+from pam_totp.rules.enrollment import (
+    AT_LOGIN,
+    BY,
+    DAY_SECONDS,
+    MODES,
+    OPTIONAL,
+    SHOW_SECRETS,
+    Enrollment,
+)
 from pam_totp.rules.policy import CODES, IF_ENROLLED, NEVER, REQUIRED
 from pam_totp.rules.reasons import EXEMPT, GRACE, GRANTED, NOT_ENROLLED
 

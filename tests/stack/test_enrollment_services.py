@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pam_totp.rules.enrollment import SHOW_SECRETS
 
+from pam_totp.rules.enrollment import SHOW_SECRETS
 from tests.commands.commands import (
     LET_IN,
     RECORDS,
