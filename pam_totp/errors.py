@@ -5,7 +5,7 @@ import shlex
 import sys
 
 
-class Fault(Exception):
+class Error(Exception):
     """What is wrong, and the next command to type. Caught once, in pam_totp.main.main."""
 
     def __init__(self, message: str, hint: str) -> None:
@@ -14,9 +14,9 @@ class Fault(Exception):
         self.hint = hint
 
 
-def for_root(message: str) -> Fault:
+def for_root(message: str) -> Error:
     """The fault of a command that root alone may run: the hint is that command, by sudo."""
-    return Fault(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")
+    return Error(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")
 
 
 def give_output_up() -> None:

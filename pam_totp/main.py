@@ -24,7 +24,7 @@ from pam_totp.commands import (
     unlock,
     users,
 )
-from pam_totp.errors import Fault, give_output_up
+from pam_totp.errors import Error, give_output_up
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.stack import turned_on
 
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         what = "done, but its output cannot be written: "
         sys.stdout.flush()
         return code
-    except Fault as fault:
+    except Error as fault:
         _say_error(fault.message, fault.hint)
     except KeyboardInterrupt:
         print()

@@ -168,7 +168,7 @@ def check_logins(system: System) -> None:
 
 
 def check_removal(system: System, before: dict[str, str]) -> None:
-    """Refused while a service needs the module; then nothing is left but the user's secret."""
+    """Failure while a service needs the module; then nothing is left but the user's secret."""
     files = system.must_run("dpkg", "-L", "pam-totp").split("\n")
     refused = system.run("dpkg", "--purge", "pam-totp")
     assert refused.returncode != 0 and "/etc/pam.d: sshd" in refused.stderr

@@ -9,11 +9,11 @@ import pwd
 from pam_totp.access.decision import Decision, decide
 from pam_totp.records.host import account
 from pam_totp.records.host.groups import Groups
-from pam_totp.records.storage.secret_dir import SECRET, Place, stores_of
+from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, remembered
 from pam_totp.records.user.attempts import boot_seconds, look
 from pam_totp.rules.policy import NEVER, Rule, Subject, first_match
-from pam_totp.rules.reasons import EXEMPT, Refused
+from pam_totp.rules.reasons import EXEMPT, Failure
 from pam_totp.rules.throttle import wait_seconds
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ class View:
         self, request: "Request", configured: "Settings", now: float, *, all_facts: bool = False
     ) -> None:
         """`now`: Unix time; `all_facts`: also those that the decision can do without. Raises
-        Refused where there is no such user."""
+        Failure where there is no such user."""
         self.user = account.find(request.user)
         self.remembered = False
         if request.service == PASSWORD_SERVICE:
@@ -81,26 +81,26 @@ class Standing:
         try:
             self.is_marked = is_root and enforced.is_set(user.pw_uid)
             self.is_enrolled = self.is_marked or has_secret(user, configured)
-        except Refused as refused:
+        except Failure as refused:
             self.fault = refused.detail
         try:
             self.given = grant.read(user.pw_uid, now) if is_root else None
-        except Refused as refused:  # what is wrong with one is no reason to let in or out
+        except Failure as refused:  # what is wrong with one is no reason to let in or out
             self.given_fault = refused.detail
         try:
             self.wait = wait_seconds(look(user.pw_uid)[1], boot_seconds(), configured.limits)
-        except Refused as refused:
+        except Failure as refused:
             self.wait_fault = refused.detail
 
 
 def has_secret(user: pwd.struct_passwd, configured: "Settings") -> bool:
-    """Whether the user has a secret, in force or not. Raises Refused."""
+    """Whether the user has a secret, in force or not. Raises Failure."""
     # One in the other store counts too, until it is imported: a change of `store` spares nobody the
     # code. Only root can look into the system's; a screen locker does where it may be in force.
     stores = [configured.store]
     if posix.geteuid() == 0 or configured.fault or configured.store == "system":
         stores += [store for store in stores_of(user) if store != configured.store]
-    return any(Place(user, store).read(SECRET) is not None for store in stores)
+    return any(SecretDir(user, store).read(SECRET) is not None for store in stores)
 
 
 def rule_for(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> Rule:

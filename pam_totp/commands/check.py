@@ -7,9 +7,9 @@ import time
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import own_account, place_of
 from pam_totp.enrollment.terminal import ask
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.user import attempts, secret
-from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Refused
+from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Failure
 from pam_totp.rules.verdict import judge, read_code
 
 HELP = "type a code, learn what the verifier would say"
@@ -26,17 +26,17 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Asks for a code and says what the verifier would; nothing is spent. Raises Fault."""
+    """Asks for a code and says what the verifier would; nothing is spent. Raises Error."""
     account = own_account()
     try:
         credentials = secret.read(place_of(account))
         if credentials is None:
-            raise Fault(f"{account.pw_name} is not enrolled", "pam-totp enroll")
+            raise Error(f"{account.pw_name} is not enrolled", "pam-totp enroll")
         code = read_code(ask("Verification code: ").encode("utf-8", "replace"))
         spent = _spent_steps(account.pw_uid)
-    except Refused as refused:
+    except Failure as refused:
         message = f"refused ({refused.reason}): {refused.detail}"
-        raise Fault(message, _HINTS.get(refused.reason, "pam-totp status")) from None
+        raise Error(message, _HINTS.get(refused.reason, "pam-totp status")) from None
     verdict = judge(credentials, code, time.time(), spent)
     if not verdict.accepted:
         message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
@@ -45,7 +45,7 @@ def run(_options: argparse.Namespace) -> int:
             seconds = (verdict.step - int(time.time() // period)) * period
             first, hint = describe_offset(seconds).split("\n")
             message += f": {first}"
-        raise Fault(message, hint)
+        raise Error(message, hint)
     assert verdict.credential is not None
     print(f"Right: this code of {verdict.credential.device!r} would be let in. It is not spent.")
     if os.geteuid() != 0:

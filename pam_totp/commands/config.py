@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.config.settings import PATH, load
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.settings_warnings import warnings_of
@@ -40,13 +40,13 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with open(options.file, "rb") as file:
-            content = file.read(reader.MOST_BYTES + 1)
+            content = file.read(reader.MAX_BYTES + 1)
     except FileNotFoundError:
         if options.file != PATH:
-            raise Fault(f"{options.file}: No such file", "pam-totp config check FILE") from None
+            raise Error(f"{options.file}: No such file", "pam-totp config check FILE") from None
         return _without_a_file()
     except OSError as failure:
-        raise Fault(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
+        raise Error(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
     found = reader.parse(content)
     faults = found.faults
     if options.file == PATH:  # `read` also looks at who may write it, and first
@@ -70,6 +70,6 @@ def _without_a_file() -> int:
         return 0
     fault = fault_of(load())
     if fault:
-        raise Fault(fault, f"echo '# the defaults' >{PATH}")
+        raise Error(fault, f"echo '# the defaults' >{PATH}")
     print(f"{PATH}: there is no such file; the defaults apply")
     return 0

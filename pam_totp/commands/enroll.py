@@ -9,26 +9,26 @@ from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
 from pam_totp.enrollment.terminal import ask, tell
 from pam_totp.enrollment.uri import new_uri
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.config import settings
-from pam_totp.records.storage.secret_dir import MOST_BYTES, Place
+from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.user import recovery, secret
-from pam_totp.rules.credential import MOST_CREDENTIALS, Credential, parse_file, parse_line
+from pam_totp.rules.credential import MAX_CREDENTIALS, Credential, parse_file, parse_line
 from pam_totp.rules.otp import ALGORITHMS
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.verdict import judge, nearest_step, read_code
 from pam_totp.stack import services
 
 HELP = "show a QR code and, once a code proves it, save it"
 
 TRIES = 10
-MOST_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
+MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 # A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
 SKEW_SECONDS = 14 * 3600
 
 
 def run(options: argparse.Namespace) -> int:
-    """Enrolls a user. Raises Fault; the old secret stays then."""
+    """Enrolls a user. Raises Error; the old secret stays then."""
     account = account_of(options.user)
     os.umask(0o077)
     place = place_of(account)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         text += f"\n{recovery.describe(codes)}\n"
     unseen = "the new secret is in force"
     unseen += f"; {save.UNSEEN_CODES}" if codes else ""
-    tell(text, Fault(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
+    tell(text, Error(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
     if trouble is not None:
         raise trouble
     asking = services.that_ask()
@@ -70,10 +70,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _save(
-    place: Place, content: bytes, codes: list[str], over: save.Known
+    place: SecretDir, content: bytes, codes: list[str], over: save.Known
 ) -> save.TookEffect | None:
     """Saves the secret, with recovery codes if there are new ones; what is not well then, if
-    anything. Raises Fault where the old ones stay."""
+    anything. Raises Error where the old ones stay."""
     # Hashing takes half a second, so it comes before anything is changed.
     hashed = recovery.new_file(codes) if codes else b""
     try:
@@ -99,13 +99,13 @@ def uri_for(options: argparse.Namespace, user: str, configured: settings.Setting
 
 
 def prove(credential: Credential) -> None:
-    """Returns once a code of the credential was typed. Raises Fault after TRIES wrong ones."""
+    """Returns once a code of the credential was typed. Raises Error after TRIES wrong ones."""
     for _ in range(TRIES):
         typed = ask("Code from the app: ")
         now = time.time()
         try:
             code = read_code(typed.encode("utf-8", "replace"))
-        except Refused:
+        except Failure:
             print(f"A code is {credential.digits} digits.")
             continue
         if judge([credential], code, now, {}).accepted:
@@ -115,7 +115,7 @@ def prove(credential: Credential) -> None:
             print(display.describe_offset(offset * credential.period))
         else:
             print("Not right. Wait for the next code and try again, or Ctrl-C to give up.")
-    raise Fault(f"{TRIES} wrong codes: nothing was changed", "pam-totp enroll")
+    raise Error(f"{TRIES} wrong codes: nothing was changed", "pam-totp enroll")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,22 +130,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="of the codes (SHA1)")
 
 
-def _present_content(place: Place) -> bytes | None:
+def _present_content(place: SecretDir) -> bytes | None:
     try:
         content = place.read(secret.NAME)
-    except Refused as refused:
+    except Failure as refused:
         message = f"the present secret cannot be used: {refused.detail}"
-        raise Fault(message, save.where_to_look(place)) from None
+        raise Error(message, save.where_to_look(place)) from None
     return content
 
 
-def _refuse_too_many(place: Place, content: bytes) -> None:
+def _refuse_too_many(place: SecretDir, content: bytes) -> None:
     """A login would not read more; said before anybody types or scans anything."""
     hint = f"edit {place.path}/{secret.NAME}"
-    if len(parse_file(content)[0]) >= MOST_CREDENTIALS:
-        raise Fault(f"{MOST_CREDENTIALS} devices are enrolled", f"remove one: {hint}")
-    if len(content) + MOST_LINE_BYTES > MOST_BYTES:
-        raise Fault("the secret file has no room for one more device", f"remove comments: {hint}")
+    if len(parse_file(content)[0]) >= MAX_CREDENTIALS:
+        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", f"remove one: {hint}")
+    if len(content) + MAX_LINE_BYTES > MAX_BYTES:
+        raise Error("the secret file has no room for one more device", f"remove comments: {hint}")
 
 
 def _name(text: str) -> str:

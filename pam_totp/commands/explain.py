@@ -8,18 +8,18 @@ from typing import Any
 
 from pam_totp.access.facts import Standing, View, address_of
 from pam_totp.enrollment.identity import find
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.config.settings import PATH
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import grant, secret
 from pam_totp.review import not_asked
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.user_row import fault_of_home
 from pam_totp.rules.enrollment import AT_LOGIN, BY
 from pam_totp.rules.policy import LOCAL, Rule
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
 from pam_totp.stack import services
@@ -45,10 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the decision, the rule, and the facts that it rests on. Raises Fault."""
+    """Prints the decision, the rule, and the facts that it rests on. Raises Error."""
     account = find(options.name)
     if options.publickey and options.service != "sshd":
-        raise Fault("--publickey is sshd's alone", "leave it out, or --service sshd")
+        raise Error("--publickey is sshd's alone", "leave it out, or --service sshd")
     environment = {
         b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
         b"PAM_SERVICE": options.service.encode("utf-8", "surrogateescape"),
@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
     configured = settings.load()
     try:
         view = View(Request(environment), configured, time.time(), all_facts=True)
-    except Refused as refused:
-        raise Fault(refused.detail, "getent passwd") from None
+    except Failure as refused:
+        raise Error(refused.detail, "getent passwd") from None
     found = describe(view, options.service, configured)
     found["but"] = not_asked.reasons(
         view.user.pw_name,
@@ -80,8 +80,8 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
     if configured.enrollment.mode == AT_LOGIN:
         not_shown = f"; {service} is not in enrollment_services, so no QR code is shown"
     try:
-        enrolled = secret.read(Place(view.user, configured.store)) is not None
-    except Refused as refused:
+        enrolled = secret.read(SecretDir(view.user, configured.store)) is not None
+    except Failure as refused:
         secret_fault = fault_of_home(view.user) or refused.detail
     faults = (
         standing.fault,
@@ -114,7 +114,7 @@ def describe(view: View, service: str, configured: settings.Settings) -> dict[st
 
 def _grant_fault(standing: Standing) -> str:
     """What only a login meets: a grant that is good once has to be removed before the yes."""
-    folder = f"{state_dir.FOLDER}/{grant.KIND}"
+    folder = f"{state_dir.STATE_DIR}/{grant.KIND}"
     if not (standing.given and standing.given.once) or os.access(folder, os.W_OK):
         return ""
     return f"the grant is good once, and a code is asked for: {folder} cannot be written"

@@ -6,18 +6,18 @@ import re
 import time
 
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import grant
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
 HELP = "root: let a user in without a code for a while"
 
 USUAL_SECONDS = 30 * 60
 UNITS = {"m": 60, "h": 3600, "d": 86400}
-MOST_SECONDS = 30 * 86400
+MAX_SECONDS = 30 * 86400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,22 +40,22 @@ def run(options: argparse.Namespace) -> int:
     if options.end:
         if options.once or options.seconds:
             message = "--end ends a grant, and takes neither --for nor --once"
-            raise Fault(message, f"pam-totp grant {account.pw_name} --end")
+            raise Error(message, f"pam-totp grant {account.pw_name} --end")
         return _end_grant(account)
     now = int(time.time())
     until = now + (options.seconds or USUAL_SECONDS)
     finish_undisturbed()
     try:
         grant.give(account.pw_uid, grant.Grant(now, until, options.once))
-    except Refused as refused:
-        raise Fault(refused.detail, f"ls -ld {state_dir.FOLDER}") from None
+    except Failure as refused:
+        raise Error(refused.detail, f"ls -ld {state_dir.STATE_DIR}") from None
     except state_dir.Unsynced as failure:
         audit.write_action("grant", account.pw_name, caller())
         message = f"the grant is in force, but a power cut may undo it: {failure.strerror}"
-        raise Fault(message, f"pam-totp grant {account.pw_name} --end") from None
+        raise Error(message, f"pam-totp grant {account.pw_name} --end") from None
     except OSError as failure:
         message = f"cannot record the grant: {failure.strerror}; nothing was changed"
-        raise Fault(message, f"df -h {state_dir.FOLDER}") from None
+        raise Error(message, f"df -h {state_dir.STATE_DIR}") from None
     audit.write_action("grant", account.pw_name, caller())
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     what = "once, until" if options.once else "without a code until"
@@ -71,14 +71,14 @@ def _end_grant(account: pwd.struct_passwd) -> int:
     except state_dir.Unsynced as failure:
         audit.write_action("grant-ended", account.pw_name, caller())
         message = f"the grant is ended, but a power cut may undo that: {failure.strerror}"
-        raise Fault(message, "sync; pam-totp users") from None
-    except Refused as refused:
-        raise Fault(refused.detail, f"ls -ld {state_dir.FOLDER}") from None
+        raise Error(message, "sync; pam-totp users") from None
+    except Failure as refused:
+        raise Error(refused.detail, f"ls -ld {state_dir.STATE_DIR}") from None
     except OSError as failure:
         message = f"cannot end the grant: {failure.strerror}; nothing was changed"
-        raise Fault(message, f"ls -ld {state_dir.FOLDER}") from None
+        raise Error(message, f"ls -ld {state_dir.STATE_DIR}") from None
     if not ended:
-        raise Fault(f"{account.pw_name} has no grant", "pam-totp users")
+        raise Error(f"{account.pw_name} has no grant", "pam-totp users")
     audit.write_action("grant-ended", account.pw_name, caller())
     print(f"{account.pw_name} needs a code again.")
     return 0
@@ -87,6 +87,6 @@ def _end_grant(account: pwd.struct_passwd) -> int:
 def seconds(text: str) -> int:
     """A length of time such as 30m, 2h or 1d, in seconds; argparse's type."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text, re.ASCII)
-    if not match or int(match[1]) * UNITS[match[2]] > MOST_SECONDS:
+    if not match or int(match[1]) * UNITS[match[2]] > MAX_SECONDS:
         raise argparse.ArgumentTypeError("like 30m, 2h or 1d, at most 30d")
     return int(match[1]) * UNITS[match[2]]

@@ -7,10 +7,10 @@ import time
 from pam_totp.enrollment import save
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
 from pam_totp.enrollment.terminal import ask, tell
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.verdict import judge, read_code
 
 HELP = "make ten codes for a lost phone"
@@ -22,18 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Fault."""
+    """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Error."""
     account = account_of(options.user)
     os.umask(0o077)
     place = place_of(account)
     try:
         credentials = secret.read(place)
         present = recovery.read(place)
-    except Refused as refused:
-        raise Fault(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
+    except Failure as refused:
+        raise Error(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
     if credentials is None:
         command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
-        raise Fault(f"{account.pw_name} is not enrolled", command)
+        raise Error(f"{account.pw_name} is not enrolled", command)
     if present is not None:
         print("New recovery codes make the present ones void.")
     if options.user is None and not _has_a_right_code(credentials):
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     except save.TookEffect as effect:
         trouble = effect
     log_for_another("recovery-codes", account)
-    tell(f"{recovery.describe(codes)}\n", Fault(save.UNSEEN_CODES, "pam-totp recovery-codes"))
+    tell(f"{recovery.describe(codes)}\n", Error(save.UNSEEN_CODES, "pam-totp recovery-codes"))
     if trouble is not None:
         raise trouble
     return 0
@@ -59,9 +59,9 @@ def _has_a_right_code(credentials: list[Credential]) -> bool:
     try:
         if judge(credentials, read_code(typed.encode()), time.time(), {}).accepted:
             return True
-    except Refused:
+    except Failure:
         pass
-    raise Fault(
+    raise Error(
         "not a right code of the app: nothing was changed",
         "pam-totp recovery-codes; without the phone press Enter, then give the system password",
     )

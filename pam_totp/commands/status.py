@@ -9,7 +9,7 @@ from typing import Any
 from pam_totp.enrollment.identity import own_account, place_of
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import Credential, parse_file
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
 HELP = "show what is enrolled, and which logins ask"
@@ -36,12 +36,12 @@ def run(options: argparse.Namespace) -> int:
             if not credentials and not faults:
                 faults = ["no credential in the file"]
         enrolled = True if credentials else None if faults else False
-    except Refused as refused:
+    except Failure as refused:
         faults = [refused.detail]
     try:
         codes = recovery.read(place)
         made = len(codes.hashes) if codes else 0
-    except Refused as refused:
+    except Failure as refused:
         faults += [refused.detail] if refused.detail not in faults else []
     found: dict[str, Any] = {
         "user": account.pw_name,

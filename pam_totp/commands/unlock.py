@@ -3,10 +3,10 @@
 import argparse
 
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.host import audit
 from pam_totp.records.user import attempts, remembered
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import Failures
 from pam_totp.signals import finish_undisturbed
 
@@ -30,10 +30,10 @@ def run(options: argparse.Namespace) -> int:
             record.close()
         remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
     except OSError as failure:
-        folder = f"{attempts.FOLDER}/{remembered.KIND}"
-        raise Fault(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
-    except Refused as refused:
-        raise Fault(refused.detail, f"rm {attempts.FOLDER}/{account.pw_uid}") from None
+        folder = f"{attempts.RUNTIME_DIR}/{remembered.KIND}"
+        raise Error(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
+    except Failure as refused:
+        raise Error(refused.detail, f"rm {attempts.RUNTIME_DIR}/{account.pw_uid}") from None
     audit.write_action("unlock", account.pw_name, caller())
     print(f"{account.pw_name} can try again now.")
     return 0

@@ -8,14 +8,14 @@ import sys
 import time
 from typing import Any
 
-from pam_totp.errors import Fault, for_root
+from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import Place, stores_of
+from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, recovery, secret
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 
 HELP = "root: who is enrolled, and what stands in their way"
 
@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
         raise for_root("this is for root")
     try:
         records = {kind: _names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
-    except Refused as refused:
-        raise Fault(refused.detail, f"ls -ld {state_dir.FOLDER}") from None
+    except Failure as refused:
+        raise Error(refused.detail, f"ls -ld {state_dir.STATE_DIR}") from None
     configured = settings.load()
     fault = fault_of(configured)
     if fault:
@@ -65,9 +65,9 @@ def _is_missing(account: pwd.struct_passwd) -> bool:
     try:
         return (may_log_in(account) or (homeless and is_persons(account))) and not (
             enforced.is_set(account.pw_uid)
-            or any(Place(account, store).read(secret.NAME) for store in stores)
+            or any(SecretDir(account, store).read(secret.NAME) for store in stores)
         )
-    except Refused:
+    except Failure:
         return False  # that is a fault, which the other listing has
 
 

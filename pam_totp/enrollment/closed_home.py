@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from pam_totp.records.storage import encryption
-from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.storage.secret_dir import SecretDir
 
 MOUNTS = Path("/proc/self/mountinfo")
 REFUSED = (
@@ -14,7 +14,7 @@ REFUSED = (
 )
 
 
-def warning_of(place: Place) -> str:
+def warning_of(place: SecretDir) -> str:
     """What to tell before anybody scans anything; empty where the place is always open."""
     if place.owner is not place.account:
         return ""  # `store: system`: no home matters

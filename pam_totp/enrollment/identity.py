@@ -4,23 +4,23 @@ import os
 import pwd
 
 from pam_totp.enrollment import password
-from pam_totp.errors import Fault, for_root
+from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
-from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.storage.secret_dir import SecretDir
 
 
 def own_account() -> pwd.struct_passwd:
-    """The account of the user that runs the command. Raises Fault."""
+    """The account of the user that runs the command. Raises Error."""
     try:
         return pwd.getpwuid(os.getuid())
     except KeyError:
         message = f"user id {os.getuid()} is not in the password database"
-        raise Fault(message, f"getent passwd {os.getuid()}") from None
+        raise Error(message, f"getent passwd {os.getuid()}") from None
 
 
 def account_of(name: str | None) -> pwd.struct_passwd:
-    """The account that root named with --user, or one's own. Raises Fault."""
+    """The account that root named with --user, or one's own. Raises Error."""
     if name is None:
         return own_account()
     if os.geteuid() != 0:
@@ -28,19 +28,19 @@ def account_of(name: str | None) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
-        raise Fault(f"there is no user {name!a}", "getent passwd") from None
+        raise Error(f"there is no user {name!a}", "getent passwd") from None
 
 
-def place_of(account: pwd.struct_passwd) -> Place:
-    """Where the account's secret lies by the administrator's settings. Raises Fault."""
+def place_of(account: pwd.struct_passwd) -> SecretDir:
+    """Where the account's secret lies by the administrator's settings. Raises Error."""
     store = settings.load().store
     if store == "system" and os.geteuid() != 0:
-        raise Fault(
+        raise Error(
             "this machine keeps secrets where only root can read them (store: system)",
             "ask root: sudo pam-totp users; then recovery-codes or, for a new phone, "
             f"sudo pam-totp enroll --user {account.pw_name}",
         )
-    return Place(account, store)
+    return SecretDir(account, store)
 
 
 def log_for_another(action: str, account: pwd.struct_passwd) -> None:
@@ -50,19 +50,19 @@ def log_for_another(action: str, account: pwd.struct_passwd) -> None:
 
 
 def confirm(account: pwd.struct_passwd) -> None:
-    """Asks for the account's password, unless root acts for somebody else. Raises Fault."""
+    """Asks for the account's password, unless root acts for somebody else. Raises Error."""
     if os.getuid() == account.pw_uid or os.geteuid() != 0:
         password.confirm(account)
 
 
 def find(name: str) -> pwd.struct_passwd:
-    """The account root named. Raises Fault, also for whoever is not root."""
+    """The account root named. Raises Error, also for whoever is not root."""
     if os.geteuid() != 0:
         raise for_root("this is for root")
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
-        raise Fault(f"there is no user {name!a}", "getent passwd") from None
+        raise Error(f"there is no user {name!a}", "getent passwd") from None
 
 
 def caller() -> str:

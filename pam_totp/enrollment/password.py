@@ -4,7 +4,7 @@ import os
 import pwd
 
 from pam_totp.enrollment.terminal import ask_password
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 
 # A service of our own that never asks for a code: python-pam answers every hidden prompt with
 # the password, and would submit it as the code.
@@ -16,15 +16,15 @@ RIGHT_BUT_OLD = 12
 
 
 def confirm(account: pwd.struct_passwd) -> None:
-    """Returns once the account's password was typed. Raises Fault after TRIES wrong ones."""
+    """Returns once the account's password was typed. Raises Error after TRIES wrong ones."""
     if not any(os.path.exists(f"{folder}/{SERVICE}") for folder in FOLDERS):
-        raise Fault(f"{FOLDERS[0]}/{SERVICE} is missing", "apt-get install --reinstall pam-totp")
+        raise Error(f"{FOLDERS[0]}/{SERVICE} is missing", "apt-get install --reinstall pam-totp")
     for _ in range(TRIES):
         wrong = what_is_wrong(account, ask_password(f"System password of {account.pw_name}: "))
         if not wrong:
             return
         print(f"Not accepted ({wrong}).")
-    raise Fault(
+    raise Error(
         "the password was not accepted: nothing was changed",
         f"who has no password asks root for it: pam-totp reset {account.pw_name}, or "
         f"pam-totp recovery-codes --user {account.pw_name}",

@@ -3,13 +3,13 @@
 import os
 import stat
 
-from pam_totp.errors import Fault
+from pam_totp.errors import Error
 from pam_totp.records.storage import secret_writer
-from pam_totp.records.storage.secret_dir import MOST_BYTES, Place
+from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.storage.secret_writer import Changed
 from pam_totp.records.storage.state_dir import Halfway, Unsynced
 from pam_totp.records.user import recovery, secret
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
 _CALLED = {secret.NAME: "the secret", recovery.NAME: "the recovery codes"}
@@ -21,31 +21,31 @@ Known = tuple[str, bytes | None]
 """A file's name, and what it held when the person was asked (None: it was not there)."""
 
 
-class TookEffect(Fault):
+class TookEffect(Error):
     """What was saved is in force, and yet not all is well. `codes`: the new ones are good too."""
 
     codes = True
 
 
-def save(place: Place, name: str, content: bytes, over: Known | None = None) -> None:
-    """Replaces one file of the place. Raises Fault: what it says of the old one is true.
+def save(place: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
+    """Replaces one file of the place. Raises Error: what it says of the old one is true.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
     failure = _try_to_save(place, [(name, content)], over)
     if failure:
-        raise Fault(f"cannot save {_CALLED[name]}: {failure}{_NOTHING}", where_to_look(place))
+        raise Error(f"cannot save {_CALLED[name]}: {failure}{_NOTHING}", where_to_look(place))
 
 
-def save_enrollment(place: Place, content: bytes, codes: bytes, over: Known) -> None:
-    """Replaces the recovery codes and the secret. Raises Fault, as `save`.
+def save_enrollment(place: SecretDir, content: bytes, codes: bytes, over: Known) -> None:
+    """Replaces the recovery codes and the secret. Raises Error, as `save`.
 
     Both are on the disk before the first takes its name, and the codes come first: old ones are
     never good beside a new secret. Without old ones a secret is worth having without new ones.
     """
     failure = _try_to_save(place, [(recovery.NAME, codes), (secret.NAME, content)], over)
     if failure and not _has_no_codes(place):
-        raise Fault(f"cannot save the secret: {failure}{_NOTHING}", where_to_look(place))
+        raise Error(f"cannot save the secret: {failure}{_NOTHING}", where_to_look(place))
     if failure:
         save(place, secret.NAME, content, over)
         message = f"the new secret is in force, but without recovery codes: {failure}"
@@ -54,45 +54,45 @@ def save_enrollment(place: Place, content: bytes, codes: bytes, over: Known) -> 
         raise effect
 
 
-def _try_to_save(place: Place, files: list[tuple[str, bytes]], over: Known | None) -> str:
-    """Empty, or why the system would not save; nothing was changed then. Raises Fault."""
+def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known | None) -> str:
+    """Empty, or why the system would not save; nothing was changed then. Raises Error."""
     finish_undisturbed()
     name, content = files[-1]
     called, hint = _CALLED[name], where_to_look(place)
-    if len(content) > MOST_BYTES:
-        message = f"cannot save {called}: over {MOST_BYTES} bytes{_NOTHING}"
-        raise Fault(message, f"remove devices: edit {place.path}/{name}")
+    if len(content) > MAX_BYTES:
+        message = f"cannot save {called}: over {MAX_BYTES} bytes{_NOTHING}"
+        raise Error(message, f"remove devices: edit {place.path}/{name}")
     try:
         secret_writer.save_all(place, files, over)
         return ""
     except Changed:
         message = f"{called} was changed meanwhile: nothing was changed"
-        raise Fault(message, "pam-totp enroll") from None
+        raise Error(message, "pam-totp enroll") from None
     except Unsynced as failure:
         message = f"{called} is in force, but a power cut may undo it: {failure.strerror}"
         raise TookEffect(message, f"sync; {hint}") from None
     except Halfway as failure:
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
-        raise Fault(message, f"pam-totp recovery-codes; {hint}") from None
-    except Refused as refused:
-        raise Fault(f"cannot save {called}: {refused.detail}{_NOTHING}", hint) from None
+        raise Error(message, f"pam-totp recovery-codes; {hint}") from None
+    except Failure as refused:
+        raise Error(f"cannot save {called}: {refused.detail}{_NOTHING}", hint) from None
     except OSError as failure:
         return failure.strerror or str(failure)
 
 
-def _has_no_codes(place: Place) -> bool:
+def _has_no_codes(place: SecretDir) -> bool:
     """Whether it is proven that no recovery code is good."""
 
-    def is_regular(folder: int, name: str, _: Place) -> bool:
+    def is_regular(folder: int, name: str, _: SecretDir) -> bool:
         return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
     try:
         return not place.look(recovery.NAME, is_regular)
-    except Refused:
+    except Failure:
         return False
 
 
-def where_to_look(place: Place) -> str:
+def where_to_look(place: SecretDir) -> str:
     """A command that shows why a file of the place cannot be used."""
     folders = [place.path]
     while len(folders) < 3:

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 
-from pam_totp.errors import Fault, give_output_up
+from pam_totp.errors import Error, give_output_up
 
 
 class Terminal:
@@ -26,24 +26,24 @@ class Terminal:
 
 
 def ask(prompt: str) -> str:
-    """One line of standard input. Raises Fault at its end."""
+    """One line of standard input. Raises Error at its end."""
     print(prompt, end="", flush=True)
     line = sys.stdin.readline()
     if not line:
         print()
-        raise Fault("no answer: nothing was changed", "run it at a terminal, and answer there")
+        raise Error("no answer: nothing was changed", "run it at a terminal, and answer there")
     if not sys.stdin.isatty():
         print()
     return line.rstrip("\n")
 
 
-def tell(text: str, unseen: Fault) -> None:
+def tell(text: str, unseen: Error) -> None:
     """Prints what took effect. Raises `unseen`, with the cause, where nobody will have seen it."""
     try:
         print(text, flush=True)
     except OSError as failure:
         give_output_up()
-        raise Fault(f"{unseen.message}: {failure.strerror}", unseen.hint) from None
+        raise Error(f"{unseen.message}: {failure.strerror}", unseen.hint) from None
 
 
 def ask_password(prompt: str) -> str:
@@ -53,7 +53,7 @@ def ask_password(prompt: str) -> str:
         try:
             return getpass.getpass(prompt)
         except EOFError:
-            raise Fault("no password: nothing was changed", "run the command again") from None
+            raise Error("no password: nothing was changed", "run the command again") from None
 
 
 def describe_seconds(seconds: int) -> str:

@@ -7,7 +7,7 @@ import posix
 import pwd
 
 from pam_totp.records.config.settings import Settings
-from pam_totp.records.storage.secret_dir import SECRET, Place, stores_of
+from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
 from pam_totp.records.user import enforced, secret
 from pam_totp.records.user.attempts import Attempts, boot_seconds
 from pam_totp.rules.credential import Credential, parse_line
@@ -19,7 +19,7 @@ from pam_totp.rules.reasons import (
     STATE_UNAVAILABLE,
     THROTTLED,
     WRONG_CODE,
-    Refused,
+    Failure,
 )
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import clear, count_try, secrets_a_try, wait_seconds, whole_seconds
@@ -29,7 +29,7 @@ from pam_totp.rules.verdict import Verdict, judge, read_code
 def judge_first_code(
     request: Request,
     user: pwd.struct_passwd,
-    place: Place,
+    place: SecretDir,
     typed: bytes,
     configured: Settings,
     now: float,
@@ -39,15 +39,15 @@ def judge_first_code(
     is_root = posix.geteuid() == 0
     is_marked = is_root and enforced.is_set(user.pw_uid)
     others = [store for store in stores_of(user) if is_root and store != configured.store]
-    if any(Place(user, store).read(SECRET) is not None for store in others):
-        raise Refused(
+    if any(SecretDir(user, store).read(SECRET) is not None for store in others):
+        raise Failure(
             SECRET_MISSING, f"the secret is in the other store: pam-totp migrate {user.pw_name}"
         )
     if is_marked:
         detail = "has logged in with a code before; now no secret file; if that was an earlier user"
-        raise Refused(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
+        raise Failure(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
     if not (is_root and configured.enrollment.enrolls_at(request.service)):
-        raise Refused(NOT_ENROLLED, "no secret file")
+        raise Failure(NOT_ENROLLED, "no secret file")
     from pam_totp.records.storage import secret_writer
     from pam_totp.records.user import pending  # hardly any login enrolls
     from pam_totp.rules.ignored_parameters import ignored_parameters
@@ -63,7 +63,7 @@ def judge_first_code(
         shown = pending.read(user)
         if not shown:
             detail = "no secret file, and no secret was shown to this user in the last 10 minutes"
-            raise Refused(NOT_ENROLLED, detail)
+            raise Failure(NOT_ENROLLED, detail)
         most = secrets_a_try(attempts.failures, boot_seconds(), configured.limits)
         lines = [f"{uri} phone" for uri in shown[:most]]
         credentials = [parse_line(line) for line in lines]
@@ -80,10 +80,10 @@ def judge_first_code(
         secret_writer.save_all(place, [(SECRET, content)], over=(SECRET, None))
         pending.remove(user.pw_uid)
     except secret_writer.Changed:
-        raise Refused(STATE_UNAVAILABLE, "was enrolled elsewhere at this very moment") from None
+        raise Failure(STATE_UNAVAILABLE, "was enrolled elsewhere at this very moment") from None
     except OSError as failure:
         detail = f"cannot enroll at this login: {failure.strerror}"
-        raise Refused(STATE_UNAVAILABLE, detail) from None
+        raise Failure(STATE_UNAVAILABLE, detail) from None
     finally:
         attempts.close()
     verdict.detail = "enrolled at this login"
@@ -91,7 +91,7 @@ def judge_first_code(
     return verdict
 
 
-def first_recovery_codes(place: Place) -> str:
+def first_recovery_codes(place: SecretDir) -> str:
     """Makes and saves recovery codes; what the user is told of them."""
     from pam_totp.records.storage import secret_writer
     from pam_totp.records.user import recovery
@@ -99,7 +99,7 @@ def first_recovery_codes(place: Place) -> str:
     codes = recovery.new_codes()
     try:
         secret_writer.save(place, recovery.NAME, recovery.new_file(codes))
-    except (OSError, Refused, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
+    except (OSError, Failure, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
         return "You are enrolled, but without recovery codes: pam-totp recovery-codes"
     return recovery.describe(codes)
 
@@ -144,13 +144,13 @@ def judge_under_lock(
     return verdict
 
 
-def judge_recovery_code(user: pwd.struct_passwd, place: Place, code: str) -> Verdict:
+def judge_recovery_code(user: pwd.struct_passwd, place: SecretDir, code: str) -> Verdict:
     """The verdict on a recovery code. No throttle: 80 bits cannot be guessed, and whoever is kept
     waiting by somebody else's guesses gets in with one."""
     from pam_totp.records.user import recovery  # hardly any login has one
 
     if posix.geteuid() != 0:
-        raise Refused(STATE_UNAVAILABLE, "only root can record a recovery code as used")
+        raise Failure(STATE_UNAVAILABLE, "only root can record a recovery code as used")
     codes = recovery.read(place)
     if codes is None:
         return Verdict(False, WRONG_CODE, detail="no recovery codes")
@@ -166,7 +166,7 @@ def judge_recovery_code(user: pwd.struct_passwd, place: Place, code: str) -> Ver
         left = len(set(codes.hashes).difference(spent)) - 1
         try:
             attempts.record_failures(clear(attempts.failures))
-        except Refused:
+        except Failure:
             pass  # the code is spent: the wait may go on, but this login is let in
     finally:
         attempts.close()

@@ -17,13 +17,13 @@ from pam_totp.records.config.settings import Settings
 from pam_totp.records.host import audit
 from pam_totp.records.user import grant
 from pam_totp.rules.enrollment import AT_LOGIN, DAY_SECONDS
-from pam_totp.rules.reasons import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
 
 # A directory that does not answer must not hold a login up for good: the signal ends this process,
 # and the answer is "ask".
-MOST_SECONDS = 10
+MAX_SECONDS = 10
 # Lets whoever has passed the first factor enroll at the login itself. It draws a QR code, with
 # libraries that no other login loads, and never ends with 0.
 OFFER = "/usr/libexec/pam-totp/show-enrollment"
@@ -35,11 +35,11 @@ def main() -> None:
     try:
         request = Request(posix.environ)
         configured = settings.load()
-        alarm(MOST_SECONDS)
+        alarm(MAX_SECONDS)
         now = time.time()
         try:
             view = View(request, configured, now)
-        except Refused:
+        except Failure:
             return  # verify meets the same, refuses, and says why in the log
         if sys.argv[1:] == ["look"]:
             status = int(view.decision.needs_code)
@@ -61,7 +61,7 @@ def is_let_through(request: Request, view: View, configured: Settings, now: floa
         try:
             if not grant.use(view.user.pw_uid, now):
                 reason = ""  # another login was faster
-        except Refused as refused:
+        except Failure as refused:
             fault, reason = refused.detail, ""
     if reason:
         why = "a code was given a moment ago" if view.remembered else ""

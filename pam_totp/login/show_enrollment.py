@@ -24,10 +24,10 @@ from pam_totp.records.host import account, audit
 from pam_totp.records.user import pending
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.credential import Malformed, parse_line
-from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request
 
-MOST_PASSWORD_BYTES = 512  # what pam_exec passes on at most
+MAX_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 IUTF8 = 0o40000  # Linux, asm-generic/termbits.h: the terminal's line discipline reads UTF-8
 # What a console has, and what an ssh client is taken to have: it tells its size after the login.
 COLUMNS, ROWS = 80, 24
@@ -79,8 +79,8 @@ def main() -> None:
         lines = describe(uri, Screen(request), configured.message("enroll"))
         fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
         audit.write(True, "ask", NOT_ENROLLED, fields)
-    except (OSError, Refused, Malformed) as failure:
-        detail = failure.detail if isinstance(failure, Refused) else str(failure)
+    except (OSError, Failure, Malformed) as failure:
+        detail = failure.detail if isinstance(failure, Failure) else str(failure)
         fields = request.audit_fields("", f"cannot enroll at this login: {detail}")
         audit.write(False, "ask", STATE_UNAVAILABLE, fields)
         lines = [configured.message("not_enrolled")]
@@ -95,7 +95,7 @@ def say(lines: list[str]) -> None:
 
 def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
     """Whether sshd says that a public key passed, or the password on standard input is right."""
-    typed = sys.stdin.buffer.read(MOST_PASSWORD_BYTES + 1)
+    typed = sys.stdin.buffer.read(MAX_PASSWORD_BYTES + 1)
     if request.key:
         return True
     text = typed.removesuffix(b"\0").decode("utf-8", "surrogateescape")
@@ -103,11 +103,11 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
 
 
 def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
-    """A fresh secret, which counts for ten minutes. Raises OSError, Refused or Malformed."""
+    """A fresh secret, which counts for ten minutes. Raises OSError, Failure or Malformed."""
     attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
     try:
         if has_secret(user, configured):
-            raise Refused(STATE_UNAVAILABLE, "another login has enrolled this user just now")
+            raise Failure(STATE_UNAVAILABLE, "another login has enrolled this user just now")
         uri = new_uri(
             user.pw_name,
             issuer=configured["issuer"],

@@ -9,13 +9,13 @@ import time
 from pam_totp.login.check_code import judge_code, judge_first_code, judge_recovery_code
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
-from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import enforced, remembered, secret
-from pam_totp.rules.reasons import INTERNAL_ERROR, Refused
+from pam_totp.rules.reasons import INTERNAL_ERROR, Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.verdict import Verdict, read_code, read_recovery_code
 
-MOST_INPUT_BYTES = 512  # what pam_exec passes on at most
+MAX_INPUT_BYTES = 512  # what pam_exec passes on at most
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def decide(request: Request, now: float) -> tuple[Verdict, str]:
         configured = load()
         fault = configured.fault
         return verify(request, read_input(), configured, now), fault
-    except Refused as refused:
+    except Failure as refused:
         return Verdict(False, refused.reason, detail=refused.detail), fault
     except BaseException as failure:
         detail = f"{type(failure).__name__}: {failure}"
@@ -54,7 +54,7 @@ def decide(request: Request, now: float) -> tuple[Verdict, str]:
 def verify(request: Request, typed: bytes, configured: Settings, now: float) -> Verdict:
     """The verdict on what was typed; a yes is recorded before it is said."""
     user = account.find(request.user)
-    place = Place(user, configured.store)
+    place = SecretDir(user, configured.store)
     credentials = secret.read(place)
     if credentials is None:
         verdict = judge_first_code(request, user, place, typed, configured, now)
@@ -77,7 +77,7 @@ def remember_login(uid: int) -> str:
         enforced.set_mark(uid)
     except OSError as failure:
         return f"mark not set: {failure.strerror}"
-    except Refused as refused:
+    except Failure as refused:
         return f"mark not set: {refused.detail}"
     return ""
 
@@ -85,8 +85,8 @@ def remember_login(uid: int) -> str:
 def read_input() -> bytes:
     """Standard input up to its end, or up to more than any code has."""
     typed = b""
-    while len(typed) <= MOST_INPUT_BYTES:
-        chunk = posix.read(0, MOST_INPUT_BYTES)
+    while len(typed) <= MAX_INPUT_BYTES:
+        chunk = posix.read(0, MAX_INPUT_BYTES)
         if not chunk:
             break
         typed += chunk

@@ -2,7 +2,7 @@
 
 from pam_totp.records.config import snapshot
 from pam_totp.records.config.settings import PATH, Settings
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 
 
 def fault_of(configured: Settings) -> str:
@@ -13,6 +13,6 @@ def fault_of(configured: Settings) -> str:
     try:
         if snapshot.find("") is not None:
             held = "the last good settings are in force"
-    except (OSError, Refused, ValueError):
+    except (OSError, Failure, ValueError):
         held = "the last good settings cannot be read: enrollment is required, else the defaults"
     return f"{configured.fault}; {held}"

@@ -24,7 +24,7 @@ WAYS_OF_ROOT = ("sshd", "login", "su")
 WAYS_OF_ADMINISTRATORS = ("sshd", "login", "sudo")
 # Addresses for documentation (RFC 5737, RFC 3849): of no rule, or of one that is for all.
 ELSEWHERE = ("203.0.113.77", "2001:db8:ffff::77")
-MOST_SOURCES = 200
+MAX_SOURCES = 200
 
 Warned = tuple[str, str]  # the place, and a sentence
 
@@ -99,7 +99,7 @@ def _ways_in(service: str, rules: list[Rule]) -> Iterator[tuple[str, bytes]]:
         yield "", b""
         return
     sources = {source for rule in rules for source in rule.sources if source != LOCAL}
-    if len(sources) > MOST_SOURCES:
+    if len(sources) > MAX_SOURCES:
         return
     ends = [(network[0], network[-1]) for network in networks(tuple(sorted(sources)))]
     for rhost in [*ELSEWHERE, *(str(address) for pair in ends for address in pair)]:

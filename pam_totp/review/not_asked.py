@@ -6,7 +6,7 @@ import subprocess
 from pam_totp.stack import services
 
 SSHD = "/usr/sbin/sshd"
-MOST_SECONDS = 10
+MAX_SECONDS = 10
 
 
 def reasons(
@@ -14,7 +14,7 @@ def reasons(
 ) -> list[str]:
     """A sentence for each. address: None for this machine's own; publickey: after a key;
     has_line: the service's stack has a line of ours."""
-    stack = f"{services.FOLDER}/{service}"
+    stack = f"{services.PAM_DIR}/{service}"
     if not os.path.isfile(stack):
         return [f"there is no PAM service file {stack}"]
     if not has_line:
@@ -36,7 +36,7 @@ def _of_sshd(user: str, address: str | None, publickey: bool) -> list[str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=MOST_SECONDS,
+            timeout=MAX_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
         return []

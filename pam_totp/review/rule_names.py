@@ -24,7 +24,7 @@ _SETS = re.compile(r"\[(?:!.|[^!])[^\]]*\]", re.DOTALL)
 class Host:
     """The users, groups and services of this machine, each list read once, when first asked for."""
 
-    def __init__(self, folder: str = services.FOLDER) -> None:
+    def __init__(self, folder: str = services.PAM_DIR) -> None:
         self.folder = folder
         self.asking = services.that_ask(folder)
         self._lists: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.review.lockout import Warned, kept_out, never_asked
 from pam_totp.review.rule_names import Host, of_rule
-from pam_totp.review.shadowed_rules import hidden
+from pam_totp.review.shadowed_rules import shadowed
 from pam_totp.rules.enrollment import BY, SHOW_SECRETS
 from pam_totp.rules.throttle import BUDGET_TRIES
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
 GUESSING_SECONDS = 30 * 86400
-MOST_CHANCE = 0.01
+MAX_CHANCE = 0.01
 # What was seen of programs that show messages of PAM to others than the person, or not at all.
 LOGS = {
     "cockpit": "cockpit-ws writes them to its standard error, which the journal keeps",
@@ -54,12 +54,12 @@ def _of_values(found: "Content", now: float) -> Iterator[Warned]:
     chance = chance_of_a_guesser(
         int(values["code.window"]), int(values["code.digits"]), int(values["throttle.longest_wait"])
     )
-    if chance > MOST_CHANCE and named:
+    if chance > MAX_CHANCE and named:
         settings = " and ".join(f"{key} {values[key]}" for key in named)
         yield (
             max((places[key] for key in named), key=_position),
             f"with {settings} a guesser who knows the password gets in within 30 days with a "
-            f"chance of {chance:.1%}, over the {MOST_CHANCE:.0%} that the defaults keep to",
+            f"chance of {chance:.1%}, over the {MAX_CHANCE:.0%} that the defaults keep to",
         )
 
 
@@ -82,7 +82,7 @@ def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> fl
 
 
 def _of_rules(found: "Content", host: Host) -> Iterator[Warned]:
-    for rule, earlier in hidden(found.rules):
+    for rule, earlier in shadowed(found.rules):
         what = f"this rule can never match: line {earlier.line} matches all that it would"
         yield f"line {rule.line}", what
     for rule in found.rules:

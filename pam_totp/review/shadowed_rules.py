@@ -8,12 +8,12 @@ from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import LOCAL, Rule
 
 # Of rules that could be for anybody so many are compared with all below them.
-MOST_BROAD_RULES = 500
+MAX_BROAD_RULES = 500
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def hidden(rules: list[Rule]) -> Iterator[tuple[Rule, Rule]]:
+def shadowed(rules: list[Rule]) -> Iterator[tuple[Rule, Rule]]:
     """Each rule that can never match, with an earlier one that matches all that it does."""
     by_name: dict[tuple[str, str], list[Rule]] = {}
     broad: list[Rule] = []
@@ -39,7 +39,7 @@ def hidden(rules: list[Rule]) -> Iterator[tuple[Rule, Rule]]:
             kind, names = plain[0]
             for name in names:
                 by_name.setdefault((kind, name), []).append(rule)
-        elif len(broad) < MOST_BROAD_RULES:
+        elif len(broad) < MAX_BROAD_RULES:
             broad.append(rule)
 
 

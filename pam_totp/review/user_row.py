@@ -8,10 +8,10 @@ from typing import Any
 
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import Place, stores_of
+from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import attempts, enforced, grant, recovery, secret
 from pam_totp.review.visited import Visited, stat_file
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
 
@@ -30,14 +30,14 @@ def describe(
         """What one fault hides stays None, and hides nothing else."""
         try:
             row.update(look())
-        except Refused as refused:
+        except Failure as refused:
             row["fault"] = row["fault"] or refused.detail
 
     try:
         place = Visited(account, configured.store)
         status = place.visit()
         elsewhere = status is None and _is_elsewhere(account, configured.store)
-    except Refused as refused:
+    except Failure as refused:
         homeless = fault_of_home(account)
         is_somebody = may_log_in(account) or (homeless and is_persons(account))
         if not known and not is_somebody:
@@ -86,13 +86,13 @@ def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
 
 def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
     """Whether a secret is in a store that is not in force: every login is refused until then."""
-    others = (Place(account, store) for store in stores_of(account) if store != in_force)
+    others = (SecretDir(account, store) for store in stores_of(account) if store != in_force)
     return any(place.look(secret.NAME, stat_file) for place in others)
 
 
 def _marked_at(uid: int) -> int | None:
     try:
-        return int(os.stat(f"{state_dir.FOLDER}/{enforced.KIND}/{uid}").st_mtime)
+        return int(os.stat(f"{state_dir.STATE_DIR}/{enforced.KIND}/{uid}").st_mtime)
     except OSError:
         return None
 

@@ -9,12 +9,12 @@ most of what a listing costs.
 import os
 import pwd
 
-from pam_totp.records.storage.secret_dir import Place, read_file
+from pam_totp.records.storage.secret_dir import SecretDir, read_file
 from pam_totp.records.user import recovery, secret
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 
 
-class Visited(Place):
+class Visited(SecretDir):
     """A place that keeps what `visit` read there for the one `read` of each file after it."""
 
     __slots__ = ("_kept",)
@@ -25,25 +25,25 @@ class Visited(Place):
 
     def visit(self) -> os.stat_result | None:
         """What the system says of the secret, None if it is proven not to be there. Raises
-        Refused."""
+        Failure."""
         return self.look(secret.NAME, self._look_at_all)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, None if it is proven not to be there. Raises Refused."""
+        """The bytes of a file, None if it is proven not to be there. Raises Failure."""
         return self._kept.pop(name) if name in self._kept else super().read(name)
 
-    def _look_at_all(self, folder: int, name: str, _: Place) -> os.stat_result:
+    def _look_at_all(self, folder: int, name: str, _: SecretDir) -> os.stat_result:
         status = stat_file(folder, name, self)
         for each in (secret.NAME, recovery.NAME):
             try:
                 self._kept[each] = read_file(folder, each, self)
             except FileNotFoundError:
                 self._kept[each] = None
-            except (OSError, Refused):
+            except (OSError, Failure):
                 pass  # `read` looks again, and says what is wrong with this one
         return status
 
 
-def stat_file(folder: int, name: str, _: Place) -> os.stat_result:
-    """What the system says of a name in the open folder of a place, for `Place.look`."""
+def stat_file(folder: int, name: str, _: SecretDir) -> os.stat_result:
+    """What the system says of a name in the open folder of a place, for `SecretDir.look`."""
     return os.stat(name, dir_fd=folder, follow_symlinks=False)

@@ -8,10 +8,10 @@ from binascii import unhexlify
 
 from pam_totp.rules.otp import ALGORITHMS, DIGITS
 
-LEAST_SECRET_BYTES = 10  # The classic 16-character secret; RFC 4226 asks for 16 of new ones.
-MOST_SECRET_BYTES = 128
-MOST_PERIOD_SECONDS = 3600
-MOST_CREDENTIALS = 32
+MIN_SECRET_BYTES = 10  # The classic 16-character secret; RFC 4226 asks for 16 of new ones.
+MAX_SECRET_BYTES = 128
+MAX_PERIOD_SECONDS = 3600
+MAX_CREDENTIALS = 32
 
 _BASE32 = {symbol: value for value, symbol in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
 
@@ -65,13 +65,13 @@ def parse_line(line: str) -> Credential:
     if digits not in DIGITS:
         raise Malformed("wants other than 6, 7 or 8 digits")
     period = _number(parameters.get("period", "30"), "period")
-    if not 1 <= period <= MOST_PERIOD_SECONDS:
-        raise Malformed(f"wants a period outside 1 to {MOST_PERIOD_SECONDS} seconds")
+    if not 1 <= period <= MAX_PERIOD_SECONDS:
+        raise Malformed(f"wants a period outside 1 to {MAX_PERIOD_SECONDS} seconds")
     if "secret" not in parameters:
         raise Malformed("has no secret=")
     secret = decode_base32(parameters["secret"])
-    if not LEAST_SECRET_BYTES <= len(secret) <= MOST_SECRET_BYTES:
-        raise Malformed(f"has a secret outside {LEAST_SECRET_BYTES} to {MOST_SECRET_BYTES} bytes")
+    if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
+        raise Malformed(f"has a secret outside {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
     return Credential(secret, algorithm, digits, period, _unquote(label), device.strip())
 
 
@@ -85,8 +85,8 @@ def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
     for number, line in enumerate(_text(content).split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        if len(credentials) == MOST_CREDENTIALS:
-            faults.append(f"line {number} is one more than {MOST_CREDENTIALS} credentials")
+        if len(credentials) == MAX_CREDENTIALS:
+            faults.append(f"line {number} is one more than {MAX_CREDENTIALS} credentials")
             break
         try:
             credentials.append(parse_line(line))

@@ -18,7 +18,7 @@ STATE_UNAVAILABLE = "state-unavailable"
 INTERNAL_ERROR = "internal-error"
 
 
-class Refused(Exception):
+class Failure(Exception):
     """Why no proven yes could be reached: a reason of the closed set, and the detail."""
 
     def __init__(self, reason: str, detail: str) -> None:

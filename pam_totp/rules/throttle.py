@@ -11,7 +11,7 @@ waits longer, or shorter, because a clock was set.
 
 BUDGET_TRIES = 300
 # 15 minutes: the owner can always try again within them; 2,880 tries in 30 days.
-MOST_WAIT_SECONDS = 900
+MAX_WAIT_SECONDS = 900
 
 
 class Limits:
@@ -21,11 +21,11 @@ class Limits:
     __slots__ = ("first_wait", "free_tries", "longest_wait")
 
     def __init__(
-        self, free_tries: int = 5, first_wait: int = 30, longest_wait: int = MOST_WAIT_SECONDS
+        self, free_tries: int = 5, first_wait: int = 30, longest_wait: int = MAX_WAIT_SECONDS
     ) -> None:
-        if not (1 <= free_tries <= 20 and 1 <= first_wait <= MOST_WAIT_SECONDS):
+        if not (1 <= free_tries <= 20 and 1 <= first_wait <= MAX_WAIT_SECONDS):
             raise ValueError("limits that do not limit")
-        if not 30 <= longest_wait <= MOST_WAIT_SECONDS:
+        if not 30 <= longest_wait <= MAX_WAIT_SECONDS:
             raise ValueError("limits that do not limit")
         self.free_tries = free_tries
         self.first_wait = first_wait

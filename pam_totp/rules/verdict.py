@@ -7,7 +7,7 @@ to the last step accepted from it.
 
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import DIGITS, matching_steps, step_at
-from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Refused
+from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Failure
 
 WINDOW_STEPS = 1
 # Looked at after a refusal only, so that the log can tell a wrong clock from a wrong code.
@@ -43,13 +43,13 @@ class Verdict:
 def read_code(typed: bytes) -> str:
     """The digits of what was typed: ASCII only, spaces as in "123 456" left out.
 
-    Raises Refused(bad-input). One trailing NUL is what older pam_exec releases append.
+    Raises Failure(bad-input). One trailing NUL is what older pam_exec releases append.
     """
     digits = typed.removesuffix(b"\0").replace(b" ", b"")
     if not digits:
-        raise Refused(BAD_INPUT, "no answer, or no way to ask (sshd: KbdInteractiveAuthentication)")
+        raise Failure(BAD_INPUT, "no answer, or no way to ask (sshd: KbdInteractiveAuthentication)")
     if len(typed) > 32 or len(digits) not in DIGITS or not digits.isdigit():
-        raise Refused(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
+        raise Failure(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
     return digits.decode("ascii")
 
 

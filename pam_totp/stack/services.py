@@ -3,7 +3,7 @@
 import os
 import re
 
-FOLDER = "/etc/pam.d"
+PAM_DIR = "/etc/pam.d"
 _ASKS = re.compile(
     r"^\s*-?auth\s.*(pam_totp\.so(?!.*publickey_passed)|/pam-totp/verify\b)", re.IGNORECASE
 )
@@ -25,12 +25,12 @@ _COMMENT = re.compile(r"#.*")
 _SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-|~$|\.bak$")
 
 
-def that_ask(folder: str = FOLDER) -> list[str]:
+def that_ask(folder: str = PAM_DIR) -> list[str]:
     """The names of the services whose auth stack has a line of ours, by way of includes too."""
     return [name for name, lines in _lines_of_ours(folder).items() if lines]
 
 
-def faults(name: str, folder: str = FOLDER) -> list[str]:
+def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     """Why the lines of ours that a service has do not do what they are for."""
     found = []
     for line, goes_on in _lines_of_ours(folder).get(name, ()):

@@ -13,7 +13,7 @@ import shlex
 import syslog
 
 from pam_totp.records.storage import state_dir
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
 KIND = "services"
@@ -27,19 +27,19 @@ def lost() -> tuple[str, str] | None:
     try:
         asking = set(services.that_ask())
         names = _remembered(asking) - asking
-    except (OSError, Refused):
+    except (OSError, Failure):
         return None
     if not names:
         return None
     message = f"no longer asked for a code, since its line is gone: {', '.join(sorted(names))}"
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
-    files = shlex.join(f"{state_dir.FOLDER}/{KIND}/{name}" for name in sorted(names))
-    return message, f"put it back into {services.FOLDER}, or accept this with: rm {files}"
+    files = shlex.join(f"{state_dir.STATE_DIR}/{KIND}/{name}" for name in sorted(names))
+    return message, f"put it back into {services.PAM_DIR}, or accept this with: rm {files}"
 
 
 def _remembered(asking: set[str]) -> set[str]:
-    """The services that have asked so far, those that ask now included. Raises OSError, Refused."""
+    """The services that have asked so far, those that ask now included. Raises OSError, Failure."""
     folder = state_dir.open_folder(KIND, make=True)
     assert folder is not None
     try:

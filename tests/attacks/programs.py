@@ -19,7 +19,7 @@ SETTINGS = Path("/etc/pam-totp/config.yaml")
 LOGIN = {"PAM_SERVICE": "sshd", "PAM_RHOST": "192.0.2.7", "PAM_TTY": "ssh", "PAM_TYPE": "auth"}
 NO_CODE_NEEDED, ASK = 0, 1
 LET_IN, REFUSED = 0, 1
-MOST_SECONDS = 2.0  # within which even a trap gets its answer
+MAX_SECONDS = 2.0  # within which even a trap gets its answer
 CALL = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 
 

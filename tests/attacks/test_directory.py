@@ -19,7 +19,7 @@ MEMBERS_ALONE = "rules:\n- {group: colleagues, code: required}\n- {code: never}\
 MEMBERS_EXEMPT = "rules:\n- {group: colleagues, code: never}\n- {code: required}\n"
 PATTERN_ALONE = "rules:\n- {group: 'colleag*', code: required}\n- {code: never}\n"
 PATTERN_EXEMPT = "rules:\n- {group: 'colleag*', code: never}\n- {code: required}\n"
-MOST_SECONDS = 15
+MAX_SECONDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_directory_that_hangs_is_not_waited_for_and_never_skips_the_code(
 ) -> None:
     directory("hangs", member=user)
     with configured(policy):
-        asked = gate(user, through=["timeout", "--signal=KILL", str(MOST_SECONDS)])
+        asked = gate(user, through=["timeout", "--signal=KILL", str(MAX_SECONDS)])
         assert asked.code == -signal.SIGALRM, "the gate ended by itself"
         directory("works")
         assert verify(user, credential.fresh_code()).code == LET_IN

@@ -25,7 +25,7 @@ def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
 DAYS = 30
 DAY = 86400
 DIGITS = 6
-MOST_PROBABILITY = 0.01
+MAX_PROBABILITY = 0.01
 
 
 def tries_of_a_patient_guesser(owner_logs_in_every: float) -> int:
@@ -58,8 +58,8 @@ def test_thirty_days_of_guessing_succeed_in_less_than_one_of_a_hundred(
     """Rule 26, RFC 4226 section 7.3: every step in the window is one chance a guess."""
     tries = tries_of_a_patient_guesser(owner_logs_in_every)
     chance_of_a_try = (2 * WINDOW_STEPS + 1) / 10**DIGITS
-    assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MOST_WAIT_SECONDS + 1
-    assert 1 - (1 - chance_of_a_try) ** tries < MOST_PROBABILITY
+    assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MAX_WAIT_SECONDS + 1
+    assert 1 - (1 - chance_of_a_try) ** tries < MAX_PROBABILITY
 
 
 def test_owner_waits_fifteen_minutes_at_most_whatever_a_guesser_does() -> None:

@@ -13,7 +13,7 @@ from tests.attacks.programs import (
     ASK,
     GATE,
     LET_IN,
-    MOST_SECONDS,
+    MAX_SECONDS,
     NO_CODE_NEEDED,
     REFUSED,
     VERIFY,
@@ -222,8 +222,8 @@ def test_anything_in_place_of_a_file_is_answered_in_time(
     (user.home / name).unlink(missing_ok=True)
     plant(user.home / name)
     os.chown(user.home / name, user.uid, user.gid, follow_symlinks=False)
-    assert gate(user.name, timeout=MOST_SECONDS) == ASK
-    assert verify(user.name, NEVER, timeout=MOST_SECONDS) == REFUSED
+    assert gate(user.name, timeout=MAX_SECONDS) == ASK
+    assert verify(user.name, NEVER, timeout=MAX_SECONDS) == REFUSED
     reason = "secret-malformed" if plant is large_file else "secret-unsafe"
     assert [each["reason"] for each in syslog.decisions()] == [reason]
     assert verify(user.name, credential.fresh_code()) == (REFUSED if name == FILES[0] else LET_IN)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pam_totp.access.facts import address_of
 from pam_totp.records.config import reader
-from pam_totp.review.shadowed_rules import covers, hidden
+from pam_totp.review.shadowed_rules import covers, shadowed
 from pam_totp.rules.policy import Rule, Subject, match
 
 
@@ -128,7 +128,7 @@ def test_index_finds_what_comparing_all_with_all_does(rules: list[Rule]) -> None
     expected = {
         line for line, rule in enumerate(rules) if any(covers(each, rule) for each in rules[:line])
     }
-    found = list(hidden(rules))
+    found = list(shadowed(rules))
     assert {rule.line for rule, _ in found} == expected
     assert all(earlier.line < rule.line and covers(earlier, rule) for rule, earlier in found)
 
@@ -136,5 +136,5 @@ def test_index_finds_what_comparing_all_with_all_does(rules: list[Rule]) -> None
 def test_ten_thousand_rules_take_no_long_time() -> None:
     rules = [Rule("never", line, users=[f"user{line}"]) for line in range(10000)]
     rules += [Rule("never", line, groups=[f"group{line}"]) for line in range(10000)]
-    assert not list(hidden(rules))
-    assert len(list(hidden([Rule("never"), *rules]))) == 20000
+    assert not list(shadowed(rules))
+    assert len(list(shadowed([Rule("never"), *rules]))) == 20000

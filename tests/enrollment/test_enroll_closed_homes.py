@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.enrollment import closed_home
-from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.storage.secret_dir import SecretDir
 from tests.host.accounts import User
 from tests.host.encrypted_disk import EncryptedDisk
 
@@ -60,11 +60,11 @@ def test_kind_of_mount_is_named(
     table = tmp_path / "mountinfo"
     table.write_text(f"1 0 8:1 / / rw - ext4 x rw\n2 1 0:9 / {user.home} rw - {kind} x rw\n")
     monkeypatch.setattr(closed_home, "MOUNTS", table)
-    warning = closed_home.warning_of(Place(pwd.getpwnam(user.name)))
+    warning = closed_home.warning_of(SecretDir(pwd.getpwnam(user.name)))
     assert warning.startswith(f"Warning: {user.home} {saying}.\n")
     assert "`store: system`" in warning
     assert all(len(line) <= 80 for line in warning.splitlines())
-    assert closed_home.warning_of(Place(pwd.getpwnam(user.name), "system")) == ""
+    assert closed_home.warning_of(SecretDir(pwd.getpwnam(user.name), "system")) == ""
 
 
 def test_home_that_fscrypt_encrypts_is_warned_of_before_the_key_is_shown(

@@ -24,14 +24,14 @@ SAVE = f"""
 import os, pwd, sys
 sys.path[:0] = ["/usr/lib/pam-totp"]
 from pam_totp.enrollment.save import save
-from pam_totp.errors import Fault
-from pam_totp.records.storage.secret_dir import Place
-account = Place(pwd.getpwuid(os.getuid()))
+from pam_totp.errors import Error
+from pam_totp.records.storage.secret_dir import SecretDir
+account = SecretDir(pwd.getpwuid(os.getuid()))
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     save(account, "secret", {NEW.encode()!r})
-except Fault as fault:
+except Error as fault:
     sys.exit(3 if "nothing was changed" in fault.message else 4)
 """
 SAVED, NOTHING_CHANGED, CHANGED_BUT = 0, 3, 4

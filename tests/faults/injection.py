@@ -33,7 +33,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Error:
     """A call, and what happens in its place: an error's name, or SIGKILL. lasting: in place of
     every later call of that name, too."""
 
@@ -76,7 +76,7 @@ def run(argv: Sequence[str], variables: dict[str, str], typed: bytes = b"") -> E
     return Ended(done.returncode, done.stdout.decode("utf-8", "replace"))
 
 
-def run_with(fault: Fault, program: str, variables: dict[str, str], typed: bytes = b"") -> Ended:
+def run_with(fault: Error, program: str, variables: dict[str, str], typed: bytes = b"") -> Ended:
     """The same with a fault."""
     trace = _trace_file()
     options = ["-qq", "-f", "-o", trace, "-e", f"trace={fault.call.name}"]

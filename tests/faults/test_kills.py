@@ -18,7 +18,7 @@ import pytest
 
 from tests.faults import command, injection
 from tests.faults.command import Dialogue
-from tests.faults.injection import KILL, Ended, Fault
+from tests.faults.injection import KILL, Ended, Error
 from tests.faults.scenarios import Run, check_recovery_code, check_right_code
 from tests.faults.sizes import SOAK, choose
 from tests.faults.subject import VERIFY, Subject, is_whole_recovery_file
@@ -81,7 +81,7 @@ class Killer:
         """Once, killed or too late for it."""
         if next(self._by_clock):
             return self._run(self._subject, kill_after=dice.uniform(0.001, self._seconds))
-        fault = Fault(next(self._calls), KILL)
+        fault = Error(next(self._calls), KILL)
         options = ["-qq", "-f", "-o", "/dev/null", "-e", f"trace={fault.call.name}"]
         return self._run(self._subject, ["/usr/bin/strace", *options, "-e", fault.option])
 

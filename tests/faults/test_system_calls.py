@@ -17,7 +17,7 @@ import pytest
 
 from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.faults import injection
-from tests.faults.injection import ERRORS, KILL, NOT_THERE, Call, Fault
+from tests.faults.injection import ERRORS, KILL, NOT_THERE, Call, Error
 from tests.faults.scenarios import SCENARIOS, TRIED_TWICE, Run, Scenario, matches, with_purpose
 from tests.faults.sizes import SOAK
 from tests.faults.subject import VAR, Kept, Record, Subject
@@ -28,7 +28,7 @@ CLEAN_RUNS = 3
 WORKERS = os.cpu_count() or 2
 # The manual's words for these: "always successful". The kernel knows no way to fail them.
 NEVER_FAIL = {"getegid", "geteuid", "getgid", "getpid", "gettid", "getuid", "set_tid_address"}
-LEAST_FAILING_CALLS = 40  # the shortest login, a gate's that asks, makes more of its own
+MIN_FAILING_CALLS = 40  # the shortest login, a gate's that asks, makes more of its own
 # While the interpreter starts nothing of ours runs yet: two logins stand for all.
 LOADING_IS_TRIED_IN = ("gate, enrolled", "verify, right code")
 # A name that is not there for once: with the secret in place, or the mark, it must not matter.
@@ -56,7 +56,7 @@ def settings() -> Iterator[Callable[[str], None]]:
     shutil.rmtree(VAR / "settings", ignore_errors=True)
 
 
-def faults_of(scenario: Scenario, calls: list[Call]) -> list[Fault]:
+def faults_of(scenario: Scenario, calls: list[Call]) -> list[Error]:
     """What is tried: in `make soak` every error in place of every call."""
     faults = []
     for number, call in enumerate(calls):
@@ -69,9 +69,9 @@ def faults_of(scenario: Scenario, calls: list[Call]) -> list[Fault]:
             kinds += (NOT_THERE,)
         if call.name in NEVER_FAIL:
             kinds = ()
-        faults += [Fault(call, kind) for kind in (*kinds, KILL)]
+        faults += [Error(call, kind) for kind in (*kinds, KILL)]
         if matches((*scenario.must_refuse, *scenario.must_accept), call):
-            faults.append(Fault(call, "EACCES", lasting=True))
+            faults.append(Error(call, "EACCES", lasting=True))
     return faults
 
 
@@ -90,7 +90,7 @@ def clean_runs(scenario: Scenario, subject: Subject) -> list[Call]:
     return with_purpose(injection.always_made(runs))
 
 
-def try_fault(scenario: Scenario, fault: Fault, subject: Subject) -> None:
+def try_fault(scenario: Scenario, fault: Error, subject: Subject) -> None:
     """One login with one fault. AssertionError if a claim does not hold."""
     scenario.prepare(subject)
     step, started = subject.credential.step(), time.monotonic()
@@ -110,7 +110,7 @@ def try_fault(scenario: Scenario, fault: Fault, subject: Subject) -> None:
     assert time.monotonic() - started < 30, "too slow to say anything: codes change every 30 s"
 
 
-def must_end(fault: Fault, calls: tuple[str, ...]) -> bool:
+def must_end(fault: Error, calls: tuple[str, ...]) -> bool:
     """Whether a fault is in one of these calls, and is not got over by making it again."""
     tried_again = fault.kind == "EINTR" or (
         fault.kind == "EACCES" and not fault.lasting and matches(TRIED_TWICE, fault.call)
@@ -143,13 +143,13 @@ def test_no_failing_call_opens_or_spoils_or_blocks_a_login(
     calls = clean_runs(scenario, subjects[0])
     faults = faults_of(scenario, calls)
     failing = [fault.call for fault in faults if fault.kind != KILL]
-    assert len(set(failing)) >= LEAST_FAILING_CALLS
+    assert len(set(failing)) >= MIN_FAILING_CALLS
     assert scenario.void_patterns(failing) == []
     free: queue.SimpleQueue[Subject] = queue.SimpleQueue()
     for subject in subjects[:1] if scenario.alone else subjects:
         free.put(subject)
 
-    def what_goes_wrong(fault: Fault) -> str:
+    def what_goes_wrong(fault: Error) -> str:
         subject = free.get()
         try:
             try_fault(scenario, fault, subject)

@@ -17,7 +17,7 @@ from tests.fuzz.parsers import SEEDS  # noqa: E402 - the path to it is set above
 BUILD = REPOSITORY / "build" / "fuzz"
 FOUND = BUILD / "found"
 SECONDS_IN_ALL = 60
-MOST_SECONDS_AN_INPUT = 5
+MAX_SECONDS_AN_INPUT = 5
 SANITIZE = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 LANGUAGE = ["-std=gnu11", "-D_GNU_SOURCE=", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
 
@@ -43,7 +43,7 @@ def explore(name: str, command: list[str | Path], seconds: int) -> bool:
         [
             *command,
             f"-max_total_time={seconds}",
-            f"-timeout={MOST_SECONDS_AN_INPUT}",
+            f"-timeout={MAX_SECONDS_AN_INPUT}",
             f"-artifact_prefix={FOUND}/{name}-",
             "-print_final_stats=1",
             corpus_of(name),

@@ -16,22 +16,22 @@ from pathlib import Path
 from pam_totp.records.config import reader, settings, snapshot, validators
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import Place
+from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import grant, recovery
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import credential, reasons, throttle, verdict
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
 FOLDER = Path("/run/pam-totp-fuzzed")
-STATE = Path(state_dir.FOLDER)
+STATE = Path(state_dir.STATE_DIR)
 PRINTABLE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
-MOST_COST = 1 << 10  # of a scrypt that is run here; beyond, its parameters are only looked at
+MAX_COST = 1 << 10  # of a scrypt that is run here; beyond, its parameters are only looked at
 
 
-class Given(Place):
+class Given(SecretDir):
     """A place in which every file holds the same bytes."""
 
     __slots__ = ("content",)
@@ -90,7 +90,7 @@ def is_documented(each: credential.Credential) -> bool:
 
 def secret_file(content: bytes) -> None:
     credentials, faults = credential.parse_file(content)
-    assert len(credentials) <= credential.MOST_CREDENTIALS
+    assert len(credentials) <= credential.MAX_CREDENTIALS
     assert all(is_documented(each) for each in credentials)
     assert all(PRINTABLE_LINE.fullmatch(fault) for fault in faults)
     for each in credentials:
@@ -113,14 +113,14 @@ def otpauth_uri(content: bytes) -> None:
 def recovery_file(content: bytes) -> None:
     try:
         codes = recovery.read(Given(content))
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == reasons.SECRET_MALFORMED
         return
     assert codes is not None
     cost, blocks, lanes = (int(number) for number in codes.to_bytes().split(b" ")[3:6])
     assert cost > 1 and cost & (cost - 1) == 0 and blocks > 0 and lanes > 0
     assert cost * blocks * lanes <= 1 << 20, "a second and 128 MiB at most"
-    if cost * blocks * lanes <= MOST_COST:
+    if cost * blocks * lanes <= MAX_COST:
         digest = codes.hash("a" * verdict.RECOVERY_CHARACTERS)
         assert codes.holds(digest) == (digest in codes.hashes)
 
@@ -130,7 +130,7 @@ def attempts_record(content: bytes) -> None:
     path.write_bytes(content)
     try:
         attempts = Attempts(UID, str(FOLDER))
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == reasons.STATE_UNAVAILABLE
         return
     try:
@@ -138,7 +138,7 @@ def attempts_record(content: bytes) -> None:
         assert 0 <= throttle.wait_seconds(attempts.failures, 1000.0, limits) <= 900
         attempts.record_failures(throttle.count_try(attempts.failures, 1000.0, limits))
         steps, in_a_row = attempts.steps, attempts.failures.in_a_row
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == reasons.STATE_UNAVAILABLE
         assert path.read_bytes() == content, "what cannot be recorded spoils nothing"
         return
@@ -153,7 +153,7 @@ def grant_file(content: bytes) -> None:
     (STATE / grant.KIND / str(UID)).write_bytes(content)
     try:
         given = grant.read(UID, NOW)
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == reasons.STATE_UNAVAILABLE
         return
     if given is not None:
@@ -178,7 +178,7 @@ def spent_file(content: bytes) -> None:
     (STATE / recovery.KIND / str(UID)).write_bytes(content)
     try:
         spent = recovery.spent(UID)
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == reasons.STATE_UNAVAILABLE
     else:
         assert all(word.encode("ascii", "replace") for word in spent)
@@ -187,7 +187,7 @@ def spent_file(content: bytes) -> None:
 def typed_code(content: bytes) -> None:
     try:
         code = verdict.read_code(content)
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == reasons.BAD_INPUT
     else:
         assert re.fullmatch(r"[0-9]{6,8}", code, re.ASCII)
@@ -207,7 +207,7 @@ def environment(content: bytes) -> None:
     assert not request.key or request.service == "sshd"
     for _, value in request.audit_fields("", request.tty + request.ruser):
         shown = audit.quote(value)
-        assert shown.isprintable() and len(shown) <= audit.MOST_CHARACTERS + 2
+        assert shown.isprintable() and len(shown) <= audit.MAX_CHARACTERS + 2
         assert '"' not in shown[1:-1] and "\\" not in shown
         assert " " not in shown or (shown[0] == shown[-1] == '"')
 

@@ -41,7 +41,7 @@ from tests.commands.commands import (
     tree,
     verify,
 )
-from tests.faults.injection import KILL, Fault, calls_of, run_with
+from tests.faults.injection import KILL, Error, calls_of, run_with
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential, enroll
 from tests.host.phone import (
@@ -447,7 +447,7 @@ def test_kill_at_any_call_leaves_nothing_or_a_whole_enrollment(user: User) -> No
     for call in chosen:
         forget(user)
         phone = offered(user)
-        ended = run_with(Fault(call, KILL), VERIFY, variables, phone.code().encode())
+        ended = run_with(Error(call, KILL), VERIFY, variables, phone.code().encode())
         assert ended.injected, call
         if secret_of(user).exists():
             assert phone.secret in kept_uri(secret_of(user)), call

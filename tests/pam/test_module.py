@@ -11,7 +11,7 @@ from tests.pam.bench import PASSWORD, RIGHT_CODE, Bench, Login
 # security/_pam_types.h
 SUCCESS, SERVICE_ERR, AUTH_ERR, PERM_DENIED = 0, 3, 7, 6
 PROMPT = "Verification code: "
-MOST_BYTES_OF_PAM_EXEC = 511
+MAX_BYTES_OF_PAM_EXEC = 511
 
 WRONG, RIGHT = "=000000", f"={RIGHT_CODE}"
 KEY_PASSED = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAA"
@@ -52,7 +52,7 @@ class TestCode:
         for answers in ((RIGHT,), (WRONG, WRONG, WRONG), ()):
             login = bench.log_in(*answers, password=password)
             assert (login.authenticate == SUCCESS) == (answers == (RIGHT,))
-            assert login.password_after == password[:MOST_BYTES_OF_PAM_EXEC]
+            assert login.password_after == password[:MAX_BYTES_OF_PAM_EXEC]
 
 
 class TestAnswers:
@@ -60,7 +60,7 @@ class TestAnswers:
     def test_answer_of_any_length_is_refused(self, bench: Bench, length: int) -> None:
         login = bench.log_in(f"long:{length}", f"long:{length}", f"long:{length}")
         assert_refused(login)
-        assert {len(each) for each in login.typed} == {min(length, MOST_BYTES_OF_PAM_EXEC)}
+        assert {len(each) for each in login.typed} == {min(length, MAX_BYTES_OF_PAM_EXEC)}
 
     def test_right_code_after_a_long_answer_succeeds(self, bench: Bench) -> None:
         assert bench.log_in("long:5000", RIGHT).authenticate == SUCCESS
@@ -287,7 +287,7 @@ class TestCombined:
     ) -> None:
         login = self.log_in(bench, typed)
         assert (login.authenticate, login.prompts, login.typed) == (AUTH_ERR, [], [""])
-        assert login.password_after == typed[:MOST_BYTES_OF_PAM_EXEC]
+        assert login.password_after == typed[:MAX_BYTES_OF_PAM_EXEC]
 
     def test_no_code_is_refused_whatever_the_verifier_says(self, bench: Bench) -> None:
         bench.program("verify", "#!/bin/sh\nexit 0\n")
@@ -314,7 +314,7 @@ class TestCombined:
     ) -> None:
         login = self.log_in(bench, typed)
         assert (login.authenticate, login.typed) == (SUCCESS, [RIGHT_CODE])
-        assert login.password_after == typed[: -len(RIGHT_CODE)][:MOST_BYTES_OF_PAM_EXEC]
+        assert login.password_after == typed[: -len(RIGHT_CODE)][:MAX_BYTES_OF_PAM_EXEC]
 
     def test_nothing_is_taken_off_where_no_code_is_needed(self, bench: Bench) -> None:
         bench.gate_does("exit 0")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.host.account import ActingAs, find
-from pam_totp.rules.reasons import SECRET_MISSING, Refused
+from pam_totp.rules.reasons import SECRET_MISSING, Failure
 from tests.host.accounts import User
 
 
@@ -22,13 +22,13 @@ def test_account_is_that_of_the_password_database(user: User) -> None:
 
 @pytest.mark.parametrize("name", ["", "nobody-of-that-name", "a" * 255, "\udcff", "a\0b", "a\nb"])
 def test_name_that_is_not_in_the_password_database_is_refused(name: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Failure) as refused:
         find(name)
     assert refused.value.reason == SECRET_MISSING
 
 
 def test_user_number_is_no_name(user: User) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         find(str(user.uid))
 
 

@@ -13,7 +13,7 @@ import pytest
 from pam_totp.records.user import attempts
 from pam_totp.records.user.attempts import SIZE_BYTES, Attempts
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import Failures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -97,8 +97,8 @@ def steps(folder: Path) -> dict[str, int]:
     return record.steps
 
 
-def refusal(folder: Path) -> Refused:
-    with pytest.raises(Refused) as refused:
+def refusal(folder: Path) -> Failure:
+    with pytest.raises(Failure) as refused:
         Attempts(UID, str(folder))
     assert refused.value.reason == STATE_UNAVAILABLE
     return refused.value
@@ -301,7 +301,7 @@ class TestDisk:
 
     def test_full_disk_refuses_a_first_record_and_tears_none(self, small_disk: Path) -> None:
         self.fill(small_disk)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(Failure) as refused:
             spend(small_disk, PHONE, 5)
         assert refused.value.reason == STATE_UNAVAILABLE
         (small_disk / "filling").unlink()
@@ -324,11 +324,11 @@ def test_limit_of_the_caller_cuts_no_record_off(folder: Path, limit: int, presen
     before = steps(folder)
     program = (
         "from pam_totp.records.user.attempts import Attempts\n"
-        "from pam_totp.rules.reasons import Refused\n"
+        "from pam_totp.rules.reasons import Failure\n"
         "from pam_totp.rules.throttle import Failures\n"
         f"record = Attempts({UID}, FOLDER)\n"
         "try: record.record_failures(Failures(5, 10, 20))\n"
-        "except Refused as refused: print(refused.reason)\n"
+        "except Failure as refused: print(refused.reason)\n"
     )
     command = ["prlimit", f"--fsize={limit}", "/usr/bin/python3", "-B", "-c"]
     done = subprocess.run(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.records.host import audit
-from pam_totp.records.host.audit import MOST_CHARACTERS, quote
+from pam_totp.records.host.audit import MAX_CHARACTERS, quote
 from tests.host.system_log import SystemLog
 
 
@@ -40,8 +40,8 @@ def test_plain_value_is_logged_as_it_is(value: str) -> None:
         ("\ufeff\u200b", '"??"'),
         ("\udcff\ud800", '"??"'),
         ("😀\U0010ffff", '"😀?"'),
-        ("a" * 1000, '"' + "a" * MOST_CHARACTERS + '"'),
-        ("\n" * 1000, '"' + "?" * MOST_CHARACTERS + '"'),
+        ("a" * 1000, '"' + "a" * MAX_CHARACTERS + '"'),
+        ("\n" * 1000, '"' + "?" * MAX_CHARACTERS + '"'),
     ],
 )
 def test_other_value_is_quoted_without_control_characters(value: str, shown: str) -> None:
@@ -52,7 +52,7 @@ def test_other_value_is_quoted_without_control_characters(value: str, shown: str
 @given(st.text(max_size=400) | st.text(st.characters(), max_size=20))
 def test_any_value_is_one_short_word_of_printable_characters(value: str) -> None:
     shown = quote(value)
-    assert len(shown) <= MOST_CHARACTERS + 2
+    assert len(shown) <= MAX_CHARACTERS + 2
     assert not any(unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") for each in shown)
     assert len(shlex.split(f"key={shown} next=1")) == 2
     shown.encode("utf-8")

@@ -348,7 +348,7 @@ def test_rules_that_no_login_could_read_again_are_a_fault() -> None:
     users = ", ".join(f"user{number}" for number in range(1000))
     for text in (rule * 125, rule.replace("code", f"user: [{users}], code")):
         (fault,) = faults_of("rules:\n" + text)
-        assert fault == f"has rules of over {reader.MOST_RULES_BYTES} bytes in the snapshot"
+        assert fault == f"has rules of over {reader.MAX_RULES_BYTES} bytes in the snapshot"
 
 
 @given(st.binary(max_size=300))

@@ -9,7 +9,7 @@ import pytest
 
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import enforced
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 
 UID = 4711
 
@@ -18,7 +18,7 @@ UID = 4711
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "FOLDER", str(path))
+    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
     return str(path)
 
 
@@ -29,8 +29,8 @@ def no_descriptor_is_left_open() -> Iterator[None]:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def refusal(folder: str) -> Refused:
-    with pytest.raises(Refused) as refused:
+def refusal(folder: str) -> Failure:
+    with pytest.raises(Failure) as refused:
         enforced.is_set(UID)
     assert refused.value.reason == STATE_UNAVAILABLE
     return refused.value
@@ -82,7 +82,7 @@ def test_mark_is_durable_before_the_login_goes_on(folder: str) -> None:
 def test_missing_folder_is_no_proof_that_there_is_no_mark(folder: str) -> None:
     os.rmdir(folder)
     refusal(folder)
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         enforced.set_mark(UID)
 
 
@@ -114,7 +114,7 @@ def test_full_disk_sets_no_mark_and_says_so(folder: str) -> None:
     options = "size=4k,nr_inodes=1,mode=700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "full", folder], check=True)
     try:
-        with pytest.raises(Refused, match="No space left"):
+        with pytest.raises(Failure, match="No space left"):
             enforced.set_mark(UID)
         assert not enforced.is_set(UID)
     finally:

@@ -10,7 +10,7 @@ import pytest
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import grant
 from pam_totp.records.user.grant import Grant
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from tests.commands.commands import mounted, read_only
 
 UID = 4711
@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "FOLDER", str(path))
+    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
     return path
 
 
@@ -93,7 +93,7 @@ def test_grant_does_not_pass_to_the_next_user_of_the_id(
     del names[UID]
     if name is not None:
         names[UID] = name
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Failure) as refused:
         grant.use(UID, 1500)
     assert refused.value.reason == STATE_UNAVAILABLE
     assert grant.read(UID, 2500) is None
@@ -167,7 +167,7 @@ def test_revoked_grant_is_gone(folder: Path) -> None:
 def test_malformed_grant_is_refused_and_said_to_be(folder: Path, content: bytes) -> None:
     grant.give(UID, Grant(1000, 2000, once=False))
     (folder / "grants" / str(UID)).write_bytes(content)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Failure) as refused:
         grant.use(UID, 1500)
     assert refused.value.reason == STATE_UNAVAILABLE
     assert "malformed" in refused.value.detail
@@ -176,16 +176,16 @@ def test_malformed_grant_is_refused_and_said_to_be(folder: Path, content: bytes)
 def test_grant_that_cannot_be_read_is_refused(folder: Path) -> None:
     (folder / "grants").mkdir(mode=0o700)
     (folder / "grants" / str(UID)).symlink_to("/etc/hostname")
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         grant.use(UID, 1500)
     folder.rename(folder.with_name("gone"))
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         grant.use(UID, 1500)
 
 
 def test_grant_for_once_that_cannot_be_used_up_is_refused(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=True))
-    with read_only(folder), pytest.raises(Refused, match="cannot use up the grant"):
+    with read_only(folder), pytest.raises(Failure, match="cannot use up the grant"):
         grant.use(UID, 1500)
     assert grant.use(UID, 1500)
 

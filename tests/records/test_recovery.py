@@ -11,7 +11,7 @@ import pytest
 
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import recovery
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.verdict import read_recovery_code
 from tests.commands.commands import (
     LET_IN,
@@ -31,7 +31,7 @@ UID = 4711
 CODE = "abcdefghijklm234"
 SALT = "00" * 16
 HASH = "11" * 32
-MOST_SECONDS, MOST_KILOBYTES = 2, 200_000
+MAX_SECONDS, MAX_KILOBYTES = 2, 200_000
 # Runs a command, whose output goes to standard error, and prints its exit code, seconds of work and
 # most kilobytes. A process counts what its parent held at the fork: this one holds little.
 SMALL_PARENT = [
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "FOLDER", str(path))
+    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
     return path
 
 
@@ -142,7 +142,7 @@ def test_code_that_cannot_be_recorded_as_spent_is_refused(folder: Path) -> None:
     with mounted(folder, "size=4k,mode=700"):
         (folder / "spent").mkdir(mode=0o700)
         (folder / "fill").write_bytes(b"x" * 4096)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(Failure) as refused:
             recovery.spend(UID, HASH, [])
     assert refused.value.reason == STATE_UNAVAILABLE
     assert "No space left" in refused.value.detail
@@ -151,7 +151,7 @@ def test_code_that_cannot_be_recorded_as_spent_is_refused(folder: Path) -> None:
 def test_unreadable_record_of_spent_codes_is_a_refusal(folder: Path) -> None:
     (folder / "spent").mkdir(mode=0o700)
     (folder / "spent" / str(UID)).symlink_to("/etc/hostname")
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         recovery.spent(UID)
 
 
@@ -207,8 +207,8 @@ def test_hostile_recovery_file_refuses_quickly_and_spares_the_memory(
     user.give(recovery_of(user), HOSTILE[content])
     code, seconds, kilobytes = timed_verify(user, CODE)
     assert code == REFUSED
-    assert seconds < MOST_SECONDS
-    assert kilobytes < MOST_KILOBYTES
+    assert seconds < MAX_SECONDS
+    assert kilobytes < MAX_KILOBYTES
     assert len(syslog.decisions()) == 1
     assert verify(user, credential.fresh_code()).code == LET_IN
 
@@ -247,7 +247,7 @@ def test_what_is_no_file_of_the_users_own_refuses_quickly(
             path.mkdir(mode=0o700)
     code, seconds, _ = timed_verify(user, CODE)
     assert (code, syslog.decisions()[0]["reason"]) == (REFUSED, "secret-unsafe")
-    assert seconds < MOST_SECONDS
+    assert seconds < MAX_SECONDS
     assert verify(user, credential.fresh_code()).code == LET_IN
 
 

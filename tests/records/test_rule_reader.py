@@ -216,7 +216,7 @@ def test_rule_with_a_fault_is_left_out_and_its_neighbours_are_not() -> None:
 
 
 def test_more_rules_than_a_login_should_read_are_a_fault() -> None:
-    text = "- {code: never}\n" * (rule_reader.MOST_RULES + 1)
+    text = "- {code: never}\n" * (rule_reader.MAX_RULES + 1)
     assert faults_of(text) == ["line 2, column 1: rules has 20001 entries, over 20000"]
 
 

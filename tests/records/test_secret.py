@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.storage.secret_dir import MOST_BYTES, Place
+from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.user import secret
-from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Refused
+from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 
-MOST_SECONDS = 2
+MAX_SECONDS = 2
 """An answer has to come within this time, whatever lies there."""
-MOST_BYTES_READ = 512 * 1024
+MAX_BYTES_READ = 512 * 1024
 
 
 def account_of(user: User) -> pwd.struct_passwd:
     return pwd.getpwnam(user.name)
 
 
-def place_of(user: User) -> Place:
-    return Place(account_of(user))
+def place_of(user: User) -> SecretDir:
+    return SecretDir(account_of(user))
 
 
 def folder_of(user: User) -> Path:
@@ -73,13 +73,13 @@ def mallory(make_user: Callable[..., User], enrolled: Callable[..., Credential])
     return other
 
 
-def refusal(user: User) -> Refused:
+def refusal(user: User) -> Failure:
     """How reading the user's secret is refused, within the time and the bytes allowed."""
     account, begun, read = account_of(user), time.monotonic(), bytes_read()
-    with pytest.raises(Refused) as refused:
-        secret.read(Place(account))
-    assert time.monotonic() - begun < MOST_SECONDS
-    assert bytes_read() - read < MOST_BYTES_READ
+    with pytest.raises(Failure) as refused:
+        secret.read(SecretDir(account))
+    assert time.monotonic() - begun < MAX_SECONDS
+    assert bytes_read() - read < MAX_BYTES_READ
     return refused.value
 
 
@@ -139,7 +139,7 @@ class TestRead:
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
             "from pam_totp.records.user import secret\n"
             "from pam_totp.records.storage.secret_dir import Place\n"
-            f"print(secret.read(Place(pwd.getpwnam({alice.name!r})))[0].device)\n"
+            f"print(secret.read(SecretDir(pwd.getpwnam({alice.name!r})))[0].device)\n"
         )
         assert alice.run_as("/usr/bin/python3", "-BIS", "-c", program).stdout == "phone\n"
 
@@ -149,9 +149,9 @@ class TestRead:
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
             "from pam_totp.records.user import secret\n"
             "from pam_totp.records.storage.secret_dir import Place\n"
-            "from pam_totp.rules.reasons import Refused\n"
-            f"try: secret.read(Place(pwd.getpwnam({mallory.name!r})))\n"
-            "except Refused as refused: print(refused.reason)\n"
+            "from pam_totp.rules.reasons import Failure\n"
+            f"try: secret.read(SecretDir(pwd.getpwnam({mallory.name!r})))\n"
+            "except Failure as refused: print(refused.reason)\n"
         )
         assert alice.run_as("/usr/bin/python3", "-BIS", "-c", program).stdout == "secret-unsafe\n"
 
@@ -210,9 +210,9 @@ class TestInPlaceOfTheFile:
     def test_largest_file_is_read_and_one_byte_more_is_not(self, alice: User) -> None:
         path = folder_of(alice) / "secret"
         content = path.read_bytes() + b"#"
-        path.write_bytes(content.ljust(MOST_BYTES, b"x"))
+        path.write_bytes(content.ljust(MAX_BYTES, b"x"))
         assert secret.read(place_of(alice)) is not None
-        path.write_bytes(content.ljust(MOST_BYTES + 1, b"x"))
+        path.write_bytes(content.ljust(MAX_BYTES + 1, b"x"))
         assert refusal(alice).reason == SECRET_MALFORMED
 
     @pytest.mark.parametrize(
@@ -245,8 +245,8 @@ class TestOfAnother:
         folder.mkdir(mode=0o700, parents=True)
         (folder_of(mallory) / "secret").chmod(0o600)
         (folder / "secret").hardlink_to(folder_of(mallory) / "secret")
-        with pytest.raises(Refused) as refused:
-            secret.read(Place(pwd.getpwuid(0)))
+        with pytest.raises(Failure) as refused:
+            secret.read(SecretDir(pwd.getpwuid(0)))
         shutil.rmtree(folder)
         assert refused.value.reason == SECRET_UNSAFE
 
@@ -376,5 +376,5 @@ class TestHomeThatIsNotThere:
     def test_account_without_a_home_is_refused(self, alice: User) -> None:
         fields = list(account_of(alice))
         for home in ("", "/nonexistent"):
-            with pytest.raises(Refused):
-                secret.read(Place(pwd.struct_passwd([*fields[:5], home, fields[6]])))
+            with pytest.raises(Failure):
+                secret.read(SecretDir(pwd.struct_passwd([*fields[:5], home, fields[6]])))

@@ -9,8 +9,8 @@ import pytest
 
 from pam_totp.records.storage import secret_dir as places
 from pam_totp.records.storage import secret_writer
-from pam_totp.records.storage.secret_dir import Place
-from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_UNSAFE, Refused
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_UNSAFE, Failure
 
 CONTENT = b"otpauth://totp/x?secret=" + b"A" * 32 + b" phone\n"
 
@@ -24,7 +24,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     (path / "secrets").mkdir(mode=0o700, parents=True)
-    monkeypatch.setattr(places, "SYSTEM", str(path))
+    monkeypatch.setattr(places, "STATE_DIR", str(path))
     return path
 
 
@@ -38,25 +38,25 @@ def no_descriptor_is_left_open() -> Iterator[None]:
 @pytest.fixture
 def saved(system: Path) -> Path:
     """Alice's secret, saved by root."""
-    secret_writer.save(Place(account(), "system"), "secret", CONTENT)
+    secret_writer.save(SecretDir(account(), "system"), "secret", CONTENT)
     return system / "secrets" / "alice" / "secret"
 
 
-def refusal(name: str = "alice") -> Refused:
-    with pytest.raises(Refused) as refused:
-        Place(account(name), "system").read("secret")
+def refusal(name: str = "alice") -> Failure:
+    with pytest.raises(Failure) as refused:
+        SecretDir(account(name), "system").read("secret")
     return refused.value
 
 
 def test_what_was_saved_is_read_and_the_home_does_not_matter(saved: Path) -> None:
-    assert Place(account(), "system").read("secret") == CONTENT
-    assert Place(account("bob"), "system").read("secret") is None
+    assert SecretDir(account(), "system").read("secret") == CONTENT
+    assert SecretDir(account("bob"), "system").read("secret") is None
 
 
 def test_files_and_folders_are_roots_alone_whatever_the_umask(system: Path) -> None:
     before = os.umask(0)
     try:
-        secret_writer.save(Place(account(), "system"), "secret", CONTENT)
+        secret_writer.save(SecretDir(account(), "system"), "secret", CONTENT)
     finally:
         os.umask(before)
     secret = system / "secrets" / "alice" / "secret"
@@ -66,7 +66,7 @@ def test_files_and_folders_are_roots_alone_whatever_the_umask(system: Path) -> N
 
 
 def test_nobody_is_enrolled_at_first(system: Path) -> None:
-    assert Place(account(), "system").read("secret") is None
+    assert SecretDir(account(), "system").read("secret") is None
 
 
 def test_missing_state_folder_is_no_proof(system: Path) -> None:
@@ -76,16 +76,16 @@ def test_missing_state_folder_is_no_proof(system: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../alice", "a/b", "/"])
 def test_name_that_would_leave_the_folder_is_refused(name: str) -> None:
-    with pytest.raises(Refused) as refused:
-        Place(account(name), "system")
+    with pytest.raises(Failure) as refused:
+        SecretDir(account(name), "system")
     assert refused.value.reason == SECRET_UNSAFE
 
 
 @pytest.mark.parametrize("name", ["-rf", "$(id)", "a b", "ä" * 100, "x" * 255, "...", ".hidden"])
 def test_name_that_a_folder_can_have_is_kept_apart(system: Path, name: str) -> None:
-    secret_writer.save(Place(account(name), "system"), "secret", CONTENT)
+    secret_writer.save(SecretDir(account(name), "system"), "secret", CONTENT)
     assert os.listdir(system / "secrets") == [name]
-    assert Place(account(name), "system").read("secret") == CONTENT
+    assert SecretDir(account(name), "system").read("secret") == CONTENT
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
@@ -134,7 +134,7 @@ def test_caller_that_is_not_root_is_refused(saved: Path) -> None:
 
 
 def test_removed_secret_is_gone(saved: Path) -> None:
-    place = Place(account(), "system")
+    place = SecretDir(account(), "system")
     assert secret_writer.remove(place, "secret")
     assert not secret_writer.remove(place, "secret")
     assert place.read("secret") is None
@@ -142,5 +142,5 @@ def test_removed_secret_is_gone(saved: Path) -> None:
 
 def test_litter_of_a_command_that_was_killed_is_cleared_away(saved: Path) -> None:
     (saved.parent / "secret.new-0123456789abcdef").write_bytes(CONTENT)
-    secret_writer.save(Place(account(), "system"), "secret", CONTENT + b"# new\n")
+    secret_writer.save(SecretDir(account(), "system"), "secret", CONTENT + b"# new\n")
     assert os.listdir(saved.parent) == ["secret"]

@@ -9,7 +9,7 @@ import pytest
 from pam_totp.commands import explain
 from pam_totp.records.config import reader, rule_reader, validators
 from pam_totp.records.config.settings import DEFAULTS
-from pam_totp.review.settings_warnings import MOST_CHANCE, chance_of_a_guesser
+from pam_totp.review.settings_warnings import MAX_CHANCE, chance_of_a_guesser
 from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.policy import CODES, LOCAL
 
@@ -83,8 +83,8 @@ def test_every_range_and_choice_stands_in_the_page() -> None:
         text = PAGE.partition(f"\n*{key}: ")[2].partition("\n\n*")[0]
         for each in allowed:
             assert re.search(rf"\b{each}\b", text), (key, each)
-    assert f"at most {validators.MOST_MESSAGE_BYTES} bytes" in PAGE
-    assert f"at most {validators.MOST_ISSUER_CHARACTERS} characters" in PAGE
+    assert f"at most {validators.MAX_MESSAGE_BYTES} bytes" in PAGE
+    assert f"at most {validators.MAX_ISSUER_CHARACTERS} characters" in PAGE
 
 
 @pytest.mark.parametrize("word", [*rule_reader.KEYS, *CODES, *MODES, LOCAL, "{by: 2027-03-01}"])
@@ -95,8 +95,8 @@ def test_every_word_of_rules_and_enrollment_is_explained_in_both(word: str) -> N
 
 def test_bound_of_longest_wait_is_the_one_that_is_warned_of() -> None:
     (least,) = re.findall(r"Less than (\d+) seconds", PAGE)
-    assert chance_of_a_guesser(1, 6, int(least)) <= MOST_CHANCE
-    assert chance_of_a_guesser(1, 6, int(least) - 1) > MOST_CHANCE
+    assert chance_of_a_guesser(1, 6, int(least)) <= MAX_CHANCE
+    assert chance_of_a_guesser(1, 6, int(least) - 1) > MAX_CHANCE
 
 
 def test_example_of_the_page_is_without_faults() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.storage import state_dir
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from tests.commands.commands import mounted, read_only
 
 OLD, NEW = b"old\n" * 2000, b"new\n" * 3000
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "FOLDER", str(path))
+    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
     return path
 
 
@@ -63,7 +63,7 @@ def calls_on(folder: Path, trace: Path) -> list[str]:
 
 
 def refusal(kind: str = "kind", make: bool = False) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Failure) as refused:
         state_dir.open_folder(kind, make=make)
     assert refused.value.reason == STATE_UNAVAILABLE
     return refused.value.detail
@@ -176,7 +176,7 @@ def test_without_the_state_folder_nothing_is_proven(folder: Path) -> None:
     folder.rmdir()
     for make in (False, True):
         assert "No such file" in refusal(make=make)
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         state_dir.read("kind", "record")
 
 
@@ -206,7 +206,7 @@ def test_record_that_is_no_file_is_refused(folder: Path, what: str) -> None:
         (kind / "record").symlink_to("/etc/hostname")
     else:
         (kind / "record").mkdir()
-    with pytest.raises(Refused):
+    with pytest.raises(Failure):
         state_dir.read("kind", "record")
 
 

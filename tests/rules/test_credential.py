@@ -4,7 +4,7 @@ from base64 import b32encode
 
 import pytest
 
-from pam_totp.rules.credential import MOST_CREDENTIALS, Malformed, parse_file, parse_line
+from pam_totp.rules.credential import MAX_CREDENTIALS, Malformed, parse_file, parse_line
 
 KEY = b"12345678901234567890"
 SECRET = b32encode(KEY).decode()
@@ -247,7 +247,7 @@ class TestFile:
         assert parse_file(content)[0] == []
 
     def test_more_credentials_than_a_login_can_try_are_left_out_aloud(self) -> None:
-        content = "".join(f"{URI} {number}\n" for number in range(MOST_CREDENTIALS + 5))
+        content = "".join(f"{URI} {number}\n" for number in range(MAX_CREDENTIALS + 5))
         credentials, faults = parse_file(content.encode())
-        assert len(credentials) == MOST_CREDENTIALS
+        assert len(credentials) == MAX_CREDENTIALS
         assert len(faults) == 1

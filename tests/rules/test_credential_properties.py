@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.records.storage.secret_dir import MOST_BYTES
+from pam_totp.records.storage.secret_dir import MAX_BYTES
 from pam_totp.rules.credential import Malformed, decode_base32, parse_file, parse_line
 from pam_totp.rules.otp import ALGORITHMS, DIGITS
 
@@ -84,16 +84,16 @@ def test_base32_is_that_of_the_standard_library(content: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"otpauth://totp/a?secret=" + b"A" * MOST_BYTES,
-        b"otpauth://totp/a?" + b"&".join(b"x%d=1" % number for number in range(MOST_BYTES // 8)),
-        b"otpauth://totp/a?x=" + b"%41" * (MOST_BYTES // 3),
-        b"x\n" * (MOST_BYTES // 2),
-        b" " * MOST_BYTES,
-        b"otpauth://totp/a?secret=AAAAAAAAAAAAAAAA\n" * (MOST_BYTES // 41),
+        b"otpauth://totp/a?secret=" + b"A" * MAX_BYTES,
+        b"otpauth://totp/a?" + b"&".join(b"x%d=1" % number for number in range(MAX_BYTES // 8)),
+        b"otpauth://totp/a?x=" + b"%41" * (MAX_BYTES // 3),
+        b"x\n" * (MAX_BYTES // 2),
+        b" " * MAX_BYTES,
+        b"otpauth://totp/a?secret=AAAAAAAAAAAAAAAA\n" * (MAX_BYTES // 41),
     ],
     ids=["secret", "parameters", "percent", "lines", "spaces", "credentials"],
 )
 def test_largest_file_is_parsed_within_a_second(content: bytes) -> None:
     begun = time.process_time()
-    parse_file(content[:MOST_BYTES])
+    parse_file(content[:MAX_BYTES])
     assert time.process_time() - begun < 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pam_totp.rules.throttle import (
     BUDGET_TRIES,
-    MOST_WAIT_SECONDS,
+    MAX_WAIT_SECONDS,
     Failures,
     Limits,
     clear,
@@ -22,7 +22,7 @@ DAY = 86400
 DAYS = 30
 CODES = 10**6  # of six digits
 STEPS = 3  # of the window: the present one and one to each side
-MOST_CHANCE = 0.01
+MAX_CHANCE = 0.01
 DEFAULTS = Limits()
 
 times = st.integers(0, 10**9)
@@ -74,7 +74,7 @@ def test_success_does_not_give_a_guesser_the_budget_back() -> None:
     past = Failures()
     for _ in range(BUDGET_TRIES + 1):  # more are never looked at, so never counted
         past = clear(count_try(past, 1000.0, DEFAULTS))
-    assert wait_seconds(past, 1000.0, DEFAULTS) == MOST_WAIT_SECONDS
+    assert wait_seconds(past, 1000.0, DEFAULTS) == MAX_WAIT_SECONDS
 
 
 @given(failures, times, limits)
@@ -147,7 +147,7 @@ def test_thirty_days_of_guessing_succeed_with_less_than_one_percent(
     three logins in 30 s, by contrast, comes to 259,200 guesses and 54 %."""
     guesses, longest_wait = simulate(logins_a_day, typos)
     assert guesses > 200, "a guesser who hardly guesses proves nothing"
-    assert guesses * STEPS / CODES < MOST_CHANCE
+    assert guesses * STEPS / CODES < MAX_CHANCE
     assert longest_wait <= 15 * 60
 
 
@@ -157,12 +157,12 @@ def test_without_the_budget_the_owners_logins_would_give_guessers_far_too_many_t
     """The simulation sees the difference: growing waits alone do not bound a busy account."""
     monkeypatch.setattr("pam_totp.rules.throttle.BUDGET_TRIES", 10**9)
     guesses, _ = simulate(100)
-    assert guesses * STEPS / CODES > MOST_CHANCE
+    assert guesses * STEPS / CODES > MAX_CHANCE
 
 
 def test_the_bound_is_the_budget_and_one_try_each_quarter_of_an_hour() -> None:
     guesses, _ = simulate(1000)
-    assert guesses <= 300 + DAYS * DAY // MOST_WAIT_SECONDS + 1 == 3181
+    assert guesses <= 300 + DAYS * DAY // MAX_WAIT_SECONDS + 1 == 3181
 
 
 @pytest.mark.parametrize("pending", [1, 2, 3, 8, 300])
@@ -171,7 +171,7 @@ def test_codes_that_may_be_of_several_secrets_add_up_to_the_same_guesses(pending
     now, past, compared, end = 1000.0, Failures(), 0, 1000.0 + DAYS * DAY
     while now < end:
         wait = wait_seconds(past, now, DEFAULTS)
-        assert wait <= MOST_WAIT_SECONDS
+        assert wait <= MAX_WAIT_SECONDS
         if wait > 0:
             now += wait
             continue
@@ -179,8 +179,8 @@ def test_codes_that_may_be_of_several_secrets_add_up_to_the_same_guesses(pending
         assert secrets >= 1
         past = clear(count_try(past, now, DEFAULTS, secrets))
         compared += secrets
-    assert compared <= BUDGET_TRIES + DAYS * DAY / MOST_WAIT_SECONDS + 1
-    assert compared * STEPS / CODES < MOST_CHANCE
+    assert compared <= BUDGET_TRIES + DAYS * DAY / MAX_WAIT_SECONDS + 1
+    assert compared * STEPS / CODES < MAX_CHANCE
 
 
 @given(failures, times, limits)

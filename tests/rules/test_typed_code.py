@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.reasons import BAD_INPUT, Refused
+from pam_totp.rules.reasons import BAD_INPUT, Failure
 from pam_totp.rules.verdict import read_code
 
 NOTHING = (b"", b"   ", b"\0")
@@ -58,7 +58,7 @@ def test_six_to_eight_digits_are_a_code(typed: bytes, code: str) -> None:
 
 @pytest.mark.parametrize("typed", NO_CODE.values(), ids=NO_CODE.keys())
 def test_anything_else_is_bad_input(typed: bytes) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Failure) as refused:
         read_code(typed)
     assert refused.value.reason == BAD_INPUT
     assert refused.value.detail == "not 6 to 8 ASCII digits"  # and nothing of what was typed
@@ -66,7 +66,7 @@ def test_anything_else_is_bad_input(typed: bytes) -> None:
 
 @pytest.mark.parametrize("typed", NOTHING)
 def test_nothing_typed_is_told_apart_for_an_sshd_that_cannot_ask(typed: bytes) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Failure) as refused:
         read_code(typed)
     assert refused.value.reason == BAD_INPUT
     assert refused.value.detail.startswith("no answer, or no way to ask")
@@ -77,7 +77,7 @@ def test_nothing_typed_is_told_apart_for_an_sshd_that_cannot_ask(typed: bytes) -
 def test_any_bytes_are_six_to_eight_ascii_digits_or_refused(typed: bytes) -> None:
     try:
         code = read_code(typed)
-    except Refused as refused:
+    except Failure as refused:
         assert refused.reason == BAD_INPUT
     else:
         assert 6 <= len(code) <= 8

@@ -21,9 +21,9 @@ import yaml  # noqa: E402 - the path to it is set above
 if TYPE_CHECKING:
     from pam_totp.records.config.validators import Node
 
-MOST_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
+MAX_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
 # The snapshot that could not be read again would be made anew at every login.
-MOST_RULES_BYTES = snapshot.MOST_BYTES - 64 * 1024
+MAX_RULES_BYTES = snapshot.MAX_BYTES - 64 * 1024
 RULES = "rules"
 
 
@@ -57,7 +57,7 @@ def read(path: str) -> tuple[dict[str, str], str, list[str]]:
             status = os.fstat(file.fileno())
             if status.st_uid != 0 or status.st_mode & 0o022:
                 return dict(DEFAULTS), "", ["is not root's alone to write"]
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as failure:
         if failure.errno in SCARCE:
             raise
@@ -69,8 +69,8 @@ def read(path: str) -> tuple[dict[str, str], str, list[str]]:
 def parse(content: bytes) -> Content:
     """What the bytes of a file say."""
     found = Content()
-    if len(content) > MOST_BYTES:
-        found.faults = [f"is over {MOST_BYTES} bytes"]
+    if len(content) > MAX_BYTES:
+        found.faults = [f"is over {MAX_BYTES} bytes"]
     elif not content.strip():
         found.faults = ["is empty: a write that failed? (a line of comment would do)"]
     else:
@@ -83,8 +83,8 @@ def parse(content: bytes) -> Content:
         else:
             if root is not None:
                 found.faults = validators.in_order(_read_mapping(root, "", found))
-            if encoded_bytes(found.rules) > MOST_RULES_BYTES:
-                found.faults.append(f"has rules of over {MOST_RULES_BYTES} bytes in the snapshot")
+            if encoded_bytes(found.rules) > MAX_RULES_BYTES:
+                found.faults.append(f"has rules of over {MAX_RULES_BYTES} bytes in the snapshot")
     return found
 
 
@@ -122,7 +122,7 @@ def _read_mapping(node: "Node", prefix: str, found: Content) -> list[validators.
             found.rules, of_rules = rule_reader.read(value_node)
             faults += of_rules
         elif key in DEFAULTS and "." not in name:
-            found.places[key] = validators.place(key_node)
+            found.places[key] = validators.position(key_node)
             try:
                 found.values[key] = validators.read_value(key, value_node)
             except validators.Wrong as wrong:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LISTS = {"user": "users", "group": "groups", "service": "services", "from": "sources"}
 KEYS = (*LISTS, "publickey", "code")
 YES_NO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
-MOST_RULES = 20_000
+MAX_RULES = 20_000
 _IPV4_IN_IPV6 = ipaddress.IPv6Network("::ffff:0:0/96")
 # As pam_totp.rules.pattern reads it: a ] that comes first is a member.
 _WELL_FORMED = re.compile(r"(?:[^\[]|\[(?:!.|[^!])[^\]]*\])*", re.DOTALL)
@@ -23,8 +23,8 @@ def read(node: "Node") -> tuple[list[Rule], list[Wrong]]:
     """The rules of the list, in their order, and what is wrong with them."""
     if node.id != "sequence":
         return [], [Wrong(node, f"rules takes a list: `- code: …` lines, not {shown(node)}")]
-    if len(node.value) > MOST_RULES:
-        return [], [Wrong(node, f"rules has {len(node.value)} entries, over {MOST_RULES}")]
+    if len(node.value) > MAX_RULES:
+        return [], [Wrong(node, f"rules has {len(node.value)} entries, over {MAX_RULES}")]
     rules, faults = [], []
     for entry in node.value:
         rule, wrong = _read_rule(entry)

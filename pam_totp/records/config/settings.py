@@ -14,7 +14,7 @@ from errno import EMFILE, ENFILE, ENOENT, ENOMEM
 from pam_totp.records.config import snapshot
 from pam_totp.rules.enrollment import BY, MODES, Enrollment
 from pam_totp.rules.policy import REQUIRED
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import Limits
 
 PATH = "/etc/pam-totp/config.yaml"
@@ -92,7 +92,7 @@ class Settings:
 
 
 def load() -> Settings:
-    """The settings in force. What is wrong with the file changes nothing. Raises Refused, OSError
+    """The settings in force. What is wrong with the file changes nothing. Raises Failure, OSError
     or MemoryError where this process lacks memory or descriptors, which says nothing of the file:
     its caller may have taken them away."""
     try:
@@ -105,7 +105,7 @@ def load() -> Settings:
     )
     try:
         last_good = _last_good(identity)
-    except (OSError, Refused, ValueError):
+    except (OSError, Failure, ValueError):
         last_good = None  # it is made anew
     if last_good is not None:
         return last_good
@@ -114,7 +114,7 @@ def load() -> Settings:
 
         values, rules, faults = reader.read(PATH)
         settings = Settings(values, f"\n{rules}")
-    except (MemoryError, Refused):
+    except (MemoryError, Failure):
         raise
     except Exception as failure:  # a broken library must not lock everybody out
         if isinstance(failure, OSError) and failure.errno in SCARCE:
@@ -137,7 +137,7 @@ def _in_force(fault: str) -> Settings:
     try:
         kept = _last_good()
         settings = kept or Settings(DEFAULTS)
-    except (OSError, Refused, ValueError):
+    except (OSError, Failure, ValueError):
         # Nobody but root can look; a screen locker asks whoever is enrolled.
         strict = {"enrollment": REQUIRED} if posix.geteuid() == 0 else {}
         settings = Settings(DEFAULTS | strict)
@@ -149,7 +149,7 @@ def _in_force(fault: str) -> Settings:
 
 def _last_good(identity: str = "") -> Settings | None:
     """The snapshot's settings, None without any; with an identity only if it is of that file.
-    Raises OSError, Refused or ValueError where there is one and it cannot be used."""
+    Raises OSError, Failure or ValueError where there is one and it cannot be used."""
     found = snapshot.find(identity)
     if found is None:
         return None

@@ -11,10 +11,10 @@ import posix
 
 from pam_totp.records.storage import runtime_dir, state_dir
 from pam_totp.records.storage.opened import Opened
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 
 KIND, NAME = "settings", "last-good"
-MOST_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 OF_NO_FILE = "0 0 0 0 0"
 
 _HEADER = "pam-totp settings 2 "
@@ -36,12 +36,12 @@ class Snapshot:
 
 def find(identity: str) -> Snapshot | None:
     """The snapshot, None without any; with an identity only if it is of that file. Raises OSError,
-    Refused or ValueError where there is one and it cannot be used."""
-    content = state_dir.read(KIND, NAME, MOST_BYTES)
+    Failure or ValueError where there is one and it cannot be used."""
+    content = state_dir.read(KIND, NAME, MAX_BYTES)
     kept = _parse(content, identity) if content is not None else None
     if kept is not None and identity:
         return kept
-    content = runtime_dir.read(KIND, NAME, MOST_BYTES)
+    content = runtime_dir.read(KIND, NAME, MAX_BYTES)
     latest = _parse(content, identity) if content is not None else None
     if latest is None or content is None:
         return kept
@@ -78,10 +78,10 @@ def _keep(content: bytes) -> str:
             state_dir.replace(folder, NAME, content)
         runtime_dir.remove(KIND, NAME)
         return ""
-    except (OSError, Refused) as failure:
-        detail = failure.detail if isinstance(failure, Refused) else failure.strerror
+    except (OSError, Failure) as failure:
+        detail = failure.detail if isinstance(failure, Failure) else failure.strerror
     try:
         runtime_dir.write(KIND, NAME, content)
-    except (OSError, Refused):
+    except (OSError, Failure):
         pass  # the next login reads the file again
     return f"the settings cannot be kept: {detail}"

@@ -38,11 +38,11 @@ PLACEHOLDERS = {
     "messages.enroll": (),
 }
 UNITS = {"m": 60, "h": 3600}
-MOST_REMEMBERED_SECONDS = 24 * 3600
+MAX_REMEMBERED_SECONDS = 24 * 3600
 # A message of PAM has at most 512 bytes.
-MOST_MESSAGE_BYTES = 400
-MOST_ISSUER_CHARACTERS = 64
-MOST_SHOWN_CHARACTERS = 60
+MAX_MESSAGE_BYTES = 400
+MAX_ISSUER_CHARACTERS = 64
+MAX_SHOWN_CHARACTERS = 60
 NULL = "tag:yaml.org,2002:null"
 
 
@@ -74,10 +74,10 @@ def read_value(key: str, node: "Node") -> str:
     if key == "remember":
         return _read_remember(node)
     if key == "issuer":
-        is_name = text.isprintable() and ":" not in text and len(text) <= MOST_ISSUER_CHARACTERS
+        is_name = text.isprintable() and ":" not in text and len(text) <= MAX_ISSUER_CHARACTERS
         if is_name and node.id == "scalar" and node.tag != NULL:
             return text
-        what = f"is at most {MOST_ISSUER_CHARACTERS} printable characters without a colon"
+        what = f"is at most {MAX_ISSUER_CHARACTERS} printable characters without a colon"
         raise Wrong(node, f"{what}, not {shown(node)}")
     return _read_message(key, node)
 
@@ -113,15 +113,15 @@ def _read_remember(node: "Node") -> str:
     if text == "off":
         return "0"
     found = re.fullmatch(r"([1-9][0-9]{0,3})([mh])", text, re.ASCII)
-    if found and int(found[1]) * UNITS[found[2]] <= MOST_REMEMBERED_SECONDS:
+    if found and int(found[1]) * UNITS[found[2]] <= MAX_REMEMBERED_SECONDS:
         return str(int(found[1]) * UNITS[found[2]])
     raise Wrong(node, f"is off or a time like 10m or 2h, at most 24h, not {shown(node)}")
 
 
 def _read_message(key: str, node: "Node") -> str:
     text = scalar(node)
-    if not text.isprintable() or not text.strip() or len(text.encode()) > MOST_MESSAGE_BYTES:
-        what = f"is one line of at most {MOST_MESSAGE_BYTES} bytes, without control characters"
+    if not text.isprintable() or not text.strip() or len(text.encode()) > MAX_MESSAGE_BYTES:
+        what = f"is one line of at most {MAX_MESSAGE_BYTES} bytes, without control characters"
         raise Wrong(node, f"{what}, not {shown(node)}")
     known = [f"{{{name}}}" for name in PLACEHOLDERS[key]]
     unknown = [name for name in re.findall(r"\{[^{}]*\}", text) if name not in known]
@@ -140,8 +140,8 @@ def shown(node: "Node") -> str:
     """A value as faults quote it: printable, whatever it is, and not all of a long one."""
     if node.id != "scalar":
         return "a list" if node.id == "sequence" else "a mapping"
-    is_long = len(node.value) > MOST_SHOWN_CHARACTERS
-    return repr(f"{node.value[:MOST_SHOWN_CHARACTERS]}…" if is_long else node.value)
+    is_long = len(node.value) > MAX_SHOWN_CHARACTERS
+    return repr(f"{node.value[:MAX_SHOWN_CHARACTERS]}…" if is_long else node.value)
 
 
 def shown_key(node: "Node", prefix: str = "") -> str:
@@ -150,7 +150,7 @@ def shown_key(node: "Node", prefix: str = "") -> str:
     return prefix + (text[1:-1] if text[1:-1] == node.value else text)
 
 
-def place(node: "Node") -> str:
+def position(node: "Node") -> str:
     """Where it stands, for people."""
     return f"line {node.start_mark.line + 1}, column {node.start_mark.column + 1}"
 
@@ -158,7 +158,7 @@ def place(node: "Node") -> str:
 def in_order(faults: "Iterable[Wrong]") -> list[str]:
     """Each with its place, in the file's order."""
     ordered = sorted(faults, key=lambda wrong: wrong.node.start_mark.index)
-    return [f"{place(wrong.node)}: {wrong}" for wrong in ordered]
+    return [f"{position(wrong.node)}: {wrong}" for wrong in ordered]
 
 
 def did_you_mean(word: str, known: "Iterable[str]") -> str:

@@ -9,15 +9,15 @@
 import posix
 import pwd
 
-from pam_totp.rules.reasons import SECRET_MISSING, SECRET_UNSAFE, Refused
+from pam_totp.rules.reasons import SECRET_MISSING, SECRET_UNSAFE, Failure
 
 
 def find(name: str) -> pwd.struct_passwd:
-    """The account called `name`. Raises Refused, also where the database does not answer."""
+    """The account called `name`. Raises Failure, also where the database does not answer."""
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
-        raise Refused(SECRET_MISSING, "no such user in the password database") from None
+        raise Failure(SECRET_MISSING, "no such user in the password database") from None
 
 
 class ActingAs:
@@ -39,7 +39,7 @@ class ActingAs:
         if uid == self._account.pw_uid:
             return
         if uid != 0:
-            raise Refused(SECRET_UNSAFE, f"only root can read files of {self._account.pw_name}")
+            raise Failure(SECRET_UNSAFE, f"only root can read files of {self._account.pw_name}")
         self._before = posix.getegid(), posix.getgroups()
         try:
             if self.all_groups:

@@ -2,7 +2,7 @@
 
 import syslog
 
-MOST_CHARACTERS = 255
+MAX_CHARACTERS = 255
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/@_+%-")
 
 
@@ -18,11 +18,11 @@ def write(accepted: bool, verdict: str, reason: str, fields: list[tuple[str, str
 
 def quote(value: str) -> str:
     """The value on one line, in quotes where it is not plain, without any control character."""
-    if _PLAIN.issuperset(value) and len(value) <= MOST_CHARACTERS:
+    if _PLAIN.issuperset(value) and len(value) <= MAX_CHARACTERS:
         return value
     shown = "".join(
         character if character.isprintable() and character not in '"\\' else "?"
-        for character in value[:MOST_CHARACTERS]
+        for character in value[:MAX_CHARACTERS]
     )
     return f'"{shown}"'
 

@@ -5,29 +5,31 @@ import posix
 
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.opened import Opened
-from pam_totp.records.user.attempts import FOLDER, open_folder
+from pam_totp.records.user.attempts import RUNTIME_DIR, open_folder
 
-MOST_BYTES = 16 * 1024
+MAX_BYTES = 16 * 1024
 
 
-def read(kind: str, name: object, most_bytes: int = MOST_BYTES) -> bytes | None:
-    """The content of one file; None if it is not there. Raises OSError or Refused."""
+def read(kind: str, name: object, most_bytes: int = MAX_BYTES) -> bytes | None:
+    """The content of one file; None if it is not there. Raises OSError or Failure."""
     try:
         with Opened(_open(kind)) as folder:
-            return state_dir.read_file(folder, str(name), f"{FOLDER}/{kind}/{name}", most_bytes)
+            return state_dir.read_file(
+                folder, str(name), f"{RUNTIME_DIR}/{kind}/{name}", most_bytes
+            )
     except FileNotFoundError:
         return None
 
 
 def write(kind: str, name: object, content: bytes) -> None:
-    """Replaces one file. Raises OSError or Refused: then it is as it was."""
-    posix.close(open_folder(FOLDER))
-    with Opened(open_folder(f"{FOLDER}/{kind}")) as folder:
+    """Replaces one file. Raises OSError or Failure: then it is as it was."""
+    posix.close(open_folder(RUNTIME_DIR))
+    with Opened(open_folder(f"{RUNTIME_DIR}/{kind}")) as folder:
         state_dir.replace(folder, str(name), content)
 
 
 def remove(kind: str, name: object) -> bool:
-    """Removes one file; whether this call did it. Raises OSError or Refused."""
+    """Removes one file; whether this call did it. Raises OSError or Failure."""
     try:
         with Opened(_open(kind)) as folder:
             return state_dir.remove(folder, str(name))
@@ -36,4 +38,4 @@ def remove(kind: str, name: object) -> bool:
 
 
 def _open(kind: str) -> int:
-    return open_folder(f"{FOLDER}/{kind}", make=False)
+    return open_folder(f"{RUNTIME_DIR}/{kind}", make=False)

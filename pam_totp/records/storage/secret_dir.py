@@ -17,7 +17,7 @@ from pam_totp.records.host.account import ActingAs
 from pam_totp.records.storage import encryption
 from pam_totp.records.storage.opened import Opened
 from pam_totp.records.storage.walk import Walk, refuse_owner
-from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Refused
+from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     Found = TypeVar("Found")
 
-FOLDER = (".config", "pam-totp")
+SECRET_DIR = (".config", "pam-totp")
 SECRET = "secret"
 STORES = ("user", "system")
-SYSTEM = "/var/lib/pam-totp"
-SYSTEM_FOLDER = "secrets"
-MOST_BYTES = 64 * 1024
+STATE_DIR = "/var/lib/pam-totp"
+SYSTEM_STORE = "secrets"
+MAX_BYTES = 64 * 1024
 # Whose home may be root's: Debian's UID_MIN (login.defs(5)), not read at each login, and nobody.
 _FIRST_PERSON, _NOBODY = 1000, 65534
 
@@ -48,7 +48,7 @@ def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
     return STORES[:1] if "/" in name or name in ("", ".", "..") else STORES
 
 
-class Place:
+class SecretDir:
     """The folder of one account's secret files, which are the owner's. `acting`: to be entered
     (`with`), to act as the owner."""
 
@@ -56,23 +56,23 @@ class Place:
 
     def __init__(self, account: pwd.struct_passwd, store: str = "user") -> None:
         if store not in stores_of(account):
-            raise Refused(SECRET_UNSAFE, "the user's name cannot be that of a folder")
+            raise Failure(SECRET_UNSAFE, "the user's name cannot be that of a folder")
         self.account = self.owner = account
         self._top = account.pw_dir
-        self._names: tuple[str, ...] = FOLDER
+        self._names: tuple[str, ...] = SECRET_DIR
         if store != "user":
             self.owner = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", ""))
-            self._top, self._names = f"{SYSTEM}/{SYSTEM_FOLDER}", (account.pw_name,)
+            self._top, self._names = f"{STATE_DIR}/{SYSTEM_STORE}", (account.pw_name,)
         self.path = "/".join((self._top, *self._names))
         self.acting = ActingAs(self.owner)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, None if it is proven not to be there. Raises Refused."""
+        """The bytes of a file, None if it is proven not to be there. Raises Failure."""
         return self.look(name, read_file)
 
-    def look(self, name: str, look: "Callable[[int, str, Place], Found]") -> "Found | None":
+    def look(self, name: str, look: "Callable[[int, str, SecretDir], Found]") -> "Found | None":
         """What `look` finds at a name in the open folder, None if it is proven not to be there.
-        Raises Refused."""
+        Raises Failure."""
         try:
             with self.acting:
                 folder = self.open()
@@ -91,36 +91,36 @@ class Place:
                 self.acting.all_groups = True
                 return self.look(name, look)
             detail = f"{self.path}/{name}: {posix.strerror(failure.errno or 0)}"
-            raise Refused(SECRET_UNSAFE, detail) from None
+            raise Failure(SECRET_UNSAFE, detail) from None
 
     def open(self, *, even_if_unsafe: bool = False) -> int | None:
         """A descriptor of the folder, None if it is proven not to be there. Call it as the owner.
-        Raises OSError or Refused; `even_if_unsafe`, to remove, whoever else may write."""
+        Raises OSError or Failure; `even_if_unsafe`, to remove, whoever else may write."""
         if not self._top.startswith("/"):
-            raise Refused(SECRET_UNSAFE, f"the home {self._top!a} does not begin with /")
+            raise Failure(SECRET_UNSAFE, f"the home {self._top!a} does not begin with /")
         walk, arrived = Walk(self.owner, checked=not even_if_unsafe), False
         try:
-            walk.go(self._top, follow=self._names is FOLDER)
+            walk.go(self._top, follow=self._names is SECRET_DIR)
             for name in self._names:
                 links = walk.links
                 try:
                     # .config may be a link, as many keep theirs elsewhere. What is ours is none.
-                    walk.go(name, follow=name is FOLDER[0])
+                    walk.go(name, follow=name is SECRET_DIR[0])
                 except FileNotFoundError:
                     if walk.links > links:
                         detail = f"{self._top}/{name} is a dangling symlink"
-                        raise Refused(SECRET_UNSAFE, detail) from None
+                        raise Failure(SECRET_UNSAFE, detail) from None
                     self._prove_absent(walk.folder, walk.path or "/", name, even_if_unsafe)
                     return None
             if not even_if_unsafe:
                 refuse_owner(walk.status, self.path, self.owner)
                 if walk.status.st_mode & 0o022:
                     detail = f"{self.path} is writable by others; run: chmod go-w {self.path}"
-                    raise Refused(SECRET_UNSAFE, detail)
+                    raise Failure(SECRET_UNSAFE, detail)
             arrived = True
             return walk.folder
         except FileNotFoundError:
-            raise Refused(SECRET_MISSING, f"{self._top} is not there") from None
+            raise Failure(SECRET_MISSING, f"{self._top} is not there") from None
         finally:
             if walk.folder >= 0 and not arrived:
                 posix.close(walk.folder)
@@ -128,39 +128,39 @@ class Place:
     def _prove_absent(
         self, folder: int, path: str, name: str, even_if_unsafe: bool = False
     ) -> None:
-        """Raises Refused or OSError where a name that was not found may be there all the same."""
+        """Raises Failure or OSError where a name that was not found may be there all the same."""
         uid, found = self.owner.pw_uid, posix.fstat(folder).st_uid
         if found != uid >= _FIRST_PERSON and uid != _NOBODY and not even_if_unsafe:
             detail = f"{path} is owned by user id {found}, not by {self.owner.pw_name}; is the home"
-            raise Refused(SECRET_MISSING, f"{detail} mounted?")
+            raise Failure(SECRET_MISSING, f"{detail} mounted?")
         # Last, whether it was unlocked since the name was not found.
         if encryption.is_locked(folder) or posix.access(
             name, posix.F_OK, dir_fd=folder, follow_symlinks=False
         ):
-            raise Refused(SECRET_MISSING, f"{path} is encrypted and locked")
+            raise Failure(SECRET_MISSING, f"{path} is encrypted and locked")
 
 
-def read_file(folder: int, name: str, place: Place) -> bytes:
-    """The bytes of a file in the place's open folder. Raises Refused or OSError."""
+def read_file(folder: int, name: str, place: SecretDir) -> bytes:
+    """The bytes of a file in the place's open folder. Raises Failure or OSError."""
     path = f"{place.path}/{name}"
     # Once before, as it says more than an open that fails, and once for sure.
     _refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path, place.owner)
     with Opened(posix.open(name, _FILE_FLAGS, dir_fd=folder)) as file:
         _refuse_unsafe(posix.fstat(file), path, place.owner)
         content = b""
-        while len(content) <= MOST_BYTES:
-            chunk = posix.read(file, MOST_BYTES + 1)
+        while len(content) <= MAX_BYTES:
+            chunk = posix.read(file, MAX_BYTES + 1)
             if not chunk:
                 return content
             content += chunk
-        raise Refused(SECRET_MALFORMED, f"{path} is over {MOST_BYTES} bytes")
+        raise Failure(SECRET_MALFORMED, f"{path} is over {MAX_BYTES} bytes")
 
 
 def _refuse_unsafe(status: posix.stat_result, path: str, owner: pwd.struct_passwd) -> None:
     kind = status.st_mode & _TYPE
     if kind != _REGULAR:
         what = "is a symbolic link" if kind == _LINK else "is not a file"
-        raise Refused(SECRET_UNSAFE, f"{path} {what}; it must be a regular file")
+        raise Failure(SECRET_UNSAFE, f"{path} {what}; it must be a regular file")
     refuse_owner(status, path, owner)
     if status.st_mode & 0o077:
-        raise Refused(SECRET_UNSAFE, f"{path} is open to others; run: chmod 600 {path}")
+        raise Failure(SECRET_UNSAFE, f"{path} is open to others; run: chmod 600 {path}")

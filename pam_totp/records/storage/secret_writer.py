@@ -4,25 +4,25 @@ import fcntl
 import os
 
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import Place, read_file
-from pam_totp.rules.reasons import SECRET_UNSAFE, Refused
+from pam_totp.records.storage.secret_dir import SecretDir, read_file
+from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 
 
 class Changed(Exception):
     """A file is not any more what it was when its new content was made."""
 
 
-def save(place: Place, name: str, content: bytes) -> None:
-    """Replaces one file of the place, whole and durably. Raises OSError or Refused: then the old
+def save(place: SecretDir, name: str, content: bytes) -> None:
+    """Replaces one file of the place, whole and durably. Raises OSError or Failure: then the old
     one is as it was."""
     save_all(place, [(name, content)])
 
 
 def save_all(
-    place: Place, files: list[tuple[str, bytes]], over: tuple[str, bytes | None] | None = None
+    place: SecretDir, files: list[tuple[str, bytes]], over: tuple[str, bytes | None] | None = None
 ) -> None:
     """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
-    (durable.replace_all), Refused or Changed. `over`: a name and the content, or None, it has."""
+    (durable.replace_all), Failure or Changed. `over`: a name and the content, or None, it has."""
     place.acting.all_groups = True
     with place.acting:
         for folder in (os.path.dirname(place.path), place.path):
@@ -32,7 +32,7 @@ def save_all(
                 pass
         checked = place.open()
         if checked is None:
-            raise Refused(SECRET_UNSAFE, f"{place.path} went away")
+            raise Failure(SECRET_UNSAFE, f"{place.path} went away")
         try:  # the checked one is only a handle: it cannot be synced or listed
             open_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
         finally:
@@ -52,16 +52,16 @@ def save_all(
 
 
 def _lock(folder: int) -> None:
-    """Until the folder is closed no other command saves over what it has read. Raises Refused."""
+    """Until the folder is closed no other command saves over what it has read. Raises Failure."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Refused(SECRET_UNSAFE, "another command is saving there") from None
+        raise Failure(SECRET_UNSAFE, "another command is saving there") from None
     except OSError:
         pass  # NFS locks no folder: two commands must then meet within the same moment
 
 
-def _content(folder: int, name: str, place: Place) -> bytes | None:
+def _content(folder: int, name: str, place: SecretDir) -> bytes | None:
     try:
         return read_file(folder, name, place)
     except FileNotFoundError:
@@ -75,8 +75,8 @@ def _close(folder: int) -> None:
         pass  # it was only read from: nothing can be lost
 
 
-def remove(place: Place, name: str) -> bool:
-    """Removes one file of the place; whether it was there. Raises OSError or Refused."""
+def remove(place: SecretDir, name: str) -> bool:
+    """Removes one file of the place; whether it was there. Raises OSError or Failure."""
     place.acting.all_groups = True
     with place.acting:
         folder = place.open(even_if_unsafe=True)
@@ -91,7 +91,7 @@ def remove(place: Place, name: str) -> bool:
     return True
 
 
-def remove_empty_folder(place: Place) -> None:
+def remove_empty_folder(place: SecretDir) -> None:
     """Removes the place's folder if nothing is left in it."""
     place.acting.all_groups = True
     with place.acting:

@@ -7,9 +7,9 @@
 import posix
 
 from pam_totp.records.storage.opened import Opened
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 
-FOLDER = "/var/lib/pam-totp"
+STATE_DIR = "/var/lib/pam-totp"
 TEMPORARY = ".new-"
 
 
@@ -83,12 +83,12 @@ def remove(folder: int, name: str) -> bool:
 def open_folder(kind: str, *, make: bool = False) -> int | None:
     """A descriptor of root's folder for one kind of record; None if it is proven not there.
 
-    Raises Refused where nobody can tell: without /var/lib/pam-totp nothing is proven.
+    Raises Failure where nobody can tell: without /var/lib/pam-totp nothing is proven.
     """
     try:
-        with Opened(posix.open(FOLDER, _FOLDER_FLAGS)) as parent:
+        with Opened(posix.open(STATE_DIR, _FOLDER_FLAGS)) as parent:
             if posix.fstat(parent).st_uid != 0 or posix.fstat(parent).st_mode & 0o022:
-                raise Refused(STATE_UNAVAILABLE, f"{FOLDER} is not root's alone to write")
+                raise Failure(STATE_UNAVAILABLE, f"{STATE_DIR} is not root's alone to write")
             if make:
                 try:
                     posix.mkdir(kind, 0o700, dir_fd=parent)
@@ -101,28 +101,28 @@ def open_folder(kind: str, *, make: bool = False) -> int | None:
                     raise
                 return None
     except OSError as failure:
-        raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}: {failure.strerror}") from None
+        raise Failure(STATE_UNAVAILABLE, f"{STATE_DIR}/{kind}: {failure.strerror}") from None
 
 
 def read(kind: str, name: str, most_bytes: int = 64 * 1024) -> bytes | None:
-    """The content of one record; None if it is proven not there. Raises Refused."""
+    """The content of one record; None if it is proven not there. Raises Failure."""
     folder = open_folder(kind)
     if folder is None:
         return None
     try:
         with Opened(folder):
-            return read_file(folder, name, f"{FOLDER}/{kind}/{name}", most_bytes)
+            return read_file(folder, name, f"{STATE_DIR}/{kind}/{name}", most_bytes)
     except FileNotFoundError:
         return None
     except OSError as failure:
-        raise Refused(STATE_UNAVAILABLE, f"{FOLDER}/{kind}/{name}: {failure.strerror}") from None
+        raise Failure(STATE_UNAVAILABLE, f"{STATE_DIR}/{kind}/{name}: {failure.strerror}") from None
 
 
 def read_file(folder: int, name: str, path: str, most_bytes: int) -> bytes:
-    """The content of root's file in the open folder; `path` names it. Raises OSError or Refused."""
+    """The content of root's file in the open folder; `path` names it. Raises OSError or Failure."""
     flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
     with Opened(posix.open(name, flags, dir_fd=folder)) as file:
         status = posix.fstat(file)
         if status.st_uid != 0 or status.st_mode & 0o022:
-            raise Refused(STATE_UNAVAILABLE, f"{path} is not root's alone to write")
+            raise Failure(STATE_UNAVAILABLE, f"{path} is not root's alone to write")
         return posix.read(file, most_bytes)

@@ -17,7 +17,7 @@ import pwd
 from errno import ENODATA, ENOTSUP
 
 from pam_totp.records.storage.opened import Opened
-from pam_totp.rules.reasons import SECRET_UNSAFE, Refused
+from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 
 _NAME_FLAGS = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 # Without O_DIRECTORY, autofs would show the empty folder that it is about to mount over.
@@ -41,7 +41,7 @@ class Walk:
 
     def go(self, way: str, *, follow: bool) -> None:
         """Goes to a folder, from where it stands or from `/`. `follow`: also if the last name is a
-        link. Raises Refused or OSError; where a name is not there, FileNotFoundError: it then
+        link. Raises Failure or OSError; where a name is not there, FileNotFoundError: it then
         stands in the folder that has no such name."""
         names: list[str] = []  # the next one last
         while True:
@@ -71,22 +71,22 @@ class Walk:
         with Opened(posix.open(name, _NAME_FLAGS, dir_fd=self.folder)) as link:
             status = posix.fstat(link)
             if status.st_mode & _TYPE != _LINK:
-                raise Refused(SECRET_UNSAFE, f"{path} is not a folder")
+                raise Failure(SECRET_UNSAFE, f"{path} is not a folder")
             if not follow:
-                raise Refused(SECRET_UNSAFE, f"{path} is a symbolic link; it must be a folder")
+                raise Failure(SECRET_UNSAFE, f"{path} is a symbolic link; it must be a folder")
             if self._checked:
                 refuse_owner(status, path, self._user, 0)
             self.links += 1
             if not status.st_size or self.links > _MAX_LINKS:
-                raise Refused(SECRET_UNSAFE, f"{path} is a link of /proc, or one link too many")
+                raise Failure(SECRET_UNSAFE, f"{path} is a link of /proc, or one link too many")
             return posix.readlink("", dir_fd=link)
 
     def _refuse_shared(self, path: str) -> None:
         mode = self.status.st_mode
         if mode & 0o002:
-            raise Refused(SECRET_UNSAFE, f"{path} is writable by all; run: chmod o-w {path}")
+            raise Failure(SECRET_UNSAFE, f"{path} is writable by all; run: chmod o-w {path}")
         if mode & 0o020 and (_has_access_list(self.folder) or not self._is_alone()):
-            raise Refused(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
+            raise Failure(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
 
     def _is_alone(self) -> bool:
         try:
@@ -97,11 +97,11 @@ class Walk:
 
 
 def refuse_owner(status: posix.stat_result, path: str, user: pwd.struct_passwd, *more: int) -> None:
-    """Raises Refused where a name is owned by another than the user, or one more user id."""
+    """Raises Failure where a name is owned by another than the user, or one more user id."""
     if status.st_uid not in (user.pw_uid, *more):
         wanted = f"{user.pw_name} or root" if more and user.pw_uid else user.pw_name
         detail = f"{path} is owned by user id {status.st_uid}; it must be owned by {wanted}"
-        raise Refused(SECRET_UNSAFE, detail)
+        raise Failure(SECRET_UNSAFE, detail)
 
 
 def _has_access_list(folder: int) -> bool:

@@ -17,14 +17,14 @@ import time
 from errno import EACCES, EAGAIN
 
 from pam_totp.records.storage.opened import Opened
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import Failures
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pam_totp.rules.credential import Credential
 
-FOLDER = "/run/pam-totp"
+RUNTIME_DIR = "/run/pam-totp"
 SIZE_BYTES = 4096
 LOCK_SECONDS = 5.0
 
@@ -33,7 +33,7 @@ _HEADERS = ("", "pam-totp attempts 1", _HEADER)
 
 
 class Attempts:
-    """One user's record, locked from construction to `close`. Raises Refused."""
+    """One user's record, locked from construction to `close`. Raises Failure."""
 
     __slots__ = ("_file", "failures", "steps")
 
@@ -45,10 +45,10 @@ class Attempts:
             self.steps, self.failures = _parse(posix.pread(self._file, SIZE_BYTES + 1, 0))
         except OSError as failure:
             self.close()
-            raise Refused(STATE_UNAVAILABLE, f"{folder}/{uid}: {failure.strerror}") from None
+            raise Failure(STATE_UNAVAILABLE, f"{folder}/{uid}: {failure.strerror}") from None
         except ValueError:
             self.close()
-            raise Refused(STATE_UNAVAILABLE, f"{folder}/{uid} is malformed: remove it") from None
+            raise Failure(STATE_UNAVAILABLE, f"{folder}/{uid} is malformed: remove it") from None
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -57,7 +57,7 @@ class Attempts:
             self._file = -1
 
     def record_failures(self, failures: Failures) -> None:
-        """Records the wrong codes so far. Raises Refused."""
+        """Records the wrong codes so far. Raises Failure."""
         self._write(self.steps, failures)
 
     def spend(
@@ -80,7 +80,7 @@ class Attempts:
         )
         record = "\n".join(lines).encode("ascii")
         if len(record) >= SIZE_BYTES:
-            raise Refused(STATE_UNAVAILABLE, "cannot record: too many credentials")
+            raise Failure(STATE_UNAVAILABLE, "cannot record: too many credentials")
         try:
             # Where the caller's RLIMIT_FSIZE, which su passes on, would cut the record off, nothing
             # of it is written: first the last byte, always a space; in a new file spaces alone,
@@ -88,18 +88,18 @@ class Attempts:
             if posix.fstat(self._file).st_size == SIZE_BYTES:
                 posix.pwrite(self._file, b" ", SIZE_BYTES - 1)
             elif posix.pwrite(self._file, b" " * SIZE_BYTES, 0) != SIZE_BYTES:
-                raise Refused(STATE_UNAVAILABLE, "cannot record: a limit of the caller or the disk")
+                raise Failure(STATE_UNAVAILABLE, "cannot record: a limit of the caller or the disk")
             written = posix.pwrite(self._file, record.ljust(SIZE_BYTES), 0)
         except OSError as failure:
-            raise Refused(STATE_UNAVAILABLE, f"cannot record: {failure.strerror}") from None
+            raise Failure(STATE_UNAVAILABLE, f"cannot record: {failure.strerror}") from None
         if written != SIZE_BYTES:
-            raise Refused(STATE_UNAVAILABLE, "cannot record: the file system is full")
+            raise Failure(STATE_UNAVAILABLE, "cannot record: the file system is full")
         self.steps, self.failures = steps, failures
 
 
 def look(uid: int) -> tuple[dict[str, int], Failures]:
     """Spent steps and wrong codes, read without the lock: to tell people, not to decide. Raises
-    Refused."""
+    Failure."""
     path = f"{_folder()}/{uid}"
     try:
         flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
@@ -108,9 +108,9 @@ def look(uid: int) -> tuple[dict[str, int], Failures]:
     except FileNotFoundError:
         return {}, Failures()
     except OSError as failure:
-        raise Refused(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
+        raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
     except ValueError:
-        raise Refused(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
+        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
 
 
 def boot_seconds() -> float:
@@ -120,7 +120,7 @@ def boot_seconds() -> float:
 
 def _folder() -> str:
     uid = posix.geteuid()
-    return FOLDER if uid == 0 else f"/run/user/{uid}/pam-totp"
+    return RUNTIME_DIR if uid == 0 else f"/run/user/{uid}/pam-totp"
 
 
 def _open_locked(uid: int, folder: str) -> int:
@@ -141,7 +141,7 @@ def _open_locked(uid: int, folder: str) -> int:
 
 def open_folder(folder: str, *, make: bool = True) -> int:
     """A descriptor of a folder of /run that its owner alone writes; `make` it if it is not there.
-    Raises OSError or Refused."""
+    Raises OSError or Failure."""
     flags = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         directory = posix.open(folder, flags)
@@ -157,7 +157,7 @@ def open_folder(folder: str, *, make: bool = True) -> int:
     status = posix.fstat(directory)
     if status.st_uid != posix.geteuid() or status.st_mode & 0o022:
         posix.close(directory)
-        raise Refused(STATE_UNAVAILABLE, f"{folder} is not its owner's alone to write")
+        raise Failure(STATE_UNAVAILABLE, f"{folder} is not its owner's alone to write")
     return directory
 
 

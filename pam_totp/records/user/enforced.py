@@ -14,12 +14,12 @@ KIND = "marks"
 
 
 def is_set(uid: int) -> bool:
-    """Whether the user has ever logged in with a code. Raises Refused where nobody can tell."""
+    """Whether the user has ever logged in with a code. Raises Failure where nobody can tell."""
     return state_dir.read(KIND, str(uid)) is not None
 
 
 def set_mark(uid: int) -> None:
-    """Sets the mark for good, power cuts included. Raises OSError or Refused.
+    """Sets the mark for good, power cuts included. Raises OSError or Failure.
 
     A mark that is set only gets the time of now, which may be lost.
     """

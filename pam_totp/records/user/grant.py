@@ -11,7 +11,7 @@ import sys
 
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.opened import Opened
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Refused
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 
 KIND = "grants"
 
@@ -28,7 +28,7 @@ class Grant:
 
 
 def read(uid: int, now: float) -> Grant | None:
-    """The grant in force at `now`, if any. Raises Refused."""
+    """The grant in force at `now`, if any. Raises Failure."""
     content = state_dir.read(KIND, str(uid))
     if content is None:
         return None
@@ -40,12 +40,12 @@ def read(uid: int, now: float) -> Grant | None:
         if (version, len(name)) not in ((b"1", 0), (b"2", 1)):
             raise ValueError
     except ValueError:
-        raise Refused(STATE_UNAVAILABLE, f"the grant of user id {uid} is malformed") from None
+        raise Failure(STATE_UNAVAILABLE, f"the grant of user id {uid} is malformed") from None
     if not grant.since <= now < grant.until:
         return None
     if name and name != [_name_of(uid)]:
         detail = f"the grant of user id {uid} was given to an account of another name"
-        raise Refused(STATE_UNAVAILABLE, f"{detail}: pam-totp grant USER --end")
+        raise Failure(STATE_UNAVAILABLE, f"{detail}: pam-totp grant USER --end")
     return grant
 
 
@@ -57,11 +57,11 @@ def use(uid: int, now: float) -> bool:
     try:
         return revoke(uid) if grant.once else True
     except OSError as failure:
-        raise Refused(STATE_UNAVAILABLE, f"cannot use up the grant: {failure.strerror}") from None
+        raise Failure(STATE_UNAVAILABLE, f"cannot use up the grant: {failure.strerror}") from None
 
 
 def give(uid: int, grant: Grant) -> None:
-    """Records a grant in place of any other. Raises OSError or Refused."""
+    """Records a grant in place of any other. Raises OSError or Failure."""
     folder = state_dir.open_folder(KIND, make=True)
     assert folder is not None
     times = "ONCE" if grant.once else "MANY"
@@ -71,7 +71,7 @@ def give(uid: int, grant: Grant) -> None:
 
 
 def revoke(uid: int) -> bool:
-    """Removes the grant; whether this call did it. Raises OSError (durable.remove) or Refused."""
+    """Removes the grant; whether this call did it. Raises OSError (durable.remove) or Failure."""
     folder = state_dir.open_folder(KIND)
     if folder is None:
         return False
@@ -80,10 +80,10 @@ def revoke(uid: int) -> bool:
 
 
 def _name_of(uid: int) -> bytes:
-    """The account's name as it is in the database, whatever the locale. Raises Refused."""
+    """The account's name as it is in the database, whatever the locale. Raises Failure."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         detail = f"user id {uid} is not in the password database"
-        raise Refused(STATE_UNAVAILABLE, detail) from None
+        raise Failure(STATE_UNAVAILABLE, detail) from None
     return name.encode(sys.getfilesystemencoding(), "surrogateescape")

@@ -23,19 +23,19 @@ _HEADER = "pam-totp pending 1 "
 
 
 def read(user: pwd.struct_passwd) -> list[str]:
-    """The URIs that count for this user, newest first. Raises OSError or Refused."""
+    """The URIs that count for this user, newest first. Raises OSError or Failure."""
     return [line.partition(" ")[2] for line in reversed(_lines(user))]
 
 
 def keep(user: pwd.struct_passwd, uri: str) -> None:
-    """Adds one; the oldest goes if there are too many. Raises OSError or Refused."""
+    """Adds one; the oldest goes if there are too many. Raises OSError or Failure."""
     lines = [*_lines(user), f"{int(boot_seconds())} {uri}"][-MAX_KEPT:]
     content = "\n".join([_HEADER + user.pw_name, *lines, ""])
     runtime_dir.write(KIND, user.pw_uid, content.encode("utf-8", "surrogateescape"))
 
 
 def remove(uid: int) -> bool:
-    """Forgets all of them; whether this call did. Raises OSError or Refused."""
+    """Forgets all of them; whether this call did. Raises OSError or Failure."""
     return runtime_dir.remove(KIND, uid)
 
 

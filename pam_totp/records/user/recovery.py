@@ -11,8 +11,8 @@ import posix
 from _operator import _compare_digest
 
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import Place
-from pam_totp.rules.reasons import SECRET_MALFORMED, STATE_UNAVAILABLE, Refused
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.rules.reasons import SECRET_MALFORMED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.verdict import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 
 NAME = "recovery"
@@ -21,7 +21,7 @@ KIND = "spent"
 COST, BLOCKS, LANES = 1 << 14, 8, 1
 HASH_BYTES = 32
 SALT_BYTES = 16
-MOST_SPENT = 1000
+MAX_SPENT = 1000
 HOW_MANY = 10
 GROUP_CHARACTERS = 4
 
@@ -93,8 +93,8 @@ def describe(codes: list[str]) -> str:
     )
 
 
-def read(place: Place) -> Codes | None:
-    """The recovery codes there, None without any. Raises Refused."""
+def read(place: SecretDir) -> Codes | None:
+    """The recovery codes there, None without any. Raises Failure."""
     content = place.read(NAME)
     if content is None:
         return None
@@ -109,7 +109,7 @@ def read(place: Place) -> Codes | None:
             raise ValueError
         return Codes(hashes, bytes.fromhex(salt), (cost, blocks, lanes))
     except ValueError:
-        raise Refused(SECRET_MALFORMED, f"{place.path}/{NAME} is malformed") from None
+        raise Failure(SECRET_MALFORMED, f"{place.path}/{NAME} is malformed") from None
 
 
 def is_affordable(cost: int, blocks: int, lanes: int) -> bool:
@@ -120,20 +120,20 @@ def is_affordable(cost: int, blocks: int, lanes: int) -> bool:
 
 
 def spent(uid: int) -> list[str]:
-    """The hashes of the codes that the user has used, oldest first. Raises Refused."""
+    """The hashes of the codes that the user has used, oldest first. Raises Failure."""
     content = state_dir.read(KIND, str(uid)) or b""
     return content.decode("ascii", "replace").split()
 
 
 def spend(uid: int, digest: str, already: list[str]) -> None:
-    """Records a code as used, durably. Raises Refused if that cannot be done."""
+    """Records a code as used, durably. Raises Failure if that cannot be done."""
     folder = state_dir.open_folder(KIND, make=True)
     assert folder is not None
-    lines = [*already[-MOST_SPENT:], digest, ""]
+    lines = [*already[-MAX_SPENT:], digest, ""]
     try:
         state_dir.replace(folder, str(uid), "\n".join(lines).encode("ascii"))
     except OSError as failure:
         detail = f"cannot record the recovery code as used: {failure.strerror}"
-        raise Refused(STATE_UNAVAILABLE, detail) from None
+        raise Failure(STATE_UNAVAILABLE, detail) from None
     finally:
         posix.close(folder)

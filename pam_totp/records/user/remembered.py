@@ -12,10 +12,10 @@ import pwd
 
 from pam_totp.records.storage import runtime_dir
 from pam_totp.records.storage.opened import Opened
-from pam_totp.records.storage.secret_dir import SECRET, Place
+from pam_totp.records.storage.secret_dir import SECRET, SecretDir
 from pam_totp.records.user.attempts import boot_seconds
 from pam_totp.rules.otp import ALGORITHMS
-from pam_totp.rules.reasons import Refused
+from pam_totp.rules.reasons import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ KIND = "remembered"
 # Where the terminal and its session are those of the person who asks. Daemons (mail and file
 # servers, display managers) name a terminal too, the same for everybody.
 TERMINAL_SERVICES = ("su", "su-l", "sudo", "sudo-i")
-MOST_STAMPS = 32
+MAX_STAMPS = 32
 
 
 def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> bool:
@@ -34,7 +34,7 @@ def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -
     try:
         binding = _binding(request, user, configured)
         stamps = _read(user.pw_uid, configured.remember_seconds)
-    except (Refused, OSError, ValueError):
+    except (Failure, OSError, ValueError):
         return False
     return bool(binding) and binding in stamps
 
@@ -47,18 +47,18 @@ def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings"
             return
         try:
             stamps = _read(user.pw_uid, configured.remember_seconds)
-        except (Refused, ValueError):
+        except (Failure, ValueError):
             stamps = {}  # what holds for nobody is written anew
         stamps[binding] = int(boot_seconds())
-        latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MOST_STAMPS:]
+        latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MAX_STAMPS:]
         lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
         runtime_dir.write(KIND, user.pw_uid, lines.encode("ascii"))
-    except (Refused, OSError, ValueError):
+    except (Failure, OSError, ValueError):
         pass
 
 
 def forget(uid: int) -> bool:
-    """Removes every stamp of a user; whether there was one. Raises OSError or Refused."""
+    """Removes every stamp of a user; whether there was one. Raises OSError or Failure."""
     return runtime_dir.remove(KIND, uid)
 
 
@@ -85,7 +85,7 @@ def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         by = f"{request.tty} {session}"
     else:
         return ""  # a password and an address are all that an attacker next door needs
-    secret = Place(user, configured.store).read(SECRET) or b""
+    secret = SecretDir(user, configured.store).read(SECRET) or b""
     parts = [user.pw_name, str(user.pw_uid), request.service, request.rhost, request.ruser, by]
     new_hash, _ = ALGORITHMS["SHA256"]
     text = "\0".join(["pam-totp remembered 1", *parts]).encode("utf-8", "surrogateescape")
