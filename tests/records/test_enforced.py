@@ -62,9 +62,10 @@ def test_mark_is_durable_before_the_login_goes_on(folder: str) -> None:
     program = (
         "import sys\n"
         "sys.path[:0] = ['/usr/lib/pam-totp']\n"
-        "from pam_totp.records.storage import state_dir as durable; from pam_totp.records.user import enforced as mark\n"
-        f"durable.FOLDER = {folder!r}\n"
-        f"mark.set_mark({UID})\n"
+        "from pam_totp.records.storage import state_dir\n"
+        "from pam_totp.records.user import enforced\n"
+        f"state_dir.STATE_DIR = {folder!r}\n"
+        f"enforced.set_mark({UID})\n"
     )
     trace = Path(folder) / "trace"
     subprocess.run(

@@ -138,7 +138,7 @@ class TestRead:
             "import sys, pwd\n"
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
             "from pam_totp.records.user import secret\n"
-            "from pam_totp.records.storage.secret_dir import Place\n"
+            "from pam_totp.records.storage.secret_dir import SecretDir\n"
             f"print(secret.read(SecretDir(pwd.getpwnam({alice.name!r})))[0].device)\n"
         )
         assert alice.run_as("/usr/bin/python3", "-BIS", "-c", program).stdout == "phone\n"
@@ -148,7 +148,7 @@ class TestRead:
             "import sys, pwd\n"
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
             "from pam_totp.records.user import secret\n"
-            "from pam_totp.records.storage.secret_dir import Place\n"
+            "from pam_totp.records.storage.secret_dir import SecretDir\n"
             "from pam_totp.rules.reasons import Failure\n"
             f"try: secret.read(SecretDir(pwd.getpwnam({mallory.name!r})))\n"
             "except Failure as refused: print(refused.reason)\n"
