@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "rules": {"rules"},
     "records": {"records", "rules"},
     "access": {"access", "records", "rules"},
-    "stack": {"stack"},
+    "stack": {"stack", "records", "rules"},
     "login": {"login", "access", "records", "rules"},
     "enrollment": {"enrollment", "records", "rules", "errors", "signals"},
     "review": {"review", "access", "records", "rules", "stack"},
@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "signals": set(),
     "bundle": set(),
-    "main": {"pam_totp", "commands", "records", "errors"},
+    "main": {"pam_totp", "commands", "stack", "records", "errors"},
     "script gate": {"login"},
     "script verify": {"login"},
     "script show-enrollment": {"login"},
@@ -78,11 +78,12 @@ SELDOM = {
     "pam_totp.records.storage.secret_writer": {"os"},
     "pam_totp.records.user.pending": {"pwd"},
     "pam_totp.rules.ignored_parameters": set(),
+    "pam_totp.login.enroll_at_login": set(),
 }
 
 # Of Python: lines of code, without blank ones, comments and docstrings. Every login runs the first,
-# a few (SELDOM, above) more of the second.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1850, 525, 150, 200
+# a few the second besides: SELDOM, above, and what shows an enrollment at a login.
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1850, 890, 150, 200
 
 
 def sources() -> dict[str, Path]:
@@ -229,9 +230,10 @@ def test_scripts_ignore_environment_user_site_and_pth_files(script: str) -> None
 def test_what_an_auditor_reads_stays_short() -> None:
     reached = set.union({"pam_totp"}, *(reached_by(f"script {name}") for name in LOGIN_SCRIPTS))
     every_login = reached - SELDOM.keys()
+    seldom = (reached | reached_by("script show-enrollment")) - every_login
     assert sum(code_lines_of(sources()[name]) for name in every_login) < MAX_PYTHON_LINES
-    assert sum(code_lines_of(sources()[name]) for name in reached - every_login) < MAX_SELDOM_LINES
-    assert lines_of(*(PACKAGE / "module").glob("*.c")) < MAX_C_LINES
+    assert sum(code_lines_of(sources()[name]) for name in seldom) < MAX_SELDOM_LINES
+    assert lines_of(*(PACKAGE / "pam").glob("*.c")) < MAX_C_LINES
 
 
 @pytest.mark.parametrize("name", sorted(sources()))

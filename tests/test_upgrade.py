@@ -6,7 +6,6 @@ form added here, and none is ever taken away.
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from tests.host.system_log import SystemLog
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-IDENTITY = "511fcf578693ed03c6395ef03432992b"  # of SECRET
-OTHER_IDENTITY = "720611b15b0e865ae7d43f623865c439"
 PAGE = 4096
 # ~/.config/pam-totp/secret as 0.1.0 wrote it with a second device, and as it let people edit it.
 SECRETS = {
@@ -51,31 +48,12 @@ def write_attempts(user: User, content: str) -> Path:
     return path
 
 
-def attempts_1(step: int) -> str:
-    lines = f"pam-totp attempts 1\nstep {IDENTITY} {step}\nstep {OTHER_IDENTITY} 60000001\n"
-    return lines.ljust(PAGE)
-
-
 def test_secret_file_of_the_first_release_works(credential: Credential) -> None:
     """Rule 22, pam-u2f 1.3.1 refused files that it had written itself."""
     assert gate(credential.user.name) == ASK
     code = credential.fresh_code()
     assert verify(credential.user.name, code) == LET_IN
     assert verify(credential.user.name, code) == REFUSED
-
-
-def test_code_used_before_the_upgrade_stays_used(credential: Credential, syslog: SystemLog) -> None:
-    """Rule 22, and 16: "attempts 1" had no failures; it is read, and written as it is now."""
-    used = credential.step()
-    record = write_attempts(credential.user, attempts_1(used))
-    assert verify(credential.user.name, credential.code_of(used)) == REFUSED
-    assert verify(credential.user.name, credential.code_of(used - 1)) == REFUSED
-    assert verify(credential.user.name, credential.wrong_code()) == REFUSED
-    assert verify(credential.user.name, credential.code_of(used + 1)) == LET_IN
-    reasons = [each["reason"] for each in syslog.decisions()]
-    assert reasons == ["reused-code", "reused-code", "wrong-code", "totp"]
-    assert record.stat().st_size == PAGE
-    assert f"step {IDENTITY} {used + 1}\n" in record.read_text(encoding="ascii")
 
 
 @pytest.mark.parametrize("content", ["", " " * PAGE, "pam-totp attempts 1\n".ljust(PAGE)])
@@ -98,18 +76,6 @@ def test_mark_of_the_first_release_still_refuses_without_a_secret(
     assert gate(user.name) == ASK
     assert verify(user.name, "123456") == REFUSED
     assert [each["reason"] for each in syslog.decisions()] == ["secret-missing"]
-
-
-def test_grant_of_the_first_release_has_no_name_and_holds(
-    user: User, enrolled: Callable[..., Credential]
-) -> None:
-    """Rule 22: "grant 1" was for a user id alone."""
-    enrolled(user)
-    grants = STATE / "grants"
-    grants.mkdir(mode=0o700, exist_ok=True)
-    now = int(time.time())
-    (grants / str(user.uid)).write_text(f"pam-totp grant 1 {now - 9} {now + 900} MANY\n")
-    assert gate(user.name) == NO_CODE_NEEDED
 
 
 def test_machine_of_the_first_release_has_no_configuration_and_no_other_folders(
@@ -152,7 +118,5 @@ def test_every_format_that_is_read_stands_in_the_design() -> None:
     formats = {found for source in sources for found in FIRST_LINE.findall(source)}
     assert {f"pam-totp {kind} 1" for kind in ("attempts", "recovery", "settings")} <= formats
     formats.remove("pam-totp credential 1")  # is hashed with a secret, and never in a file
-    formats.remove("pam-totp attempts 1")  # is told of by its number
-    assert "Format 1 had no failures and is read" in design
     assert [found for found in formats if found not in design] == []
     assert [name for name in FILES if name not in design] == []

@@ -1,19 +1,20 @@
-"""What a login's decision rests on: the rule that holds, and where the user stands.
+"""The facts that a login's decision rests on: the rule that matches, and what is known of the user.
 
-The gate decides by this, and `pam-totp explain` shows it: nothing here is used up or written.
+Read by the gate, the verifier, `explain`, `users` and `config check`; nothing here decides, is used
+up or written.
 """
 
 import posix
 import pwd
 
-from pam_totp.access.decision import Decision, decide
+from pam_totp.access.decision import ELSEWHERE, ENROLLED, MISSING, UNENROLLED, UNKNOWN
 from pam_totp.records.host import account
 from pam_totp.records.host.groups import Groups
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, remembered
 from pam_totp.records.user.attempts import boot_seconds, look
 from pam_totp.rules.policy import NEVER, Rule, Subject, first_match
-from pam_totp.rules.reasons import EXEMPT, Failure
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import wait_seconds
 
 TYPE_CHECKING = False
@@ -26,85 +27,96 @@ if TYPE_CHECKING:
 PASSWORD_SERVICE = "pam-totp"
 
 
-class View:
-    """One login as the policy sees it. `standing` is None where the rule alone decides;
-    `remembered`: a code was given for the same key or session a moment ago."""
+class Facts:
+    """What is known of one login.
 
-    __slots__ = ("decision", "remembered", "rule", "standing", "user")
-
-    def __init__(
-        self, request: "Request", configured: "Settings", now: float, *, all_facts: bool = False
-    ) -> None:
-        """`now`: Unix time; `all_facts`: also those that the decision can do without. Raises
-        Failure where there is no such user."""
-        self.user = account.find(request.user)
-        self.remembered = False
-        if request.service == PASSWORD_SERVICE:
-            self.rule = Rule(NEVER)
-        else:
-            self.rule = rule_for(request, self.user, configured)
-        self.standing: Standing | None = None
-        self.decision = Decision(EXEMPT)
-        if self.rule.code == NEVER and not all_facts:
-            return
-        self.standing = standing = Standing(self.user, configured, now)
-        self.decision = decide(
-            self.rule.code,
-            standing.is_enrolled,
-            standing.given is not None,
-            configured.enrollment,
-            request.service,
-            now,
-        )
-        if self.decision.needs_code and standing.is_enrolled and configured.remember_seconds:
-            self.remembered = remembered.holds(request, self.user, configured)
-            if self.remembered:
-                self.decision = Decision(EXEMPT)
-
-
-class Standing:
-    """is_enrolled: has a secret or has ever given a code; None where nobody can tell, and `fault`
-    says why. is_marked: has given one. given: the grant in force. wait: seconds after wrong codes.
+    rule: the one that matches; state: of the user's secret (pam_totp.access.decision), UNKNOWN with
+    `fault`; is_enforced: has logged in with a code; grant: the valid one; wait: seconds after
+    incorrect codes; is_remembered: a code was accepted for the same key or session a moment ago;
+    grant_fault, wait_fault: why those are not known.
     """
 
-    __slots__ = ("fault", "given", "given_fault", "is_enrolled", "is_marked", "wait", "wait_fault")
+    __slots__ = (
+        "fault",
+        "grant",
+        "grant_fault",
+        "is_enforced",
+        "is_remembered",
+        "rule",
+        "state",
+        "user",
+        "wait",
+        "wait_fault",
+    )
 
-    def __init__(self, user: pwd.struct_passwd, configured: "Settings", now: float) -> None:
-        self.is_enrolled: bool | None = None
-        self.is_marked = False
-        self.given: grant.Grant | None = None
-        self.fault = self.given_fault = self.wait_fault = ""
+    def __init__(self, user: pwd.struct_passwd, rule: Rule) -> None:
+        self.user = user
+        self.rule = rule
+        self.state = UNKNOWN
+        self.is_enforced = self.is_remembered = False
+        self.grant: grant.Grant | None = None
         self.wait = 0.0
-        # Grants and marks are root's to read. A screen locker runs as the user, who could remove
-        # the secret anyway: there the user's own file decides.
-        is_root = posix.geteuid() == 0
-        try:
-            self.is_marked = is_root and enforced.is_set(user.pw_uid)
-            self.is_enrolled = self.is_marked or has_secret(user, configured)
-        except Failure as refused:
-            self.fault = refused.detail
-        try:
-            self.given = grant.read(user.pw_uid, now) if is_root else None
-        except Failure as refused:  # what is wrong with one is no reason to let in or out
-            self.given_fault = refused.detail
-        try:
-            self.wait = wait_seconds(look(user.pw_uid)[1], boot_seconds(), configured.limits)
-        except Failure as refused:
-            self.wait_fault = refused.detail
+        self.fault = self.grant_fault = self.wait_fault = ""
 
 
-def has_secret(user: pwd.struct_passwd, configured: "Settings") -> bool:
-    """Whether the user has a secret, in force or not. Raises Failure."""
-    # One in the other store counts too, until it is imported: a change of `store` spares nobody the
-    # code. Only root can look into the system's; a screen locker does where it may be in force.
-    stores = [configured.store]
-    if posix.geteuid() == 0 or configured.fault or configured.store == "system":
-        stores += [store for store in stores_of(user) if store != configured.store]
-    return any(SecretDir(user, store).read(SECRET) is not None for store in stores)
+def gather_facts(
+    request: "Request", settings: "Settings", now: float, *, complete: bool = False
+) -> Facts:
+    """The facts about a login at `now` (Unix time). Without `complete` those that no decision needs
+    are left out. Raises Failure where there is no such user."""
+    user = account.find(request.user)
+    rule = rule_for(request, user, settings)
+    facts = Facts(user, rule)
+    if rule.code == NEVER and not complete:
+        return facts
+    gather_about_user(facts, settings, now, complete=complete)
+    if settings.remember_seconds and facts.state != UNENROLLED:
+        facts.is_remembered = remembered.holds(request, user, settings)
+    return facts
 
 
-def rule_for(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> Rule:
+def gather_about_user(facts: Facts, settings: "Settings", now: float, *, complete: bool) -> None:
+    """Adds what is known of the user, whatever the login is."""
+    uid = facts.user.pw_uid
+    # Grants, and who has logged in with a code, are root's to read. A screen locker runs as the
+    # user, who could remove the secret anyway: there the user's own file decides.
+    is_root = posix.geteuid() == 0
+    try:
+        facts.is_enforced = is_root and enforced.is_set(uid)
+        if facts.is_enforced and not complete:
+            facts.state = ENROLLED  # or MISSING: a code is asked for, and the verifier looks
+        else:
+            facts.state = state_of(facts.user, settings, is_enforced=facts.is_enforced)
+    except Failure as failure:
+        facts.fault = failure.detail
+    try:
+        facts.grant = grant.read(uid, now) if is_root else None
+    except Failure as failure:  # what is wrong with one is no reason to let in or out
+        facts.grant_fault = failure.detail
+    try:
+        facts.wait = wait_seconds(look(uid)[1], boot_seconds(), settings.limits)
+    except Failure as failure:
+        facts.wait_fault = failure.detail
+
+
+def state_of(user: pwd.struct_passwd, settings: "Settings", *, is_enforced: bool) -> str:
+    """ENROLLED, UNENROLLED, MISSING or ELSEWHERE. Raises Failure where it cannot be determined."""
+    if SecretDir(user, settings.store).read(SECRET) is not None:
+        return ENROLLED
+    # A secret in the other store counts too, until it is migrated: a change of `store` spares
+    # nobody the code. Only root can look into the system's; a screen locker does where it may be
+    # the active one.
+    if posix.geteuid() == 0 or settings.fault or settings.store == "system":
+        others = [store for store in stores_of(user) if store != settings.store]
+        if any(SecretDir(user, store).read(SECRET) is not None for store in others):
+            return ELSEWHERE
+    return MISSING if is_enforced else UNENROLLED
+
+
+def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> Rule:
     """The rule that decides about this login."""
+    if request.service == PASSWORD_SERVICE:
+        return Rule(NEVER)
     subject = Subject(
         user.pw_name,
         request.service,
@@ -112,13 +124,13 @@ def rule_for(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         bool(request.key),
         Groups(user).has,
     )
-    return first_match(configured.rules, subject, configured.enrollment.otherwise())
+    return first_match(settings.rules, subject, settings.enrollment.otherwise())
 
 
 def address_of(rhost: str) -> bytes | None:
     """The bytes of an IPv4 or IPv6 address; empty without a remote host; None for a name.
 
-    An IPv4 address in IPv6's clothes (RFC 4291, section 2.5.5.2) is the IPv4 address.
+    An IPv4-mapped address (RFC 4291, section 2.5.5.2) is the IPv4 address.
     """
     from _socket import AF_INET, AF_INET6, inet_pton
 

@@ -6,7 +6,14 @@ import os
 import time
 from typing import Any
 
-from pam_totp.access.facts import Standing, View, address_of
+from pam_totp.access.decision import (
+    ENROLL,
+    LET_THROUGH,
+    UNENROLLED,
+    Decision,
+    decide,
+)
+from pam_totp.access.facts import Facts, address_of, gather_facts
 from pam_totp.enrollment.identity import find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
@@ -56,13 +63,23 @@ def run(options: argparse.Namespace) -> int:
         b"SSH_AUTH_INFO_0": b"publickey any" if options.publickey else b"",
     }
     configured = settings.load()
+    now = time.time()
     try:
-        view = View(Request(environment), configured, time.time(), all_facts=True)
+        facts = gather_facts(Request(environment), configured, now, complete=True)
     except Failure as refused:
         raise Error(refused.detail, "getent passwd") from None
-    found = describe(view, options.service, configured)
+    decision = decide(
+        facts.rule.code,
+        facts.state,
+        configured.enrollment,
+        options.service,
+        now,
+        is_granted=facts.grant is not None,
+        is_remembered=facts.is_remembered,
+    )
+    found = describe(facts, decision, options.service, configured)
     found["but"] = not_asked.reasons(
-        view.user.pw_name,
+        facts.user.pw_name,
         options.service,
         options.address,
         publickey=options.publickey,
@@ -72,62 +89,62 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def describe(view: View, service: str, configured: settings.Settings) -> dict[str, Any]:
+def describe(
+    facts: Facts, decision: Decision, service: str, configured: settings.Settings
+) -> dict[str, Any]:
     """The decision and its facts, for programs."""
-    standing = view.standing
-    assert standing is not None
     enrolled, secret_fault, not_shown = None, "", ""
     if configured.enrollment.mode == AT_LOGIN:
         not_shown = f"; {service} is not in enrollment_services, so no QR code is shown"
     try:
-        enrolled = secret.read(SecretDir(view.user, configured.store)) is not None
+        enrolled = secret.read(SecretDir(facts.user, configured.store)) is not None
     except Failure as refused:
-        secret_fault = fault_of_home(view.user) or refused.detail
+        secret_fault = fault_of_home(facts.user) or refused.detail
     faults = (
-        standing.fault,
+        facts.fault,
         secret_fault,
-        standing.given_fault,
-        standing.wait_fault,
+        facts.grant_fault,
+        facts.wait_fault,
         fault_of(configured),
-        _grant_fault(standing),
+        _grant_fault(facts),
     )
     return {
-        "user": view.user.pw_name,
-        "needs_code": view.decision.needs_code,
-        "reason": view.decision.reason,
-        "outcome": _outcome(view, not_shown, enrolled, secret_fault),
+        "user": facts.user.pw_name,
+        "needs_code": decision.action != LET_THROUGH,
+        "reason": decision.reason,
+        "outcome": _outcome(facts, decision, not_shown, enrolled, secret_fault),
         "service_asks": service in services.that_ask(),
-        "code": view.rule.code,
-        "line": view.rule.line or None,
-        "rule": _rule(view.rule, configured),
+        "code": facts.rule.code,
+        "line": facts.rule.line or None,
+        "rule": _rule(facts.rule, configured),
         "enrollment": configured.enrollment.mode,
-        "days_left": view.decision.days or None,
+        "days_left": decision.days or None,
         "enrolled": enrolled,
-        "mark": standing.is_marked,
-        "granted_until": standing.given.until if standing.given else None,
-        "granted_once": standing.given is not None and standing.given.once,
-        "waiting_seconds": whole_seconds(standing.wait),
+        "mark": facts.is_enforced,
+        "granted_until": facts.grant.until if facts.grant else None,
+        "granted_once": facts.grant is not None and facts.grant.once,
+        "waiting_seconds": whole_seconds(facts.wait),
         "remember_seconds": configured.remember_seconds,
         "faults": list(dict.fromkeys(fault for fault in faults if fault)),
     }
 
 
-def _grant_fault(standing: Standing) -> str:
+def _grant_fault(facts: Facts) -> str:
     """What only a login meets: a grant that is good once has to be removed before the yes."""
-    folder = f"{state_dir.STATE_DIR}/{grant.KIND}"
-    if not (standing.given and standing.given.once) or os.access(folder, os.W_OK):
+    folder = f"{state_dir.VAR.path}/{grant.KIND}"
+    if not (facts.grant and facts.grant.once) or os.access(folder, os.W_OK):
         return ""
     return f"the grant is good once, and a code is asked for: {folder} cannot be written"
 
 
-def _outcome(view: View, not_shown: str, enrolled: bool | None, secret_fault: str) -> str:
-    decision, standing = view.decision, view.standing
-    assert standing is not None
-    if not decision.needs_code:
+def _outcome(
+    facts: Facts, decision: Decision, not_shown: str, enrolled: bool | None, secret_fault: str
+) -> str:
+    if decision.action == LET_THROUGH:
         return "no code is asked for"
-    if decision.enrolls:
+    if decision.action == ENROLL:
         return "sees a QR code at the login, and is in once enrolled"
-    if standing.is_enrolled is False:
+    if facts.state == UNENROLLED:
         return f"is refused: has to give a code and has not enrolled{not_shown}"
     if secret_fault:
         return f"is refused whatever is typed: {secret_fault}"

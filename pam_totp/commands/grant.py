@@ -48,14 +48,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         grant.give(account.pw_uid, grant.Grant(now, until, options.once))
     except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.STATE_DIR}") from None
+        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
     except state_dir.Unsynced as failure:
         audit.write_action("grant", account.pw_name, caller())
         message = f"the grant is in force, but a power cut may undo it: {failure.strerror}"
         raise Error(message, f"pam-totp grant {account.pw_name} --end") from None
     except OSError as failure:
         message = f"cannot record the grant: {failure.strerror}; nothing was changed"
-        raise Error(message, f"df -h {state_dir.STATE_DIR}") from None
+        raise Error(message, f"df -h {state_dir.VAR.path}") from None
     audit.write_action("grant", account.pw_name, caller())
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     what = "once, until" if options.once else "without a code until"
@@ -73,10 +73,10 @@ def _end_grant(account: pwd.struct_passwd) -> int:
         message = f"the grant is ended, but a power cut may undo that: {failure.strerror}"
         raise Error(message, "sync; pam-totp users") from None
     except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.STATE_DIR}") from None
+        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
     except OSError as failure:
         message = f"cannot end the grant: {failure.strerror}; nothing was changed"
-        raise Error(message, f"ls -ld {state_dir.STATE_DIR}") from None
+        raise Error(message, f"ls -ld {state_dir.VAR.path}") from None
     if not ended:
         raise Error(f"{account.pw_name} has no grant", "pam-totp users")
     audit.write_action("grant-ended", account.pw_name, caller())

@@ -11,7 +11,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_writer, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import attempts, enforced, grant, pending, recovery, remembered, secret
+from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
     print("".join(f"removed {path}\n" for path in removed), end="")
     if fault:
-        raise Error(f"not all was removed: {fault}", f"ls -lR {state_dir.STATE_DIR}")
+        raise Error(f"not all was removed: {fault}", f"ls -lR {state_dir.VAR.path}")
     print(f"{account.pw_name} is not enrolled now.")
     if settings.load().enrollment.mode in (REQUIRED, BY):
         print("A login that has to give a code is refused until then; to let them in to enroll:")
@@ -77,11 +77,11 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
     grant.revoke(account.pw_uid)
     for kind, remove in ((pending.KIND, pending.remove), (remembered.KIND, remembered.forget)):
         if remove(account.pw_uid):
-            print(f"removed {attempts.RUNTIME_DIR}/{kind}/{account.pw_uid}")
+            print(f"removed {state_dir.RUN.path}/{kind}/{account.pw_uid}")
     for kind in (recovery.KIND, enforced.KIND):
-        if _remove_record(kind, account.pw_uid):
-            removed.append(f"{state_dir.STATE_DIR}/{kind}/{account.pw_uid}")
-    state = f"{attempts.RUNTIME_DIR}/{account.pw_uid}"
+        if state_dir.VAR.remove(kind, account.pw_uid):
+            removed.append(f"{state_dir.VAR.path}/{kind}/{account.pw_uid}")
+    state = f"{state_dir.RUN.path}/{account.pw_uid}"
     if os.path.lexists(state):
         os.unlink(state)
         removed.append(state)
@@ -94,13 +94,3 @@ def _remove_secret_file(place: SecretDir, name: str) -> bool:
         if os.path.lexists(os.path.dirname(os.path.dirname(place.path))):
             raise
         return False  # no home, or no store: no secret in it
-
-
-def _remove_record(kind: str, uid: int) -> bool:
-    folder = state_dir.open_folder(kind)
-    if folder is None:
-        return False
-    try:
-        return state_dir.remove(folder, str(uid))
-    finally:
-        os.close(folder)

@@ -5,6 +5,7 @@ import argparse
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.host import audit
+from pam_totp.records.storage import state_dir
 from pam_totp.records.user import attempts, remembered
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import Failures
@@ -30,10 +31,10 @@ def run(options: argparse.Namespace) -> int:
             record.close()
         remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
     except OSError as failure:
-        folder = f"{attempts.RUNTIME_DIR}/{remembered.KIND}"
+        folder = f"{state_dir.RUN.path}/{remembered.KIND}"
         raise Error(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
     except Failure as refused:
-        raise Error(refused.detail, f"rm {attempts.RUNTIME_DIR}/{account.pw_uid}") from None
+        raise Error(refused.detail, f"rm {state_dir.RUN.path}/{account.pw_uid}") from None
     audit.write_action("unlock", account.pw_name, caller())
     print(f"{account.pw_name} can try again now.")
     return 0

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         records = {kind: _names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
     except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.STATE_DIR}") from None
+        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
     configured = settings.load()
     fault = fault_of(configured)
     if fault:
@@ -84,7 +84,7 @@ def _accounts(known: set[str]) -> list[pwd.struct_passwd]:
 
 
 def _names(kind: str) -> set[str]:
-    folder = state_dir.open_folder(kind)
+    folder = state_dir.VAR.open(kind)
     if folder is None:
         return set()
     try:

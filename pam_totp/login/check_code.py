@@ -1,4 +1,7 @@
-"""What the verifier makes of each kind of answer; a yes is recorded before it is given.
+"""What the verifier makes of an answer: a code of the app, or a recovery code.
+
+- A try MUST be counted before anybody looks at the code: a verifier killed is no free guess.
+- A yes MUST be recorded before it is given.
 
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
@@ -7,15 +10,13 @@ import posix
 import pwd
 
 from pam_totp.records.config.settings import Settings
-from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
-from pam_totp.records.user import enforced, secret
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.user import secret
 from pam_totp.records.user.attempts import Attempts, boot_seconds
-from pam_totp.rules.credential import Credential, parse_line
+from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import (
-    NOT_ENROLLED,
     RECOVERY_CODE,
     REUSED_CODE,
-    SECRET_MISSING,
     STATE_UNAVAILABLE,
     THROTTLED,
     WRONG_CODE,
@@ -23,135 +24,82 @@ from pam_totp.rules.reasons import (
 )
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import clear, count_try, secrets_a_try, wait_seconds, whole_seconds
-from pam_totp.rules.verdict import Verdict, judge, read_code
+from pam_totp.rules.verdict import Verdict, judge, read_code, read_recovery_code
 
 
-def judge_first_code(
-    request: Request,
-    user: pwd.struct_passwd,
-    place: SecretDir,
-    typed: bytes,
-    configured: Settings,
-    now: float,
+def check_answer(
+    request: Request, user: pwd.struct_passwd, typed: bytes, settings: Settings, now: float
 ) -> Verdict:
-    """The verdict on the code of somebody without a secret, who may enroll at this very login: a
-    right code of the secret that was shown there saves it."""
-    is_root = posix.geteuid() == 0
-    is_marked = is_root and enforced.is_set(user.pw_uid)
-    others = [store for store in stores_of(user) if is_root and store != configured.store]
-    if any(SecretDir(user, store).read(SECRET) is not None for store in others):
-        raise Failure(
-            SECRET_MISSING, f"the secret is in the other store: pam-totp migrate {user.pw_name}"
-        )
-    if is_marked:
-        detail = "has logged in with a code before; now no secret file; if that was an earlier user"
-        raise Failure(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
-    if not (is_root and configured.enrollment.enrolls_at(request.service)):
-        raise Failure(NOT_ENROLLED, "no secret file")
-    from pam_totp.records.storage import secret_writer
-    from pam_totp.records.user import pending  # hardly any login enrolls
-    from pam_totp.rules.ignored_parameters import ignored_parameters
+    """The verdict on what was typed. Raises Failure."""
+    secret_dir = SecretDir(user, settings.store)
+    credentials = secret.read(secret_dir)
+    if credentials is None:
+        from pam_totp.login.enroll_at_login import enroll_with_code  # hardly any login enrolls
 
-    code = read_code(typed)
-    posix.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
-    attempts = Attempts(user.pw_uid)
-    try:
-        # Of two logins at once the second finds, under the lock, what the first has saved.
-        credentials = secret.read(place)
-        if credentials is not None:
-            return judge_under_lock(attempts, credentials, code, configured, now)
-        shown = pending.read(user)
-        if not shown:
-            detail = "no secret file, and no secret was shown to this user in the last 10 minutes"
-            raise Failure(NOT_ENROLLED, detail)
-        most = secrets_a_try(attempts.failures, boot_seconds(), configured.limits)
-        lines = [f"{uri} phone" for uri in shown[:most]]
-        credentials = [parse_line(line) for line in lines]
-        verdict = judge_under_lock(attempts, credentials, code, configured, now, len(lines))
-        if verdict.reason == WRONG_CODE:
-            of = f"compared with {len(lines)} of {len(shown)} secrets shown in the last 10 minutes"
-            window = configured.window_steps
-            said = (ignored_parameters(each, code, now, window) for each in credentials)
-            verdict.detail = "; ".join([of, *filter(None, said)])
-        if verdict.credential is None or not verdict.accepted:
-            return verdict
-        line = lines[credentials.index(verdict.credential)]
-        content = f"{secret.HEADER}{line}\n".encode()
-        secret_writer.save_all(place, [(SECRET, content)], over=(SECRET, None))
-        pending.remove(user.pw_uid)
-    except secret_writer.Changed:
-        raise Failure(STATE_UNAVAILABLE, "was enrolled elsewhere at this very moment") from None
-    except OSError as failure:
-        detail = f"cannot enroll at this login: {failure.strerror}"
-        raise Failure(STATE_UNAVAILABLE, detail) from None
-    finally:
-        attempts.close()
-    verdict.detail = "enrolled at this login"
-    verdict.message = first_recovery_codes(place)
-    return verdict
+        return enroll_with_code(request, secret_dir, typed, settings, now)
+    recovery_code = read_recovery_code(typed)
+    if recovery_code is not None:
+        return check_recovery_code(user, secret_dir, recovery_code)
+    return check_code(user, credentials, read_code(typed), settings, now)
 
 
-def first_recovery_codes(place: SecretDir) -> str:
-    """Makes and saves recovery codes; what the user is told of them."""
-    from pam_totp.records.storage import secret_writer
-    from pam_totp.records.user import recovery
-
-    codes = recovery.new_codes()
-    try:
-        secret_writer.save(place, recovery.NAME, recovery.new_file(codes))
-    except (OSError, Failure, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
-        return "You are enrolled, but without recovery codes: pam-totp recovery-codes"
-    return recovery.describe(codes)
-
-
-def judge_code(
+def check_code(
     user: pwd.struct_passwd,
     credentials: list[Credential],
     code: str,
-    configured: Settings,
+    settings: Settings,
     now: float,
 ) -> Verdict:
     """The verdict on a code from the app. The try counts before anybody looks at the code: a
     verifier that is killed is no free guess."""
     attempts = Attempts(user.pw_uid)
     try:
-        return judge_under_lock(attempts, credentials, code, configured, now)
+        return check_under_lock(attempts, credentials, code, settings, now)
     finally:
         attempts.close()
 
 
-def judge_under_lock(
+def check_under_lock(
     attempts: Attempts,
     credentials: list[Credential],
     code: str,
-    configured: Settings,
+    settings: Settings,
     now: float,
-    secrets: int = 1,
 ) -> Verdict:
-    """The same, for whoever holds the lock. `secrets`: how many the code may be of."""
+    """The same, for a caller who holds the lock."""
     before, booted = attempts.failures, boot_seconds()
-    wait = wait_seconds(before, booted, configured.limits)
+    wait = wait_seconds(before, booted, settings.limits)
     if wait > 0:
-        detail = f"{before.in_a_row} wrong codes, {whole_seconds(wait)} s to wait"
+        detail = f"{before.in_a_row} incorrect codes, {whole_seconds(wait)} s to wait"
         return Verdict(False, THROTTLED, detail=detail)
-    attempts.record_failures(count_try(before, booted, configured.limits, secrets))
-    verdict = judge(credentials, code, now, attempts.steps, configured.window_steps)
+    # Compared with several secrets, a code is as many guesses. Where the budget is nearly used up
+    # it is compared with fewer, the one that was used last first.
+    used = attempts.steps
+    latest = sorted(credentials, key=lambda each: used.get(each.identity, -1), reverse=True)
+    compared = latest[: secrets_a_try(before, booted, settings.limits)]
+    attempts.record_failures(count_try(before, booted, settings.limits, len(compared)))
+    verdict = judge(compared, code, now, used, settings.window_steps)
     if verdict.accepted:
         assert verdict.credential is not None
         attempts.spend(verdict.credential, verdict.step, credentials, clear(before))
     elif verdict.reason == REUSED_CODE:
         attempts.record_failures(before)  # the owner in a hurry; it tells a guesser nothing
+    elif len(compared) < len(credentials):
+        detail = f"compared with {len(compared)} of {len(credentials)} secrets: too many guesses"
+        return Verdict(
+            False, verdict.reason, detail="; ".join(filter(None, [verdict.detail, detail]))
+        )
     return verdict
 
 
-def judge_recovery_code(user: pwd.struct_passwd, place: SecretDir, code: str) -> Verdict:
+def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
     """The verdict on a recovery code. No throttle: 80 bits cannot be guessed, and whoever is kept
     waiting by somebody else's guesses gets in with one."""
     from pam_totp.records.user import recovery  # hardly any login has one
 
     if posix.geteuid() != 0:
         raise Failure(STATE_UNAVAILABLE, "only root can record a recovery code as used")
-    codes = recovery.read(place)
+    codes = recovery.read(secret_dir)
     if codes is None:
         return Verdict(False, WRONG_CODE, detail="no recovery codes")
     digest = codes.hash(code)

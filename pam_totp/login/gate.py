@@ -10,10 +10,9 @@ import sys
 import time
 from _signal import alarm  # type: ignore[import-not-found]
 
-from pam_totp.access.decision import Decision
-from pam_totp.access.facts import Standing, View
-from pam_totp.records.config import settings
-from pam_totp.records.config.settings import Settings
+from pam_totp.access.decision import ENROLL, LET_THROUGH, UNENROLLED, Decision, decide
+from pam_totp.access.facts import Facts, gather_facts
+from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import audit
 from pam_totp.records.user import grant
 from pam_totp.rules.enrollment import AT_LOGIN, DAY_SECONDS
@@ -24,9 +23,9 @@ from pam_totp.rules.throttle import whole_seconds
 # A directory that does not answer must not hold a login up for good: the signal ends this process,
 # and the answer is "ask".
 MAX_SECONDS = 10
-# Lets whoever has passed the first factor enroll at the login itself. It draws a QR code, with
+# Lets users who have passed the first factor enroll at the login itself. It draws a QR code, with
 # libraries that no other login loads, and never ends with 0.
-OFFER = "/usr/libexec/pam-totp/show-enrollment"
+SHOW_ENROLLMENT = "/usr/libexec/pam-totp/show-enrollment"
 
 
 def main() -> None:
@@ -34,69 +33,81 @@ def main() -> None:
     status = 1
     try:
         request = Request(posix.environ)
-        configured = settings.load()
+        settings = load()
         alarm(MAX_SECONDS)
         now = time.time()
-        try:
-            view = View(request, configured, now)
-        except Failure:
-            return  # verify meets the same, refuses, and says why in the log
+        facts = gather_facts(request, settings, now)
+        decision = decide(
+            facts.rule.code,
+            facts.state,
+            settings.enrollment,
+            request.service,
+            now,
+            is_granted=facts.grant is not None,
+            is_remembered=facts.is_remembered,
+        )
         if sys.argv[1:] == ["look"]:
-            status = int(view.decision.needs_code)
-        elif is_let_through(request, view, configured, now):
+            status = int(decision.action != LET_THROUGH)
+        elif decision.action == LET_THROUGH:
+            let_through(request, facts, decision, settings, now)
             status = 0
         else:
-            assert view.standing is not None
-            tell(request, view.decision, view.standing, configured)
+            prepare_prompt(request, facts, decision, settings)
+    except Failure:
+        pass  # verify meets the same, refuses, and says why in the log
     finally:
         # No unwinding after this: no traceback to a stranger, no destructor, and 1 ms less.
         posix._exit(status)
 
 
-def is_let_through(request: Request, view: View, configured: Settings, now: float) -> bool:
-    """Whether no code is needed, which the log says; a grant that is good once is gone then."""
-    fault = view.standing.given_fault if view.standing is not None else ""
-    reason = view.decision.reason
-    if reason == GRANTED:
+def let_through(
+    request: Request, facts: Facts, decision: Decision, settings: Settings, now: float
+) -> None:
+    """Uses up the grant, if it is that, and logs why no code is needed. Raises Failure: ask."""
+    if decision.reason == GRANTED:
         try:
-            if not grant.use(view.user.pw_uid, now):
-                reason = ""  # another login was faster
-        except Failure as refused:
-            fault, reason = refused.detail, ""
-    if reason:
-        why = "a code was given a moment ago" if view.remembered else ""
-        line = f"rule of line {view.rule.line}" if view.rule.line else ""
-        detail = "; ".join(part for part in (why, line, configured.fault) if part)
-        audit.write(True, "skip", reason, request.audit_fields("", detail))
-        if reason == GRACE:
-            tell_deadline(view.decision, configured)
-    elif fault:
-        audit.write(False, "ask", STATE_UNAVAILABLE, request.audit_fields("", fault))
-    return bool(reason)
+            is_used_up = grant.use_up(facts.user.pw_uid, now)
+        except Failure as failure:
+            log(request, False, "ask", failure.reason, [failure.detail])
+            raise
+        if not is_used_up:
+            raise Failure(GRANTED, "another login was faster")
+    notes = [f"rule of line {facts.rule.line}" if facts.rule.line else "", settings.fault]
+    log(request, True, "skip", decision.reason, notes)
+    if decision.reason == GRACE:
+        day = time.gmtime(settings.enrollment.deadline // DAY_SECONDS * DAY_SECONDS)
+        date = f"{day.tm_year}-{day.tm_mon:02}-{day.tm_mday:02}"
+        say(settings.message("deadline", date=date, days=decision.days))
 
 
-def tell(request: Request, decision: Decision, standing: Standing, configured: Settings) -> None:
-    """What stands before the prompt."""
-    if standing.wait > 0:
-        say(configured.message("wait", seconds=whole_seconds(standing.wait)))
-    elif standing.is_enrolled is False and decision.enrolls and posix.geteuid() == 0:
-        alarm(0)
-        # Libraries go by PATH and more, which the application may have from the user.
-        known = (b"PAM_", b"SSH_AUTH_INFO_0")
-        kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
-        posix.execve(OFFER, [OFFER], kept)
-    elif standing.is_enrolled is False:
-        if configured.enrollment.mode == AT_LOGIN and not decision.enrolls:
-            detail = "this service is not in enrollment_services, so no secret is shown"
-            audit.write(False, "ask", NOT_ENROLLED, request.audit_fields("", detail))
-        say(configured.message("not_enrolled"))
+def prepare_prompt(request: Request, facts: Facts, decision: Decision, settings: Settings) -> None:
+    """What stands before the prompt; to show an enrollment, this process becomes another."""
+    if facts.grant_fault:
+        log(request, False, "ask", STATE_UNAVAILABLE, [facts.grant_fault])
+    if facts.wait > 0:
+        say(settings.message("wait", seconds=whole_seconds(facts.wait)))
+    elif decision.action == ENROLL and posix.geteuid() == 0:
+        become_show_enrollment()
+    elif facts.state == UNENROLLED:
+        if settings.enrollment.mode == AT_LOGIN and decision.action != ENROLL:
+            note = "this service is not in enrollment_services, so no secret is shown"
+            log(request, False, "ask", NOT_ENROLLED, [note])
+        say(settings.message("not_enrolled"))
 
 
-def tell_deadline(decision: Decision, configured: Settings) -> None:
-    """What whoever has not enrolled is told until that is required."""
-    day = time.gmtime(configured.enrollment.deadline // DAY_SECONDS * DAY_SECONDS)
-    date = f"{day.tm_year}-{day.tm_mon:02}-{day.tm_mday:02}"
-    say(configured.message("deadline", date=date, days=decision.days))
+def become_show_enrollment() -> None:
+    """Replaces this process. Libraries go by PATH and more, which the application may have from the
+    user: they get PAM's variables and sshd's report alone."""
+    alarm(0)
+    known = (b"PAM_", b"SSH_AUTH_INFO_0")
+    kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
+    posix.execve(SHOW_ENROLLMENT, [SHOW_ENROLLMENT], kept)
+
+
+def log(request: Request, accepted: bool, verdict: str, reason: str, notes: list[str]) -> None:
+    """The audit line of what was decided here."""
+    detail = "; ".join(filter(None, notes))
+    audit.write(accepted, verdict, reason, request.audit_fields("", detail))
 
 
 def say(line: str) -> None:

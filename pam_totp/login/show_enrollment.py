@@ -16,7 +16,8 @@ import struct
 import sys
 import termios
 
-from pam_totp.access.facts import has_secret
+from pam_totp.access.decision import UNENROLLED
+from pam_totp.access.facts import state_of
 from pam_totp.enrollment import password, qr
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.records.config import settings
@@ -106,7 +107,7 @@ def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> s
     """A fresh secret, which counts for ten minutes. Raises OSError, Failure or Malformed."""
     attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
     try:
-        if has_secret(user, configured):
+        if state_of(user, configured, is_enforced=False) != UNENROLLED:
             raise Failure(STATE_UNAVAILABLE, "another login has enrolled this user just now")
         uri = new_uri(
             user.pw_name,

@@ -4,16 +4,16 @@ Runs inside every login. Only modules compiled into the interpreter are imported
 """
 
 import posix
+import pwd
 import time
 
-from pam_totp.login.check_code import judge_code, judge_first_code, judge_recovery_code
+from pam_totp.login.check_code import check_answer
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
-from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import enforced, remembered, secret
+from pam_totp.records.user import enforced, remembered
 from pam_totp.rules.reasons import INTERNAL_ERROR, Failure
 from pam_totp.rules.request import Request
-from pam_totp.rules.verdict import Verdict, read_code, read_recovery_code
+from pam_totp.rules.verdict import Verdict
 
 MAX_INPUT_BYTES = 512  # what pam_exec passes on at most
 
@@ -23,11 +23,10 @@ def main() -> None:
     status = 1
     try:
         request = Request(posix.environ)
-        verdict, fault = decide(request, time.time())
+        verdict, notes = reach_verdict(request, time.time())
         device = verdict.credential.device if verdict.credential is not None else ""
-        detail = "; ".join(part for part in (verdict.detail, fault) if part)
+        fields = request.audit_fields(device, "; ".join(filter(None, notes)))
         word = "accept" if verdict.accepted else "refuse"
-        fields = request.audit_fields(device, detail)
         audit.write(verdict.accepted, word, verdict.reason, fields)
         status = 0 if verdict.accepted else 1
         if verdict.message:
@@ -37,49 +36,38 @@ def main() -> None:
         posix._exit(status)
 
 
-def decide(request: Request, now: float) -> tuple[Verdict, str]:
-    """The verdict on the code on standard input, and what is wrong with the settings."""
-    fault = ""
+def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
+    """The verdict on the code on standard input, and the notes for the log; a yes is recorded
+    before it is said."""
+    settings_fault = login_fault = ""
     try:
-        configured = load()
-        fault = configured.fault
-        return verify(request, read_input(), configured, now), fault
-    except Failure as refused:
-        return Verdict(False, refused.reason, detail=refused.detail), fault
+        settings = load()
+        settings_fault = settings.fault
+        user = account.find(request.user)
+        verdict = check_answer(request, user, read_input(), settings, now)
+        if verdict.accepted:
+            login_fault = record_login(request, user, settings)
+    except Failure as failure:
+        verdict = Verdict(False, failure.reason, detail=failure.detail)
     except BaseException as failure:
-        detail = f"{type(failure).__name__}: {failure}"
-        return Verdict(False, INTERNAL_ERROR, detail=detail), fault
+        verdict = Verdict(False, INTERNAL_ERROR, detail=f"{type(failure).__name__}: {failure}")
+    return verdict, [verdict.detail, login_fault, settings_fault]
 
 
-def verify(request: Request, typed: bytes, configured: Settings, now: float) -> Verdict:
-    """The verdict on what was typed; a yes is recorded before it is said."""
-    user = account.find(request.user)
-    place = SecretDir(user, configured.store)
-    credentials = secret.read(place)
-    if credentials is None:
-        verdict = judge_first_code(request, user, place, typed, configured, now)
-    elif (recovery_code := read_recovery_code(typed)) is not None:
-        verdict = judge_recovery_code(user, place, recovery_code)
-    else:
-        verdict = judge_code(user, credentials, read_code(typed), configured, now)
-    if verdict.accepted:
-        verdict.detail = "; ".join(filter(None, (verdict.detail, remember_login(user.pw_uid))))
-        if configured.remember_seconds:
-            remembered.remember(request, user, configured)
-    return verdict
-
-
-def remember_login(uid: int) -> str:
-    """Sets the mark. A full disk refuses nobody a right code: the log says it, and so again."""
-    if posix.geteuid() != 0:
-        return ""
-    try:
-        enforced.set_mark(uid)
-    except OSError as failure:
-        return f"mark not set: {failure.strerror}"
-    except Failure as refused:
-        return f"mark not set: {refused.detail}"
-    return ""
+def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) -> str:
+    """Records that the user has logged in with a code, for good and for `remember`; what failed. A
+    full disk refuses nobody a correct code: the log says it, and so again."""
+    fault = ""
+    if posix.geteuid() == 0:
+        try:
+            enforced.set_mark(user.pw_uid)
+        except OSError as failure:
+            fault = f"mark not set: {failure.strerror}"
+        except Failure as failure:
+            fault = f"mark not set: {failure.detail}"
+    if settings.remember_seconds:
+        remembered.remember(request, user, settings)
+    return fault
 
 
 def read_input() -> bytes:

@@ -1,18 +1,21 @@
 """Whom a policy keeps out, or never asks: by the very code that decides at a login."""
 
 import grp
+import os
 import pwd
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pam_totp.access.decision import decide
-from pam_totp.access.facts import Standing, rule_for
+from pam_totp.access.decision import ASK, UNENROLLED, decide
+from pam_totp.access.facts import rule_for, state_of
 from pam_totp.records.config.settings import Settings
+from pam_totp.records.user import enforced
 from pam_totp.review.shadowed_rules import covers, networks
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.pattern import matches
 from pam_totp.rules.policy import LOCAL, NEVER, Rule, encode
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 
 if TYPE_CHECKING:
@@ -41,13 +44,16 @@ def kept_out(
     if only:
         people.append((only, WAYS_OF_ADMINISTRATORS))
     for account, ways in people:
-        standing = Standing(account, configured, now)
-        if standing.is_enrolled is not False:
-            continue  # or nobody can tell
+        try:
+            is_enforced = enforced.is_set(account.pw_uid) if os.geteuid() == 0 else False
+            if state_of(account, configured, is_enforced=is_enforced) != UNENROLLED:
+                continue
+        except Failure:
+            continue  # it cannot be determined
         shut: dict[tuple[str, str], list[str]] = {}
         for service in ways:
             if service in (asking or existing):
-                why = _refusal(account, service, configured, standing, found, now)
+                why = _refusal(account, service, configured, found, now)
                 if why is not None:
                     shut.setdefault(why, []).append(service)
         for (place, when), services in shut.items():
@@ -65,7 +71,6 @@ def _refusal(
     account: pwd.struct_passwd,
     service: str,
     configured: Settings,
-    standing: Standing,
     found: "Content",
     now: float,
 ) -> tuple[str, str] | None:
@@ -84,8 +89,8 @@ def _refusal(
             b"SSH_AUTH_INFO_0": key,
         }
         rule = rule_for(Request(environment), account, configured)
-        decision = decide(rule.code, standing.is_enrolled, False, enrollment, service, now)
-        if not decision.needs_code or decision.enrolls:
+        decision = decide(rule.code, UNENROLLED, enrollment, service, now)
+        if decision.action != ASK:
             return None
         place = place or (
             f"line {rule.line}" if rule.line else found.places.get("enrollment", "line 1")

@@ -92,7 +92,7 @@ def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
 
 def _marked_at(uid: int) -> int | None:
     try:
-        return int(os.stat(f"{state_dir.STATE_DIR}/{enforced.KIND}/{uid}").st_mtime)
+        return int(os.stat(f"{state_dir.VAR.path}/{enforced.KIND}/{uid}").st_mtime)
     except OSError:
         return None
 

@@ -1,6 +1,7 @@
 """The reasons of every decision, a closed set, and the refusal that carries one. Pure."""
 
 TOTP = "totp"
+REMEMBERED = "remembered"
 RECOVERY_CODE = "recovery-code"
 EXEMPT = "exempt"
 GRACE = "grace"

@@ -12,7 +12,7 @@ import os
 import shlex
 import syslog
 
-from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.state_dir import VAR
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
@@ -34,13 +34,13 @@ def lost() -> tuple[str, str] | None:
     message = f"no longer asked for a code, since its line is gone: {', '.join(sorted(names))}"
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
-    files = shlex.join(f"{state_dir.STATE_DIR}/{KIND}/{name}" for name in sorted(names))
+    files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
     return message, f"put it back into {services.PAM_DIR}, or accept this with: rm {files}"
 
 
 def _remembered(asking: set[str]) -> set[str]:
     """The services that have asked so far, those that ask now included. Raises OSError, Failure."""
-    folder = state_dir.open_folder(KIND, make=True)
+    folder = VAR.open(KIND, make=True)
     assert folder is not None
     try:
         remembered = set(os.listdir(folder))

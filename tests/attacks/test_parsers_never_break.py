@@ -99,7 +99,7 @@ FOUND = {
     "no blocks": ("recovery_file", b"pam-totp recovery 1 16384 0 1 00\n"),
     "failures beyond all numbers": (
         "attempts_record",
-        b"pam-totp attempts 2\nfailures 1 " + b"9" * 400 + b" 1\n",
+        b"pam-totp attempts 1\nfailures 1 " + b"9" * 400 + b" 1\n",
     ),
     "a record that grows beyond its page": (
         "attempts_record",

@@ -84,7 +84,7 @@ class Population:
                 folder.mkdir(mode=0o700)
             for uid in range(FIRST_UID, FIRST_UID + number):
                 (marks / str(uid)).touch(0o600)
-                (records / str(uid)).write_bytes(b"pam-totp attempts 2\n".ljust(4096))
+                (records / str(uid)).write_bytes(b"pam-totp attempts 1\n".ljust(4096))
         for folder in (STATE / "marks", RECORDS):
             subprocess.run(["rm", "-rf", str(folder)], check=True)
         for folder, source in zip((STATE / "marks", RECORDS), self._folders(FEW), strict=True):

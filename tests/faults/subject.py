@@ -23,7 +23,7 @@ VAR = Path("/var/lib/pam-totp")
 RECORD_BYTES = 4096
 
 _RECORD = re.compile(
-    r"pam-totp attempts 2\n((?:step [0-9a-f]{32} \d+\n)*)(?:failures (\d+) (\d+) (\d+)\n)? *"
+    r"pam-totp attempts 1\n((?:step [0-9a-f]{32} \d+\n)*)(?:failures (\d+) (\d+) (\d+)\n)? *"
 )
 _RECOVERY = re.compile(r"pam-totp recovery 1 \d+ \d+ \d+ [0-9a-f]{32}\n(?:[0-9a-f]{64}\n){10}")
 
@@ -153,12 +153,14 @@ class Subject:
         if recorded:
             seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
             step = self.credential.step() - 20
-            lines = f"pam-totp attempts 2\nstep {self.identity} {step}\nfailures 1 {seconds} 0\n"
+            lines = f"pam-totp attempts 1\nstep {self.identity} {step}\nfailures 1 {seconds} 0\n"
             self.write(self.record_path, lines.ljust(RECORD_BYTES))
 
     def grant_once(self) -> None:
         now = int(time.time())
-        self.write(self.root("grants"), f"pam-totp grant 1 {now - 60} {now + 1800} ONCE\n")
+        self.write(
+            self.root("grants"), f"pam-totp grant 1 {now - 60} {now + 1800} ONCE {self.user.name}\n"
+        )
 
     @staticmethod
     def write(path: Path, content: str) -> None:

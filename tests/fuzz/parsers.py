@@ -26,7 +26,7 @@ from pam_totp.rules.request import Request
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
 FOLDER = Path("/run/pam-totp-fuzzed")
-STATE = Path(state_dir.STATE_DIR)
+STATE = Path(state_dir.VAR.path)
 PRINTABLE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 MAX_COST = 1 << 10  # of a scrypt that is run here; beyond, its parameters are only looked at
 
@@ -243,16 +243,16 @@ SEEDS: dict[str, list[bytes]] = {
         b"pam-totp recovery 1 16384 8 1 00112233445566778899aabbccddeeff\n",
     ],
     "attempts_record": [
-        (b"pam-totp attempts 2\nstep " + _HASH[:32] + b" 60000000\nfailures 3 1234 5678\n").ljust(
+        (b"pam-totp attempts 1\nstep " + _HASH[:32] + b" 60000000\nfailures 3 1234 5678\n").ljust(
             4096
         ),
         (b"pam-totp attempts 1\nstep " + _HASH[:32] + b" 60000000\n").ljust(4096),
         b"",
     ],
     "grant_file": [
-        b"pam-totp grant 1 1700000000 1900000000 ONCE\n",
-        b"pam-totp grant 1 0 1 MANY\n",
-        b"pam-totp grant 2 1700000000 1900000000 MANY alice\n",
+        b"pam-totp grant 1 1700000000 1900000000 ONCE alice\n",
+        b"pam-totp grant 1 0 1 MANY alice\n",
+        b"pam-totp grant 1 1700000000 1900000000 MANY alice\n",
     ],
     "settings_snapshot": [
         b"pam-totp settings 1 1 2 3 4 5\nstore system\nthrottle.free_tries 5\n"

@@ -153,7 +153,7 @@ def test_new_grant_takes_the_place_of_the_old(user: User, credential: Credential
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0" * 40, b"pam-totp grant 1 0 99999999999\n", b"pam-totp grant 2 0 99999999999 MANY\n",
+    [b"", b"\0" * 40, b"pam-totp grant 1 0 99999999999\n", b"pam-totp grant 1 0 99999999999 MANY\n",
      b"pam-totp grant 1 0 99999999999 SOME\n", b"pam-totp grant 1 0 9e9 MANY\n", b"\xff" * 40],
 )  # fmt: skip
 def test_malformed_grant_lets_nobody_in(user: User, credential: Credential, content: bytes) -> None:

@@ -27,7 +27,7 @@ Converse = Callable[..., Conversation]
 PASSWORD, CODE = "Password:", "Verification code:"
 WAIT = re.compile(r"Too many wrong codes: try again in (\d+) s\.")
 HOUR = 3600
-RECORD = "pam-totp attempts 2"  # how what is written to the record begins
+RECORD = "pam-totp attempts 1"  # how what is written to the record begins
 
 
 @pytest.fixture

@@ -572,7 +572,9 @@ def test_program_named_in_the_users_path_is_not_run_by_what_draws(
     hostile = {"PATH": str(folder), "TMPDIR": "/hostile", "DISPLAY": ":7", "LC_ALL": "hostile"}
     assert keys_on(gate(user, through, variables=hostile, typed=user.password).output)
     assert not (tmp_path / "ran").exists()
-    (offer,) = [line for line in trace.read_text().splitlines() if "pam-totp/offer" in line][:1]
+    (offer,) = [
+        line for line in trace.read_text().splitlines() if "pam-totp/show-enrollment" in line
+    ][:1]
     assert not any(name in offer for name in hostile)
     assert f"PAM_USER={user.name}" in offer
 

@@ -131,7 +131,7 @@ class TestRecord:
     def test_it_tells_no_secret(self, folder: Path) -> None:
         spend(folder, PHONE, 60_000_000)
         content = (folder / str(UID)).read_bytes()
-        assert content.startswith(b"pam-totp attempts 2\nstep ")
+        assert content.startswith(b"pam-totp attempts 1\nstep ")
         assert PHONE.secret not in content
         assert PHONE.secret.hex().encode()[:16] not in content
 

@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
+    monkeypatch.setattr(state_dir.VAR, "path", str(path))
     return path
 
 
@@ -69,19 +69,19 @@ def test_grant_holds_from_its_first_moment_up_to_and_without_its_last(
 ) -> None:
     grant.give(UID, Grant(1000, 2000, once=False))
     assert (grant.read(UID, now) is not None) is holds
-    assert grant.use(UID, now) is holds
+    assert grant.use_up(UID, now) is holds
 
 
 def test_nobody_has_a_grant_at_first(folder: Path) -> None:
     assert grant.read(UID, 1500) is None
-    assert not grant.use(UID, 1500)
+    assert not grant.use_up(UID, 1500)
     assert not grant.revoke(UID)
 
 
 def test_grant_is_one_users(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=False))
-    assert not grant.use(UID + 1, 1500)
-    assert not grant.use(471, 1500)
+    assert not grant.use_up(UID + 1, 1500)
+    assert not grant.use_up(471, 1500)
 
 
 @pytest.mark.parametrize("once", [False, True])
@@ -94,7 +94,7 @@ def test_grant_does_not_pass_to_the_next_user_of_the_id(
     if name is not None:
         names[UID] = name
     with pytest.raises(Failure) as refused:
-        grant.use(UID, 1500)
+        grant.use_up(UID, 1500)
     assert refused.value.reason == STATE_UNAVAILABLE
     assert grant.read(UID, 2500) is None
     assert grant.revoke(UID)
@@ -105,44 +105,37 @@ def test_grant_is_for_a_name_of_any_bytes(folder: Path, names: dict[int, str], n
     names[UID] = name
     grant.give(UID, Grant(1000, 2000, once=True))
     kept = (folder / "grants" / str(UID)).read_bytes()
-    assert kept == b"pam-totp grant 2 1000 2000 ONCE " + os.fsencode(name) + b"\n"
-    assert grant.use(UID, 1500)
-
-
-def test_grant_without_a_name_is_read(folder: Path) -> None:
-    """As 0.1.0's first form had it."""
-    grant.give(UID, Grant(1, 2, once=False))
-    (folder / "grants" / str(UID)).write_bytes(b"pam-totp grant 1 1000 2000 MANY\n")
-    assert grant.use(UID, 1500)
+    assert kept == b"pam-totp grant 1 1000 2000 ONCE " + os.fsencode(name) + b"\n"
+    assert grant.use_up(UID, 1500)
 
 
 def test_grant_for_many_logins_stays(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=False))
-    assert all(grant.use(UID, 1500) for _ in range(5))
+    assert all(grant.use_up(UID, 1500) for _ in range(5))
 
 
 def test_grant_for_once_is_gone_before_the_yes(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=True))
-    assert grant.use(UID, 1500)
+    assert grant.use_up(UID, 1500)
     assert list((folder / "grants").iterdir()) == []
-    assert not grant.use(UID, 1500)
+    assert not grant.use_up(UID, 1500)
 
 
 def test_of_fifty_logins_at_once_a_grant_for_once_lets_one_in(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=True))
-    assert in_parallel(50, lambda: grant.use(UID, 1500)) == 1
+    assert in_parallel(50, lambda: grant.use_up(UID, 1500)) == 1
 
 
 def test_grant_for_once_outside_its_time_is_not_used_up(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=True))
-    assert not grant.use(UID, 500)
-    assert grant.use(UID, 1500)
+    assert not grant.use_up(UID, 500)
+    assert grant.use_up(UID, 1500)
 
 
 def test_revoked_grant_is_gone(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=False))
     assert grant.revoke(UID)
-    assert not grant.use(UID, 1500)
+    assert not grant.use_up(UID, 1500)
 
 
 @pytest.mark.parametrize(
@@ -151,15 +144,15 @@ def test_revoked_grant_is_gone(folder: Path) -> None:
         b"",
         b"\n",
         b"pam-totp grant 1 1000 2000\n",
-        b"pam-totp grant 1 1000 2000 MANY ONCE\n",
+        b"pam-totp grant 1 1000 2000 ONCE\n",
         b"pam-totp grant 1 1000 2000 many\n",
-        b"pam-totp grant 2 1000 2000 MANY\n",
-        b"pam-totp grant 2 1000 2000  alice\n",
-        b"pam-totp grant 2 1000 2000 SOME alice\n",
-        b"pam-totp grant 3 1000 2000 MANY alice\n",
+        b"pam-totp grant 1 1000 2000 MANY\n",
+        b"pam-totp grant 1 1000 2000  alice\n",
+        b"pam-totp grant 1 1000 2000 SOME alice\n",
+        b"pam-totp grant 2 1000 2000 MANY alice\n",
         b"pam-totp mark 1 1000 2000 MANY\n",
-        b"pam-totp grant 1 x 2000 MANY\n",
-        b"pam-totp grant 1 1000 1e9 MANY\n",
+        b"pam-totp grant 1 x 2000 MANY alice\n",
+        b"pam-totp grant 1 1000 1e9 MANY alice\n",
         b"pam-totp grant 1 1000 2000 MANY\xff\n",
         b"\0" * 4096,
     ],
@@ -168,7 +161,7 @@ def test_malformed_grant_is_refused_and_said_to_be(folder: Path, content: bytes)
     grant.give(UID, Grant(1000, 2000, once=False))
     (folder / "grants" / str(UID)).write_bytes(content)
     with pytest.raises(Failure) as refused:
-        grant.use(UID, 1500)
+        grant.use_up(UID, 1500)
     assert refused.value.reason == STATE_UNAVAILABLE
     assert "malformed" in refused.value.detail
 
@@ -177,17 +170,17 @@ def test_grant_that_cannot_be_read_is_refused(folder: Path) -> None:
     (folder / "grants").mkdir(mode=0o700)
     (folder / "grants" / str(UID)).symlink_to("/etc/hostname")
     with pytest.raises(Failure):
-        grant.use(UID, 1500)
+        grant.use_up(UID, 1500)
     folder.rename(folder.with_name("gone"))
     with pytest.raises(Failure):
-        grant.use(UID, 1500)
+        grant.use_up(UID, 1500)
 
 
 def test_grant_for_once_that_cannot_be_used_up_is_refused(folder: Path) -> None:
     grant.give(UID, Grant(1000, 2000, once=True))
     with read_only(folder), pytest.raises(Failure, match="cannot use up the grant"):
-        grant.use(UID, 1500)
-    assert grant.use(UID, 1500)
+        grant.use_up(UID, 1500)
+    assert grant.use_up(UID, 1500)
 
 
 def test_full_disk_keeps_the_old_grant(folder: Path) -> None:
@@ -196,5 +189,5 @@ def test_full_disk_keeps_the_old_grant(folder: Path) -> None:
         (folder / "fill").write_bytes(b"x" * 4096)
         with pytest.raises(OSError, match="No space left"):
             grant.give(UID, Grant(5000, 6000, once=False))
-        assert grant.use(UID, 1500)
-        assert not grant.use(UID, 5500)
+        assert grant.use_up(UID, 1500)
+        assert not grant.use_up(UID, 5500)

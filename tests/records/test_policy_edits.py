@@ -90,7 +90,7 @@ def test_snapshot_is_whole_at_every_moment(user: User, credential: Credential) -
             replace((EXEMPT, ASKED)[wholes % 2])
             if LAST_GOOD.exists():
                 content = LAST_GOOD.read_bytes()
-                assert content.startswith(b"pam-totp settings 2 ") and content.endswith(b"\nend\n")
+                assert content.startswith(b"pam-totp settings 1 ") and content.endswith(b"\nend\n")
                 wholes += 1
     assert wholes > 50
 
@@ -158,7 +158,7 @@ def test_where_the_last_good_policy_cannot_be_read_a_mistake_exempts_nobody(
             LAST_GOOD.unlink()
             LAST_GOOD.mkdir()
         else:
-            LAST_GOOD.write_bytes(b"pam-totp settings 2 0" if damage == "torn" else b"\xff" * 99)
+            LAST_GOOD.write_bytes(b"pam-totp settings 1 0" if damage == "torn" else b"\xff" * 99)
         replace("enrolment: required\n")
         assert gate(user).code == ASK
         if damage == "a folder":

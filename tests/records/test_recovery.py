@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
+    monkeypatch.setattr(state_dir.VAR, "path", str(path))
     return path
 
 

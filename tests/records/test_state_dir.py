@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.state_dir import RUN, VAR
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from tests.commands.commands import mounted, read_only
 
@@ -17,10 +18,10 @@ OLD, NEW = b"old\n" * 2000, b"new\n" * 3000
 REPLACE = """
 import os, sys
 sys.path[:0] = ["/usr/lib/pam-totp"]
-from pam_totp.records.storage import state_dir as durable
+from pam_totp.records.storage import state_dir
 os.umask(0)
 folder = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
-durable.replace(folder, "record", b"new\\n" * 3000)
+state_dir.replace_all(folder, [("record", b"new\\n" * 3000)])
 """
 
 
@@ -29,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for /var/lib/pam-totp."""
     path = tmp_path / "pam-totp"
     path.mkdir(mode=0o700)
-    monkeypatch.setattr(state_dir, "STATE_DIR", str(path))
+    monkeypatch.setattr(VAR, "path", str(path))
     return path
 
 
@@ -43,7 +44,7 @@ def no_descriptor_is_left_open() -> Iterator[None]:
 def replace(folder: Path, content: bytes) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        state_dir.replace(descriptor, "record", content)
+        state_dir.replace_all(descriptor, [("record", content)])
     finally:
         os.close(descriptor)
 
@@ -64,7 +65,7 @@ def calls_on(folder: Path, trace: Path) -> list[str]:
 
 def refusal(kind: str = "kind", make: bool = False) -> str:
     with pytest.raises(Failure) as refused:
-        state_dir.open_folder(kind, make=make)
+        VAR.open(kind, make=make)
     assert refused.value.reason == STATE_UNAVAILABLE
     return refused.value.detail
 
@@ -143,33 +144,29 @@ def test_link_in_place_of_the_record_is_replaced_and_not_followed(
     assert victim.read_bytes() == OLD
 
 
-def test_removed_record_is_gone_for_good_and_said_to_have_been_there(
-    folder: Path, tmp_path: Path
-) -> None:
-    replace(folder, NEW)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        assert state_dir.remove(descriptor, "record")
-        assert not state_dir.remove(descriptor, "record")
-    finally:
-        os.close(descriptor)
+def test_removed_record_is_gone_for_good_and_said_to_have_been_there(folder: Path) -> None:
+    VAR.write("kind", "record", NEW)
+    assert VAR.remove("kind", "record")
+    assert not VAR.remove("kind", "record")
+    assert not VAR.remove("another", "record")
+    assert VAR.read("kind", "record") is None
 
 
 def test_kind_that_was_never_recorded_is_proven_not_there(folder: Path) -> None:
-    assert state_dir.open_folder("kind") is None
-    assert state_dir.read("kind", "record") is None
+    assert VAR.open("kind") is None
+    assert VAR.read("kind", "record") is None
 
 
 def test_folder_of_a_kind_is_roots_alone_whatever_the_umask(folder: Path) -> None:
     before = os.umask(0)
     try:
-        made = state_dir.open_folder("kind", make=True)
+        made = VAR.open("kind", make=True)
     finally:
         os.umask(before)
     assert made is not None
     os.close(made)
     assert (folder / "kind").stat().st_mode & 0o777 == 0o700
-    assert state_dir.read("kind", "record") is None
+    assert VAR.read("kind", "record") is None
 
 
 def test_without_the_state_folder_nothing_is_proven(folder: Path) -> None:
@@ -177,7 +174,7 @@ def test_without_the_state_folder_nothing_is_proven(folder: Path) -> None:
     for make in (False, True):
         assert "No such file" in refusal(make=make)
     with pytest.raises(Failure):
-        state_dir.read("kind", "record")
+        VAR.read("kind", "record")
 
 
 @pytest.mark.parametrize("spoil", ["writable by all", "writable by a group", "of somebody else"])
@@ -186,7 +183,8 @@ def test_state_folder_that_is_not_roots_alone_is_refused(folder: Path, spoil: st
         os.chown(folder, 1234, 0)
     else:
         folder.chmod(0o770 if "group" in spoil else 0o707)
-    assert "not root's alone" in refusal()
+    fault = "is owned by user id 1234" if spoil == "of somebody else" else "is writable by group"
+    assert fault in refusal()
 
 
 def test_kind_that_is_a_link_or_a_file_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -207,24 +205,48 @@ def test_record_that_is_no_file_is_refused(folder: Path, what: str) -> None:
     else:
         (kind / "record").mkdir()
     with pytest.raises(Failure):
-        state_dir.read("kind", "record")
+        VAR.read("kind", "record")
 
 
 def test_fifo_does_not_make_anybody_wait(folder: Path) -> None:
     (folder / "kind").mkdir(mode=0o700)
     os.mkfifo(folder / "kind" / "record")
-    assert state_dir.read("kind", "record") == b""
+    with pytest.raises(Failure, match="not a regular file"):
+        VAR.read("kind", "record")
 
 
-def test_read_is_bounded(folder: Path) -> None:
-    (folder / "kind").mkdir(mode=0o700)
-    (folder / "kind" / "record").write_bytes(b"x" * 1000)
-    assert state_dir.read("kind", "record", most_bytes=10) == b"x" * 10
+@pytest.mark.parametrize("spoil", ["owner", "mode"])
+def test_record_that_somebody_else_may_have_written_is_refused(folder: Path, spoil: str) -> None:
+    VAR.write("kind", "record", NEW)
+    if spoil == "owner":
+        os.chown(folder / "kind" / "record", 1234, 0)
+    else:
+        (folder / "kind" / "record").chmod(0o620)
+    with pytest.raises(Failure, match="chown 0" if spoil == "owner" else "chmod 600"):
+        VAR.read("kind", "record")
+
+
+def test_read_is_bounded_and_nothing_is_cut_off(folder: Path) -> None:
+    VAR.write("kind", "record", b"x" * 10)
+    assert VAR.read("kind", "record", max_bytes=10) == b"x" * 10
+    VAR.write("kind", "record", b"x" * 11)
+    with pytest.raises(Failure, match="larger than 10 bytes"):
+        VAR.read("kind", "record", max_bytes=10)
+
+
+def test_run_starts_out_empty_and_is_made_when_it_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RUN, "path", str(folder / "run"))
+    assert RUN.read("kind", "record") is None
+    assert not RUN.remove("kind", "record")
+    RUN.write("kind", "record", NEW)
+    assert RUN.read("kind", "record") == NEW
 
 
 def test_read_only_disk_can_be_read(folder: Path) -> None:
     (folder / "kind").mkdir(mode=0o700)
     (folder / "kind" / "record").write_bytes(NEW)
     with read_only(folder):
-        assert state_dir.read("kind", "record") == NEW
+        assert VAR.read("kind", "record") == NEW
         assert "Read-only file system" in refusal("other", make=True)

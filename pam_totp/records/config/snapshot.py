@@ -2,23 +2,20 @@
 very file that it was made from. While it cannot be kept there (a full or a read-only disk), it is
 in /run/pam-totp/settings/last-good, and every decision says so in the log.
 
-Format 2, UTF-8: "pam-totp settings 2 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
-line "rules", the rules (pam_totp.rules.policy.encode), and the line "end". Format 1 had neither
-rules nor an end.
+Format, UTF-8: "pam-totp settings 1 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
+line "rules", the rules (pam_totp.rules.policy.encode), and the line "end".
 """
 
 import posix
 
-from pam_totp.records.storage import runtime_dir, state_dir
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.state_dir import RUN, VAR
 from pam_totp.rules.reasons import Failure
 
 KIND, NAME = "settings", "last-good"
 MAX_BYTES = 4 * 1024 * 1024
 OF_NO_FILE = "0 0 0 0 0"
 
-_HEADER = "pam-totp settings 2 "
-_OLD_HEADER = "pam-totp settings 1 "
+_HEADER = "pam-totp settings 1 "
 _RULES, _END = "\nrules\n", "\nend\n"
 
 
@@ -37,11 +34,11 @@ class Snapshot:
 def find(identity: str) -> Snapshot | None:
     """The snapshot, None without any; with an identity only if it is of that file. Raises OSError,
     Failure or ValueError where there is one and it cannot be used."""
-    content = state_dir.read(KIND, NAME, MAX_BYTES)
+    content = VAR.read(KIND, NAME, MAX_BYTES)
     kept = _parse(content, identity) if content is not None else None
     if kept is not None and identity:
         return kept
-    content = runtime_dir.read(KIND, NAME, MAX_BYTES)
+    content = RUN.read(KIND, NAME, MAX_BYTES)
     latest = _parse(content, identity) if content is not None else None
     if latest is None or content is None:
         return kept
@@ -57,31 +54,26 @@ def make(identity: str, values: dict[str, str], rules: str) -> str:
 
 def _parse(content: bytes, identity: str) -> Snapshot | None:
     text = content.decode("utf-8")
-    head = text.find(_RULES)
-    header, *lines = text[: head if head >= 0 else len(text)].split("\n")
+    head, has_rules, _ = text.partition(_RULES)
+    header, *lines = head.split("\n")
     if identity and header != _HEADER + identity:
         return None
-    is_whole = header.startswith(_HEADER) and head >= 0 and text.endswith(_END)
-    if not (is_whole or header.startswith(_OLD_HEADER)):
+    if not (header.startswith(_HEADER) and has_rules and text.endswith(_END)):
         raise ValueError("no snapshot")
-    pairs = (line.partition(" ") for line in lines)
-    return Snapshot({key: value for key, _, value in pairs}, text)
+    return Snapshot({line.partition(" ")[0]: line.partition(" ")[2] for line in lines}, text)
 
 
 def _keep(content: bytes) -> str:
     if posix.geteuid() != 0:
         return ""
     try:
-        folder = state_dir.open_folder(KIND, make=True)
-        assert folder is not None
-        with Opened(folder):
-            state_dir.replace(folder, NAME, content)
-        runtime_dir.remove(KIND, NAME)
+        VAR.write(KIND, NAME, content)
+        RUN.remove(KIND, NAME)
         return ""
     except (OSError, Failure) as failure:
         detail = failure.detail if isinstance(failure, Failure) else failure.strerror
     try:
-        runtime_dir.write(KIND, NAME, content)
+        RUN.write(KIND, NAME, content)
     except (OSError, Failure):
         pass  # the next login reads the file again
     return f"the settings cannot be kept: {detail}"

@@ -4,18 +4,17 @@
   checked on that same descriptor.
 - Nobody else MUST be able to move away what lies there (pam_totp.records.storage.walk).
 - "Not there" MUST be proven: a name that is not there, in a folder of a home that is, and that is
-  not locked (pam_totp.records.storage.encryption). The folder MUST be the user's own: an empty one of
-  root's may be a mount point. System accounts are spared that, as their homes are often root's.
+  not locked (pam_totp.records.storage.encryption). The folder MUST be the user's own: an empty one
+  of root's may be a mount point. System accounts are spared that, as their homes are often root's.
   Every other failure is a refusal.
-- A read MUST be bounded and MUST NOT wait: a FIFO, a device or an endless file gets an answer.
 """
 
 import posix
 import pwd
 
 from pam_totp.records.host.account import ActingAs
-from pam_totp.records.storage import encryption
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage import checked_file, encryption
+from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Checks
 from pam_totp.records.storage.walk import Walk, refuse_owner
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 
@@ -34,12 +33,6 @@ SYSTEM_STORE = "secrets"
 MAX_BYTES = 64 * 1024
 # Whose home may be root's: Debian's UID_MIN (login.defs(5)), not read at each login, and nobody.
 _FIRST_PERSON, _NOBODY = 1000, 65534
-
-# O_NONBLOCK: opening a FIFO does not wait. O_NOCTTY: opening a terminal does not take it over.
-_FILE_FLAGS = (
-    posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
-)
-_TYPE, _REGULAR, _LINK = 0o170000, 0o100000, 0o120000
 
 
 def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
@@ -142,25 +135,12 @@ class SecretDir:
 
 def read_file(folder: int, name: str, place: SecretDir) -> bytes:
     """The bytes of a file in the place's open folder. Raises Failure or OSError."""
-    path = f"{place.path}/{name}"
-    # Once before, as it says more than an open that fails, and once for sure.
-    _refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path, place.owner)
-    with Opened(posix.open(name, _FILE_FLAGS, dir_fd=folder)) as file:
-        _refuse_unsafe(posix.fstat(file), path, place.owner)
-        content = b""
-        while len(content) <= MAX_BYTES:
-            chunk = posix.read(file, MAX_BYTES + 1)
-            if not chunk:
-                return content
-            content += chunk
-        raise Failure(SECRET_MALFORMED, f"{path} is over {MAX_BYTES} bytes")
-
-
-def _refuse_unsafe(status: posix.stat_result, path: str, owner: pwd.struct_passwd) -> None:
-    kind = status.st_mode & _TYPE
-    if kind != _REGULAR:
-        what = "is a symbolic link" if kind == _LINK else "is not a file"
-        raise Failure(SECRET_UNSAFE, f"{path} {what}; it must be a regular file")
-    refuse_owner(status, path, owner)
-    if status.st_mode & 0o077:
-        raise Failure(SECRET_UNSAFE, f"{path} is open to others; run: chmod 600 {path}")
+    checks = Checks(
+        place.owner.pw_uid,
+        place.owner.pw_name,
+        OPEN_TO_OTHERS,
+        MAX_BYTES,
+        SECRET_UNSAFE,
+        SECRET_MALFORMED,
+    )
+    return checked_file.read(folder, name, f"{place.path}/{name}", checks)

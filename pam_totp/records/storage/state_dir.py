@@ -1,16 +1,22 @@
-"""Files that must outlive a power cut: replaced whole and synced, folder too, or left as they were.
+"""Root's records: files DIR/KIND/NAME, replaced whole and synced, or left as they were.
+
+Two folders: /var/lib/pam-totp for what must outlive a reboot and a power cut, and /run/pam-totp, a
+tmpfs, for what matters for minutes. NAME is a user id, mostly.
 
 - A file MUST be 0600 from its first byte on, and on the disk before it takes its name.
 - Until the rename the old file MUST stay byte for byte; after it the new one is there, whole.
+- "Not there" MUST be proven: without /var/lib/pam-totp itself nothing is; /run starts out empty.
 """
 
 import posix
 
+from pam_totp.records.storage import checked_file
+from pam_totp.records.storage.checked_file import WRITABLE_BY_OTHERS, Checks
 from pam_totp.records.storage.opened import Opened
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 
-STATE_DIR = "/var/lib/pam-totp"
 TEMPORARY = ".new-"
+_FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
 class Unsynced(OSError):
@@ -21,18 +27,98 @@ class Halfway(OSError):
     """Of several new files the first have their names, and the rest could not get theirs."""
 
 
-_FOLDER_FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+class StateDir:
+    """One of the two folders. path: where it is; is_volatile: whether it is empty after a boot;
+    owner: the user id that it must have."""
+
+    __slots__ = ("is_volatile", "owner", "path")
+
+    def __init__(self, path: str, *, is_volatile: bool, owner: int = 0) -> None:
+        self.path = path
+        self.is_volatile = is_volatile
+        self.owner = owner
+
+    def read(self, kind: str, name: object, max_bytes: int = 64 * 1024) -> bytes | None:
+        """The content of a record; None if it is proven not to be there. Raises Failure."""
+        path = f"{self.path}/{kind}/{name}"
+        folder = self.open(kind)
+        if folder is None:
+            return None
+        try:
+            with Opened(folder):
+                return checked_file.read(folder, str(name), path, Checks(max_bytes=max_bytes))
+        except FileNotFoundError:
+            return None
+        except OSError as failure:
+            raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
+
+    def write(self, kind: str, name: object, content: bytes) -> None:
+        """Replaces a record. Raises OSError or Failure: then it is as it was, unless Unsynced."""
+        folder = self.open(kind, make=True)
+        assert folder is not None
+        with Opened(folder):
+            replace_all(folder, [(str(name), content)])
+
+    def remove(self, kind: str, name: object) -> bool:
+        """Removes a record, durably; whether it was there. Raises OSError or Failure: then it still
+        is, unless Unsynced."""
+        folder = self.open(kind)
+        if folder is None:
+            return False
+        with Opened(folder):
+            try:
+                posix.unlink(str(name), dir_fd=folder)
+            except FileNotFoundError:
+                return False
+            _sync(folder)
+        return True
+
+    def open(self, kind: str, *, make: bool = False) -> int | None:
+        """A descriptor of the folder of one kind of record, None if it is proven not to be there;
+        `make`: makes it then. Raises Failure."""
+        path = self.path
+        try:
+            with Opened(self.open_itself(make=make and self.is_volatile)) as parent:
+                path += f"/{kind}"
+                return self._open_checked(kind, path, make=make, parent=parent)
+        except OSError as failure:
+            if isinstance(failure, FileNotFoundError) and (self.is_volatile or path != self.path):
+                return None
+            raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
+
+    def open_itself(self, *, make: bool = False) -> int:
+        """A descriptor of the folder that holds the kinds. Raises OSError or Failure."""
+        return self._open_checked(self.path, self.path, make=make)
+
+    def _open_checked(self, name: str, path: str, *, make: bool, parent: int | None = None) -> int:
+        """A descriptor of a folder that its owner alone may write."""
+        try:
+            folder = posix.open(name, _FLAGS, dir_fd=parent)
+        except FileNotFoundError:
+            if not make:
+                raise
+            try:
+                posix.mkdir(name, 0o700, dir_fd=parent)
+            except FileExistsError:
+                pass  # another login was faster
+            folder = posix.open(name, _FLAGS, dir_fd=parent)
+        status = posix.fstat(folder)
+        if status.st_uid == self.owner and not status.st_mode & WRITABLE_BY_OTHERS:
+            return folder
+        posix.close(folder)
+        fault = f"is writable by others; run: chmod 700 {path}"
+        if status.st_uid != self.owner:
+            fault = f"is owned by user id {status.st_uid}; run: chown {self.owner} {path}"
+        raise Failure(STATE_UNAVAILABLE, f"{path} {fault}")
 
 
-def replace(folder: int, name: str, content: bytes) -> None:
-    """Gives `name` in the open folder this content. Raises OSError: then it is as it was, unless
-    it is Unsynced."""
-    replace_all(folder, [(name, content)])
+VAR = StateDir("/var/lib/pam-totp", is_volatile=False)
+RUN = StateDir("/run/pam-totp", is_volatile=True)
 
 
 def replace_all(folder: int, files: list[tuple[str, bytes]]) -> None:
-    """Gives each name its content, in this order, once all of it is on the disk. Raises OSError:
-    then all is as it was, unless it is Unsynced or Halfway."""
+    """Gives each name in the open folder its content, in this order, once all of it is on the disk.
+    Raises OSError: then all is as it was, unless it is Unsynced or Halfway."""
     temporaries: list[str] = []
     renamed = 0
     try:
@@ -68,61 +154,3 @@ def _write(folder: int, name: str, content: bytes) -> None:
         while content:
             content = content[posix.write(file, content) :]
         posix.fsync(file)
-
-
-def remove(folder: int, name: str) -> bool:
-    """Removes a name, durably; whether it was there. Raises OSError: it is, unless Unsynced."""
-    try:
-        posix.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    _sync(folder)
-    return True
-
-
-def open_folder(kind: str, *, make: bool = False) -> int | None:
-    """A descriptor of root's folder for one kind of record; None if it is proven not there.
-
-    Raises Failure where nobody can tell: without /var/lib/pam-totp nothing is proven.
-    """
-    try:
-        with Opened(posix.open(STATE_DIR, _FOLDER_FLAGS)) as parent:
-            if posix.fstat(parent).st_uid != 0 or posix.fstat(parent).st_mode & 0o022:
-                raise Failure(STATE_UNAVAILABLE, f"{STATE_DIR} is not root's alone to write")
-            if make:
-                try:
-                    posix.mkdir(kind, 0o700, dir_fd=parent)
-                except FileExistsError:
-                    pass
-            try:
-                return posix.open(kind, _FOLDER_FLAGS, dir_fd=parent)
-            except FileNotFoundError:
-                if make:
-                    raise
-                return None
-    except OSError as failure:
-        raise Failure(STATE_UNAVAILABLE, f"{STATE_DIR}/{kind}: {failure.strerror}") from None
-
-
-def read(kind: str, name: str, most_bytes: int = 64 * 1024) -> bytes | None:
-    """The content of one record; None if it is proven not there. Raises Failure."""
-    folder = open_folder(kind)
-    if folder is None:
-        return None
-    try:
-        with Opened(folder):
-            return read_file(folder, name, f"{STATE_DIR}/{kind}/{name}", most_bytes)
-    except FileNotFoundError:
-        return None
-    except OSError as failure:
-        raise Failure(STATE_UNAVAILABLE, f"{STATE_DIR}/{kind}/{name}: {failure.strerror}") from None
-
-
-def read_file(folder: int, name: str, path: str, most_bytes: int) -> bytes:
-    """The content of root's file in the open folder; `path` names it. Raises OSError or Failure."""
-    flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-    with Opened(posix.open(name, flags, dir_fd=folder)) as file:
-        status = posix.fstat(file)
-        if status.st_uid != 0 or status.st_mode & 0o022:
-            raise Failure(STATE_UNAVAILABLE, f"{path} is not root's alone to write")
-        return posix.read(file, most_bytes)

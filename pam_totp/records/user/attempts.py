@@ -5,9 +5,9 @@ and the recent wrong codes.
 - The record MUST be written before the yes. It is one write over a file of fixed size: once the
   file is there, a full file system or a killed process cannot tear it.
 
-Format 2, ASCII: the line "pam-totp attempts 2", then lines "step IDENTITY STEP" and at most one
-"failures IN_A_ROW LAST BUDGET_USED" (seconds since boot), then spaces up to SIZE_BYTES. Format 1
-had no failures. An empty file, or one of spaces, is an empty record.
+Format, ASCII: the line "pam-totp attempts 1", then lines "step IDENTITY STEP" and at most one
+"failures IN_A_ROW LAST BUDGET_USED" (seconds since boot), then spaces up to SIZE_BYTES. An empty
+file, or one of spaces, is an empty record.
 
 Callers that are not root, such as screen lockers, keep theirs in /run/user/UID/pam-totp.
 """
@@ -17,6 +17,7 @@ import time
 from errno import EACCES, EAGAIN
 
 from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.state_dir import RUN, StateDir
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import Failures
 
@@ -24,12 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pam_totp.rules.credential import Credential
 
-RUNTIME_DIR = "/run/pam-totp"
 SIZE_BYTES = 4096
 LOCK_SECONDS = 5.0
 
-_HEADER = "pam-totp attempts 2"
-_HEADERS = ("", "pam-totp attempts 1", _HEADER)
+_HEADER = "pam-totp attempts 1"
 
 
 class Attempts:
@@ -38,17 +37,18 @@ class Attempts:
     __slots__ = ("_file", "failures", "steps")
 
     def __init__(self, uid: int, folder: str = "") -> None:
-        folder = folder or _folder()
+        kept_in = StateDir(folder, is_volatile=True, owner=posix.geteuid()) if folder else _dir()
+        path = f"{kept_in.path}/{uid}"
         self._file = -1
         try:
-            self._file = _open_locked(uid, folder)
+            self._file = _open_locked(uid, kept_in)
             self.steps, self.failures = _parse(posix.pread(self._file, SIZE_BYTES + 1, 0))
         except OSError as failure:
             self.close()
-            raise Failure(STATE_UNAVAILABLE, f"{folder}/{uid}: {failure.strerror}") from None
+            raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
         except ValueError:
             self.close()
-            raise Failure(STATE_UNAVAILABLE, f"{folder}/{uid} is malformed: remove it") from None
+            raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -100,7 +100,7 @@ class Attempts:
 def look(uid: int) -> tuple[dict[str, int], Failures]:
     """Spent steps and wrong codes, read without the lock: to tell people, not to decide. Raises
     Failure."""
-    path = f"{_folder()}/{uid}"
+    path = f"{_dir().path}/{uid}"
     try:
         flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
         with Opened(posix.open(path, flags)) as file:
@@ -118,13 +118,13 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _folder() -> str:
+def _dir() -> StateDir:
     uid = posix.geteuid()
-    return RUNTIME_DIR if uid == 0 else f"/run/user/{uid}/pam-totp"
+    return RUN if uid == 0 else StateDir(f"/run/user/{uid}/pam-totp", is_volatile=True, owner=uid)
 
 
-def _open_locked(uid: int, folder: str) -> int:
-    with Opened(open_folder(folder)) as directory:
+def _open_locked(uid: int, kept_in: StateDir) -> int:
+    with Opened(kept_in.open_itself(make=True)) as directory:
         flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(str(uid), flags, 0o600, dir_fd=directory)
     deadline = time.monotonic() + LOCK_SECONDS
@@ -139,31 +139,9 @@ def _open_locked(uid: int, folder: str) -> int:
         time.sleep(0.005)
 
 
-def open_folder(folder: str, *, make: bool = True) -> int:
-    """A descriptor of a folder of /run that its owner alone writes; `make` it if it is not there.
-    Raises OSError or Failure."""
-    flags = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
-    try:
-        directory = posix.open(folder, flags)
-    except FileNotFoundError:
-        if not make:
-            raise
-        # /run starts out empty, and not every system runs systemd-tmpfiles.
-        try:
-            posix.mkdir(folder, 0o700)
-        except FileExistsError:
-            pass  # another login was faster
-        return open_folder(folder, make=False)
-    status = posix.fstat(directory)
-    if status.st_uid != posix.geteuid() or status.st_mode & 0o022:
-        posix.close(directory)
-        raise Failure(STATE_UNAVAILABLE, f"{folder} is not its owner's alone to write")
-    return directory
-
-
 def _parse(content: bytes) -> tuple[dict[str, int], Failures]:
     header, *lines = content.decode("ascii").rstrip(" \n").split("\n")
-    if header not in _HEADERS or len(content) > SIZE_BYTES:
+    if header not in ("", _HEADER) or len(content) > SIZE_BYTES:
         raise ValueError
     steps: dict[str, int] = {}
     failures = Failures()

@@ -7,15 +7,15 @@ change is that of the last login with a code.
 
 import posix
 
-from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.state_dir import VAR
 
 KIND = "marks"
 
 
 def is_set(uid: int) -> bool:
     """Whether the user has ever logged in with a code. Raises Failure where nobody can tell."""
-    return state_dir.read(KIND, str(uid)) is not None
+    return VAR.read(KIND, uid) is not None
 
 
 def set_mark(uid: int) -> None:
@@ -23,7 +23,7 @@ def set_mark(uid: int) -> None:
 
     A mark that is set only gets the time of now, which may be lost.
     """
-    marks = state_dir.open_folder(KIND, make=True)
+    marks = VAR.open(KIND, make=True)
     assert marks is not None
     with Opened(marks):
         try:

@@ -10,7 +10,7 @@ Format 1: the line "pam-totp pending 1 NAME", the user's name, then for each sec
 
 import pwd
 
-from pam_totp.records.storage import runtime_dir
+from pam_totp.records.storage.state_dir import RUN
 from pam_totp.records.user.attempts import boot_seconds
 
 KIND = "pending"
@@ -31,16 +31,16 @@ def keep(user: pwd.struct_passwd, uri: str) -> None:
     """Adds one; the oldest goes if there are too many. Raises OSError or Failure."""
     lines = [*_lines(user), f"{int(boot_seconds())} {uri}"][-MAX_KEPT:]
     content = "\n".join([_HEADER + user.pw_name, *lines, ""])
-    runtime_dir.write(KIND, user.pw_uid, content.encode("utf-8", "surrogateescape"))
+    RUN.write(KIND, user.pw_uid, content.encode("utf-8", "surrogateescape"))
 
 
 def remove(uid: int) -> bool:
     """Forgets all of them; whether this call did. Raises OSError or Failure."""
-    return runtime_dir.remove(KIND, uid)
+    return RUN.remove(KIND, uid)
 
 
 def _lines(user: pwd.struct_passwd) -> list[str]:
-    content = runtime_dir.read(KIND, user.pw_uid, MAX_BYTES) or b""
+    content = RUN.read(KIND, user.pw_uid, MAX_BYTES) or b""
     header, *lines = content.decode("utf-8", "surrogateescape").split("\n")
     return [line for line in lines if _counts(line)] if header == _HEADER + user.pw_name else []
 

@@ -10,8 +10,8 @@ are spent is root's: /var/lib/pam-totp/spent/UID, one hash a line.
 import posix
 from _operator import _compare_digest
 
-from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.storage.state_dir import VAR
 from pam_totp.rules.reasons import SECRET_MALFORMED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.verdict import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 
@@ -121,19 +121,15 @@ def is_affordable(cost: int, blocks: int, lanes: int) -> bool:
 
 def spent(uid: int) -> list[str]:
     """The hashes of the codes that the user has used, oldest first. Raises Failure."""
-    content = state_dir.read(KIND, str(uid)) or b""
+    content = VAR.read(KIND, uid) or b""
     return content.decode("ascii", "replace").split()
 
 
 def spend(uid: int, digest: str, already: list[str]) -> None:
     """Records a code as used, durably. Raises Failure if that cannot be done."""
-    folder = state_dir.open_folder(KIND, make=True)
-    assert folder is not None
     lines = [*already[-MAX_SPENT:], digest, ""]
     try:
-        state_dir.replace(folder, str(uid), "\n".join(lines).encode("ascii"))
+        VAR.write(KIND, uid, "\n".join(lines).encode("ascii"))
     except OSError as failure:
         detail = f"cannot record the recovery code as used: {failure.strerror}"
         raise Failure(STATE_UNAVAILABLE, detail) from None
-    finally:
-        posix.close(folder)

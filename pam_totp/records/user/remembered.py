@@ -10,9 +10,9 @@ Format 1, ASCII: lines "HASH SECONDS_SINCE_BOOT". HASH binds all of the above.
 import posix
 import pwd
 
-from pam_totp.records.storage import runtime_dir
 from pam_totp.records.storage.opened import Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
+from pam_totp.records.storage.state_dir import RUN
 from pam_totp.records.user.attempts import boot_seconds
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.reasons import Failure
@@ -52,18 +52,18 @@ def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         stamps[binding] = int(boot_seconds())
         latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MAX_STAMPS:]
         lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
-        runtime_dir.write(KIND, user.pw_uid, lines.encode("ascii"))
+        RUN.write(KIND, user.pw_uid, lines.encode("ascii"))
     except (Failure, OSError, ValueError):
         pass
 
 
 def forget(uid: int) -> bool:
     """Removes every stamp of a user; whether there was one. Raises OSError or Failure."""
-    return runtime_dir.remove(KIND, uid)
+    return RUN.remove(KIND, uid)
 
 
 def _read(uid: int, remember_seconds: int) -> dict[str, int]:
-    content = runtime_dir.read(KIND, uid) or b""
+    content = RUN.read(KIND, uid) or b""
     now = boot_seconds()
     stamps = {}
     for line in content.decode("ascii").split("\n")[:-1]:
