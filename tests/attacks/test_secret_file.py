@@ -113,18 +113,23 @@ def test_member_of_a_group_that_may_write_the_home_does_not_switch_the_code_off(
     assert command("reset", "--yes", alice.name).returncode == 0
 
 
+def name_in_access_list(folder: Path, user: User, others: int) -> None:
+    """As `setfacl --modify user:NAME:rwx` does."""
+    nobody = 0xFFFFFFFF
+    owner, named, group, mask, rest = 0x01, 0x02, 0x04, 0x10, 0x20
+    entries = [(owner, 7, nobody), (named, 7, user.uid), (group, 0, nobody)]
+    entries += [(mask, 7, nobody), (rest, others, nobody)]
+    packed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(folder, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+
+
 def test_user_named_in_an_access_list_of_the_home_does_not_switch_the_code_off(
     make_user: Callable[..., User], enrolled: Callable[..., Credential], syslog: SystemLog
 ) -> None:
     """Rule 3: with an access list (acl(5)) the mode of the group is not only the group's."""
     alice, bob = make_user(), make_user()
     enrolled(alice)
-    nobody = 0xFFFFFFFF
-    owner, named, group, mask, others = 0x01, 0x02, 0x04, 0x10, 0x20
-    entries = [(owner, 7, nobody), (named, 7, bob.uid), (group, 0, nobody)]
-    entries += [(mask, 7, nobody), (others, 0, nobody)]
-    packed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
-    os.setxattr(alice.home, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    name_in_access_list(alice.home, bob, others=0)
     moved = bob.run_as("mv", f"{alice.home}/.config", f"{alice.home}/.old", cwd="/")
     assert moved.returncode == 0, moved.stderr
     assert gate(alice.name) == ASK

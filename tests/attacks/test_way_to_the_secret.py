@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.programs import ASK, LET_IN, NO_CODE_NEEDED, REFUSED, command, gate, verify
+from tests.attacks.test_secret_file import name_in_access_list
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
@@ -148,7 +149,7 @@ def test_colleague_who_moves_what_config_leads_through_does_not_switch_the_code_
 
 @pytest.mark.parametrize("way", ["folder", "link to the home"])
 @pytest.mark.parametrize("level", ["above", "two above"])
-@pytest.mark.parametrize("how", ["group", "all", "owner"])
+@pytest.mark.parametrize("how", ["group", "all", "owner", "access list"])
 def test_colleague_who_moves_a_folder_above_the_home_does_not_switch_the_code_off(
     user: User,
     credential: Credential,
@@ -170,16 +171,19 @@ def test_colleague_who_moves_a_folder_above_the_home_does_not_switch_the_code_of
     others = shared / "older" / "alice" if level == "two above" else shared / "older"
     others.mkdir(parents=True)
     give(others, user)
-    shared.chmod({"group": 0o775, "all": 0o777, "owner": 0o755}[how])
-    if how == "owner":
+    shared.chmod({"group": 0o775, "all": 0o777}.get(how, 0o755))
+    if how == "access list":
+        os.chown(shared, 0, user.gid)  # a group of alice's own, and yet not alice alone
+        name_in_access_list(shared, bob, others=5)
+    elif how == "owner":
         give(shared, bob)
     moved = shared / ("alice" if level == "above" else "homes")
     for arguments in (["mv", str(moved), f"{moved}.away"], ["mv", f"{shared}/older", str(moved)]):
         done = bob.run_as(*arguments, cwd="/")
         assert done.returncode == 0, done.stderr
-    sayings = {"group": "is writable by a group", "all": "is writable by all", "owner": "is owned"}
+    sayings = {"all": "is writable by all", "owner": "is owned"}
     try:
-        assert_refused(user, syslog, f"{SHARED} {sayings[how]}")
+        assert_refused(user, syslog, f"{SHARED} {sayings.get(how, 'is writable by a group')}")
     finally:
         if way != "folder":
             user.home.unlink()
