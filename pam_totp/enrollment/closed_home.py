@@ -33,8 +33,8 @@ def warning_of(place: SecretDir) -> str:
 
 
 def _has_policy(home: str, path: str) -> bool:
-    """Whether fscrypt encrypts the home, or a folder of it on the way to the secret."""
-    for folder in (home, os.path.dirname(path), path):
+    """Whether fscrypt encrypts the home, or the folder in it that holds ours."""
+    for folder in (home, os.path.dirname(path)):
         try:
             listed = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
