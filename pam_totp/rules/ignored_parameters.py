@@ -13,6 +13,8 @@ def ignored_parameters(secret: Credential, code: str, now: float, window_steps: 
     for digits in {secret.digits, DIGITS} & {len(code)}:
         for period in (secret.period, PERIOD):
             for algorithm in (secret.algorithm, ALGORITHM):
+                if (digits, period, algorithm) == (secret.digits, secret.period, secret.algorithm):
+                    continue
                 now_step = step_at(now, period)
                 steps = range(now_step - window_steps, now_step + window_steps + 1)
                 if matching_steps(secret.secret, code, steps, digits, algorithm):

@@ -272,7 +272,7 @@ def test_users_of_the_system_store_are_listed(
 def test_folder_of_roots_records_that_others_may_write_is_said(option: list[str]) -> None:
     STATE.chmod(0o777)
     try:
-        assert_refused(pam_totp("users", *option), f"{STATE} is not root's alone to write")
+        assert_refused(pam_totp("users", *option), f"{STATE} is writable by others")
     finally:
         STATE.chmod(0o700)
 

@@ -58,6 +58,7 @@ class SecretDir:
             self._top, self._names = f"{STATE_DIR}/{SYSTEM_STORE}", (account.pw_name,)
         self.path = "/".join((self._top, *self._names))
         self.acting = ActingAs(self.owner)
+        self.acting.all_groups = self.owner.pw_uid == 0  # root needs none, so looks once
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, None if it is proven not to be there. Raises Failure."""
@@ -118,19 +119,19 @@ class SecretDir:
             if walk.folder >= 0 and not arrived:
                 posix.close(walk.folder)
 
-    def _prove_absent(
-        self, folder: int, path: str, name: str, even_if_unsafe: bool = False
-    ) -> None:
+    def _prove_absent(self, folder: int, path: str, name: str, unsafe: bool = False) -> None:
         """Raises Failure or OSError where a name that was not found may be there all the same."""
         uid, found = self.owner.pw_uid, posix.fstat(folder).st_uid
-        if found != uid >= _FIRST_PERSON and uid != _NOBODY and not even_if_unsafe:
+        if found != uid >= _FIRST_PERSON and uid != _NOBODY and not unsafe:
             detail = f"{path} is owned by user id {found}, not by {self.owner.pw_name}; is the home"
             raise Failure(SECRET_MISSING, f"{detail} mounted?")
-        # Last, whether it was unlocked since the name was not found.
-        if encryption.is_locked(folder) or posix.access(
-            name, posix.F_OK, dir_fd=folder, follow_symlinks=False
-        ):
-            raise Failure(SECRET_MISSING, f"{path} is encrypted and locked")
+        is_locked = encryption.is_locked(folder)
+        try:  # once more: it may have been unlocked since the name was not found
+            if not is_locked:
+                posix.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        raise Failure(SECRET_MISSING, f"{path} is encrypted and locked")
 
 
 def read_file(folder: int, name: str, place: SecretDir) -> bytes:
