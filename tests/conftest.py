@@ -34,6 +34,7 @@ FIXTURES = (
     "tests.host.ssh_client",
     "tests.faults.counts",
     "tests.host.imap_server",
+    "tests.host.daemons",
 )
 
 

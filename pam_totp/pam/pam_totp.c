@@ -1,5 +1,5 @@
 /* pam_totp: asks for a verification code, nothing else. Programs, run by pam_exec.so, decide whether
- * one is needed (GATE) and is right (VERIFY): fork, exec, descriptors, SIGCHLD stay with it.
+ * one is needed (GATE) and is right (VERIFY): fork, exec and descriptors stay with it.
  * - PAM_SUCCESS MUST come only from VERIFY (or, with publickey_passed, from sshd's own report).
  * - PAM_AUTHTOK MUST hold the password again on every way out: keyrings after us need it.
  * - Every copy of a password or code made here MUST be wiped before it is freed.
@@ -7,10 +7,14 @@
  *   and libpam wipes it when pam_authenticate ends. While it is there, nobody MUST be asked. */
 #include <dlfcn.h>
 #include <fnmatch.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
 #define SECRET __attribute__((cleanup(wipe_and_free))) char *
@@ -54,6 +58,53 @@ static void wipe_and_free(char **text)
 	free(*text);
 }
 
+/* The calling program MUST NOT see our child. Where it ignores SIGCHLD, has SA_NOCLDWAIT, or reaps
+ * in its handler, pam_exec (Linux-PAM 1.5.2) finds no child to wait for and refuses. Hence the
+ * default action meanwhile. That is a matter of the whole process, not of this thread: the first
+ * thread in takes the caller's action away and the last one out puts it back; meanwhile no thread
+ * is told of a child that ends. (One that waits for any child in a loop is out of our reach.) */
+static pthread_mutex_t children_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned int children_hidden;
+static struct sigaction callers_action;
+static const struct sigaction default_action = {.sa_handler = SIG_DFL};
+
+static void hide_child(void)
+{
+	pthread_mutex_lock(&children_lock);
+	if (children_hidden == 0) {
+		sigaction(SIGCHLD, &default_action, &callers_action);
+	}
+	children_hidden++;
+	pthread_mutex_unlock(&children_lock);
+}
+
+/* Puts the caller's action back. Children of its own that ended meanwhile are no loss: one that
+ * wants them reaped by the kernel gets that, every other one is sent the signal. */
+static void show_children(void)
+{
+	siginfo_t ended = {.si_pid = 0};
+
+	pthread_mutex_lock(&children_lock);
+	children_hidden--;
+	if (children_hidden == 0) {
+		/* Once more the default: a blocked SIGCHLD that our child left pending goes. */
+		sigaction(SIGCHLD, &default_action, NULL);
+		sigaction(SIGCHLD, &callers_action, NULL);
+		if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0) {
+			ended.si_pid = 0;
+		}
+		if (callers_action.sa_handler == SIG_IGN || callers_action.sa_flags & SA_NOCLDWAIT) {
+			while (waitpid(-1, NULL, WNOHANG) > 0) {
+				continue;
+			}
+		}
+	}
+	pthread_mutex_unlock(&children_lock);
+	if (ended.si_pid != 0) {
+		kill(getpid(), SIGCHLD);
+	}
+}
+
 /* What pam_exec answers for a program of ours, or NO_ANSWER; sixth may be NULL. Programs load and
  * believe variables (LD_*, TZ, a second PAM_USER): meanwhile there MUST be none but sshd's report. */
 static int run(pam_handle_t *pamh, int flags, const char *fifth, const char *sixth)
@@ -69,7 +120,9 @@ static int run(pam_handle_t *pamh, int flags, const char *fifth, const char *six
 			pam_putenv(pamh, *each);
 		(*each)[end] = '=';
 	}
+	hide_child();
 	int answer = environment ? pam_exec(pamh, flags, sixth != NULL ? 6 : 5, argv) : NO_ANSWER;
+	show_children();
 	for (char **each = environment; each != NULL && *each != NULL; free(*each++))
 		pam_putenv(pamh, *each);
 	free(environment);

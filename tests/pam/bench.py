@@ -10,7 +10,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE = REPOSITORY / "pam_totp" / "module" / "pam_totp.c"
 EXPORTS = MODULE.with_suffix(".map")
-APPLICATION = Path(__file__).with_name("login.c")
+APPLICATIONS = [Path(__file__).with_name(name) for name in ("login.c", "caller.c")]
 SECURITY = next(Path("/usr/lib").glob("*/security/pam_exec.so")).parent
 
 PLAIN = ["gcc", "-std=gnu11", "-D_GNU_SOURCE=", "-g", "-Wall", "-Wextra", "-Werror"]
@@ -49,8 +49,9 @@ def compile_all(folder: Path) -> None:
         paths.append(f'-DPAM_EXEC="{folder_of_module}/pam_exec.so"')
         shared = ["-fPIC", "-shared", f"-Wl,--version-script={EXPORTS}"]
         run([*PLAIN, *flags, *paths, *shared, "-o", f"{place}/pam_totp.so", str(MODULE), "-lpam"])
-        program = ["-rdynamic", "-o", f"{place}/login", str(APPLICATION), "-lpam", "-ldl"]
-        run([*PLAIN, *flags, *program])
+        for source in APPLICATIONS:
+            program = ["-rdynamic", "-o", f"{place}/{source.stem}", str(source)]
+            run([*PLAIN, *flags, *program, "-lpam", "-ldl", "-pthread"])
 
 
 def run(command: list[str]) -> None:
@@ -77,7 +78,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for path in folder.iterdir():
-            if path.name not in ("pam_totp.so", "login"):
+            if path.name not in ("pam_totp.so", "login", "caller"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         (folder / "pam_exec.so").symlink_to(SECURITY / "pam_exec.so")
         self.gate_does("exit 1")

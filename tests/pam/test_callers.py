@@ -1,0 +1,105 @@
+"""The calling program never sees our child, whatever it does with SIGCHLD, and loses none of its
+own: its action, its signals and its children are afterwards what they would be without us."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+from tests.pam.bench import RIGHT_CODE, SANITIZER_OPTIONS, Bench
+
+SUCCESS, AUTH_ERR = 0, 7  # security/_pam_types.h
+DISPOSITIONS = ["default", "ignored", "no-zombies", "reaped", "blocked"]
+LOGINS = 20
+# The caller's own child ends while our program runs.
+END_OWN_CHILD = """\
+own=$(/bin/cat {folder}/own-child)
+kill -KILL $own
+while [ -e /proc/$own ] && ! /bin/grep -q ') Z ' /proc/$own/stat; do :; done
+exit 1
+"""
+
+
+@dataclass
+class Caller:
+    """What the program found when its logins were over."""
+
+    answers: list[list[int]]
+    action: str
+    pending: bool
+    strangers: int
+    own_reaped: int
+    own_child: str
+
+
+def call(bench: Bench, disposition: str, *codes: str, threads: int = 1) -> Caller:
+    """A program with this disposition of SIGCHLD, each thread of which logs in with every code."""
+    services = bench.folder / "services"
+    services.mkdir(exist_ok=True)
+    (services / "daemon").write_text(f"auth required {bench.folder}/pam_totp.so tries=1\n")
+    done = subprocess.run(
+        [bench.folder / "caller", services, "daemon", disposition, str(threads), *codes],
+        cwd=bench.folder,
+        env=os.environ | SANITIZER_OPTIONS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    answers = [[int(word) for word in text.split()] for name, text in said if name == "answers"]
+    found = dict(said)
+    return Caller(
+        answers,
+        found["action"],
+        found["pending"] == "1",
+        int(found["strangers"]),
+        int(found["reaped"]),
+        found["child"],
+    )
+
+
+@pytest.mark.parametrize("disposition", DISPOSITIONS)
+def test_right_codes_are_accepted_and_wrong_ones_refused(bench: Bench, disposition: str) -> None:
+    caller = call(bench, disposition, *(["000000", RIGHT_CODE] * LOGINS))
+    assert caller.answers == [[AUTH_ERR, SUCCESS] * LOGINS]
+    assert (caller.action, caller.pending, caller.strangers) == ("same", False, 0)
+    assert caller.own_child == "S"
+
+
+@pytest.mark.parametrize("disposition", DISPOSITIONS)
+def test_threads_that_log_in_at_once_do_not_disturb_each_other(
+    bench: Bench, disposition: str
+) -> None:
+    caller = call(bench, disposition, *(["000000", RIGHT_CODE] * 5), threads=4)
+    assert caller.answers == [[AUTH_ERR, SUCCESS] * 5] * 4
+    assert (caller.action, caller.pending, caller.strangers) == ("same", False, 0)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "pending", "reaped", "own_child"),
+    [
+        ("default", False, 0, "Z"),
+        ("ignored", False, 0, "gone"),
+        ("no-zombies", False, 0, "gone"),
+        ("reaped", False, 1, "gone"),
+        ("blocked", True, 0, "Z"),
+    ],
+)
+def test_child_of_the_callers_own_that_ends_meanwhile_is_not_lost(
+    bench: Bench, disposition: str, pending: bool, reaped: int, own_child: str
+) -> None:
+    bench.gate_does(END_OWN_CHILD.format(folder=bench.folder))
+    caller = call(bench, disposition, RIGHT_CODE)
+    assert caller.answers == [[SUCCESS]]
+    assert (caller.action, caller.strangers) == ("same", 0)
+    assert (caller.pending, caller.own_reaped, caller.own_child) == (pending, reaped, own_child)
+
+
+def test_signal_that_waits_for_the_caller_when_the_login_begins_waits_when_it_ends(
+    bench: Bench,
+) -> None:
+    caller = call(bench, "early-blocked", "000000", RIGHT_CODE)
+    assert caller.answers == [[AUTH_ERR, SUCCESS]]
+    assert (caller.action, caller.pending, caller.own_child) == ("same", True, "Z")
