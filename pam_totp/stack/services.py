@@ -9,7 +9,7 @@ _ASKS = re.compile(
 )
 # What the module takes (pam_totp/pam/pam_totp.c), and how pam.conf(5) splits a line: brackets
 # hold spaces.
-_OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed", re.DOTALL)
+_OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
 _WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|\S+")
 # After a refusal in these a stack goes on: to our line too, with a wrong password.
 _GOES_ON = re.compile(

@@ -4,7 +4,8 @@
  *
  * - PAM_SUCCESS comes only from VERIFY's PAM_SUCCESS, or truly from a public key that sshd reports.
  * - PAM_IGNORE comes only from GATE's PAM_SUCCESS, or from a line with `combined`.
- * - PAM_AUTHTOK holds the password again on every way out, or the answer is no.
+ * - PAM_AUTHTOK and PAM's environment are put back on every way out, or the answer is no.
+ * - VERIFY never sees the password as a code, nor one answer twice in a row.
  * - Nobody is asked more often than `tries`, nor again after an end of the conversation, nor for a
  *   code where `combined` has kept one; and that one is tried once.
  * - Every copy of a password or code is wiped before it is freed, and freed.
@@ -45,10 +46,12 @@ struct pam_handle {
 	int verify;
 	int verified; /* how often VERIFY was asked */
 	bool combined;
-	bool ended; /* the conversation failed or nobody answered */
-	bool asked; /* or kept, and PAM_AUTHTOK not yet set to the answer */
+	char *verified_last;
+	const char *password; /* what PAM_AUTHTOK held at the beginning */
+	bool ended; /* the conversation failed, nobody answered, or the answer was the password */
 	bool answered;
-	bool restore_failed;
+	bool restore_failed; /* the last that was set as PAM_AUTHTOK is not there */
+	bool environment_failed;
 	bool linked;
 	bool hidden; /* what PAM's environment holds besides sshd's report */
 };
@@ -157,6 +160,13 @@ static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char
 	promise(argc == 6 && strcmp(argv[4], "expose_authtok") == 0 && strcmp(argv[5], VERIFY) == 0);
 	promise(pamh->gate != PAM_SUCCESS && pamh->verify != PAM_SUCCESS && !pamh->combined);
 	pamh->verified++;
+	if (pamh->prompts > 0 && pamh->answered) {
+		const char *password = pamh->password, *last = pamh->verified_last;
+		promise(password == NULL || *password == '\0' || strcmp(pamh->typed, password) != 0);
+		promise(last == NULL || strcmp(pamh->typed, last) != 0);
+		free(pamh->verified_last);
+		pamh->verified_last = strdup(pamh->typed);
+	}
 	/* Where nobody answered, an empty code. */
 	promise(strcmp(pamh->authtok, pamh->answered ? pamh->typed : "") == 0);
 	return pamh->verify = answer();
@@ -176,14 +186,12 @@ static int fake_get_item(const pam_handle_t *pamh, int item, const void **value)
 static int fake_set_item(pam_handle_t *pamh, int item, const void *value)
 {
 	bool is_kept = item == PAM_OLDAUTHTOK;
-	bool is_answer = !is_kept && pamh->asked;
 	char **place = is_kept ? &pamh->kept : &pamh->authtok;
 	bool full = next_byte() == 1; /* no memory; then libpam has nothing there any more */
 
 	promise(is_kept || item == PAM_AUTHTOK);
 	if (!is_kept)
-		pamh->asked = false;
-	pamh->restore_failed = pamh->restore_failed || (full && !is_kept && !is_answer);
+		pamh->restore_failed = full;
 	char *copy = value != NULL && !full ? strdup(value) : NULL;
 	if (*place != NULL)
 		memset(*place, 'x', strlen(*place)); /* nobody has a use for the old one any more */
@@ -210,12 +218,20 @@ static int fake_prompt(pam_handle_t *pamh, int style, char **response, const cha
 	promise(style == PAM_PROMPT_ECHO_ON && strcmp(format, "%s") == 0);
 	promise(!pamh->ended && !pamh->combined && pamh->kept == NULL);
 	pamh->prompts++;
-	free(pamh->typed);
-	pamh->typed = next_text();
+	uint8_t which = next_byte() % 8;
+	char *last = pamh->typed;
+	if (which == 1 && last != NULL)
+		pamh->typed = strdup(last);
+	else if (which == 2 && pamh->password != NULL)
+		pamh->typed = strdup(pamh->password);
+	else
+		pamh->typed = next_text();
+	free(last);
 	*response = pamh->typed != NULL ? remember(strdup(pamh->typed)) : NULL;
 	pamh->ended = status == 1 || pamh->typed == NULL;
 	pamh->answered = !pamh->ended;
-	pamh->asked = true;
+	if (pamh->answered && pamh->password != NULL && *pamh->password != '\0')
+		pamh->ended = strcmp(pamh->typed, pamh->password) == 0;
 	return status == 1 ? PAM_CONV_ERR : PAM_SUCCESS; /* even then with an answer */
 }
 
@@ -242,8 +258,13 @@ static int fake_putenv(pam_handle_t *pamh, const char *name_value)
 		promise(name_value[15] == '=' && strcmp(name_value + 16, pamh->auth_info) == 0);
 		return PAM_SUCCESS;
 	}
-	promise(strcmp(name_value, pamh->hidden ? VARIABLE : NAME) == 0);
-	pamh->hidden = !pamh->hidden;
+	bool hides = strchr(name_value, '=') == NULL;
+	promise(strcmp(name_value, hides ? NAME : VARIABLE) == 0);
+	if (next_byte() == 1) {
+		pamh->environment_failed = true;
+		return PAM_BUF_ERR;
+	}
+	pamh->hidden = hides;
 	return PAM_SUCCESS;
 }
 
@@ -306,7 +327,7 @@ static char *fake_dlerror(void)
 
 static const char *OPTIONS[] = {
 	"tries=1", "tries=9", "tries=3", "tries=0", "tries=10", "tries=", "tries=+1", "prompt=Code: ",
-	"prompt=", "prompt=%s%n", "publickey_passed", "publickey_passe", "debug", "", "tries=5", "tries",
+	"prompt=", "prompt=%s%n", "publickey_passed", "publickey_passe", "debug", "debug=1", "", "tries=5", "tries",
 	"combined", "combined=6", "combined=7", "combined=8", "combined=", "combined=5", "combined=9",
 	"combined=66", "combinedd", "combined", "combined=8", "prompt=combined", "tries=2", "tries=[1]",
 	"?ombined", "combined=\xff",
@@ -327,6 +348,8 @@ static bool is_good(const char *option, int *tries, bool *publickey, size_t *com
 		*publickey = true;
 	else if (strcmp(option, "combined") == 0)
 		*combined = 6;
+	else if (strcmp(option, "debug") == 0)
+		return true;
 	else if (length == 10 && strncmp(option, "combined=", 9) == 0 && option[9] >= '6' &&
 		 option[9] <= '8')
 		*combined = (size_t)(option[9] - '0');
@@ -335,18 +358,24 @@ static bool is_good(const char *option, int *tries, bool *publickey, size_t *com
 	return true;
 }
 
+static bool is_refusal(int result)
+{
+	return result == PAM_AUTH_ERR || result == PAM_BUF_ERR || result == PAM_AUTHINFO_UNAVAIL;
+}
+
 /* What a line with combined made of what was typed. */
 static void check_split(const struct pam_handle *pamh, size_t digits, int result)
 {
 	const char *typed = pamh->typed;
 
-	if (pamh->gate <= PAM_SUCCESS || typed == NULL) {
-		promise(result == (pamh->gate == PAM_SUCCESS ? PAM_IGNORE : PAM_AUTH_ERR));
+	if (pamh->gate <= PAM_SUCCESS || typed == NULL || pamh->environment_failed) {
+		promise(is_refusal(result) == (pamh->gate != PAM_SUCCESS || pamh->environment_failed));
+		promise(is_refusal(result) || result == PAM_IGNORE);
 		promise(pamh->kept == NULL);
 		return;
 	}
 	if (result != PAM_IGNORE) {
-		promise(result == PAM_AUTH_ERR); /* no memory */
+		promise(result == PAM_BUF_ERR);
 		return;
 	}
 	size_t length = strlen(typed), end = length;
@@ -394,10 +423,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool kept = pamh.kept != NULL;
 	if (kept) {
 		pamh.typed = strdup(pamh.kept);
-		pamh.asked = true;
 		pamh.answered = pamh.typed[0] != '\0';
 	}
 	char *password = copy_of(pamh.authtok);
+	pamh.password = password;
 
 	int result = pam_sm_authenticate(&pamh, 0, argc, argv);
 
@@ -413,8 +442,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (result == PAM_IGNORE)
 		promise(pamh.gate == PAM_SUCCESS);
 	else
-		promise(result == PAM_AUTH_ERR && pamh.gate != PAM_SUCCESS);
-	promise(pamh.prompts <= tries && !pamh.linked && !pamh.hidden);
+		promise(is_refusal(result) && (pamh.gate != PAM_SUCCESS || pamh.environment_failed));
+	promise(!pamh.environment_failed || (result != PAM_SUCCESS && result != PAM_IGNORE));
+	promise(pamh.prompts <= tries && !pamh.linked);
+	promise(!pamh.hidden || pamh.environment_failed);
 	promise(!kept || (pamh.prompts == 0 && pamh.verified <= 1));
 	promise(!kept || pamh.verified == 0 || pamh.kept == NULL || pamh.kept[0] == '\0');
 	if (!pamh.restore_failed && !(pamh.combined && pamh.passwords > 0))
@@ -437,6 +468,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(pamh.service);
 	free(pamh.auth_info);
 	free(pamh.typed);
+	free(pamh.verified_last);
 	return 0;
 }
 

@@ -5,7 +5,9 @@
  *
  * ANSWER is =TEXT, long:N (N digits), null (the answer is NULL), error:N (the conversation returns
  * N). None left: PAM_CONV_ERR, as after Ctrl-C. Compiled without sanitizers it also looks into
- * every block that the module frees for the texts of all answers.
+ * every block that the module frees for the texts of all answers. The module's Nth call of a function
+ * of libpam fails where FAIL_pam_putenv=N or FAIL_pam_getenvlist=N is in the environment; with
+ * SILENT in it the application wants silence.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -19,6 +21,37 @@
 #include <security/pam_appl.h>
 
 static char **next_answer;
+
+/* Whether the module calls, and this call of its is to fail. */
+static int is_to_fail(const char *variable, const void *from, int *calls)
+{
+	Dl_info caller;
+	const char *which = getenv(variable);
+
+	return which != NULL && dladdr(from, &caller) != 0 && caller.dli_fname != NULL &&
+	       strstr(caller.dli_fname, "pam_totp.so") != NULL && ++*calls == atoi(which);
+}
+
+/* Found by the module's calls before libpam's own. */
+int pam_putenv(pam_handle_t *pamh, const char *name_value)
+{
+	static int calls;
+	int (*own)(pam_handle_t *, const char *) = dlsym(RTLD_NEXT, "pam_putenv");
+
+	if (is_to_fail("FAIL_pam_putenv", __builtin_return_address(0), &calls))
+		return PAM_BUF_ERR;
+	return own(pamh, name_value);
+}
+
+char **pam_getenvlist(pam_handle_t *pamh)
+{
+	static int calls;
+	char **(*own)(pam_handle_t *) = dlsym(RTLD_NEXT, "pam_getenvlist");
+
+	if (is_to_fail("FAIL_pam_getenvlist", __builtin_return_address(0), &calls))
+		return NULL;
+	return own(pamh);
+}
 
 #ifndef __SANITIZE_ADDRESS__
 extern void __libc_free(void *);
@@ -97,7 +130,7 @@ int main(int argc, char **argv)
 			     next_answer[i] + 1 : "no such answer";
 #endif
 	before = open_descriptors();
-	result = pam_authenticate(pamh, 0);
+	result = pam_authenticate(pamh, getenv("SILENT") != NULL ? (int)PAM_SILENT : 0);
 	printf("authenticate %d\n", result);
 	printf("setcred %d\n", pam_setcred(pamh, PAM_ESTABLISH_CRED));
 	printf("descriptors %+d\n", open_descriptors() - before);

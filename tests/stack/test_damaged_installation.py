@@ -9,7 +9,7 @@ import pytest
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
-from tests.stack.libpam import PAM_AUTH_ERR, PAM_SUCCESS, Outcome
+from tests.stack.libpam import PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL, PAM_SUCCESS, Outcome
 
 Enroll = Callable[..., Credential]
 Drive = Callable[..., Outcome]
@@ -78,7 +78,7 @@ def test_without_a_working_gate_everybody_needs_a_code(
     damage("gate", how)
     login = drive([LINE], alice, [code])
     assert (login.authenticate, login.prompts, login.messages) == (PAM_SUCCESS, [CODE], [])
-    not_enrolled = drive([LINE], bob, ["123456"] * 3)
+    not_enrolled = drive([LINE], bob, ["123456", "123457", "123458"])
     assert (not_enrolled.authenticate, not_enrolled.prompts) == (PAM_AUTH_ERR, [CODE] * 3)
     reasons = [decision["reason"] for decision in syslog.decisions()]
     assert reasons == ["totp", *["not-enrolled"] * 3]
@@ -156,6 +156,6 @@ def test_without_pam_exec_beside_the_module_everybody_is_refused(
     code = enrolled(alice).fresh_code()
     for user in (alice, bob):
         login = drive([f"auth required {tmp_path}/pam_totp.so"], user, [code])
-        assert (login.authenticate, login.prompts) == (PAM_AUTH_ERR, [])
+        assert (login.authenticate, login.prompts) == (PAM_AUTHINFO_UNAVAIL, [])
     refused = syslog.lines("refused: no pam_exec.so beside this module")
     assert [(line.facility, line.severity) for line in refused] == [("authpriv", "crit")] * 2

@@ -76,7 +76,7 @@ def test_no_code_needed_is_pam_ignore(user: User, drive: Drive) -> None:
     "option",
     [
         "nullok",
-        "debug",
+        "debug=1",
         "tries=",
         "tries=0",
         "tries=10",
@@ -121,10 +121,17 @@ def test_prompt_is_what_is_asked_letter_by_letter(
     assert (login.authenticate, login.prompts) == (PAM_SUCCESS, [prompt])
 
 
-def test_an_application_that_wants_silence_is_asked_all_the_same(
-    user: User, enrolled: Enroll, drive: Drive
+@pytest.mark.parametrize(("service", "is_told"), [("console", False), ("sudo", True)])
+def test_an_application_that_wants_silence_is_asked_and_told_nothing_but_sudo_which_always_wants_it(
+    user: User, enrolled: Enroll, drive: Drive, service: str, is_told: bool
 ) -> None:
-    login = drive([LINE], user, [enrolled(user).fresh_code()], flags=PAM_SILENT)
+    credential = enrolled(user)
+    drive([f"{LINE} tries=5"], user, [credential.wrong_code(index) for index in range(5)])
+    silent = drive([LINE], user, ["", HANG_UP], service=service, flags=PAM_SILENT)
+    assert (silent.prompts, bool(silent.messages)) == ([CODE, CODE], is_told)
+    assert len(drive([LINE], user, [HANG_UP]).messages) == 1
+    subprocess.run(["pam-totp", "unlock", user.name], check=True, stdout=subprocess.DEVNULL)
+    login = drive([LINE], user, [credential.fresh_code()], service=service, flags=PAM_SILENT)
     assert (login.authenticate, login.prompts) == (PAM_SUCCESS, [CODE])
 
 

@@ -1,0 +1,111 @@
+"""Answers that are no try: the password again, the same answer again. VERIFY, which counts, does
+not see them. And what the module does where libpam fails, or the application wants silence."""
+
+import pytest
+
+from tests.host.system_log import SystemLog
+from tests.pam.bench import PASSWORD, RIGHT_CODE, Bench
+
+SUCCESS, BUF_ERR, AUTH_ERR = 0, 5, 7  # security/_pam_types.h
+RIGHT = f"={RIGHT_CODE}"
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "12345678", RIGHT_CODE, " ", "ü☎", "p" * 511])
+def test_password_as_the_answer_is_not_verified_nor_asked_for_again_and_the_log_says_why(
+    bench: Bench, syslog: SystemLog, password: str
+) -> None:
+    login = bench.log_in(f"={password}", RIGHT, password=password)
+    assert (login.authenticate, len(login.prompts), login.typed) == (AUTH_ERR, 1, [])
+    assert login.password_after == password
+    line = syslog.wait_for("the answer is the password")
+    assert (line.facility, line.severity) == ("authpriv", "warning")
+    assert "verdict=refuse reason=bad-input user=root service=login detail=" in line.message
+    assert password not in line.message or password == " "
+
+
+def test_password_after_a_wrong_code_ends_the_questions_too(bench: Bench) -> None:
+    login = bench.log_in("=000000", f"={PASSWORD}", RIGHT)
+    assert (login.authenticate, len(login.prompts), login.typed) == (AUTH_ERR, 2, ["000000"])
+
+
+@pytest.mark.parametrize("answer", [f"{PASSWORD} ", PASSWORD[:-1], PASSWORD.upper(), ""])
+def test_answer_that_is_not_quite_the_password_is_verified(bench: Bench, answer: str) -> None:
+    assert bench.log_in(f"={answer}", RIGHT).authenticate == SUCCESS
+
+
+def test_empty_answer_to_an_empty_password_is_asked_again(bench: Bench) -> None:
+    login = bench.log_in("=", RIGHT, password="")
+    assert (login.authenticate, login.typed) == (SUCCESS, ["", RIGHT_CODE])
+
+
+def test_without_a_password_every_answer_is_verified(bench: Bench) -> None:
+    login = bench.log_in(f"={PASSWORD}", RIGHT, "=asked anew", password=None)
+    assert (login.authenticate, login.typed) == (SUCCESS, [PASSWORD, RIGHT_CODE])
+
+
+def test_names_in_the_log_line_are_safe(bench: Bench, syslog: SystemLog) -> None:
+    bench.log_in(f"={PASSWORD}", service='x"y=\x1b[2j')
+    line = syslog.wait_for("the answer is the password").message
+    assert ' service=x?y??[2j detail="' in line.split("verdict=")[1]
+
+
+def test_same_answer_again_is_one_try_and_is_asked_again(bench: Bench, syslog: SystemLog) -> None:
+    login = bench.log_in(*["=000000"] * 3, options="tries=3")
+    assert (login.authenticate, len(login.prompts), login.typed) == (AUTH_ERR, 3, ["000000"])
+    assert "not counted" in syslog.wait_for("the same answer again").message
+    login = bench.log_in("=000000", "=000000", RIGHT)
+    assert (login.authenticate, login.typed) == (SUCCESS, ["000000", RIGHT_CODE])
+
+
+def test_answer_given_again_after_another_one_is_verified(bench: Bench) -> None:
+    login = bench.log_in("=000000", "=000001", "=000000")
+    assert login.typed == ["000000", "000001", "000000"]
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+@pytest.mark.parametrize("gate", ["exit 0", "exit 1"])
+def test_environment_that_cannot_be_changed_or_put_back_refuses_and_is_logged(
+    bench: Bench, syslog: SystemLog, monkeypatch: pytest.MonkeyPatch, gate: str, call: int
+) -> None:
+    """Calls 1 to 4 are around the gate, 5 to 8 around the verifier."""
+    bench.gate_does(gate)
+    monkeypatch.setenv("FAIL_pam_putenv", str(call))
+    login = bench.log_in(RIGHT, variables=("ONE=1", "TWO=2"))
+    if gate == "exit 0" and call > 4:
+        assert login.authenticate == SUCCESS  # another module's: no code was needed
+        return
+    assert login.authenticate == BUF_ERR
+    assert login.password_after == PASSWORD
+    what = "put back" if call in (3, 4, 7, 8) else "taken away"
+    assert syslog.wait_for(f"environment cannot be {what}").severity == "crit"
+
+
+def test_list_of_variables_that_cannot_be_had_refuses_for_its_own_reason(
+    bench: Bench, syslog: SystemLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIL_pam_getenvlist", "1")
+    login = bench.log_in(RIGHT)
+    assert (login.authenticate, login.prompts, login.gate_ran) == (BUF_ERR, [], False)
+    syslog.wait_for("environment cannot be taken away")
+    assert syslog.lines("no pam_exec.so") == []
+
+
+def test_silence_leaves_the_messages_out_and_asks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.gate_does("echo hello; exit 1")
+    assert bench.log_in(RIGHT).messages == ["hello"]
+    monkeypatch.setenv("SILENT", "1")
+    login = bench.log_in(RIGHT)
+    assert (login.authenticate, login.messages, len(login.prompts)) == (SUCCESS, [], 1)
+    assert bench.log_in(RIGHT, service="sudo").messages == ["hello"]
+
+
+def test_debug_logs_what_the_programs_answered_and_no_code_or_password(
+    bench: Bench, syslog: SystemLog
+) -> None:
+    assert bench.log_in("=000000", RIGHT, options="debug").authenticate == SUCCESS
+    syslog.wait_for(f"debug: {bench.folder}/verify: 0")
+    assert [line.severity for line in syslog.lines("debug: ")] == ["debug"] * 3
+    said = "\n".join(line.message for line in syslog.lines())
+    assert not any(secret in said for secret in ("000000", RIGHT_CODE, PASSWORD))
