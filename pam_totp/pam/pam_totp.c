@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -75,12 +76,15 @@ static int publickey_passed(pam_handle_t *pamh)
 }
 
 /* The calling program MUST NOT see our child: where it ignores or reaps its children, pam_exec
- * (Linux-PAM 1.5.2) finds none to wait for. That is the whole process's, not this
- * thread's: the first thread in changes it, the last one out puts it back. A thread of the program
- * that waits for any child is out of our reach. */
+ * (Linux-PAM 1.5.2) finds none to wait for. Nor may a caller's limits and folder (su) have the
+ * interpreter leave a core file of root's. Both are the whole process's, not this thread's: the
+ * first thread in changes them, the last one out puts them back. A thread of the program that waits
+ * for any child is out of our reach; a limit that cannot be set (seccomp) stops nobody. */
 static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int running;
 static struct sigaction callers_action;
+static struct rlimit callers_core;
+static bool core_is_limited;
 static const struct sigaction default_action = {.sa_handler = SIG_DFL};
 
 static void hide_child(void)
@@ -88,6 +92,9 @@ static void hide_child(void)
 	pthread_mutex_lock(&caller_lock);
 	if (running == 0) {
 		sigaction(SIGCHLD, &default_action, &callers_action);
+		core_is_limited = getrlimit(RLIMIT_CORE, &callers_core) == 0;
+		struct rlimit none = {.rlim_cur = 0, .rlim_max = callers_core.rlim_max};
+		core_is_limited = core_is_limited && setrlimit(RLIMIT_CORE, &none) == 0;
 	}
 	running++;
 	pthread_mutex_unlock(&caller_lock);
@@ -99,6 +106,8 @@ static void show_children(void)
 	pthread_mutex_lock(&caller_lock);
 	running--;
 	if (running == 0) {
+		if (core_is_limited)
+			setrlimit(RLIMIT_CORE, &callers_core);
 		/* Once more the default: drops a blocked SIGCHLD that our child left pending. */
 		sigaction(SIGCHLD, &default_action, NULL);
 		sigaction(SIGCHLD, &callers_action, NULL);

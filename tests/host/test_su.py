@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -93,6 +94,20 @@ def test_an_empty_code_is_asked_again(
     became = su([(CODE, ""), (CODE, enrolled(bob).fresh_code())])
     assert (became.status, last_line(became)) == (0, bob.name)
     assert [decision["reason"] for decision in syslog.decisions()] == ["bad-input", "totp"]
+
+
+def test_limits_that_crash_our_programs_leave_no_core_file_in_the_callers_folder(
+    pam_services: PamServices, alice: User, bob: User
+) -> None:
+    """Under one of them the password is still checked, and the interpreter aborts."""
+    pam_services.add("su", shipped_lines("password-then-code"))
+    line = f"{bob.name}:{bob.password}\n"  # yescrypt takes more memory than the interpreter
+    subprocess.run(["chpasswd", "-c", "SHA512"], input=line, text=True, check=True)
+    typed = f"{bob.password}\n000000\n000001\n000002\n"
+    for kibibytes in range(1500, 2200, 100):
+        limits = f"ulimit -c unlimited; ulimit -d {kibibytes}; exec su {bob.name} -c true"
+        assert alice.run_as("/bin/bash", "-c", limits, input=typed).returncode != 0
+    assert list(alice.home.glob("core*")) == []
 
 
 def test_ctrl_c_at_the_code_ends_su(su: Converse, bob: User, enrolled: Enroll) -> None:

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +117,9 @@ int main(int argc, char **argv)
 	sigaction(SIGCHLD, NULL, &after);
 	printf("action %s\n", after.sa_handler == wanted.sa_handler &&
 	       (after.sa_flags & (SA_RESTART | SA_NOCLDWAIT)) == wanted.sa_flags ? "same" : "changed");
+	struct rlimit core;
+	getrlimit(RLIMIT_CORE, &core);
+	printf("core %lld %lld\n", (long long)core.rlim_cur, (long long)core.rlim_max);
 	sigpending(&pending);
 	printf("pending %d\n", sigismember(&pending, SIGCHLD));
 	printf("strangers %d\n", (int)strangers);

@@ -2,6 +2,7 @@
 own: its action, its signals and its children are afterwards what they would be without us."""
 
 import os
+import resource
 import subprocess
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from tests.pam.bench import RIGHT_CODE, SANITIZER_OPTIONS, Bench
 SUCCESS, AUTH_ERR = 0, 7  # security/_pam_types.h
 DISPOSITIONS = ["default", "ignored", "no-zombies", "reaped", "blocked"]
 LOGINS = 20
+# The sanitizer would set a limit of its own.
+KEEP_CORE_LIMIT = f"{SANITIZER_OPTIONS['ASAN_OPTIONS']}:disable_coredump=0"
 # The caller's own child ends while our program runs.
 END_OWN_CHILD = """\
 own=$(/bin/cat {folder}/own-child)
@@ -31,9 +34,16 @@ class Caller:
     strangers: int
     own_reaped: int
     own_child: str
+    core_limit: tuple[int, int]
 
 
-def call(bench: Bench, disposition: str, *codes: str, threads: int = 1) -> Caller:
+def call(
+    bench: Bench,
+    disposition: str,
+    *codes: str,
+    threads: int = 1,
+    core_limit: tuple[int, int] = (0, 0),
+) -> Caller:
     """A program with this disposition of SIGCHLD, each thread of which logs in with every code."""
     services = bench.folder / "services"
     services.mkdir(exist_ok=True)
@@ -41,7 +51,8 @@ def call(bench: Bench, disposition: str, *codes: str, threads: int = 1) -> Calle
     done = subprocess.run(
         [bench.folder / "caller", services, "daemon", disposition, str(threads), *codes],
         cwd=bench.folder,
-        env=os.environ | SANITIZER_OPTIONS,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, core_limit),
+        env=os.environ | SANITIZER_OPTIONS | {"ASAN_OPTIONS": KEEP_CORE_LIMIT},
         capture_output=True,
         text=True,
         timeout=60,
@@ -50,6 +61,7 @@ def call(bench: Bench, disposition: str, *codes: str, threads: int = 1) -> Calle
     said = [line.split(" ", 1) for line in done.stdout.splitlines()]
     answers = [[int(word) for word in text.split()] for name, text in said if name == "answers"]
     found = dict(said)
+    core = found["core"].split()
     return Caller(
         answers,
         found["action"],
@@ -57,6 +69,7 @@ def call(bench: Bench, disposition: str, *codes: str, threads: int = 1) -> Calle
         int(found["strangers"]),
         int(found["reaped"]),
         found["child"],
+        (int(core[0]), int(core[1])),
     )
 
 
@@ -103,3 +116,15 @@ def test_signal_that_waits_for_the_caller_when_the_login_begins_waits_when_it_en
     caller = call(bench, "early-blocked", "000000", RIGHT_CODE)
     assert caller.answers == [[AUTH_ERR, SUCCESS]]
     assert (caller.action, caller.pending, caller.own_child) == ("same", True, "Z")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("limit", [(-1, -1), (65536, -1), (4096, 8192), (0, -1)])
+def test_program_of_ours_that_crashes_leaves_no_core_file_and_the_limit_is_put_back(
+    bench: Bench, limit: tuple[int, int], threads: int
+) -> None:
+    bench.gate_does("kill -SEGV $$")
+    bench.program("verify", "#!/bin/sh\nkill -ABRT $$\n")
+    caller = call(bench, "default", "000000", threads=threads, core_limit=limit)
+    assert (caller.answers, caller.core_limit) == ([[AUTH_ERR]] * threads, limit)
+    assert list(bench.folder.glob("core*")) == []
