@@ -12,6 +12,7 @@ from _signal import alarm  # type: ignore[import-not-found]
 
 from pam_totp.access.decision import ENROLL, LET_THROUGH, UNENROLLED, Decision, decide
 from pam_totp.access.facts import Facts, gather_facts
+from pam_totp.login import own_process
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import audit
 from pam_totp.records.user import grant
@@ -32,9 +33,9 @@ def main() -> None:
     """Decides and ends the process; whatever goes wrong, the answer is "ask"."""
     status = 1
     try:
+        own_process.begin(MAX_SECONDS)
         request = Request(posix.environ)
         settings = load()
-        alarm(MAX_SECONDS)
         now = time.time()
         facts = gather_facts(request, settings, now)
         decision = decide(

@@ -7,6 +7,7 @@ import posix
 import pwd
 import time
 
+from pam_totp.login import own_process
 from pam_totp.login.check_code import check_answer
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
@@ -15,6 +16,8 @@ from pam_totp.rules.reasons import INTERNAL_ERROR, Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.verdict import Verdict
 
+# A directory, a disk or a lock that does not answer: the signal ends this process, which refuses.
+MAX_SECONDS = 20
 MAX_INPUT_BYTES = 512  # what pam_exec passes on at most
 
 
@@ -22,6 +25,7 @@ def main() -> None:
     """Decides, writes the audit line, ends the process; whatever goes wrong refuses."""
     status = 1
     try:
+        own_process.begin(MAX_SECONDS)
         request = Request(posix.environ)
         verdict, notes = reach_verdict(request, time.time())
         device = verdict.credential.device if verdict.credential is not None else ""
