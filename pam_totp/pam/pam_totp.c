@@ -15,9 +15,11 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
+#define SLOW_SECONDS 9 /* under the 10 of the gate, the 20 of the verifier */
 #define SECRET __attribute__((cleanup(wipe_and_free))) char *
 struct login {
 	pam_handle_t *pamh;
@@ -158,6 +160,7 @@ static int run(const struct login *login, const char *fifth, const char *sixth, 
 	}
 	char **variables = pam_getenvlist(login->pamh);
 	bool ready = change_environment(login->pamh, variables, false);
+	time_t began = time(NULL);
 	if (ready) {
 		hide_child();
 		*answer = pam_exec(login->pamh, login->flags, sixth != NULL ? 6 : 5, argv);
@@ -173,6 +176,10 @@ static int run(const struct login *login, const char *fifth, const char *sixth, 
 		pam_syslog(login->pamh, LOG_CRIT, "refused: PAM's environment cannot be %s", what);
 		return PAM_BUF_ERR;
 	}
+	/* One that was ended because it hung has said nothing itself. */
+	if (*answer != PAM_SUCCESS && time(NULL) - began >= SLOW_SECONDS)
+		pam_syslog(login->pamh, LOG_WARNING, "%s took over %d s: does a directory or a disk hang?",
+			   sixth != NULL ? sixth : fifth, SLOW_SECONDS);
 	if (login->debug)
 		pam_syslog(login->pamh, LOG_DEBUG, "debug: %s: %d", sixth != NULL ? sixth : fifth, *answer);
 	return PAM_SUCCESS;

@@ -1,5 +1,6 @@
 """Rule 12, duo_unix 2026: a directory of groups that errs or hangs never skips the code."""
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ import pytest
 from tests.commands.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.system_log import SystemLog
+from tests.stack import libpam
 
 SOURCE = Path(__file__).with_name("directory.c")
 LIBRARIES = Path("/usr/lib")
@@ -50,9 +53,8 @@ def directory(library: Path) -> Iterator[Callable[..., None]]:
 
     yield answer
     SWITCH.write_text(before, encoding="ascii")
-    for path in [installed, *FOLDER.iterdir()]:
-        path.unlink()
-    FOLDER.rmdir()
+    installed.unlink()
+    shutil.rmtree(FOLDER)
 
 
 @pytest.fixture
@@ -104,3 +106,20 @@ def test_directory_that_hangs_is_not_waited_for_and_never_skips_the_code(
         assert asked.code == -signal.SIGALRM, "the gate ended by itself"
         directory("works")
         assert verify(user, credential.fresh_code()).code == LET_IN
+
+
+def test_program_that_a_directory_held_up_is_named_in_the_log(
+    user: User, credential: Credential, directory: Callable[..., None], syslog: SystemLog
+) -> None:
+    """It was ended by a signal, so the module says it."""
+    services = libpam.write_services(FOLDER / "pam", {"console": "auth required pam_totp.so\n"})
+    directory("hangs", member=user)
+    with configured(MEMBERS_EXEMPT):
+        code = credential.fresh_code()
+        login = libpam.authenticate(services, "console", user.name, [code, libpam.HANG_UP])
+    assert login.prompts == ["Verification code: "]  # as whoever the rule does not exempt
+    line = syslog.wait_for("does a directory or a disk hang?")
+    assert (line.severity, "/usr/libexec/pam-totp/gate took over" in line.message) == (
+        "warning",
+        True,
+    )

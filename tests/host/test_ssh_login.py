@@ -82,7 +82,7 @@ def test_a_used_code_is_refused_in_the_next_login_and_the_next_code_let_in(
     assert again.status == 255
     next_code = credential.fresh_code()
     assert log_in(user, [(PASSWORD, user.password), (CODE, next_code)]).status == 0
-    assert reasons(syslog) == ["totp", *["reused-code"] * 3, "totp"]
+    assert reasons(syslog) == ["totp", "reused-code", "totp"]
 
 
 def test_a_code_may_be_typed_with_a_space(
@@ -189,4 +189,4 @@ def test_a_removed_secret_refuses_once_a_code_has_been_given(
     secret_file(user).unlink()
     answers = [(CODE, code)] * 3
     assert log_in(user, [(PASSWORD, user.password), *answers]).status == 255
-    assert reasons(syslog) == ["totp", *["secret-missing"] * 3]
+    assert reasons(syslog) == ["totp", "secret-missing"]
