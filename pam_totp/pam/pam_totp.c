@@ -139,6 +139,13 @@ static bool change_environment(pam_handle_t *pamh, char **variables, bool with_v
 	return all;
 }
 
+/* pam_exec leaves what it hands on, the password too, in its dead frames: just below run(). */
+static __attribute__((noinline)) void wipe_stack(void)
+{
+	char dead[16384];
+	explicit_bzero(dead, sizeof(dead));
+}
+
 /* Runs a program; answer is what pam_exec makes of its end. Returns PAM_SUCCESS if it was run and
  * all is as before: everything else MUST refuse. The last argument may be NULL. */
 static int run(const struct login *login, const char *fifth, const char *sixth, int *answer)
@@ -164,6 +171,7 @@ static int run(const struct login *login, const char *fifth, const char *sixth, 
 	if (ready) {
 		hide_child();
 		*answer = pam_exec(login->pamh, login->flags, sixth != NULL ? 6 : 5, argv);
+		wipe_stack();
 		show_children();
 	}
 	bool restored = change_environment(login->pamh, variables, true);

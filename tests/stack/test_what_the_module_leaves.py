@@ -1,6 +1,8 @@
 """What pam_totp.so leaves behind: the password for the modules after it, and nothing else."""
 
 import os
+import secrets
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from syslog import syslog as write_to_syslog
@@ -123,3 +125,30 @@ def test_the_gate_has_the_password_only_where_one_was_given_and_none_is_asked_fo
         goes_on = drive([PASSWORD_LINE, f"{LINE} tries=1"], user, ["wrong", "123456"])
         assert (goes_on.authenticate, goes_on.prompts) == (PAM_AUTH_ERR, [PASSWORD, CODE])
         assert goes_on.messages == [NOT_ENROLLED]
+
+
+@pytest.mark.parametrize("is_enrolled", [False, True], ids=["not enrolled", "enrolled"])
+def test_no_copy_of_the_password_is_left_in_the_applications_memory(
+    user: User, enrolled: Enroll, tmp_path: Path, is_enrolled: bool
+) -> None:
+    """Not on its stack either, where pam_exec had it: a dump or another bug would show it."""
+    program = tmp_path / "leftovers"
+    source = Path(__file__).with_name("leftovers.c")
+    flags = ["-O1", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["gcc", *flags, "-o", program, source, "-lpam"], check=True)
+    services = {"plain": PASSWORD_LINE, "ours": f"{PASSWORD_LINE}\n{LINE}"}
+    folder = libpam.write_services(tmp_path / "pam", {k: f"{v}\n" for k, v in services.items()})
+    # Longer than a register of the processor, which the C library may save on the stack.
+    password = secrets.token_urlsafe(60)
+    line = f"{user.name}:{password}\n"
+    subprocess.run(["chpasswd"], input=line, text=True, check=True)
+    typed = [password, *([enrolled(user).fresh_code()] if is_enrolled else [])]
+    for service in services:
+        done = subprocess.run(
+            [program, folder, service, user.name],
+            input="".join(f"{line}\n" for line in typed),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split() == ["0", "0"], service
