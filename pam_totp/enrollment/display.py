@@ -18,6 +18,7 @@ def show(uri: str, credential: Credential) -> None:
             rows=terminal.rows,
             utf8=terminal.utf8,
             colour=terminal.colour,
+            background="both",
         )
     key = uri.partition("secret=")[2].partition("&")[0]
     groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))

@@ -24,13 +24,20 @@ LIGHT, DARK = False, True
 HALF_BLOCKS = {(LIGHT, LIGHT): "█", (LIGHT, DARK): "▀", (DARK, LIGHT): "▄", (DARK, DARK): " "}
 
 
-def draw(text: str, *, columns: int, rows: int, utf8: bool, colour: bool) -> list[str] | None:
+BACKGROUNDS = {"dark": ("dark",), "light": ("light",), "both": ("dark", "light")}
+
+
+def draw(
+    text: str, *, columns: int, rows: int, utf8: bool, colour: bool, background: str = "dark"
+) -> list[str] | None:
     """Lines to print, or None where the code does not fit `columns` x `rows`.
 
     `columns` and `rows` are the window's size in cells; one row is left free for the
     prompt below. The code has error correction level L and a border of 2 modules, or
-    of 1 where 2 do not fit. Without `colour` a dark terminal is assumed; without `utf8` too
-    the light modules are "##", which readers take from a step back but not close up.
+    of 1 where 2 do not fit. Without `colour` the terminal is taken to be of `background`; with
+    "both" the code stands there twice, for a dark one and for a light one, side by side: readers
+    take the one and pass over the other. Where two do not fit, the one for a dark one. Without
+    `utf8` too the modules are "##", which readers take from a step back but not close up.
 
     With `utf8` a cell holds two modules, one over the other, and 80x24 shows a code of
     version 6, that is 134 bytes: 142 characters of URI that end in a secret of 32 base32
@@ -45,21 +52,26 @@ def draw(text: str, *, columns: int, rows: int, utf8: bool, colour: bool) -> lis
     except (DataOverflowError, ValueError):  # Releases differ on more than version 40 holds.
         return None
     columns_a_module, modules_a_row = (1, 2) if utf8 else (2, 1)
-    for border in BORDERS_MODULES:
-        side = side_modules + 2 * border
-        height = -(-side // modules_a_row)
-        if side * columns_a_module <= columns and height <= rows - 1:
-            code.border = border
-            return _lines(code.get_matrix(), utf8, colour)
+    shown = BACKGROUNDS["dark" if colour else background]
+    for grounds in (shown, shown[:1]):
+        for border in BORDERS_MODULES:
+            side = side_modules + 2 * border
+            height = -(-side // modules_a_row)
+            if len(grounds) * side * columns_a_module <= columns and height <= rows - 1:
+                code.border = border
+                drawn = [_lines(code.get_matrix(), utf8, colour, each) for each in grounds]
+                return ["".join(parts) for parts in zip(*drawn, strict=True)]
     return None
 
 
-def _lines(matrix: list[list[bool]], utf8: bool, colour: bool) -> list[str]:
+def _lines(matrix: list[list[bool]], utf8: bool, colour: bool, background: str) -> list[str]:
+    if background == "light":  # what is drawn is dark there
+        matrix = [[not module for module in row] for row in matrix]
     if not utf8:
         paint = _paint_spaces if colour else _hashes
         return [paint(row) for row in matrix]
     if len(matrix) % 2:  # The lower half of the last line widens the border.
-        matrix = [*matrix, [LIGHT] * len(matrix)]
+        matrix = [*matrix, [matrix[0][0]] * len(matrix)]
     pairs = [list(zip(*matrix[row : row + 2], strict=True)) for row in range(0, len(matrix), 2)]
     if colour:
         return [_paint_halves(line) for line in pairs]

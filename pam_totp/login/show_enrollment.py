@@ -77,7 +77,7 @@ def main() -> None:
             say([configured.message("not_enrolled")])
             return
         uri = new_pending_uri(user, configured)
-        lines = describe(uri, Screen(request), configured.message("enroll"))
+        lines = describe(uri, Screen(request), configured)
         fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
         audit.write(True, "ask", NOT_ENROLLED, fields)
     except (OSError, Failure, Malformed) as failure:
@@ -123,16 +123,24 @@ def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> s
         attempts.close()
 
 
-def describe(uri: str, screen: Screen, message: str) -> list[str]:
+def describe(uri: str, screen: Screen, configured: settings.Settings) -> list[str]:
     """Message, the QR code where it fits, and the key right above the prompt, where it is seen
     whatever becomes of the rest: no colour passes through a prompt."""
     key = uri.partition("secret=")[2].partition("&")[0]
     groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
+    message, background = configured.message("enroll"), configured["enrollment_qr"]
     lines = [message, f"Key: {groups}"]
-    if not screen.columns:
+    if not screen.columns or background not in qr.BACKGROUNDS:
         return lines
     # A line that is too long takes more rows than one.
     lengths = [screen.taken_columns + len(message), len(lines[1])]
     rows = screen.rows - sum(max(1, -(-length // screen.columns)) for length in lengths)
-    drawn = qr.draw(uri, columns=screen.columns, rows=rows, utf8=screen.utf8, colour=False)
+    drawn = qr.draw(
+        uri,
+        columns=screen.columns,
+        rows=rows,
+        utf8=screen.utf8,
+        colour=False,
+        background=background,
+    )
     return [message, *(drawn or []), lines[1]]

@@ -305,3 +305,39 @@ def test_code_without_utf8_is_ascii() -> None:
     lines = draw(URI, columns=200, rows=100, utf8=False, colour=True)
     assert lines is not None
     assert "".join(lines).isascii()
+
+
+def read_codes(lines: list[str], theme: Theme, path: Path, blocks_from_font: bool) -> list[str]:
+    picture = rasterise("\n".join(lines), theme, 80, 24, blocks_from_font=blocks_from_font)
+    return read_code(picture, path / "window.png").splitlines()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_code_without_colour_for_both_backgrounds_reads_on_each(tmp_path: Path, theme: str) -> None:
+    uri = uri_of(100, random.Random(100))
+    lines = draw(uri, columns=80, rows=22, utf8=True, colour=False, background="both")
+    assert lines is not None and len(lines) <= 21
+    assert all(width_of(line) == 78 for line in lines)
+    assert read_codes(lines, THEMES[theme], tmp_path, False) == [uri]
+
+
+@pytest.mark.parametrize("background", THEMES)
+@pytest.mark.parametrize("theme", THEMES)
+def test_code_without_colour_for_one_background_reads_on_that_one(
+    tmp_path: Path, background: str, theme: str
+) -> None:
+    lines = draw(URI, columns=80, rows=24, utf8=True, colour=False, background=background)
+    assert lines is not None
+    read = read_codes(lines, THEMES[theme], tmp_path, False)
+    assert read == ([URI] if background == theme else [])
+
+
+@pytest.mark.parametrize("utf8", [True, False])
+def test_code_for_both_backgrounds_is_that_for_a_dark_one_where_two_do_not_fit(utf8: bool) -> None:
+    side = len(matrix_of(URI, border=1)) * (1 if utf8 else 2)
+    for columns, drawn in ((2 * side, 2 * side), (2 * side - 1, side + (4 if not utf8 else 2))):
+        lines = draw(URI, columns=columns, rows=99, utf8=utf8, colour=False, background="both")
+        assert lines is not None
+        assert {width_of(line) for line in lines} == {drawn}
+    with_colour = draw(URI, columns=200, rows=99, utf8=utf8, colour=True, background="both")
+    assert with_colour == draw(URI, columns=200, rows=99, utf8=utf8, colour=True)

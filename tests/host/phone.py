@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.commands.commands import RECOVERY_CODE
-from tests.enrollment.rasterise import DARK_THEME, rasterise
+from tests.enrollment.rasterise import DARK_THEME, Theme, rasterise
 from tests.enrollment.test_qr import read_code
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -13,7 +13,7 @@ from tests.host.credentials import Credential
 KEY = re.compile(r"Key: ((?:[A-Z2-7]{4} ){7}[A-Z2-7]{4})\b")
 QR_LINE = re.compile(r"^[ █▀▄]{20,}$", re.MULTILINE)
 SECRET_LINE = re.compile(r"(otpauth://totp/\S+\?secret=([A-Z2-7]{32})\S*) phone")
-MESSAGE = "Scan this with an authenticator app, or type in the key:"
+MESSAGE = "Scan a QR code with an authenticator app, or type in the key:"
 NOT_ENROLLED = "This login needs a code. You have none yet: ask the administrator."
 AT_LOGIN = "enrollment: at-login\n"
 
@@ -49,10 +49,10 @@ def shows_qr_code(screen: str) -> bool:
     return QR_LINE.search(screen.replace("\r", "")) is not None
 
 
-def scan(screen: str, folder: Path) -> str:
+def scan(screen: str, folder: Path, theme: Theme = DARK_THEME) -> str:
     """What a reader makes of the QR code on a screen; empty if it finds none."""
     lines = QR_LINE.findall(screen.replace("\r", ""))
-    picture = rasterise("\n".join(lines), DARK_THEME, 80, 24)
+    picture = rasterise("\n".join(lines), theme, 80, 24)
     return read_code(picture, folder / "screen.png")
 
 

@@ -41,6 +41,7 @@ from tests.commands.commands import (
     tree,
     verify,
 )
+from tests.enrollment.rasterise import DARK_THEME, LIGHT_THEME
 from tests.faults.injection import KILL, Error, calls_of, run_with
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential, enroll
@@ -51,6 +52,7 @@ from tests.host.phone import (
     kept_uri,
     keys_on,
     recovery_codes_on,
+    scan,
     shows_qr_code,
 )
 from tests.host.system_log import SystemLog
@@ -604,3 +606,20 @@ def test_system_store_keeps_the_secret_from_the_user(user: User, at_login: Path)
     codes = recovery_codes_on(answer.output)
     assert verify(user, codes[3]).code == LET_IN
     assert gate(user, typed=user.password).output == ""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "read_on"),
+    [("both", ["dark", "light"]), ("dark", ["dark"]), ("light", ["light"]), ("off", [])],
+)
+def test_qr_code_reads_on_the_backgrounds_that_the_settings_choose(
+    user: User, at_login: Path, tmp_path: Path, chosen: str, read_on: list[str]
+) -> None:
+    at_login.write_text(f"{AT_LOGIN}enrollment_qr: {chosen}\n")
+    output = gate(user, typed=user.password).output
+    (secret,) = keys_on(output)
+    themes = {"dark": DARK_THEME, "light": LIGHT_THEME}
+    read = {name: scan(output, tmp_path, theme) for name, theme in themes.items()}
+    assert [name for name, uri in read.items() if secret in uri] == read_on
+    assert [uri for name, uri in read.items() if name not in read_on] == [""] * (2 - len(read_on))
+    assert shows_qr_code(output) == (chosen != "off")

@@ -34,11 +34,12 @@ DEFAULTS: dict[str, str] = {
     "throttle.longest_wait": "900",
     "enrollment": "optional",
     "enrollment_services": "",
+    "enrollment_qr": "both",
     "remember": "0",
     "messages.wait": "Too many wrong codes: try again in {seconds} s.",
     "messages.not_enrolled": "This login needs a code. You have none yet: ask the administrator.",
     "messages.deadline": "From {date} on you need a code (days left: {days}): pam-totp enroll",
-    "messages.enroll": "Scan this with an authenticator app, or type in the key:",
+    "messages.enroll": "Scan a QR code with an authenticator app, or type in the key:",
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "store": ("user", "system"),
+    "enrollment_qr": ("both", "dark", "light", "off"),
     "code.digits": ("6", "7", "8"),
     "code.period": ("15", "30", "60"),
     "code.algorithm": tuple(ALGORITHMS),
