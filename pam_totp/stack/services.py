@@ -36,10 +36,10 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     for line, goes_on in _lines_of_ours(folder).get(name, ()):
         _, control, *rest = _WORD.findall(line)
         if goes_on:
-            instead = (
-                "replace 'auth substack' by '@include'" if "sub" in goes_on else "use requisite"
-            )
-            found.append(f"a wrong password still reaches its line, after '{goes_on}': {instead}")
+            is_substack = goes_on.lower().startswith("substack")
+            instead = "replace 'auth substack' by '@include'" if is_substack else "use requisite"
+            what = f"a wrong password still reaches the pam_totp.so line, after '{goes_on}'"
+            found.append(f"{what}: {instead}")
         if control.lower() in ("optional", "sufficient"):
             found.append(f"its line is {control.lower()}: a wrong code is passed over")
         if rest and rest[0].endswith("pam_totp.so"):

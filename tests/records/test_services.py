@@ -154,5 +154,8 @@ def test_line_that_a_wrong_password_still_reaches_is_told(
     services["common-sub"] = "auth substack common-auth\n"
     assert asking(tmp_path, cockpit=stack, **services) == ["cockpit"]
     found = faults("cockpit", str(tmp_path))
-    said = [f"a wrong password still reaches its line, after '{after}'"] if after else []
+    said = (
+        [f"a wrong password still reaches the pam_totp.so line, after '{after}'"] if after else []
+    )
     assert [fault.partition(":")[0] for fault in found] == said
+    assert all(("@include" in fault) == ("substack" in after.lower()) for fault in found)
