@@ -104,12 +104,12 @@ def test_the_next_module_gets_the_password_after_enrolling_at_the_login(
 ) -> None:
     stack = [PASSWORD_LINE, LINE, keyring_line(tmp_path)]
     with configured(AT_LOGIN):
-        refused = drive(stack, user, [user.password, "no code", HANG_UP])
+        refused = drive(stack, user, [user.password, "no code", HANG_UP], service="login")
         assert refused.authenticate == PAM_AUTH_ERR
         assert given() == user.password
         (secret,) = keys_on("\n".join(refused.messages))
         code = Credential(user, secret).fresh_code()
-        login = drive(stack, user, [user.password, code])
+        login = drive(stack, user, [user.password, code], service="login")
         assert (login.authenticate, login.prompts) == (PAM_SUCCESS, [PASSWORD, CODE])
         assert given() == user.password
         assert login.environment == []
