@@ -1,4 +1,4 @@
-"""Makes the bundles that `pam_totp` loads: run at installation, by the interpreter of the logins.
+"""Makes the bundles that `pam_totp` loads: run at installation, and when Debian's Python changes.
 
 /usr/bin/python3 -BIS /usr/lib/pam-totp/pam_totp/bundle.py
 """
@@ -15,11 +15,13 @@ PROGRAMS = ("gate", "verify")
 
 
 def main() -> None:
-    """Writes the bundles beside this file."""
+    """Writes the bundles into __pycache__ beside this file."""
     folder = os.path.dirname(os.path.abspath(__file__))
-    for name in os.listdir(folder):
-        if name.endswith(".bundle"):
-            os.unlink(os.path.join(folder, name))
+    compiled = os.path.join(folder, "__pycache__")
+    os.makedirs(compiled, exist_ok=True)
+    for name in os.listdir(compiled):
+        if name.endswith(".bundle"):  # of another interpreter, perhaps
+            os.unlink(os.path.join(compiled, name))
     sys.path[:] = [os.path.dirname(folder), *sys.path[1:]]
     package = importlib.import_module("pam_totp")
     for program in PROGRAMS:
@@ -27,10 +29,11 @@ def main() -> None:
         for module in modules_of(program):
             name, path = module.__name__, module.__file__
             if name.startswith("pam_totp.") and path is not None:
-                with open(path, "rb") as source:
-                    shown = os.path.relpath(path, os.path.dirname(folder))
-                    code = compile(source.read(), shown, "exec", dont_inherit=True)
-                entries.append((name, hasattr(module, "__path__"), code))
+                source = os.path.relpath(path, folder)
+                of_now = package.identity(source)  # before it is read: a later change shows
+                with open(path, "rb") as file:
+                    code = compile(file.read(), f"pam_totp/{source}", "exec", dont_inherit=True)
+                entries.append((name, source, of_now, code))
         path = package.bundle_path(program)
         with open(f"{path}.new", "wb") as bundle:
             bundle.write(marshal.dumps((MAGIC_NUMBER, entries)))

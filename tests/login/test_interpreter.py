@@ -54,8 +54,6 @@ def damaged() -> Iterator[Path]:
     """The installed package, to be broken: whole again afterwards."""
     whole = Path("/root/whole")
     shutil.copytree(LIBRARY, whole, symlinks=True)
-    for bundle in (LIBRARY / "pam_totp").glob("*.bundle"):  # it holds the modules' code, whole
-        bundle.unlink()
     yield LIBRARY / "pam_totp"
     shutil.rmtree(LIBRARY)
     whole.rename(LIBRARY)
@@ -74,7 +72,7 @@ def test_login_opens_no_python_file_but_ours_and_those_of_a_bare_interpreter(
     bare = opened_by(tmp_path / "bare")
     for program in (VERIFY, GATE):
         more = opened_by(tmp_path / Path(program).name) - bare
-        bundle = f"{LIBRARY}/pam_totp/{Path(program).name}-"
+        bundle = f"{LIBRARY}/pam_totp/__pycache__/{Path(program).name}."
         assert any(each.startswith(bundle) for each in more)
         foreign = {each for each in more if re.search(r"python|\.pyc?$|\.pth$", each)}
         assert {each for each in foreign if not each.startswith(f"{LIBRARY}/")} == set()

@@ -1,5 +1,6 @@
 """A host on which a part of the product is gone or broken: nobody gets in who should not."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,8 +95,6 @@ def test_a_damaged_package_refuses_and_is_logged_and_shows_the_user_nothing(
         if how == "missing":
             shutil.rmtree(PACKAGE)
         else:
-            for bundle in PACKAGE.glob("*.bundle"):  # holds the code of the modules, whole
-                bundle.unlink()
             text = {"empty": "", "raising": "raise MemoryError\n"}.get(how, "\0 = (")
             for program in PROGRAMS.iterdir():
                 path = PACKAGE / "login" / f"{program.name}.py"
@@ -112,11 +111,28 @@ def test_a_damaged_package_refuses_and_is_logged_and_shows_the_user_nothing(
     assert drive([LINE], user, [code]).authenticate == PAM_SUCCESS
 
 
+@pytest.mark.parametrize("program", ["gate", "verify"])
+def test_module_that_was_changed_on_disk_takes_effect_at_the_next_login(
+    user: User, enrolled: Enroll, drive: Drive, syslog: SystemLog, program: str
+) -> None:
+    code = enrolled(user).fresh_code()
+    module = PACKAGE / "login" / f"{program}.py"
+    before, times = module.read_bytes(), module.stat()
+    try:
+        module.write_bytes(before + b"raise ValueError('changed')\n")
+        drive([f"{LINE} tries=1"], user, [code])
+    finally:
+        module.write_bytes(before)
+        os.utime(module, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (failure,) = syslog.lines("reason=internal-error", ident="pam-totp")
+    assert "changed" in failure.fields["detail"]
+
+
 @pytest.mark.parametrize("text", [b"", b"junk", b"\xe3" * 99999], ids=["empty", "junk", "long"])
 def test_with_a_broken_bundle_the_modules_are_imported_one_by_one(
     user: User, enrolled: Enroll, drive: Drive, text: bytes
 ) -> None:
-    (bundle,) = PACKAGE.glob("verify-*.bundle")
+    (bundle,) = PACKAGE.glob("__pycache__/verify.*.bundle")
     whole = bundle.read_bytes()
     credential = enrolled(user)
     try:
