@@ -138,6 +138,9 @@ def replace(file: Path, damage: str) -> None:
 def damage_compiled(file: Path, _damage: str) -> None:
     for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
         cut_short(compiled)
+    # Whole, and made from this source.
+    for bundle in (LIBRARY / "pam_totp" / "__pycache__").glob("*.bundle"):
+        bundle.unlink()
 
 
 DAMAGES: dict[str, Callable[[Path, str], None]] = {
