@@ -11,12 +11,11 @@ LIBRARY = $(PREFIX)/lib/pam-totp
 PROGRAMS = $(PREFIX)/libexec/pam-totp
 MANUALS = $(PREFIX)/share/man
 EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
-# Where libpam looks, wherever PREFIX is. Evaluated late: a bare machine has no dpkg-dev yet.
-SECURITY = /usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/security
-# Services that are not the administrator's to edit; a file of that name in /etc/pam.d comes first.
-STACKS = /usr/lib/pam.d
 TMPFILES = /usr/lib/tmpfiles.d
-POLKIT = /usr/lib/systemd/system/polkit-agent-helper@.service.d
+# Where libpam looks, wherever PREFIX is. Evaluated late: a bare machine has no dpkg-dev yet.
+SECURITYDIR = /usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/security
+# Services that are not the administrator's to edit; a file of that name in /etc/pam.d comes first.
+PAMDIR = /usr/lib/pam.d
 
 CC = gcc
 CFLAGS ?= -O2 -g
@@ -43,7 +42,7 @@ MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: all build help install demo test quick test-roots check bench fuzz soak deb clean FORCE \
-	check-style check-types check-shell check-module check-architecture
+	check-style check-types check-shell check-module check-architecture check-package
 
 all: build
 
@@ -54,7 +53,7 @@ build/pam_totp.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 
 # For the fuzzers: the same module, which ends the process at the first memory error.
 build/pam_totp.sanitized.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
-	$(COMPILE) -U_FORTIFY_SOURCE $(SANITIZE) -UPAM_EXEC -DPAM_EXEC='"$(SECURITY)/pam_exec.so"' -shared -o $@ $(MODULE) -lpam -ldl
+	$(COMPILE) -U_FORTIFY_SOURCE $(SANITIZE) -UPAM_EXEC -DPAM_EXEC='"$(SECURITYDIR)/pam_exec.so"' -shared -o $@ $(MODULE) -lpam -ldl
 
 build/man/%: pam_totp/manual/%.scd
 	@mkdir -p build/man
@@ -69,7 +68,8 @@ build/flags: FORCE
 # $(call put,MODE,SOURCE,TARGET): a text that names the folders of PREFIX=/usr, and so runs from the
 # tree too, gets the folders of this PREFIX; it takes its name only when it is whole.
 put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pam-totp|$(LIBRARY)|g' \
-	-e 's|/usr/libexec/pam-totp|$(PROGRAMS)|g' $(2) >'$(DESTDIR)'$(3).new && \
+	-e 's|/usr/libexec/pam-totp|$(PROGRAMS)|g' \
+	$(2) >'$(DESTDIR)'$(3).new && \
 	mv '$(DESTDIR)'$(3).new '$(DESTDIR)'$(3) || exit 1
 # The first line deletes what an older release left: no stray module may stay importable.
 install: build ## into DESTDIR, PREFIX=/usr (as root)
@@ -77,16 +77,15 @@ install: build ## into DESTDIR, PREFIX=/usr (as root)
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
 	for name in gate verify show-enrollment; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
-	$(call put,644,config/pam.d/pam-totp,$(STACKS)/pam-totp)
+	$(call put,644,config/pam.d/pam-totp,$(PAMDIR)/pam-totp)
 	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)
-	$(call put,644,config/systemd/polkit-agent-helper.conf,$(POLKIT)/pam-totp.conf)
 # Empty: the settings are the administrator's to write, and every one has a default.
 	install -d '$(DESTDIR)/etc/pam-totp'
-	for file in $$(find config -type f ! -path 'config/*.d/*' ! -path 'config/systemd/*'); do \
+	for file in $$(find config -type f ! -path 'config/*.d/*'); do \
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
 	for page in $(notdir $(MANUAL_PAGES)); do \
 		$(call put,644,build/man/$$page,$(MANUALS)/man$${page##*.}/$$page); done
-	install -D -m 644 build/pam_totp.so '$(DESTDIR)$(SECURITY)/pam_totp.so'
+	install -D -m 644 build/pam_totp.so '$(DESTDIR)$(SECURITYDIR)/pam_totp.so'
 # The package's own postinst does the rest for Debian: another Python may read it there.
 ifndef PACKAGING
 	umask 022 && $(PYTHON) -BIS -m compileall -q -f -s '$(DESTDIR)' '$(DESTDIR)$(LIBRARY)'
@@ -105,6 +104,7 @@ test: ## everything: the linters, then all tests, real sshd included
 	@scripts/install-dependencies demo test deb check
 	@$(MAKE) check
 	@$(MAKE) build
+	@echo 'running all tests, a dot for each, on '$$(nproc)' processors: up to an hour'
 	@$(PYTHON) -m pytest tests -q -n $$(nproc) --dist loadfile --max-worker-restart 1
 
 # What needs neither root nor a host nor the module.
@@ -117,6 +117,7 @@ quick: ## the pure rules and parsers, in seconds, as any user
 test-roots: ## install the package into whole Debian 12 and 13 systems, and log in there
 	@scripts/install-dependencies demo test deb roots
 	@$(MAKE) deb
+	@echo 'making two whole systems, of 400 MB each, and logging in there: some minutes'
 	@$(PYTHON) tests/package_roots
 
 # Programs by their first line, whatever their name.
@@ -126,9 +127,9 @@ PYTHON_SCRIPTS = $(call first_line,python3)
 SHELL_SCRIPTS = $(call first_line,\/(ba|da)?sh)
 PYTHON_FILES = pam_totp tests $(PYTHON_SCRIPTS)
 check: ## linters, types, the architecture: all faults at once
-	@scripts/install-dependencies demo test check
+	@scripts/install-dependencies demo test check deb
 	@$(MAKE) build/check/ready
-	@$(MAKE) -k check-style check-types check-shell check-module check-architecture
+	@$(MAKE) -k check-style check-types check-shell check-module check-architecture check-package
 
 check-style:
 	build/check/bin/ruff check $(PYTHON_FILES)
@@ -146,7 +147,11 @@ check-module:
 check-architecture:
 	$(PYTHON) -m pytest -q --noconftest tests/test_architecture.py
 
+check-package: deb
+	lintian --allow-root --fail-on error,warning build/deb/pam-totp_*.dsc build/deb/pam-totp_*.deb
+
 build/check/ready: pyproject.toml
+	@echo 'installing the linters that Debian does not have into build/check: about 60 MB, a minute'
 	rm -rf build/check
 	$(PYTHON) -m venv --system-site-packages build/check
 	build/check/bin/python -m pip install -q $$($(PYTHON) -c 'import tomllib; \
@@ -176,14 +181,18 @@ soak: ## every system call made to fail in every way, 1,000 kills: about an hour
 	@$(MAKE) build
 	@$(HOST) $(PYTHON) tests/soak
 
+VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' pam_totp/__init__.py)
 # From a copy: the tree stays as it was.
 deb: ## the Debian package, into build/
 	@scripts/install-dependencies demo deb
 	rm -rf build/deb build/pam-totp_*.deb
+	@echo 'building the package: half a minute'
 	mkdir -p build/deb/source
 	tar -c --exclude=./build --exclude=./.git --exclude=__pycache__ --exclude='./.*_cache' \
 		--exclude=./.hypothesis . | tar -x -C build/deb/source
-	cd build/deb/source && DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -us -uc -b
+	tar -c -z -C build/deb --exclude=source/debian --transform 's|^source|pam-totp-$(VERSION)|' \
+		-f build/deb/pam-totp_$(VERSION).orig.tar.gz source
+	cd build/deb/source && DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -us -uc
 	cp build/deb/pam-totp_*.deb build/
 
 clean: ## removes build/ and caches

@@ -127,3 +127,75 @@ def test_line_that_stood_before_the_package_was_configured_is_remembered(package
         dpkg -i --force-confnew /tmp/door-2.deb
     """
     assert "no longer asked for a code, since its line is gone: door" in on_a_host(package, script)
+
+
+def test_upgrade_that_is_unpacked_and_not_configured_runs_the_new_code(package: Path) -> None:
+    """What was compiled from the old modules is not loaded for the new ones."""
+    script = """
+        dpkg -i "$deb"
+        dpkg-deb -R "$deb" /tmp/new
+        sed -i 's/^Version: .*/Version: 9/' /tmp/new/DEBIAN/control
+        for program in gate verify; do
+            echo 'import posix; posix.mkdir("/tmp/new-'$program'")' \
+                >>/tmp/new/usr/lib/pam-totp/pam_totp/login/$program.py
+        done
+        dpkg-deb --root-owner-group --build /tmp/new /tmp/new.deb
+        useradd --create-home alice
+        export PAM_USER=alice PAM_SERVICE=sshd
+        /usr/libexec/pam-totp/gate
+        ls /tmp/new-gate && exit 1
+        dpkg --unpack /tmp/new.deb
+        /usr/libexec/pam-totp/gate
+        printf 123456 | /usr/libexec/pam-totp/verify || true
+        ls -d /tmp/new-gate /tmp/new-verify
+    """
+    on_a_host(package, script)
+
+
+def test_when_python_changes_what_logins_load_is_compiled_again(package: Path) -> None:
+    """As python3's own postinst calls what is in /usr/share/python3/runtime.d."""
+    script = """
+        dpkg -i "$deb"
+        cd /usr/lib/pam-totp/pam_totp/__pycache__
+        ls gate.*.bundle verify.*.bundle
+        rm *.bundle
+        for hook in /usr/share/python3/runtime.d/pam-totp*.rtupdate; do
+            $hook pre-rtupdate python3.10 python3.11
+            $hook rtupdate python3.10 python3.11
+            $hook post-rtupdate python3.10 python3.11
+        done
+        ls gate.*.bundle verify.*.bundle
+    """
+    on_a_host(package, script)
+
+
+def test_purge_leaves_nothing_where_nobody_wrote_anything(package: Path) -> None:
+    script = """
+        ours() { find / -xdev -path /proc -prune -o -name '*pam[-_]totp*' -print | sort; }
+        ours >/tmp/before
+        dpkg -i "$deb"
+        pam-totp users
+        dpkg --purge pam-totp
+        ours >/tmp/after
+        echo == left
+        comm -13 /tmp/before /tmp/after
+    """
+    assert on_a_host(package, script).endswith("== left\n")
+
+
+def test_purge_keeps_what_people_wrote_and_says_where(package: Path) -> None:
+    """Secrets of `store: system` cannot be made again, and settings are the administrator's."""
+    script = """
+        dpkg -i "$deb"
+        mkdir -m 700 /var/lib/pam-totp/secrets/alice
+        echo otpauth >/var/lib/pam-totp/secrets/alice/secret
+        mkdir -p /var/lib/pam-totp/spent
+        echo used >/var/lib/pam-totp/spent/1000
+        echo 'store: system' >/etc/pam-totp/config.yaml
+        dpkg --purge pam-totp
+        cat /var/lib/pam-totp/secrets/alice/secret /var/lib/pam-totp/spent/1000
+        cat /etc/pam-totp/config.yaml
+        test ! -e /run/pam-totp
+    """
+    said = on_a_host(package, script)
+    assert "pam-totp: kept, with what people wrote: /var/lib/pam-totp /etc/pam-totp\nhint: " in said

@@ -18,6 +18,7 @@ PROGRAMS = {
     "usr/libexec/pam-totp/show-enrollment",
     "usr/libexec/pam-totp/verify",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
+    "usr/share/python3/runtime.d/pam-totp-bundle.rtupdate",
 }
 
 
@@ -55,7 +56,6 @@ def test_package_holds_what_the_contract_names(unpacked: Path) -> None:
         | sources
         | {
             "usr/lib/pam.d/pam-totp",
-            "usr/lib/systemd/system/polkit-agent-helper@.service.d/pam-totp.conf",
             "usr/lib/tmpfiles.d/pam-totp.conf",
             module,
         }
@@ -70,7 +70,7 @@ def test_package_ships_every_example_as_it_is(unpacked: Path) -> None:
     sources = {
         name: (ROOT / "config" / name).read_bytes()
         for name in files_below(ROOT / "config")
-        if not name.startswith(("pam.d/", "systemd/", "tmpfiles.d/"))
+        if not name.startswith(("pam.d/", "tmpfiles.d/"))
     }
     assert {name: (examples / name).read_bytes() for name in files_below(examples)} == sources
 
@@ -101,10 +101,12 @@ def test_package_depends_on_all_that_it_imports(package: Path) -> None:
     names = set(re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends))
     libraries = {"python3-pyotp", "python3-qrcode", "python3-yaml", "python3-pampy", "python3-six"}
     assert libraries | {"python3", "libpam0g", "libpam-modules", "libc6"} <= names
+    assert run("dpkg-deb", "-f", package, "Provides").strip() == "libpam-totp"
 
 
 def test_package_has_no_fault_that_lintian_knows(package: Path) -> None:
-    run("lintian", "--allow-root", "--fail-on", "error,warning", package)
+    (source,) = (package.parent / "deb").glob("*.dsc")
+    run("lintian", "--allow-root", "--fail-on", "error,warning", source, package)
 
 
 def test_module_exports_its_pam_functions_alone(unpacked: Path) -> None:
@@ -156,4 +158,5 @@ def test_install_keeps_state_for_root_alone(installed_elsewhere: Path) -> None:
 
 def test_every_file_names_the_same_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert run("dpkg-parsechangelog", "-S", "Version").strip() == project == VERSION
+    upstream, _, _ = run("dpkg-parsechangelog", "-S", "Version").strip().rpartition("-")
+    assert upstream == project == VERSION
