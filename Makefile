@@ -12,10 +12,17 @@ PROGRAMS = $(PREFIX)/libexec/pam-totp
 MANUALS = $(PREFIX)/share/man
 EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
 TMPFILES = /usr/lib/tmpfiles.d
-# Where libpam looks, wherever PREFIX is. Evaluated late: a bare machine has no dpkg-dev yet.
-SECURITYDIR = /usr/lib/$(shell dpkg-architecture -qDEB_HOST_MULTIARCH)/security
+# Where libpam and Python look, wherever PREFIX is; and the stack that asks for the password, which on
+# Debian alone is two, common-auth and common-account. Any other system has to be told.
+DEBIAN = $(wildcard /etc/debian_version)
+ifneq ($(DEBIAN),)
+# Evaluated late: a bare machine has no dpkg-dev yet.
+SECURITYDIR = /usr/lib/$(or $(shell dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null),$(shell \
+	$(CC) -print-multiarch))/security
 # Services that are not the administrator's to edit; a file of that name in /etc/pam.d comes first.
 PAMDIR = /usr/lib/pam.d
+PYTHONDIR = /usr/lib/python3/dist-packages
+endif
 
 CC = gcc
 CFLAGS ?= -O2 -g
@@ -41,7 +48,7 @@ MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: all build help install demo test quick test-roots check bench fuzz soak deb clean FORCE \
+.PHONY: all build help install check-places demo test quick test-roots check bench fuzz soak deb clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
 all: build
@@ -68,11 +75,13 @@ build/flags: FORCE
 # $(call put,MODE,SOURCE,TARGET): a text that names the folders of PREFIX=/usr, and so runs from the
 # tree too, gets the folders of this PREFIX; it takes its name only when it is whole.
 put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pam-totp|$(LIBRARY)|g' \
-	-e 's|/usr/libexec/pam-totp|$(PROGRAMS)|g' \
+	-e 's|/usr/libexec/pam-totp|$(PROGRAMS)|g' -e 's|/usr/lib/pam\.d|$(PAMDIR)|g' \
+	-e 's|/usr/lib/python3/dist-packages|$(PYTHONDIR)|g' \
+	$(if $(STACK),-e 's|^@include common-\([a-z]*\)|\1 include $(STACK)|') \
 	$(2) >'$(DESTDIR)'$(3).new && \
 	mv '$(DESTDIR)'$(3).new '$(DESTDIR)'$(3) || exit 1
 # The first line deletes what an older release left: no stray module may stay importable.
-install: build ## into DESTDIR, PREFIX=/usr (as root)
+install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
 	for name in gate verify show-enrollment; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
@@ -93,6 +102,13 @@ ifndef PACKAGING
 	install -d -m 700 '$(DESTDIR)/run/pam-totp' '$(DESTDIR)/var/lib/pam-totp' \
 		'$(DESTDIR)/var/lib/pam-totp/secrets'
 endif
+
+check-places:
+	@$(if $(and $(SECURITYDIR),$(PAMDIR),$(PYTHONDIR),$(or $(DEBIAN),$(STACK))),,printf '%s\n' \
+		"make install: error: this is not Debian, and where its PAM modules, PAM services and Python \
+	libraries are, and which stack asks for the password, was not said; nothing was installed" \
+		"hint: make install SECURITYDIR=/usr/lib64/security PAMDIR=/usr/lib/pam.d \
+	PYTHONDIR=/usr/lib/python3/site-packages STACK=system-auth   # for example" >&2; exit 1)
 
 demo: ## log in over real ssh on a throw-away host
 	@scripts/install-dependencies demo

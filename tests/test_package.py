@@ -4,6 +4,7 @@ What an installed package does in whole Debian 12 and 13 systems: tests/package_
 """
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -135,6 +136,50 @@ def test_install_names_its_prefix_everywhere(installed_elsewhere: Path) -> None:
         '"/opt/totp/lib/pam-totp"'
         in (installed_elsewhere / "opt/totp/libexec/pam-totp/verify").read_text()
     )
+
+
+PLACES = {
+    "SECURITYDIR": "/usr/lib64/security",
+    "PAMDIR": "/usr/lib64/pam.d",
+    "PYTHONDIR": "/usr/lib/python3.12/site-packages",
+    "STACK": "system-auth",
+}
+
+
+def install_outside_debian(tree: Path, target: Path, *names: str) -> tuple[int, list[str]]:
+    """The exit code and what was said; `names`: of the PLACES that are given."""
+    given = [f"{name}={PLACES[name]}" for name in names]
+    command = ["make", "-s", "install", "DEBIAN=", f"DESTDIR={target}", *given]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("missing", [tuple(PLACES), *((name,) for name in PLACES)])
+def test_install_outside_debian_refuses_unless_it_is_told_every_place(
+    tree: Path, tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    """Only Debian's libpam reads @include, and only Debian has dist-packages."""
+    code, said = install_outside_debian(tree, tmp_path, *(PLACES.keys() - {*missing}))
+    assert code != 0
+    assert said[0].startswith("make install: error: this is not Debian, ")
+    assert said[1].startswith("hint: make install ")
+    assert all(f"{name}=" in said[1] for name in PLACES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_install_outside_debian_names_nothing_of_debians(tree: Path, tmp_path: Path) -> None:
+    assert install_outside_debian(tree, tmp_path, *PLACES) == (0, [])
+    assert (tmp_path / "usr/lib64/security/pam_totp.so").exists()
+    service = (tmp_path / "usr/lib64/pam.d/pam-totp").read_text().splitlines()
+    stack = [line for line in service if not line.startswith("#")]
+    assert stack == ["auth include system-auth", "account include system-auth"]
+    for path in tmp_path.rglob("*"):
+        content = path.read_bytes() if path.is_file() and "doc" not in path.parts else b""
+        assert b"/usr/lib/python3/dist-packages" not in content, path
+        assert b"/usr/lib/pam.d" not in content, path
+        lines = content.decode(errors="replace").splitlines()
+        assert not any(line.startswith("@include") for line in lines), path
 
 
 def test_install_leaves_no_module_of_an_older_release(installed_elsewhere: Path) -> None:
