@@ -208,7 +208,7 @@ deb: ## the Debian package, into build/
 		--exclude=./.hypothesis . | tar -x -C build/deb/source
 	tar -c -z -C build/deb --exclude=source/debian --transform 's|^source|pam-totp-$(VERSION)|' \
 		-f build/deb/pam-totp_$(VERSION).orig.tar.gz source
-	cd build/deb/source && DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -us -uc
+	cd build/deb/source && DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" dpkg-buildpackage -us -uc
 	cp build/deb/pam-totp_*.deb build/
 
 clean: ## removes build/ and caches

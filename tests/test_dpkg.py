@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.debian_package import in_a_host_of_its_own
+from tests.host.debian_package import ROOT, in_a_host_of_its_own
 from tests.host.pam_services import shipped_lines
 
+pytestmark = pytest.mark.timeout(600)  # the first test builds the package
 PASSWORD = "correct horse"
 ALICE = f"""
 useradd --create-home alice
@@ -199,3 +200,18 @@ def test_purge_keeps_what_people_wrote_and_says_where(package: Path) -> None:
     """
     said = on_a_host(package, script)
     assert "pam-totp: kept, with what people wrote: /var/lib/pam-totp /etc/pam-totp\nhint: " in said
+
+
+def test_packages_own_test_leaves_no_user_service_or_record_behind(package: Path) -> None:
+    script = f"""
+        dpkg -i "$deb"
+        seen() {{
+            cat /etc/passwd; ls /etc/pam.d /home
+            find /run/pam-totp /var/lib/pam-totp ! -path '*/settings*' ! -type d
+        }}
+        seen >/tmp/before
+        sh {ROOT}/debian/tests/smoke
+        seen >/tmp/after
+        diff /tmp/before /tmp/after
+    """
+    on_a_host(package, script)

@@ -13,6 +13,7 @@ import pytest
 from pam_totp import VERSION
 from tests.host.debian_package import ROOT, files_below, run
 
+pytestmark = pytest.mark.timeout(600)  # the first test builds the package
 PROGRAMS = {
     "usr/bin/pam-totp",
     "usr/libexec/pam-totp/gate",

@@ -147,6 +147,18 @@ def test_files_that_do_not_name_us_and_that_are_no_services_stay_as_they_are(
     assert after == before
 
 
+def test_stack_stays_where_the_module_was_installed_by_other_means(services: Path) -> None:
+    module = services.parents[1] / "usr/lib/x86_64-linux-gnu/security/pam_totp.so"
+    program = services.parents[1] / "usr/lib/pam-totp/pam_totp/main.py"
+    for path in (module, program):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (services / "sshd").write_text(f"{PASSWORD}\n{LINE}\n", encoding="utf-8")
+    assert remove(services.parents[1], "purge") == ""
+    assert (services / "sshd").read_text(encoding="utf-8") == f"{PASSWORD}\n{LINE}\n"
+    assert program.exists()
+
+
 def test_link_in_the_place_of_a_service_stays_a_link(services: Path, user: User) -> None:
     real = services.parent / "our-sshd"
     real.write_text(f"{PASSWORD}\n{LINE}\n", encoding="utf-8")
