@@ -3,35 +3,32 @@
 import argparse
 import json
 import os
+import pwd
 import time
 from typing import Any
 
-from pam_totp.access.decision import (
-    ENROLL,
-    LET_THROUGH,
-    UNENROLLED,
-    Decision,
-    decide,
-)
+from pam_totp.access.decision import ENROLL, LET_THROUGH, UNENROLLED, Decision, decide
 from pam_totp.access.facts import Facts, address_of, gather_facts
 from pam_totp.enrollment.identity import find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
-from pam_totp.records.config.settings import PATH
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import grant, secret
-from pam_totp.review import not_asked
 from pam_totp.review.active_settings import fault_of
+from pam_totp.review.explanation import as_text, rule_as_text
+from pam_totp.review.not_asked import AS_USER, Stack, ways_of_sshd
 from pam_totp.review.user_row import fault_of_home
-from pam_totp.rules.enrollment import AT_LOGIN, BY
-from pam_totp.rules.policy import LOCAL, Rule
+from pam_totp.rules.enrollment import AT_LOGIN
+from pam_totp.rules.policy import LOCAL
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
-from pam_totp.stack import services
+from pam_totp.stack.sshd import Way
 
 HELP = "root: what would happen to a login, and why"
+ASKED = "a code is asked for"
+NOT_ENROLLED = "is refused: has to give a code and has not enrolled"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the remote address; none: from this machine",
     )
     parser.add_argument("--publickey", action="store_true", help="after sshd accepted a key")
+    parser.add_argument(
+        "--as-user", action="store_true", help="the program runs as the user, as screen lockers do"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -56,18 +56,54 @@ def run(options: argparse.Namespace) -> int:
     account = find(options.name)
     if options.publickey and options.service != "sshd":
         raise Error("--publickey is sshd's alone", "leave it out, or --service sshd")
+    stack = Stack(options.service)
+    buts = stack.buts
+    ways: list[tuple[Way, str]] = []
+    if options.service == "sshd":
+        of_sshd, ways = ways_of_sshd(account, options.address, stack, publickey=options.publickey)
+        buts = [*buts, *of_sshd]
+    as_user = options.as_user or options.service in AS_USER
+    if as_user:
+        _become(account)
+    configured = settings.load()
+    found = _describe(account, options, options.publickey, configured)
+    found |= {"service_asks": stack.asks, "runs_as_user": as_user, "but": buts, "ways": []}
+    for way, outcome in ways:
+        if not outcome:
+            outcome = _describe(account, options, "publickey" in way, configured)["outcome"]
+        found["ways"].append({"methods": way, "outcome": outcome})
+    if buts and found["outcome"] == ASKED:
+        found["outcome"] = "the settings ask for a code"
+    print(json.dumps(found, indent=2) if options.json else as_text(found, options))
+    return 0
+
+
+def _become(account: pwd.struct_passwd) -> None:
+    """From here on this process is what such a program is: the very code that decides there sees
+    neither grants nor marks."""
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+
+
+def _describe(
+    account: pwd.struct_passwd,
+    options: argparse.Namespace,
+    publickey: bool,
+    configured: settings.Settings,
+) -> dict[str, Any]:
+    """The decision and its facts, for programs."""
     environment = {
         b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
         b"PAM_SERVICE": options.service.encode("utf-8", "surrogateescape"),
         b"PAM_RHOST": (options.address or "").encode(),
-        b"SSH_AUTH_INFO_0": b"publickey any" if options.publickey else b"",
+        b"SSH_AUTH_INFO_0": b"publickey any" if publickey else b"",
     }
-    configured = settings.load()
     now = time.time()
     try:
         facts = gather_facts(Request(environment), configured, now, complete=True)
-    except Failure as refused:
-        raise Error(refused.detail, "getent passwd") from None
+    except Failure as failure:
+        raise Error(failure.detail, "getent passwd") from None
     decision = decide(
         facts.rule.code,
         facts.state,
@@ -77,29 +113,14 @@ def run(options: argparse.Namespace) -> int:
         is_granted=facts.grant is not None,
         is_remembered=facts.is_remembered,
     )
-    found = describe(facts, decision, options.service, configured)
-    found["but"] = not_asked.reasons(
-        facts.user.pw_name,
-        options.service,
-        options.address,
-        publickey=options.publickey,
-        has_line=found["service_asks"],
-    )
-    print(json.dumps(found, indent=2) if options.json else _as_text(found, options))
-    return 0
-
-
-def describe(
-    facts: Facts, decision: Decision, service: str, configured: settings.Settings
-) -> dict[str, Any]:
-    """The decision and its facts, for programs."""
-    enrolled, secret_fault, not_shown = None, "", ""
-    if configured.enrollment.mode == AT_LOGIN:
-        not_shown = f"; {service} is not in enrollment_services, so no QR code is shown"
+    enrolled, secret_fault = None, ""
     try:
         enrolled = secret.read(SecretDir(facts.user, configured.store)) is not None
-    except Failure as refused:
-        secret_fault = fault_of_home(facts.user) or refused.detail
+    except Failure as failure:
+        secret_fault = fault_of_home(facts.user) or failure.detail
+    outcome = _outcome(facts, decision, enrolled, secret_fault)
+    if outcome == NOT_ENROLLED and configured.enrollment.mode == AT_LOGIN:
+        outcome += f"; {options.service} is not in enrollment_services, so no QR code is shown"
     faults = (
         facts.fault,
         secret_fault,
@@ -107,16 +128,16 @@ def describe(
         facts.wait_fault,
         fault_of(configured),
         _grant_fault(facts),
+        _run_fault(facts.user.pw_uid),
     )
     return {
         "user": facts.user.pw_name,
         "needs_code": decision.action != LET_THROUGH,
         "reason": decision.reason,
-        "outcome": _outcome(facts, decision, not_shown, enrolled, secret_fault),
-        "service_asks": service in services.that_ask(),
+        "outcome": outcome,
         "code": facts.rule.code,
         "line": facts.rule.line or None,
-        "rule": _rule(facts.rule, configured),
+        "rule": rule_as_text(facts.rule, configured),
         "enrollment": configured.enrollment.mode,
         "days_left": decision.days or None,
         "enrolled": enrolled,
@@ -129,6 +150,20 @@ def describe(
     }
 
 
+def _outcome(facts: Facts, decision: Decision, enrolled: bool | None, secret_fault: str) -> str:
+    if decision.action == LET_THROUGH:
+        return "no code is asked for"
+    if decision.action == ENROLL and os.geteuid() == 0:
+        return "sees a QR code at the login, and is in once enrolled"
+    if facts.state == UNENROLLED:
+        return NOT_ENROLLED
+    if secret_fault:
+        return f"is refused whatever is typed: {secret_fault}"
+    if not enrolled:
+        return "is refused: has given a code before, or has a secret elsewhere, and has none here"
+    return ASKED
+
+
 def _grant_fault(facts: Facts) -> str:
     """What only a login meets: a grant that is good once has to be removed before the yes."""
     folder = f"{state_dir.VAR.path}/{grant.KIND}"
@@ -137,68 +172,12 @@ def _grant_fault(facts: Facts) -> str:
     return f"the grant is good once, and a code is asked for: {folder} cannot be written"
 
 
-def _outcome(
-    facts: Facts, decision: Decision, not_shown: str, enrolled: bool | None, secret_fault: str
-) -> str:
-    if decision.action == LET_THROUGH:
-        return "no code is asked for"
-    if decision.action == ENROLL:
-        return "sees a QR code at the login, and is in once enrolled"
-    if facts.state == UNENROLLED:
-        return f"is refused: has to give a code and has not enrolled{not_shown}"
-    if secret_fault:
-        return f"is refused whatever is typed: {secret_fault}"
-    if not enrolled:
-        return "is refused: has given a code before, or has a secret elsewhere, and has none here"
-    return "a code is asked for"
-
-
-def _rule(rule: Rule, configured: settings.Settings) -> str:
-    if not rule.line:
-        return f"no rule matches: code: {rule.code}, as enrollment is {configured.enrollment.mode}"
-    named = [
-        f"{key}: {', '.join(values)}"
-        for key, values in (
-            ("user", rule.users),
-            ("group", rule.groups),
-            ("service", rule.services),
-            ("from", rule.shown_sources()),
-        )
-        if values
-    ]
-    named += [f"publickey: {rule.publickey}"] if rule.publickey else []
-    return f"line {rule.line} of {PATH}: {'; '.join([*named, f'code: {rule.code}'])}"
-
-
-def _as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
-    def yes_no(value: bool | None) -> str:
-        return "unknown" if value is None else "yes" if value else "no"
-
-    where = f"{options.service}, from {options.address or 'this machine'}"
-    where += ", with a public key" if options.publickey else ""
-    reason = f" ({found['reason']})" if found["reason"] else ""
-    until = found["granted_until"]
-    grant = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(until)) if until else "none"
-    grant = f"once, {grant}" if found["granted_once"] else grant
-    waiting = found["waiting_seconds"]
-    lines = [
-        f"{found['user']}, {where}: {found['outcome']}{reason}",
-        f"  rule: {found['rule']}",
-        f"  enrolled: {yes_no(found['enrolled'])}",
-        f"  has logged in with a code: {yes_no(found['mark'])}",
-        f"  grant: {grant}",
-        f"  waiting after wrong codes: {f'{waiting} s' if waiting else 'no'}",
-    ]
-    lines[1:1] = [f"  BUT {each}" for each in found["but"]]
-    if found["enrollment"] == BY and found["days_left"]:
-        lines.append(f"  days left to enroll: {found['days_left']}")
-    if found["remember_seconds"] and found["needs_code"]:
-        lines.append(
-            f"  not asked again within {found['remember_seconds']} s, for the same key or session"
-        )
-    if options.service == "sshd" and not options.address:
-        lines.append("  (sshd has an address for every login: --from ADDRESS)")
-    return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
+def _run_fault(uid: int) -> str:
+    """What only a program that runs as the user meets: it keeps used codes in a folder of /run."""
+    folder = f"/run/user/{uid}"
+    if os.geteuid() == 0 or os.access(folder, os.W_OK):
+        return ""
+    return f"{folder} is not there (made at a login, by systemd): until then every code is refused"
 
 
 def _service(text: str) -> str:

@@ -1,53 +1,93 @@
 """Why what `explain` says does not come to pass: the service's stack, and sshd before it."""
 
-import os
-import subprocess
+import pwd
 
-from pam_totp.stack import services
+from pam_totp.stack import evaluate, services, sshd
+from pam_totp.stack.sshd import Way
 
-SSHD = "/usr/sbin/sshd"
-MAX_SECONDS = 10
-
-
-def reasons(
-    user: str, service: str, address: str | None, *, publickey: bool, has_line: bool
-) -> list[str]:
-    """A sentence for each. address: None for this machine's own; publickey: after a key;
-    has_line: the service's stack has a line of ours."""
-    stack = f"{services.PAM_DIR}/{service}"
-    if not os.path.isfile(stack):
-        return [f"there is no PAM service file {stack}"]
-    if not has_line:
-        return [f"{stack} has no line of ours: nothing is asked"]
-    found = [f"{stack}: {fault}" for fault in services.faults(service)]
-    return found + (_of_sshd(user, address, publickey) if service == "sshd" else [])
+# Lockers that show no question and answer each with the password.
+WITHOUT_QUESTIONS = ("i3lock", "swaylock", "gtklock", "slock")
+# These too run as the user, and so without what is root's.
+AS_USER = (
+    *WITHOUT_QUESTIONS,
+    *("cinnamon-screensaver", "hyprlock", "kde", "kde-fingerprint", "kde-smartcard"),
+    *("kscreenlocker", "mate-screensaver", "vlock", "waylock", "xscreensaver", "xsecurelock"),
+)
 
 
-def _of_sshd(user: str, address: str | None, publickey: bool) -> list[str]:
-    """By its settings for this login; none where there is no sshd or it does not answer."""
-    if not os.path.exists(SSHD) or "," in user:
-        return []
-    here = address or "127.0.0.1"
-    login = f"user={user},host={here},addr={here}"  # so that its Match blocks are heeded
+class Stack:
+    """A service's stack as libpam has it. buts: a sentence for each reason why it does not do what
+    the settings say, or may not."""
+
+    def __init__(self, service: str) -> None:
+        path, lines = services.stack_of(service)
+        self.asks = services.asks(service)
+        self.is_combined = evaluate.is_combined(lines)
+        self.wants_key = evaluate.wants_key(lines)
+        where = path or f"{services.PAM_DIR}/{service}"
+        self.buts: list[str] = []
+        if not path:
+            self.buts = [f"there is no PAM service file {where}"]
+        elif not services.path_of(service):
+            self.buts = [
+                f"there is no PAM service file {services.PAM_DIR}/{service}: PAM takes {path}"
+            ]
+        self.buts += [f"{where}: {fault}" for fault in evaluate.broken(lines)]
+        if self.asks:
+            self.buts += [f"{where}: {fault}" for fault in services.faults(service)]
+            self.buts += [
+                f"{where}: {doubt}; pam-totp cannot tell what a wrong code does there"
+                for doubt in evaluate.doubts(lines)
+            ]
+        elif path:
+            self.buts.append(f"{where} has no line of ours: nothing is asked")
+        if self.asks and not self.is_combined and service in WITHOUT_QUESTIONS:
+            self.buts.append(
+                f"{service} shows no question and answers it with the password: the screen stays "
+                "locked; see examples/pam/screen-locker"
+            )
+
+
+def ways_of_sshd(
+    user: pwd.struct_passwd, address: str | None, stack: Stack, *, publickey: bool
+) -> tuple[list[str], list[tuple[Way, str]]]:
+    """Sentences as in Stack.buts; and each way in, worst first, with what comes of it, empty for
+    what the settings say. publickey: only those after a key."""
     try:
-        told = subprocess.run(
-            [SSHD, "-T", "-C", login],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=MAX_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    if told.returncode != 0:
-        return [f"sshd -T: {' '.join(told.stderr.split())}"]
-    settings = dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
-    methods = settings.get("authenticationmethods", "any").split()
+        settings = sshd.settings_for(user.pw_name, address)
+    except sshd.Unknown as unknown:
+        return [f"{unknown}: pam-totp cannot tell how sshd lets in"], []
     if settings.get("usepam") != "yes":
-        return ["sshd has UsePAM no: nothing is asked"]
-    if publickey and not {"any", "publickey"}.isdisjoint(methods):
-        return ["sshd is content with the key alone (AuthenticationMethods): nothing is asked"]
-    if settings.get("kbdinteractiveauthentication") != "yes":
-        return ["sshd cannot ask (KbdInteractiveAuthentication no): refused if a code is needed"]
-    return []
+        return ["sshd has UsePAM no: nothing is asked"], []
+    buts, ways = [], sshd.ways(settings, user.pw_uid)
+    if user.pw_uid == 0 and not any(sshd.asks_pam(way) for way in ways):
+        allowed = settings.get("permitrootlogin", "").replace("without-", "prohibit-")
+        buts.append(f"sshd refuses root whenever PAM is asked (PermitRootLogin {allowed})")
+    if publickey:
+        ways = [way for way in ways if "publickey" in way]
+    if not any("keyboard-interactive" in way for way in ways):
+        no = settings.get("kbdinteractiveauthentication") != "yes"
+        if no and not stack.is_combined:
+            buts.append(
+                "sshd cannot ask (KbdInteractiveAuthentication no): refused if a code is needed"
+            )
+    told: list[tuple[Way, str]] = []
+    for way in ways:
+        outcome = ""
+        if not sshd.asks_pam(way):
+            outcome = "no code is asked for: sshd never asks PAM"
+            alone = "a key" if way == ("publickey",) else sshd.shown(way)
+            buts.append(f"sshd accepts {alone} alone (AuthenticationMethods): nothing is asked")
+        elif stack.wants_key and "publickey" not in way:
+            outcome = "is refused: PAM's stack wants a key first (publickey_passed)"
+        elif "keyboard-interactive" not in way and not stack.is_combined:
+            outcome = "is refused if a code is needed: sshd's password method cannot ask"
+        told.append((way, outcome))
+    if not ways:
+        buts.append(f"sshd has no way in for {user.pw_name}{' by a key' if publickey else ''}")
+    elif all(stack.wants_key and "publickey" not in way for way in ways):
+        buts.append(
+            "PAM's stack wants a public key (publickey_passed) and sshd asks for none "
+            "(AuthenticationMethods): everybody is refused"
+        )
+    return buts, told

@@ -1,42 +1,78 @@
-"""Which PAM services ask for a code: read from /etc/pam.d, changed by nobody here."""
+"""PAM's services as libpam reads them, and which of them ask for a code. Changes nothing."""
 
 import os
 import re
+from collections.abc import Iterator
 
 PAM_DIR = "/etc/pam.d"
-_ASKS = re.compile(
-    r"^\s*-?auth\s.*(pam_totp\.so(?!.*publickey_passed)|/pam-totp/verify\b)", re.IGNORECASE
-)
+# Where libpam looks for what /etc/pam.d does not have; and whose auth lines hold for a service that
+# has none.
+VENDOR, FALLBACK = "/usr/lib/pam.d", "other"
+TYPES = ("auth", "account", "session", "password")
+CONTROLS = ("required", "requisite", "sufficient", "optional", "binding", "include", "substack")
 # What the module takes (pam_totp/pam/pam_totp.c), and how pam.conf(5) splits a line: brackets
-# hold spaces.
+# hold spaces. A carriage return is no space there.
 _OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
-_WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|\S+")
-# After a refusal in these a stack goes on: to our line too, with a wrong password.
-_GOES_ON = re.compile(
-    r"^\s*-?auth\s+(substack\s+\S+|required\s+(?:\S*/)?pam_(?:unix|sss|ldap|krb5|winbind)\.so)",
-    re.IGNORECASE,
-)
-_INCLUDES = re.compile(r"^\s*(?:@include\s+|-?auth\s+(?:include|substack)\s+)(\S+)", re.IGNORECASE)
-# A backslash at the end continues a line, and a # begins a comment (pam.conf(5)).
-_CONTINUED = re.compile(r"\\\n")
-_COMMENT = re.compile(r"#.*")
+_WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|[^ \t\n]+")
+_VERIFY = re.compile(r"/pam-totp/verify$")
 # Files that other services include, and what dpkg and editors leave: no service that anyone logs in
 # to is called so.
 _SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-|~$|\.bak$")
+# After a refusal of these, if `required`, a stack goes on: to our line too, with a wrong password.
+_PASSWORDS = tuple(f"pam_{name}.so" for name in ("unix", "sss", "ldap", "krb5", "winbind"))
+
+
+class Line:
+    """One auth line. module: without its folder; inner: the lines of a substack; fault: why it
+    refuses whoever gets there."""
+
+    __slots__ = ("control", "fault", "inner", "module", "number", "text", "words")
+
+    def __init__(self, text: str, number: int, fault: str = "") -> None:
+        self.text, self.number = text, number
+        _, control, module, *words = [*_WORD.findall(text), "", "", ""]
+        self.control = control.lower()
+        self.module = os.path.basename(module)
+        self.words = [word for word in words if word]
+        self.inner: list[Line] = []
+        self.fault = fault
+
+    def has(self, option: str) -> bool:
+        """Whether it is a line of the module with an option, `combined=8` counting as combined."""
+        is_there = any(word.partition("=")[0] == option for word in self.words)
+        return self.module == "pam_totp.so" and is_there
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for a code, or verifies one that was given before."""
+        if self.module == "pam_totp.so":
+            return not self.has("publickey_passed") and not self.has("combined")
+        return any(_VERIFY.search(word) for word in self.words)
 
 
 def that_ask(folder: str = PAM_DIR) -> list[str]:
     """The names of the services whose auth stack has a line of ours, by way of includes too."""
-    return [name for name, lines in _lines_of_ours(folder).items() if lines]
+    return [name for name in names(folder) if not _SHARED.search(name) and asks(name, folder)]
+
+
+def names(folder: str = PAM_DIR) -> list[str]:
+    """Every file of a service."""
+    folders = [each for each in _folders(folder) if os.path.isdir(each)]
+    return sorted({name for each in folders for name in os.listdir(each)})
+
+
+def asks(name: str, folder: str = PAM_DIR) -> bool:
+    """Whether the service's auth stack has a line that asks for a code."""
+    return bool(_lines_of_ours(name, folder))
 
 
 def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     """Why the lines of ours that a service has do not do what they are for."""
     found = []
-    for line, goes_on in _lines_of_ours(folder).get(name, ()):
+    for line, goes_on in _lines_of_ours(name, folder):
         _, control, *rest = _WORD.findall(line)
         if goes_on:
-            is_substack = goes_on.lower().startswith("substack")
+            is_substack = goes_on.startswith("substack")
             instead = "replace 'auth substack' by '@include'" if is_substack else "use requisite"
             what = f"a wrong password still reaches the pam_totp.so line, after '{goes_on}'"
             found.append(f"{what}: {instead}")
@@ -48,31 +84,105 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     return found
 
 
-def _lines_of_ours(folder: str) -> dict[str, list[tuple[str, str]]]:
-    """For each service the `pam_totp.so` lines in its auth stack, by way of includes too, each with
-    what stands before it that lets a wrong password pass; empty if nothing does."""
-    lines: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        try:
-            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-                text = _COMMENT.sub("", _CONTINUED.sub(" ", file.read()))
-            lines[name] = text.splitlines()
-        except OSError:
-            continue  # not ours to read: nothing can be said of it
+def _lines_of_ours(name: str, folder: str) -> list[tuple[str, str]]:
+    """The texts of the `pam_totp.so` lines in a service's auth stack, by way of includes too, each
+    with what stands before it that lets a wrong password pass; empty if nothing does."""
+    found, goes_on = [], ""
+    for line in all_lines(stack_of(name, folder)[1]):
+        if line.asks:
+            found.append((line.text, goes_on))
+        elif line.control == "substack":
+            goes_on = f"substack {line.module}"
+        elif line.control == "required" and line.module in _PASSWORDS:
+            goes_on = f"required {line.module}"
+    return found
 
-    def ours(name: str, seen: frozenset[str], before: str) -> tuple[list[tuple[str, str]], str]:
-        found = []
-        for line in lines.get(name, ()):
-            included, goes_on = _INCLUDES.match(line), _GOES_ON.match(line)
-            after = before
-            if _ASKS.match(line):
-                found.append((line, before))
-            elif included and included[1] not in seen:
-                inside, after = ours(included[1], seen | {included[1]}, before)
-                found += inside
-            before = " ".join(goes_on[1].split()) if goes_on else after
-        return found, before
 
-    return {
-        name: ours(name, frozenset({name}), "")[0] for name in lines if not _SHARED.search(name)
-    }
+def all_lines(lines: list[Line]) -> Iterator[Line]:
+    """These lines, and those of their substacks."""
+    for line in lines:
+        yield line
+        yield from all_lines(line.inner)
+
+
+def stack_of(name: str, folder: str = PAM_DIR) -> tuple[str, list[Line]]:
+    """The file that libpam takes for a service, empty for none, and its auth lines: includes are
+    put in, substacks are lines with lines of their own."""
+    path = path_of(name, folder)
+    lines = _read(path, folder, (path,)) if path else []
+    if lines or name == FALLBACK:
+        return path, lines
+    return stack_of(FALLBACK, folder)
+
+
+def path_of(name: str, folder: str = PAM_DIR) -> str:
+    """The file of a service or an include; empty if there is none."""
+    places = [os.path.join(each, name) for each in _folders(folder)]  # an absolute name stays
+    return next((place for place in places if os.path.isfile(place)), "")
+
+
+def _folders(folder: str) -> tuple[str, ...]:
+    return (PAM_DIR, VENDOR) if folder == PAM_DIR else (folder,)
+
+
+def _read(path: str, folder: str, within: tuple[str, ...]) -> list[Line]:
+    try:
+        # newline="": a carriage return stays, as it does for libpam.
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            text = file.read()
+    except OSError:
+        return []  # not ours to read: nothing can be said of it
+    found: list[Line] = []
+    for number, line in _joined(text):
+        words = _WORD.findall(line)
+        kind = words[0].removeprefix("-").lower()
+        is_include = words[0] == "@include"
+        if "\r" in line:
+            found.append(Line(line, number, "ends as lines do on Windows (CR LF)"))
+        elif not is_include and kind not in TYPES:
+            found.append(Line(line, number, f"begins with {words[0]!a}, which PAM does not know"))
+        elif is_include or kind == "auth":
+            found += _of_auth(line, number, words, folder, within)
+    return found
+
+
+def _of_auth(
+    text: str, number: int, words: list[str], folder: str, within: tuple[str, ...]
+) -> list[Line]:
+    line = Line(text, number)
+    control = "include" if words[0] == "@include" else line.control
+    if control in ("include", "substack"):
+        target = words[1] if words[0] == "@include" and len(words) > 1 else "".join(words[2:3])
+        path = path_of(target, folder) if target else ""
+        if not path or path in within:
+            line.fault = f"includes {target}, which {'includes it' if path else 'is not there'}"
+            return [line]
+        inner = _read(path, folder, (*within, path))
+        if control == "include":
+            return inner
+        line.inner = inner
+    elif control not in CONTROLS and not control.startswith("["):
+        line.fault = f"has the control {control!a}, which PAM does not know"
+    elif not line.module:
+        line.fault = "names no module"
+    return [line]
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """Each line with its number: comments are taken off first, then a backslash at the end joins
+    the next line that is not empty."""
+    kept, first = "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.lstrip(" \t")
+        if not line or line.startswith("#"):
+            continue
+        line, comment, _ = line.partition("#")
+        first = first or number
+        end = line.rstrip(" \t")
+        if not comment and end.endswith("\\"):
+            kept += end[:-1] + " "
+        elif _WORD.search(kept + line):
+            yield first, kept + line
+            kept, first = "", 0
+    if kept:
+        yield first, f"\\ {kept}"  # libpam refuses a file that ends so

@@ -141,10 +141,10 @@ def test_decision_rule_line_and_facts_are_said(
     enrolled(user)
     text = f"rules:\n- {{user: root, code: never}}\n- {{user: {user.name}, code: required}}\n"
     with configured(text):
-        said = pam_totp("explain", user.name, "--from", "192.0.2.1").output
+        said = pam_totp("explain", user.name, "--service", "su").output
     assert said.splitlines() == [
-        f"{user.name}, sshd, from 192.0.2.1: a code is asked for",
-        "  BUT /etc/pam.d/sshd has no line of ours: nothing is asked",
+        f"{user.name}, su, from this machine: the settings ask for a code",
+        "  BUT /etc/pam.d/su has no line of ours: nothing is asked",
         f"  rule: line 3 of {CONFIGURATION}: user: {user.name}; code: required",
         "  enrolled: yes",
         "  has logged in with a code: no",
@@ -267,7 +267,10 @@ def test_what_is_no_name_of_a_service_is_wrong_usage(user: User, service: str) -
 
 def test_service_that_is_not_there_is_said(user: User) -> None:
     said = pam_totp("explain", user.name, "--service", "nosuch").output
-    assert said.splitlines()[1] == "  BUT there is no PAM service file /etc/pam.d/nosuch"
+    assert said.splitlines()[1:3] == [
+        "  BUT there is no PAM service file /etc/pam.d/nosuch: PAM takes /etc/pam.d/other",
+        "  BUT /etc/pam.d/other has no line of ours: nothing is asked",
+    ]
 
 
 def test_service_is_looked_up_in_lower_case_as_libpam_does(
@@ -281,3 +284,73 @@ def test_explain_is_for_root_and_for_users_that_exist(user: User) -> None:
     assert_refused(pam_totp("explain", user.name, user=user), "this is for root")
     assert_refused(pam_totp("explain", "nobody-like-this"), "there is no user")
     assert_refused(pam_totp("explain", user.name, "--service", "su", "--publickey"), "sshd's alone")
+
+
+def test_code_is_only_certain_where_the_stack_is(
+    user: User, enrolled: Callable[..., Credential], pam_services: PamServices
+) -> None:
+    enrolled(user)
+    ours = "auth required pam_totp.so"
+    for line, outcome in (
+        ("", "a code is asked for"),
+        ("auth sufficient pam_x.so", "the settings"),
+    ):
+        pam_services.write("svc", f"{line}\n@include common-auth\n{ours}\n")
+        said = explain(user.name, "--service", "svc")
+        assert said["outcome"].startswith(outcome)
+        assert ("pam-totp cannot tell" in "".join(said["but"])) is bool(line)
+
+
+LOCKER = "auth required pam_totp.so combined\n@include common-auth\nauth required pam_totp.so\n"
+
+
+@pytest.fixture
+def i3lock(pam_services: PamServices) -> None:
+    pam_services.write("i3lock", LOCKER)
+
+
+@pytest.mark.usefixtures("i3lock")
+def test_grant_and_mark_do_not_count_where_the_program_runs_as_the_user(
+    people: People, pam_services: PamServices
+) -> None:
+    granted, gone = people.users["granted"], people.users["gone"]
+    assert explain(granted.name, "--service", "login")["needs_code"] is False
+    said = explain(granted.name, "--service", "i3lock")
+    assert (said["needs_code"], said["runs_as_user"], said["granted_until"]) == (True, True, None)
+    assert said["but"] == []
+    assert explain(gone.name, "--service", "login")["needs_code"] is True
+    assert explain(gone.name, "--service", "i3lock")["needs_code"] is False  # its own file decides
+    text = pam_totp("explain", granted.name, "--service", "i3lock").output
+    assert f"i3lock runs as {granted.name}: grants, recovery codes" in text
+    assert "grant: " not in text
+    pam_services.write("mylock", LOCKER)
+    assert explain(granted.name, "--service", "mylock")["needs_code"] is False
+    assert explain(granted.name, "--service", "mylock", "--as-user")["needs_code"] is True
+
+
+@pytest.mark.usefixtures("i3lock")
+def test_program_that_runs_as_the_user_wants_its_folder_of_run_and_no_system_store(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    (fault,) = explain(user.name, "--service", "i3lock")["faults"]
+    assert fault.startswith(f"/run/user/{user.uid} is not there")
+    with configured("store: system\n"):
+        said = explain(user.name, "--service", "i3lock")["outcome"]
+    assert "refused whatever is typed" in said and "only root can read" in said
+
+
+@pytest.mark.usefixtures("i3lock")
+def test_nobody_enrolls_at_a_program_that_runs_as_the_user(user: User) -> None:
+    with configured("enrollment: at-login\n"):
+        assert "is refused" in explain(user.name, "--service", "i3lock")["outcome"]
+        assert "QR code" in explain(user.name, "--service", "login")["outcome"]
+
+
+def test_locker_that_cannot_ask_is_told_to_stay_locked(
+    user: User, pam_services: PamServices
+) -> None:
+    pam_services.write("i3lock", "auth include login\n")
+    pam_services.add("login")
+    (sentence,) = explain(user.name, "--service", "i3lock")["but"]
+    assert "i3lock shows no question" in sentence and "screen-locker" in sentence

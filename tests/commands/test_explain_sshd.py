@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import pam_totp
+from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User
-from tests.host.pam_services import PamServices
+from tests.host.credentials import Credential
+from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.ssh_server import HOST_KEY, shipped_settings
 
 SETTINGS = Path("/etc/ssh/sshd_config.d/00-test.conf")
@@ -36,20 +37,94 @@ def said(user: User, *options: str) -> list[str]:
     return found
 
 
+def ways(user: str, *options: str) -> dict[str, str]:
+    """What is said of each way in, worst first."""
+    answer = pam_totp("explain", user, "--from", "192.0.2.1", *options, "--json")
+    return {
+        ",".join(each["methods"]): each["outcome"] for each in json.loads(answer.output)["ways"]
+    }
+
+
 @pytest.mark.parametrize("choice", ALL_CHOICES)
-@pytest.mark.parametrize("options", [(), ("--publickey",)])
 def test_shipped_settings_leave_pam_nowhere_out(
-    user: User, sshd: Callable[[str], None], choice: str, options: tuple[str, ...]
+    user: User, sshd: Callable[[str], None], choice: str
 ) -> None:
     sshd(shipped_settings(choice))
-    assert said(user, *options) == []
+    assert said(user) == []
+    after_a_key = said(user, "--publickey")
+    if choice == "password-then-code":
+        assert after_a_key == [f"sshd has no way in for {user.name} by a key"]
+    else:
+        assert after_a_key == []
 
 
-def test_settings_of_the_distribution_cannot_ask(user: User, sshd: Callable[[str], None]) -> None:
+def test_settings_of_the_distribution_let_a_key_in_and_cannot_ask(
+    user: User, sshd: Callable[[str], None]
+) -> None:
     sshd("")
+    cannot_ask, key = said(user)
+    assert "KbdInteractiveAuthentication no" in cannot_ask and "a key alone" in key
+    assert f"  BUT {key}\n" in pam_totp("explain", user.name).output
+    assert list(ways(user.name)) == ["publickey", "password"]
+    assert ways(user.name)["publickey"] == "no code is asked for: sshd never asks PAM"
+    assert "cannot ask" in ways(user.name)["password"]
+
+
+def test_every_way_in_is_told_worst_first_without_being_asked(
+    user: User, enrolled: Callable[..., Credential], sshd: Callable[[str], None]
+) -> None:
+    enrolled(user)
+    sshd(f"{ASKING}HostbasedAuthentication yes\nGSSAPIAuthentication yes\n")
+    told = pam_totp("explain", user.name, "--from", "192.0.2.1").output
+    assert told.startswith(f"{user.name}, sshd, from 192.0.2.1: the settings ask for a code")
+    outcomes = ways(user.name)
+    assert list(outcomes)[-1] == "keyboard-interactive"
+    assert outcomes.pop("keyboard-interactive") == "a code is asked for"
+    assert set(outcomes) == {"hostbased", "gssapi-with-mic", "publickey"}
+    assert set(outcomes.values()) == {"no code is asked for: sshd never asks PAM"}
+
+
+def test_way_with_a_key_goes_by_the_rules_for_one(
+    user: User, enrolled: Callable[..., Credential], sshd: Callable[[str], None]
+) -> None:
+    enrolled(user)
+    sshd(shipped_settings("key-or-password-then-code"))
+    with configured("rules: [{publickey: true, code: never}]\n"):
+        assert ways(user.name) == {
+            "keyboard-interactive": "a code is asked for",
+            "publickey,keyboard-interactive": "no code is asked for",
+        }
+
+
+def test_stack_that_wants_a_key_and_sshd_that_takes_none_refuse_everybody(
+    user: User, sshd: Callable[[str], None], pam_services: PamServices
+) -> None:
+    pam_services.restore()
+    pam_services.replace_password("sshd", shipped_lines("key-then-code"))
+    sshd(shipped_settings("password-then-code"))
     (sentence,) = said(user)
-    assert "KbdInteractiveAuthentication no" in sentence
-    assert f"  BUT {sentence}\n" in pam_totp("explain", user.name).output
+    assert "everybody is refused" in sentence
+    assert ways(user.name)["keyboard-interactive"].startswith("is refused: PAM's stack wants a key")
+    sshd(shipped_settings("key-then-code"))
+    assert said(user) == []
+
+
+@pytest.mark.parametrize("allowed", ["no", "prohibit-password", "forced-commands-only"])
+def test_root_whom_sshd_refuses_is_told_so(sshd: Callable[[str], None], allowed: str) -> None:
+    sshd(f"PermitRootLogin {allowed}\n{shipped_settings('key-or-password-then-code')}")
+    answer = pam_totp("explain", "root", "--from", "192.0.2.1", "--publickey", "--json")
+    found = json.loads(answer.output)
+    assert any(f"refuses root whenever PAM is asked (PermitRootLogin {allowed}" in each
+               for each in found["but"])  # fmt: skip
+    assert found["ways"] == []
+
+
+def test_root_whom_sshd_lets_in_is_told_the_ways(sshd: Callable[[str], None]) -> None:
+    choice = shipped_settings("key-or-password-then-code")
+    sshd(f"PermitRootLogin yes\n{choice}")
+    assert len(ways("root")) == 2
+    sshd(f"PermitRootLogin prohibit-password\n{ASKING}")
+    assert list(ways("root")) == ["publickey"]
 
 
 def test_sshd_without_pam_asks_nothing(user: User, sshd: Callable[[str], None]) -> None:
@@ -59,7 +134,7 @@ def test_sshd_without_pam_asks_nothing(user: User, sshd: Callable[[str], None]) 
 
 def test_key_alone_asks_nothing(user: User, sshd: Callable[[str], None]) -> None:
     sshd(ASKING)
-    assert said(user) == []
+    assert "key alone" in said(user)[0]
     assert "key alone" in said(user, "--publickey")[0]
 
 
@@ -76,3 +151,4 @@ def test_settings_that_sshd_refuses_are_told(user: User, sshd: Callable[[str], N
     sshd("NoSuchKeyword yes")
     (sentence,) = said(user)
     assert sentence.startswith("sshd -T: ") and "NoSuchKeyword" in sentence
+    assert "pam-totp cannot tell" in sentence

@@ -1,5 +1,7 @@
-"""config/pam/screen-locker with the real i3lock under X and the real swaylock under Wayland:
-both run as the user, show no question, and answer each with the password."""
+"""config/pam/screen-locker with the real i3lock and the real swaylock.
+
+Both run as the user, show no question, and answer each with the password.
+"""
 
 import os
 import signal

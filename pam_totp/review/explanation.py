@@ -1,0 +1,68 @@
+"""What `pam-totp explain` found, as people read it."""
+
+import argparse
+import time
+from typing import Any
+
+from pam_totp.records.config.settings import PATH, Settings
+from pam_totp.rules.enrollment import BY
+from pam_totp.rules.policy import Rule
+from pam_totp.stack.sshd import shown
+
+
+def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
+    """The answer first, then why it may not come to pass, then the facts."""
+
+    def yes_no(value: bool | None) -> str:
+        return "unknown" if value is None else "yes" if value else "no"
+
+    where = f"{options.service}, from {options.address or 'this machine'}"
+    where += ", with a public key" if options.publickey else ""
+    reason = f" ({found['reason']})" if found["reason"] else ""
+    until = found["granted_until"]
+    grant = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(until)) if until else "none"
+    grant = f"once, {grant}" if found["granted_once"] else grant
+    of_root = f"  has logged in with a code: {yes_no(found['mark'])}", f"  grant: {grant}"
+    waiting = found["waiting_seconds"]
+    lines = [
+        f"{found['user']}, {where}: {found['outcome']}{reason}",
+        f"  rule: {found['rule']}",
+        f"  enrolled: {yes_no(found['enrolled'])}",
+        *(() if found["runs_as_user"] else of_root),
+        f"  waiting after wrong codes: {f'{waiting} s' if waiting else 'no'}",
+    ]
+    lines[1:1] = [f"  BUT {each}" for each in found["but"]] + [
+        f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
+    ]
+    if found["runs_as_user"]:
+        lines.append(
+            f"  {options.service} runs as {found['user']}: grants, recovery codes and the mark of "
+            "earlier codes are root's, and do not count there"
+        )
+    if found["enrollment"] == BY and found["days_left"]:
+        lines.append(f"  days left to enroll: {found['days_left']}")
+    if found["remember_seconds"] and found["needs_code"]:
+        lines.append(
+            f"  not asked again within {found['remember_seconds']} s, for the same key or session"
+        )
+    if options.service == "sshd" and not options.address:
+        lines.append("  (sshd has an address for every login: --from ADDRESS)")
+    return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
+
+
+def rule_as_text(rule: Rule, configured: Settings) -> str:
+    """The rule that decides, with its line; or what holds where none matches."""
+    if not rule.line:
+        return f"no rule matches: code: {rule.code}, as enrollment is {configured.enrollment.mode}"
+    named = [
+        f"{key}: {', '.join(values)}"
+        for key, values in (
+            ("user", rule.users),
+            ("group", rule.groups),
+            ("service", rule.services),
+            ("from", rule.shown_sources()),
+        )
+        if values
+    ]
+    named += [f"publickey: {rule.publickey}"] if rule.publickey else []
+    return f"line {rule.line} of {PATH}: {'; '.join([*named, f'code: {rule.code}'])}"

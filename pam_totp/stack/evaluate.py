@@ -1,0 +1,99 @@
+"""Whether a PAM stack asks for a code and refuses a wrong one: said only where it is certain.
+
+- What is not certain MUST be told, never taken for good: a stack that lets a login pass the line
+  by, or a wrong code pass, is one without a second factor.
+"""
+
+from pam_totp.stack.services import Line, all_lines
+
+ACTIONS = {
+    "required": {"success": "ok", "ignore": "ignore", "default": "bad"},
+    "requisite": {"success": "ok", "ignore": "ignore", "default": "die"},
+    "sufficient": {"success": "done", "default": "ignore"},
+    "optional": {"success": "ok", "default": "ignore"},
+    "binding": {"success": "done", "ignore": "ignore", "default": "bad"},
+}
+REFUSES = ("bad", "die")
+# su's first line: for root alone, which needs no code to be anybody.
+FOR_ROOT = "pam_rootok.so"
+
+
+def actions_of(line: Line) -> dict[str, str]:
+    """What follows each answer of its module; empty for a substack, and for what libpam refuses."""
+    if not line.control.startswith("["):
+        return ACTIONS.get(line.control, {})
+    pairs = (word.partition("=") for word in line.control[1:-1].split())
+    return {answer: action for answer, _, action in pairs}
+
+
+def broken(lines: list[Line]) -> list[str]:
+    """A sentence for each line that libpam cannot use."""
+    return [
+        f"line {line.number} {line.fault}, so everybody is refused"
+        for line in all_lines(lines)
+        if line.fault
+    ]
+
+
+def doubts(lines: list[Line]) -> list[str]:
+    """A sentence for each reason why it is not certain that a code is asked for and that a wrong
+    one is refused. `lines` have a line that asks."""
+    found = _on_the_way(lines)
+    flat = list(all_lines(lines))
+    last = max((at for at, line in enumerate(flat) if line.asks), default=-1)
+    if any(line.has("combined") for line in flat[last + 1 :]):
+        found.append("a line with 'combined' has no pam_totp.so line after it, which would verify")
+    return found
+
+
+def _on_the_way(lines: list[Line]) -> list[str]:
+    asking = [at for at, line in enumerate(lines) if any(each.asks for each in all_lines([line]))]
+    if not asking:
+        return []
+    at, found = asking[0], []
+    for before, line in enumerate(lines[:at]):
+        if line.module == FOR_ROOT or line.inner:
+            continue  # `done` in a substack ends that alone
+        for action in actions_of(line).values():
+            if action.isdigit() and before + int(action) >= at:
+                found.append(f"{_named(line)} can jump over the pam_totp.so line")
+            elif action == "done":
+                found.append(f"{_named(line)} can let in before the pam_totp.so line")
+    ours = lines[at]
+    found += _on_the_way(ours.inner) if ours.inner else _of_control(ours)
+    if any("reset" in actions_of(line).values() for line in all_lines(lines[at + 1 :])):
+        found.append("a line after pam_totp.so can forget its answer (reset)")
+    return list(dict.fromkeys(found))
+
+
+def _of_control(line: Line) -> list[str]:
+    if not line.control.startswith("["):
+        return []  # the plain words are told by services.faults
+    actions = actions_of(line)
+    others = {"new_authtok_reqd": "bad", "default": "", **actions}
+    for answer in ("success", "ignore"):
+        others.pop(answer, None)
+    if others["new_authtok_reqd"] == "ok":  # which our module never answers
+        others.pop("new_authtok_reqd")
+    if not all(action in REFUSES for action in others.values()):
+        return [f"the control of pam_totp.so, {line.control}, does not refuse every wrong code"]
+    if actions.get("success") not in ("ok", "done"):
+        return [f"the control of pam_totp.so, {line.control}, does not accept a right code"]
+    if line.module == "pam_totp.so" and actions.get("ignore") != "ignore":
+        return [f"the control of pam_totp.so, {line.control}, refuses users who need no code"]
+    return []
+
+
+def _named(line: Line) -> str:
+    return f"{line.module} ({line.control}, line {line.number})"
+
+
+def wants_key(lines: list[Line]) -> bool:
+    """Whether it refuses whoever has not passed a public key at sshd."""
+    gates = [line for line in all_lines(lines) if line.has("publickey_passed")]
+    return any(actions_of(line).get("default") in REFUSES for line in gates)
+
+
+def is_combined(lines: list[Line]) -> bool:
+    """Whether it takes the code in one answer with the password."""
+    return any(line.has("combined") for line in all_lines(lines))

@@ -1,0 +1,74 @@
+"""The ways that sshd's own settings let a user in, by what `sshd -T` says of this login."""
+
+import os
+import subprocess
+
+SSHD = "/usr/sbin/sshd"
+MAX_SECONDS = 10
+# Each method with the setting that turns it on.
+METHODS = {
+    "hostbased": "hostbasedauthentication",
+    "gssapi-with-mic": "gssapiauthentication",
+    "publickey": "pubkeyauthentication",
+    "password": "passwordauthentication",
+    "keyboard-interactive": "kbdinteractiveauthentication",
+}
+BY_PAM = ("password", "keyboard-interactive")  # the methods that run PAM's auth stack
+# Under this PermitRootLogin (and its older name) sshd refuses root after any of those.
+NO_PASSWORDS = ("prohibit-password", "without-password", "forced-commands-only")
+
+Way = tuple[str, ...]
+
+
+class Unknown(Exception):
+    """What sshd does cannot be determined; says why."""
+
+
+def settings_for(user: str, address: str | None) -> dict[str, str]:
+    """By keyword, in lower case; address: None for this machine's own. Raises Unknown."""
+    if not os.path.exists(SSHD):
+        raise Unknown(f"there is no {SSHD} to ask")
+    if "," in user:
+        raise Unknown("sshd -T cannot be asked about a name with a comma")
+    here = address or "127.0.0.1"
+    login = f"user={user},host={here},addr={here}"  # so that its Match blocks are heeded
+    try:
+        told = subprocess.run(
+            [SSHD, "-T", "-C", login],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=MAX_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        raise Unknown(f"sshd -T: {failure}") from None
+    if told.returncode != 0:
+        raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
+    return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
+
+
+def ways(settings: dict[str, str], uid: int) -> list[Way]:
+    """The methods that let this user in together, in their order; those that never run PAM's auth
+    stack first."""
+    enabled = [method for method, keyword in METHODS.items() if settings.get(keyword) == "yes"]
+    lists = settings.get("authenticationmethods", "any")
+    found: list[Way] = [(method,) for method in enabled]
+    if lists != "any":
+        found = [tuple(m.partition(":")[0] for m in each.split(",")) for each in lists.split()]
+    found = [way for way in found if set(way) <= set(enabled)]
+    if uid == 0:
+        allowed = settings.get("permitrootlogin", "")
+        found = [way for way in found if allowed != "no"]
+        found = [way for way in found if allowed not in NO_PASSWORDS or not asks_pam(way)]
+    return sorted(dict.fromkeys(found), key=lambda way: (asks_pam(way), way.count("publickey")))
+
+
+def asks_pam(way: Way) -> bool:
+    """Whether PAM's auth stack runs for it."""
+    return any(method in BY_PAM for method in way)
+
+
+def shown(way: Way) -> str:
+    """For people."""
+    return ", then ".join(way)
