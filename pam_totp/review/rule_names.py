@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.records.host.groups import Groups, has_directory
 from pam_totp.rules.pattern import is_pattern, matches
-from pam_totp.rules.policy import IF_ENROLLED, NEVER, REQUIRED, Rule
+from pam_totp.rules.policy import IF_ENROLLED, LOCAL, NEVER, REQUIRED, Rule
 from pam_totp.stack import services
 
 # A missing group and one that cannot be looked up are the same to the C library.
@@ -18,6 +18,24 @@ STRICTEST = {
     IF_ENROLLED: "a later `never` does not hold for whoever else the rule is for",
     REQUIRED: "whoever else the rule is for has to give a code",
 }
+# Services that no remote daemon uses under these names, so that "no remote host" means local there.
+LOCAL_SERVICES = (
+    *(
+        "login",
+        "su",
+        "su-l",
+        "sudo",
+        "sudo-i",
+        "runuser",
+        "runuser-l",
+        "polkit-1",
+        "pkexec",
+        "doas",
+    ),
+    *("passwd", "chfn", "chsh", "newgrp", "cron", "atd", "systemd-user", "lightdm", "sddm", "gdm*"),
+    *("i3lock", "swaylock", "gtklock", "slock", "vlock", "xscreensaver", "xsecurelock", "kde*"),
+    *("hyprlock", "waylock", "mate-screensaver", "cinnamon-screensaver", "greetd"),
+)
 _SETS = re.compile(r"\[(?:!.|[^!])[^\]]*\]", re.DOTALL)
 
 
@@ -39,7 +57,7 @@ class Host:
             elif kind == "group":
                 found = [group.gr_name for group in grp.getgrall()]
             else:
-                found = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
+                found = services.names(self.folder)
             self._lists[kind] = found
         return self._lists[kind]
 
@@ -86,6 +104,7 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
         yield "the rule is for nobody that can be listed here"
     elif _is_for_no_member(rule):
         yield "the rule is for nobody: none of its users is in any of its groups"
+    yield from _of_local(rule, host)
     has_sshd = not rule.services or any(matches(name, "sshd") for name in rule.services)
     if rule.publickey == "yes" and not has_sshd:
         yield "the rule is for nobody: no service but sshd knows of public keys"
@@ -115,6 +134,28 @@ def _of_service(name: str, host: Host) -> Iterator[str]:
             yield f"no service like {name} asks for a code: none has our line in its stack"
     elif name not in host.asking and os.access(os.path.join(host.folder, name), os.R_OK):
         yield f"{name} never asks for a code: its stack in {host.folder} has no line of ours"
+
+
+def _of_local(rule: Rule, host: Host) -> Iterator[str]:
+    """A daemon that does not tell PAM whom it serves (xrdp) passes for this machine."""
+    if LOCAL not in rule.sources or rule.code == REQUIRED:
+        return
+    named = [
+        each
+        for name in rule.services
+        for each in (
+            [service for service in host.names("service") if matches(name, service)]
+            if is_pattern(name)
+            else [name]
+        )
+    ]
+    odd = [each for each in named if not any(matches(local, each) for local in LOCAL_SERVICES)]
+    if odd or not rule.services:
+        at = f"at {', '.join(odd)}" if odd else "at any service"
+        yield (
+            f"from: local also matches remote logins {at} through a daemon that tells PAM no "
+            "address, as xrdp does; name services that are local: service: [login, su, sudo]"
+        )
 
 
 def _is_for_no_member(rule: Rule) -> bool:

@@ -11,7 +11,7 @@ from pam_totp.records.config import reader
 from pam_totp.review.settings_warnings import chance_of_a_guesser, warnings_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.pam_services import forget_what_asked
+from tests.host.pam_services import PamServices, forget_what_asked
 
 SSHD = Path("/etc/pam.d/sshd")
 LINE = "auth required pam_totp.so\n"
@@ -212,7 +212,8 @@ def test_policy_under_which_nobody_is_asked(
     asking: Callable[..., None], rules: str, expected: list[str]
 ) -> None:
     asking("sshd", "su")
-    assert warnings(f"rules:\n{rules}") == expected
+    found = warnings(f"rules:\n{rules}")
+    assert [each for each in found if "from: local also" not in each] == expected
 
 
 SHUT = "has to give a code, has not enrolled, and cannot enroll there: pam-totp enroll --user"
@@ -327,3 +328,35 @@ def test_service_that_would_show_secrets_is_warned_of() -> None:
         "PAM says into a log",
         "line 2, column 1: /etc/pam.d has no service sudoo; did you mean sudo?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "at"),
+    [
+        ("from: local, code: never", "at any service"),
+        ("from: [local, 192.0.2.7], code: if-enrolled", "at any service"),
+        ("from: local, service: [login, xrdp-sesman], code: never", "at xrdp-sesman"),
+        ("from: local, service: 'xrdp-*', code: never", "at xrdp-sesman"),
+        ("from: local, service: sshd, code: never", "at sshd"),
+    ],
+)
+def test_local_that_may_also_be_a_remote_daemon_is_warned_of(
+    pam_services: PamServices, rule: str, at: str
+) -> None:
+    pam_services.write("xrdp-sesman", "auth required pam_totp.so\n")
+    pam_services.add("login")
+    pam_services.add("sshd")
+    (found,) = [each for each in warnings(f"rules: [{{{rule}}}]\n") if "from: local" in each]
+    assert f"remote logins {at} through" in found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "from: local, service: [login, su, 'sudo*'], code: never",
+        "from: local, code: required",
+        "from: 192.0.2.7, code: never",
+    ],
+)
+def test_local_at_services_that_are_local_is_not_warned_of(rule: str) -> None:
+    assert not [each for each in warnings(f"rules: [{{{rule}}}]\n") if "from: local" in each]
