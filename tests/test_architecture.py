@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pam_totp"
 LOGIN_SCRIPTS = ("gate", "verify")
+COMMANDS = (*LOGIN_SCRIPTS, "show-enrollment", "set-up-sshd", "pam-totp")
 
 # Which parts of ours a part may import. Below `records` nothing acts, below `rules` nothing at all.
 ARROWS: dict[str, set[str]] = {
@@ -41,6 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "script gate": {"login"},
     "script verify": {"login"},
     "script show-enrollment": {"login"},
+    "script set-up-sshd": {"stack"},
     "script pam-totp": {"main"},
 }
 
@@ -92,9 +94,7 @@ def sources() -> dict[str, Path]:
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in sorted(PACKAGE.rglob("*.py"))
     }
-    scripts = {
-        name: ROOT / "scripts" / name for name in ("gate", "verify", "show-enrollment", "pam-totp")
-    }
+    scripts = {name: ROOT / "scripts" / name for name in COMMANDS}
     return modules | {f"script {name}": path for name, path in scripts.items()}
 
 

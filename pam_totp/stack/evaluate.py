@@ -57,6 +57,10 @@ def _on_the_way(lines: list[Line]) -> list[str]:
         for action in actions_of(line).values():
             if action.isdigit() and before + int(action) >= at:
                 found.append(f"{_named(line)} can jump over the pam_totp.so line")
+            elif action.isdigit() and line.has("publickey_passed"):
+                target = lines[before + int(action) + 1]
+                if not target.asks and target.module != "pam_permit.so":
+                    found.append(f"{_named(line)} jumps to {_named(target)}: run set-up-sshd again")
             elif action == "done":
                 found.append(f"{_named(line)} can let in before the pam_totp.so line")
     ours = lines[at]

@@ -12,10 +12,16 @@ PASSWORD_LINE = "@include common-auth"
 ONE_LINE = "auth required pam_totp.so"
 
 
+COMMON_AUTH = SERVICES / "common-auth"
+
+
 def shipped_lines(snippet: str) -> list[str]:
-    """The lines of config/pam/`snippet` that an administrator copies: all but the comments."""
+    """The lines of config/pam/`snippet` that set-up-sshd or an administrator copies: all but the
+    comments, and for the number of lines that this host's common-auth has."""
     lines = (SNIPPETS / snippet).read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if not line.startswith("#")]
+    common = COMMON_AUTH.read_text(encoding="utf-8").splitlines()
+    count = sum(line.startswith("auth") for line in common)
+    return [line.replace("success=4", f"success={count}") for line in lines if line[:1] != "#"]
 
 
 def forget_what_asked() -> None:

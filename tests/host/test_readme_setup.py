@@ -1,5 +1,6 @@
-"""The README's "in five minutes": its commands for PAM and sshd, run as they stand there."""
+"""set-up-sshd, and the README's "in five minutes": its commands, run as they stand there."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -7,66 +8,167 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.pam_services import PASSWORD_LINE, SERVICES, shipped_lines
+from tests.host.accounts import User
+from tests.host.pam_services import COMMON_AUTH, PASSWORD_LINE, SERVICES, PamServices, shipped_lines
+from tests.host.ssh_server import shipped_settings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 CHAPTER = re.compile(r"^## Turn it on.*?(?=^## )", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^ +```\n(.*?)^ +```", re.MULTILINE | re.DOTALL)
 CHOICES = ("password-then-code", "key-then-code", "key-or-password-then-code")
+SET_UP = "/usr/libexec/pam-totp/set-up-sshd"
 STACK = SERVICES / "sshd"
 SETTINGS = Path("/etc/ssh/sshd_config.d")
-BACKUP = Path("/root/pam.d-sshd.before")
+OURS = SETTINGS / "00-pam-totp.conf"
+CONFIGURATION = Path("/etc/ssh/sshd_config")
+ORIGINAL = Path("/var/backups/pam-totp.pam.d-sshd")
 
 
-@pytest.fixture
-def untouched() -> Iterator[str]:
+@pytest.fixture(autouse=True)
+def untouched(host_key: None) -> Iterator[str]:
     """/etc/pam.d/sshd as it was; all is put back after the test."""
     text = STACK.read_text(encoding="utf-8")
     SETTINGS.mkdir(exist_ok=True)
     before = set(SETTINGS.iterdir())
-    BACKUP.unlink(missing_ok=True)
     yield text
-    BACKUP.unlink(missing_ok=True)
+    ORIGINAL.unlink(missing_ok=True)
     STACK.write_text(text, encoding="utf-8")
     for path in set(SETTINGS.iterdir()) - before:
         path.unlink()
+
+
+def set_up(argument: str, status: int = 0) -> str:
+    done = subprocess.run([SET_UP, argument], capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def commands() -> str:
     """Steps 3 and 4, but for the restart, which wants systemd."""
     chapter = CHAPTER.search(README.read_text(encoding="utf-8"))
     assert chapter
-    blocks = [block for block in BLOCK.findall(chapter[0]) if "/etc/ssh" in block or "sed" in block]
+    blocks = [block for block in BLOCK.findall(chapter[0]) if "ssh" in block]
     assert len(blocks) == 3
     text = "".join(blocks)
     assert text.count("systemctl restart ssh") == 1
     return text.replace("&& systemctl restart ssh", "")
 
 
-def run_commands(choice: str) -> None:
-    script = re.sub(r"^( *choice=)\S+", rf"\g<1>{choice}", commands(), count=1, flags=re.MULTILINE)
-    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True)
+def auth_lines() -> list[str]:
+    """What stands where the password's line stood."""
+    text = STACK.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return lines[: lines.index("account    required     pam_nologin.so")]
+
+
+def state() -> tuple[str, str | None, list[str]]:
+    settings = OURS.read_text(encoding="utf-8") if OURS.exists() else None
+    return STACK.read_text(encoding="utf-8"), settings, sorted(os.listdir(SERVICES))
+
+
+def expected(choice: str) -> list[str]:
+    lines = shipped_lines(choice)
+    return [PASSWORD_LINE, *lines] if choice == "password-then-code" else lines
+
+
+def test_readme_s_commands_set_sshd_up() -> None:
+    done = subprocess.run(["bash", "-euc", commands()], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert auth_lines() == expected("key-or-password-then-code")
+    assert "Match User borg" in (SETTINGS / "50-borg.conf").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("earlier", [None, *CHOICES])
 @pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.usefixtures("host_key")
-def test_commands_put_the_chosen_lines_where_the_tests_have_them(
+def test_chosen_lines_stand_where_the_tests_have_them_also_after_another_choice(
     untouched: str, choice: str, earlier: str | None
 ) -> None:
-    """Also when they are run again, with another choice; and the way back stays."""
     if earlier:
-        run_commands(earlier)
-    run_commands(choice)
-    assert BACKUP.read_text(encoding="utf-8") == untouched
-    lines = shipped_lines(choice)
-    expected = [PASSWORD_LINE, *lines] if choice == "password-then-code" else lines
-    now = [line for line in STACK.read_text(encoding="utf-8").splitlines() if line.strip()]
-    before = [line for line in untouched.splitlines() if line.strip()]
-    at = before.index(PASSWORD_LINE)
-    ours = now[at : len(now) - (len(before) - at - 1)]
-    assert [line for line in ours if not line.startswith("#")] == expected
-    assert now[:at] == before[:at] and now[-1] == before[-1]
-    assert (SETTINGS / "00-pam-totp.conf").exists()
-    assert "Match User borg" in (SETTINGS / "50-borg.conf").read_text(encoding="utf-8")
+        set_up(earlier)
+    said = set_up(choice)
+    assert auth_lines() == expected(choice)
+    assert OURS.read_text(encoding="utf-8") == shipped_settings(choice)
+    assert ORIGINAL.read_text(encoding="utf-8") == untouched
+    after = state()
+    assert after[2] == sorted(set(after[2]) - {".sshd.pam-totp", ".sshd.pam-totp.new"})
+    if choice != earlier:
+        assert f"the lines of {choice} are there" in said and "systemctl restart ssh" in said
+    assert "nothing was changed" in set_up(choice)
+    assert state() == after
+    set_up("--undo")
+    assert STACK.read_text(encoding="utf-8") == untouched
+    assert not OURS.exists()
+    assert "nothing was changed" in set_up("--undo")
+
+
+@pytest.mark.parametrize("argument", ["", "key-then-cod", "password_then_code", "../x", "--und"])
+def test_misspelt_choice_changes_nothing(argument: str) -> None:
+    before = state()
+    said = set_up(argument, 2)
+    assert "nothing was changed" in said and "key-or-password-then-code" in said
+    assert state() == before
+
+
+def test_what_else_stands_there_stays(untouched: str) -> None:
+    set_up("key-then-code")
+    with STACK.open("a", encoding="utf-8") as file:
+        file.write("session optional pam_permit.so\n")
+    set_up("password-then-code")
+    set_up("--undo")
+    assert STACK.read_text(encoding="utf-8") == untouched + "session optional pam_permit.so\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("auth required pam_unix.so\n", "no single line"),
+        (f"{PASSWORD_LINE}\n{PASSWORD_LINE}\n", "no single line"),
+        (f"{PASSWORD_LINE}\nauth required pam_totp.so\n", "put there by hand"),
+        (f"auth sufficient pam_unix.so\n{PASSWORD_LINE}\n", "would not be right"),
+        (f"{PASSWORD_LINE}\nauth required pam_unix.so\r\n", "would not be right"),
+        (f"{PASSWORD_LINE}\n@include nowhere\n", "would not be right"),
+    ],
+)
+def test_stack_that_would_not_be_right_is_left_as_it_is(
+    pam_services: PamServices, text: str, what: str
+) -> None:
+    pam_services.write("sshd", text)
+    before = state()
+    said = set_up("password-then-code", 1)
+    assert what in said and len(said.splitlines()) == 2
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("HostKey /etc/ssh/throwaway_host_key\n", "does not use"),  # no Include
+        ("AuthenticationMethods any\nInclude /etc/ssh/sshd_config.d/*.conf\n", "does not use"),
+        ("NoSuchKeyword yes\n", "NoSuchKeyword"),
+    ],
+)
+def test_settings_that_sshd_would_not_use_are_taken_back(text: str, what: str) -> None:
+    before, kept = state(), CONFIGURATION.read_text(encoding="utf-8")
+    try:
+        CONFIGURATION.write_text(text, encoding="ascii")
+        assert what in set_up("key-then-code", 1)
+    finally:
+        CONFIGURATION.write_text(kept, encoding="utf-8")
+    assert state() == before
+
+
+def test_jump_after_a_key_is_counted_for_this_host_s_common_auth(
+    pam_services: PamServices,
+) -> None:
+    more = "auth optional pam_faildelay.so\n@include more-auth\n"
+    pam_services.write("more-auth", "auth optional pam_faildelay.so\n# auth x\n")
+    pam_services.write("common-auth", COMMON_AUTH.read_text(encoding="utf-8") + more)
+    set_up("key-or-password-then-code")
+    lines = shipped_lines("key-or-password-then-code")  # counts what is in that file itself
+    number = int(re.findall(r"success=(\d+)", lines[0])[0])
+    assert auth_lines()[0] == lines[0].replace(f"success={number}", f"success={number + 1}")
+
+
+def test_only_root_may(user: User) -> None:
+    done = user.run_as(SET_UP, "key-then-code")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 2)

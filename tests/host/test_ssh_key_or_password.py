@@ -84,3 +84,39 @@ def test_a_key_that_is_not_the_users_is_no_key(
     enrolled(alice)
     login = key_or_password(alice, [(PASSWORD, "wrong")], key=mallory.new_ssh_key())
     assert (login.status, login.prompts) == (255, asked(alice, PASSWORD))
+
+
+FAILLOCK = """\
+auth requisite pam_faillock.so preauth deny=3 unlock_time=600
+auth [success=2 default=ignore] pam_unix.so nullok nodelay
+auth [default=die] pam_faillock.so authfail deny=3 unlock_time=600
+auth requisite pam_deny.so
+auth required pam_permit.so
+"""
+
+
+def test_what_common_auth_has_stays_in_force_for_passwords_and_a_key_jumps_over_it(
+    user: User,
+    enrolled: Enroll,
+    pam_services: PamServices,
+    start_sshd: StartSshd,
+    ssh: Converse,
+    syslog: SystemLog,
+) -> None:
+    credential = enrolled(user)
+    pam_services.write("common-auth", FAILLOCK)
+    pam_services.replace_password("sshd", shipped_lines("key-or-password-then-code"))
+    server = start_sshd(shipped_settings("key-or-password-then-code"))
+    log_in = partial(ssh, server=server)
+    try:
+        for _ in range(3):
+            assert log_in(user, [(PASSWORD, "wrong")]).prompts == asked(user, PASSWORD)
+        locked = log_in(user)
+        assert (locked.status, "account is locked" in locked.transcript) == (255, True)
+        assert verdicts(syslog) == []  # nobody was asked for a code
+        by_key = log_in(user, [(CODE, credential.fresh_code())], key=user.new_ssh_key())
+        assert (by_key.status, by_key.prompts) == (0, asked(user, CODE))
+    finally:
+        subprocess.run(["faillock", "--user", user.name, "--reset"], check=True)
+    by_password = log_in(user, [(PASSWORD, user.password), (CODE, credential.fresh_code())])
+    assert (by_password.status, by_password.prompts) == (0, asked(user, PASSWORD, CODE))

@@ -100,6 +100,8 @@ class Snippet:
         self.name = name
         text = (SNIPPETS / name).read_text(encoding="utf-8")
         text = re.sub("^@include common-auth$", COMMON_AUTH, text, flags=re.MULTILINE)
+        text = text.replace("success=4", f"success={len(COMMON_AUTH.splitlines())}")
+        text = text.replace("@include common-account\n", "")
         lines = [line for line in text.splitlines() if not line.startswith("#")]
         found = [LINE.fullmatch(line) for line in lines]
         assert all(found), "an auth line and nothing else"
@@ -135,6 +137,12 @@ def no_code_needed(code: int) -> bool:
 
 # Who gets in: of what the key's, the password's and the code's line answer. The code's line
 # answers PAM_IGNORE when no code is needed, and that alone never opens a stack.
+ONE_PROMPT = (
+    ("split", "password", "code"),
+    lambda split, password, code: (
+        no_code_needed(split) and password == SUCCESS and no_code_needed(code)
+    ),
+)
 INTENDED: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "password-then-code": (
         ("password", "code"),
@@ -145,12 +153,8 @@ INTENDED: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
         ("key", "password", "code"),
         lambda key, password, code: SUCCESS in (key, password) and no_code_needed(code),
     ),
-    "one-prompt": (
-        ("split", "password", "code"),
-        lambda split, password, code: (
-            no_code_needed(split) and password == SUCCESS and no_code_needed(code)
-        ),
-    ),
+    "one-prompt": ONE_PROMPT,
+    "screen-locker": ONE_PROMPT,
     # PAM_IGNORE is what pam_exec's setcred answers, and no control tells the two calls apart. As an
     # answer to authenticate it has it only with `type=`, which the snippet does not use.
     "key-then-code-without-module": (("code",), no_code_needed),
@@ -188,6 +192,7 @@ CREDENTIALS = [
     ("key-or-password-then-code", True, True),
     ("key-or-password-then-code", False, True),
     ("one-prompt", False, True),
+    ("screen-locker", False, True),
 ]
 
 

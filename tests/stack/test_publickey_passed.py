@@ -6,7 +6,7 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.pam_services import shipped_lines
+from tests.host.pam_services import COMMON_AUTH, shipped_lines
 from tests.stack.libpam import PAM_AUTH_ERR, PAM_SUCCESS, Outcome
 
 Enroll = Callable[..., Credential]
@@ -48,7 +48,9 @@ def test_publickey_passed_believes_sshd_alone_and_asks_nothing(
 def test_a_forged_key_does_not_replace_the_password_in_another_service(
     user: User, enrolled: Enroll, drive: Drive
 ) -> None:
-    stack = shipped_lines("key-or-password-then-code")
+    key, _include, permit, ours = shipped_lines("key-or-password-then-code")
+    password = COMMON_AUTH.read_text(encoding="utf-8").splitlines()
+    stack = [key, *password, permit, ours]
     code = enrolled(user).fresh_code()
     forged = drive(stack, user, [user.password, code], service="sudo", variables=[PASSED_KEY])
     assert (forged.authenticate, forged.prompts) == (PAM_SUCCESS, [PASSWORD, CODE])

@@ -1,0 +1,157 @@
+"""set-up-sshd CHOICE: the lines of a choice into /etc/pam.d/sshd, its settings into sshd's folder.
+
+- Both files MUST be checked before the first one changes anything, and be as they were if one of
+  them is found wrong: a half-made change locks people out, or lets them in without a code.
+- What else stands in /etc/pam.d/sshd MUST stay.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+from pam_totp.errors import Error
+from pam_totp.stack import evaluate, services, sshd
+
+CHOICES = ("key-or-password-then-code", "password-then-code", "key-then-code")
+SNIPPETS = "/usr/lib/pam-totp/snippets"
+STACK = "/etc/pam.d/sshd"
+ORIGINAL = "/var/backups/pam-totp.pam.d-sshd"
+SETTINGS = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
+PASSWORD_LINE = "@include common-auth"
+BEGIN, END = "# begin of pam-totp's lines:", "# end of pam-totp's lines"
+_BLOCK = re.compile(rf"^{BEGIN}.*?^{END}$", re.MULTILINE | re.DOTALL)
+_PASSWORD = re.compile(rf"^{PASSWORD_LINE}[ \t]*$", re.MULTILINE)
+_OURS = re.compile(r"^[^#\n]*(pam_totp\.so|/pam-totp/verify)", re.MULTILINE)
+USAGE = f"usage: set-up-sshd {{{' | '.join(CHOICES)} | --undo}}"
+
+
+def main(arguments: list[str]) -> int:
+    """0: done, or nothing to do; 1: nothing was changed, and why; 2: wrong usage."""
+    if len(arguments) != 1 or arguments[0] not in (*CHOICES, "--undo"):
+        print(f"set-up-sshd: error: nothing was changed\n{USAGE}", file=sys.stderr)
+        return 2
+    choice = "" if arguments[0] == "--undo" else arguments[0]
+    try:
+        if os.geteuid() != 0:
+            raise Error("must be run as root", f"sudo /usr/libexec/pam-totp/set-up-sshd {choice}")
+        _change(choice)
+    except (Error, OSError) as failure:
+        hint = failure.hint if isinstance(failure, Error) else "nothing was changed"
+        print(f"set-up-sshd: error: {failure}\nhint: {hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _change(choice: str) -> None:
+    path = os.path.realpath(STACK)
+    before = _read(path)
+    if before is None:
+        raise Error(f"there is no {STACK}", "apt-get install openssh-server")
+    plain = _BLOCK.sub(PASSWORD_LINE, before)
+    if _OURS.search(plain):
+        raise Error(f"{STACK} has pam_totp.so lines that were put there by hand", "remove them")
+    if len(_PASSWORD.findall(plain)) != 1:
+        raise Error(
+            f"{STACK} has no single line {PASSWORD_LINE!r}",
+            f"write the lines of {SNIPPETS}/pam there by hand",
+        )
+    block = f"{BEGIN} {choice}\n{_lines(choice)}{END}" if choice else PASSWORD_LINE
+    after = _PASSWORD.sub(lambda _: block, plain)
+    settings_before = _read(SETTINGS)
+    settings = _read(f"{SNIPPETS}/sshd/{choice}.conf") if choice else None
+    if (before, settings_before) == (after, settings):
+        print(
+            f"{'It is so already' if choice else 'There is nothing to undo'}: nothing was changed."
+        )
+        return
+    new = f"{os.path.dirname(path)}/.sshd.pam-totp"
+    try:
+        _write(new, after)
+        if choice:
+            _check_stack(new)
+        _write(SETTINGS, settings)
+        try:
+            _check_sshd(choice, settings)
+            if choice and before == plain:
+                _write(ORIGINAL, before)
+            os.replace(new, path)
+        except BaseException:
+            _write(SETTINGS, settings_before)
+            raise
+    finally:
+        _write(new, None)
+    if choice:
+        print(f"{STACK}: the lines of {choice} are there; as it was before: {ORIGINAL}")
+        print(f"{SETTINGS}: written, and sshd accepts it")
+    else:
+        print(f"{STACK}: {PASSWORD_LINE} is back in the place of pam-totp's lines")
+        print(f"{SETTINGS}: removed")
+    print("Next: systemctl restart ssh, and try a login before you close this session.")
+
+
+def _lines(choice: str) -> str:
+    """The snippet without its comments, for this host's common-auth; the password's own line, where
+    the snippet stands after it."""
+    text = _read(f"{SNIPPETS}/pam/{choice}") or ""
+    text = re.sub("^#.*\n", "", text, flags=re.MULTILINE)
+    if choice == "password-then-code":
+        text = f"{PASSWORD_LINE}\n{text}"
+    count = len(services.stack_of("common-auth")[1])
+    return re.sub(
+        r"success=\d+(?=.*publickey_passed$)", f"success={count}", text, flags=re.MULTILINE
+    )
+
+
+def _check_stack(path: str) -> None:
+    lines = services.stack_of(path)[1]
+    wrong = evaluate.broken(lines) + evaluate.doubts(lines)
+    if sum(line.asks for line in lines) != 1:
+        wrong.append("there is not exactly one line that asks for a code")
+    if wrong:
+        raise Error(f"{STACK} would not be right: {wrong[0]}", "nothing was changed")
+
+
+def _check_sshd(choice: str, settings: str | None) -> None:
+    """By sshd itself, with the new settings in place. Raises Error."""
+    os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd -t wants it, its unit makes it
+    told = subprocess.run([sshd.SSHD, "-t"], capture_output=True, text=True, errors="replace")
+    if told.returncode != 0:
+        raise Error(f"sshd -t: {' '.join(told.stderr.split())}", "nothing was changed")
+    if not choice:
+        return
+    try:
+        active = sshd.settings_for("nobody", None)
+    except sshd.Unknown as unknown:
+        raise Error(str(unknown), "nothing was changed") from None
+    wanted = re.findall(r"^(\w+) (.*)$", settings or "", re.MULTILINE)
+    for keyword, value in wanted:
+        if active.get(keyword.lower()) != value:
+            raise Error(
+                f"sshd does not use {SETTINGS}: {keyword} is {active.get(keyword.lower())}",
+                "put 'Include /etc/ssh/sshd_config.d/*.conf' first in /etc/ssh/sshd_config",
+            )
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: str, content: str | None) -> None:
+    """Gives a file this content, whole or not at all; None removes it."""
+    if content is None:
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.new"
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        os.chmod(temporary, 0o644)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
