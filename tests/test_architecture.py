@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "rules": {"rules"},
     "records": {"records", "rules"},
     "access": {"access", "records", "rules"},
-    "stack": {"stack", "records", "rules"},
+    "stack": {"stack", "records", "rules", "errors"},
     "login": {"login", "access", "records", "rules"},
     "enrollment": {"enrollment", "records", "rules", "errors", "signals"},
     "review": {"review", "access", "records", "rules", "stack"},

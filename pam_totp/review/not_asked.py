@@ -7,11 +7,11 @@ from pam_totp.stack.sshd import Way
 
 # Lockers that show no question and answer each with the password.
 WITHOUT_QUESTIONS = ("i3lock", "swaylock", "gtklock", "slock")
-# These too run as the user, and so without what is root's.
+# These too run as the user, and so without what is root's. (Debian's vlock is setuid root.)
 AS_USER = (
     *WITHOUT_QUESTIONS,
     *("cinnamon-screensaver", "hyprlock", "kde", "kde-fingerprint", "kde-smartcard"),
-    *("kscreenlocker", "mate-screensaver", "vlock", "waylock", "xscreensaver", "xsecurelock"),
+    *("kscreenlocker", "mate-screensaver", "waylock", "xscreensaver", "xsecurelock"),
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.host.accounts import User
+from tests.host.accounts import SUDOERS, User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.system_log import SystemLog
@@ -149,3 +149,56 @@ def test_within_the_time_of_sudos_ticket_no_code_is_asked_again(
     became = on_terminal(["/bin/sh", "-c", script], answers, user=alice)
     assert (became.status, last_line(became)) == (0, "root")
     assert len(syslog.decisions()) == 1
+
+
+def sudoers(user: User, *lines: str) -> None:
+    (SUDOERS / user.name).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+
+
+@pytest.mark.parametrize("way", ["sudo -p", "passprompt_override"])
+def test_prompt_of_sudo_s_own_stands_on_the_code_too(
+    sudo: Converse, alice: User, enrolled: Enroll, on_terminal: Converse, way: str
+) -> None:
+    command, prompt = ["sudo", "-p", "your turn: ", "id", "-un"], "your turn: "
+    if way == "passprompt_override":
+        defaults = f'Defaults:{alice.name} passprompt_override, passprompt="your turn: "'
+        sudoers(alice, defaults, f"{alice.name} ALL=(ALL:ALL) ALL")
+        command = ["sudo", "id", "-un"]
+    answers = [(prompt, alice.password), (prompt, enrolled(alice).fresh_code())]
+    became = on_terminal(command, answers, user=alice)
+    assert (became.status, became.prompts, last_line(became)) == (0, [prompt] * 2, "root")
+
+
+def test_targetpw_asks_for_password_and_code_of_whom_one_becomes(
+    sudo: Converse,
+    alice: User,
+    make_user: Callable[..., User],
+    enrolled: Enroll,
+    on_terminal: Converse,
+    syslog: SystemLog,
+) -> None:
+    bob = make_user()
+    sudoers(alice, f"Defaults:{alice.name} targetpw", f"{alice.name} ALL=(ALL:ALL) ALL")
+    answers = [(password_of(bob), bob.password), (CODE, enrolled(bob).fresh_code())]
+    became = on_terminal(["sudo", "-u", bob.name, "id", "-un"], answers, user=alice)
+    assert (became.status, last_line(became)) == (0, bob.name)
+    assert [decision["user"] for decision in syslog.decisions()] == [bob.name]
+
+
+@pytest.mark.parametrize("way", ["NOPASSWD", "!authenticate"])
+def test_nopasswd_and_not_authenticate_ask_nobody(
+    sudo: Converse,
+    alice: User,
+    enrolled: Enroll,
+    on_terminal: Converse,
+    way: str,
+    syslog: SystemLog,
+) -> None:
+    enrolled(alice)
+    if way == "NOPASSWD":
+        sudoers(alice, f"{alice.name} ALL=(ALL:ALL) NOPASSWD: ALL")
+    else:
+        sudoers(alice, f"Defaults:{alice.name} !authenticate", f"{alice.name} ALL=(ALL:ALL) ALL")
+    became = on_terminal(["sudo", "id", "-un"], [], user=alice)
+    assert (became.status, last_line(became)) == (0, "root")
+    assert syslog.decisions() == []
