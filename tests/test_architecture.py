@@ -226,7 +226,7 @@ def test_login_path_loads_only_modules_compiled_into_the_interpreter(script: str
     assert {name for name in loaded if not is_ours(name)} <= set(sys.builtin_module_names)
 
 
-@pytest.mark.parametrize("script", ["gate", "verify", "show-enrollment", "pam-totp"])
+@pytest.mark.parametrize("script", COMMANDS)
 def test_scripts_ignore_environment_user_site_and_pth_files(script: str) -> None:
     text = (ROOT / "scripts" / script).read_text()
     assert text.startswith("#!/usr/bin/python3 -BIS\n")

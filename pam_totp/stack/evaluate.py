@@ -4,6 +4,8 @@
   by, or a wrong code pass, is one without a second factor.
 """
 
+import re
+
 from pam_totp.stack.services import Line, all_lines
 
 ACTIONS = {
@@ -22,8 +24,7 @@ def actions_of(line: Line) -> dict[str, str]:
     """What follows each answer of its module; empty for a substack, and for what libpam refuses."""
     if not line.control.startswith("["):
         return ACTIONS.get(line.control, {})
-    pairs = (word.partition("=") for word in line.control[1:-1].split())
-    return {answer: action for answer, _, action in pairs}
+    return dict(re.findall(r"(\w+)\s*=\s*(\w+)", line.control))
 
 
 def broken(lines: list[Line]) -> list[str]:

@@ -14,6 +14,7 @@ CONTROLS = ("required", "requisite", "sufficient", "optional", "binding", "inclu
 # hold spaces. A carriage return is no space there.
 _OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
 _WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|[^ \t\n]+")
+_BRACKETS = re.compile(r"\[\s*(?:\w+\s*=\s*(?:ignore|ok|done|bad|die|reset|\d+)\s*)+\]")
 _VERIFY = re.compile(r"/pam-totp/verify$")
 # Files that other services include, and what dpkg and editors leave: no service that anyone logs in
 # to is called so.
@@ -161,7 +162,7 @@ def _of_auth(
         if control == "include":
             return inner
         line.inner = inner
-    elif control not in CONTROLS and not control.startswith("["):
+    elif control not in CONTROLS and not _BRACKETS.fullmatch(control):
         line.fault = f"has the control {control!a}, which PAM does not know"
     elif not line.module:
         line.fault = "names no module"

@@ -7,6 +7,7 @@ import pytest
 from pam_totp.stack.evaluate import broken, doubts, is_combined, wants_key
 from pam_totp.stack.services import stack_of, that_ask
 from tests.host.pam_services import shipped_lines
+from tests.stack.libpam import PAM_SUCCESS, authenticate_apart
 
 OURS = "auth required pam_totp.so"
 COMMON_AUTH = """\
@@ -19,6 +20,7 @@ auth optional pam_cap.so
 
 def said(folder: Path, *lines: str) -> list[str]:
     (folder / "common-auth").write_text(COMMON_AUTH, encoding="ascii")
+    (folder / "other").write_text("auth required pam_deny.so\n", encoding="ascii")
     (folder / "svc").write_text("\n".join([*lines, ""]), encoding="utf-8", newline="")
     _, stack = stack_of("svc", str(folder))
     return broken(stack) + doubts(stack)
@@ -112,6 +114,46 @@ def test_line_that_libpam_refuses_everybody_for_is_told(
     assert part in sentence and sentence.endswith("so everybody is refused")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "auth optional pam_permit.so",
+        "auth [success=ok default=ignore] pam_permit.so",
+        "auth [ success = ok  default=1 ] pam_permit.so",
+        "AUTH Required pam_permit.so",
+        "# a comment that ends so \\",
+        "auth required \\\n# in between\n\n  pam_permit.so # last \\",
+        "auth required \\ \t\n pam_permit.so",
+        "auth required pam_permit.so\r",
+        "\ufeffauth required pam_permit.so",
+        "autn required pam_permit.so",
+        "\f",
+        "auth",
+        "auth required",
+        "auth requierd pam_permit.so",
+        "auth pam_permit.so",
+        "auth [success=ok pam_permit.so",
+        "auth [bad] pam_permit.so",
+        "auth [success=okay] pam_permit.so",
+        "@include nowhere",
+        "@include svc",
+        "auth include nowhere",
+        "auth substack nowhere",
+        "auth required pam_permit.so \\",
+    ],
+)
+def test_libpam_refuses_everybody_for_the_very_lines_that_are_told(
+    tmp_path: Path, line: str
+) -> None:
+    told = said(tmp_path, "auth required pam_permit.so", line)
+    try:
+        accepted = authenticate_apart(tmp_path, "svc", "root", []).authenticate == PAM_SUCCESS
+    except OSError:  # it does not even start
+        accepted = False
+    assert bool(told) != accepted
+
+
 def test_combined_without_the_line_that_verifies_does_not_ask(tmp_path: Path) -> None:
     said(tmp_path, "auth required pam_totp.so combined", "@include common-auth")
     assert that_ask(str(tmp_path)) == []
@@ -119,8 +161,8 @@ def test_combined_without_the_line_that_verifies_does_not_ask(tmp_path: Path) ->
 
 
 def test_service_without_auth_lines_has_those_of_other(tmp_path: Path) -> None:
-    (tmp_path / "other").write_text(f"{OURS}\n", encoding="ascii")
     said(tmp_path, "account required pam_permit.so")
+    (tmp_path / "other").write_text(f"{OURS}\n", encoding="ascii")
     assert that_ask(str(tmp_path)) == ["other", "svc"]
     assert stack_of("not-there", str(tmp_path))[0] == str(tmp_path / "other")
 
