@@ -40,7 +40,7 @@ class Stack:
                 for doubt in evaluate.doubts(lines)
             ]
         elif path:
-            self.buts.append(f"{where} has no line of ours: nothing is asked")
+            self.buts.append(f"{where} has no pam_totp.so line, so no code is asked for")
         if self.asks and not self.is_combined and service in WITHOUT_QUESTIONS:
             self.buts.append(
                 f"{service} shows no question and answers it with the password: the screen stays "
@@ -58,7 +58,7 @@ def ways_of_sshd(
     except sshd.Unknown as unknown:
         return [f"{unknown}: pam-totp cannot tell how sshd lets in"], []
     if settings.get("usepam") != "yes":
-        return ["sshd has UsePAM no: nothing is asked"], []
+        return ["sshd has UsePAM no, so no code is asked for"], []
     buts, ways = [], sshd.ways(settings, user.pw_uid)
     if user.pw_uid == 0 and not any(sshd.asks_pam(way) for way in ways):
         allowed = settings.get("permitrootlogin", "").replace("without-", "prohibit-")
@@ -77,7 +77,9 @@ def ways_of_sshd(
         if not sshd.asks_pam(way):
             outcome = "no code is asked for: sshd never asks PAM"
             alone = "a key" if way == ("publickey",) else sshd.shown(way)
-            buts.append(f"sshd accepts {alone} alone (AuthenticationMethods): nothing is asked")
+            buts.append(
+                f"sshd accepts {alone} alone (AuthenticationMethods), so no code is asked for"
+            )
         elif stack.wants_key and "publickey" not in way:
             outcome = "is refused: PAM's stack wants a key first (publickey_passed)"
         elif "keyboard-interactive" not in way and not stack.is_combined:

@@ -144,7 +144,7 @@ def test_decision_rule_line_and_facts_are_said(
         said = pam_totp("explain", user.name, "--service", "su").output
     assert said.splitlines() == [
         f"{user.name}, su, from this machine: the settings ask for a code",
-        "  BUT /etc/pam.d/su has no line of ours: nothing is asked",
+        "  BUT /etc/pam.d/su has no pam_totp.so line, so no code is asked for",
         f"  rule: line 3 of {CONFIGURATION}: user: {user.name}; code: required",
         "  enrolled: yes",
         "  has logged in with a code: no",
@@ -269,7 +269,7 @@ def test_service_that_is_not_there_is_said(user: User) -> None:
     said = pam_totp("explain", user.name, "--service", "nosuch").output
     assert said.splitlines()[1:3] == [
         "  BUT there is no PAM service file /etc/pam.d/nosuch: PAM takes /etc/pam.d/other",
-        "  BUT /etc/pam.d/other has no line of ours: nothing is asked",
+        "  BUT /etc/pam.d/other has no pam_totp.so line, so no code is asked for",
     ]
 
 

@@ -129,7 +129,7 @@ def test_root_whom_sshd_lets_in_is_told_the_ways(sshd: Callable[[str], None]) ->
 
 def test_sshd_without_pam_asks_nothing(user: User, sshd: Callable[[str], None]) -> None:
     sshd(f"UsePAM no\n{ASKING}")
-    assert said(user) == ["sshd has UsePAM no: nothing is asked"]
+    assert said(user) == ["sshd has UsePAM no, so no code is asked for"]
 
 
 def test_key_alone_asks_nothing(user: User, sshd: Callable[[str], None]) -> None:

@@ -96,7 +96,7 @@ def test_office_and_service_account_are_exempt_and_everybody_else_has_until_the_
         checked = pam_totp("config", "check")
         assert (checked.code, checked.output) == (0, f"{CONFIGURATION}: good\n")
         assert says(backup, BACKUP_HOST) == says(alice, OFFICE) == "no code is asked for"
-        assert says(alice, OUTSIDE) == "a code is asked for"
+        assert says(alice, OUTSIDE) == "the settings ask for a code"
         assert says(bob, OUTSIDE) == "no code is asked for"
         for user, address in ((backup, BACKUP_HOST), (alice, OFFICE), (bob, OFFICE)):
             login = ssh_from(address, user, [(PASSWORD, user.password)])

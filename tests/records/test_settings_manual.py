@@ -117,7 +117,7 @@ def test_every_option_of_explain_stands_in_the_page_of_the_command() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     explain.add_arguments(parser)
     text = COMMAND_PAGE.partition("\n*explain* _USER_\n")[2].partition("\n\n*import*")[0]
-    options = re.findall(r"--[a-z]+", parser.format_usage())
+    options = re.findall(r"--[a-z-]+", parser.format_usage())
     assert options
     assert all(f"*{option}*" in text for option in options)
 
