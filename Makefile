@@ -48,7 +48,8 @@ MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: all build help install check-places demo test quick test-roots check bench fuzz soak deb clean FORCE \
+.PHONY: all build help install check-places demo test quick test-bare test-roots check bench fuzz \
+	soak deb clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
 all: build
@@ -132,6 +133,11 @@ QUICK = tests/rules tests/records/test_rule_reader.py tests/records/test_service
 quick: ## the pure rules and parsers, in seconds, as any user
 	@scripts/install-dependencies quick
 	@$(PYTHON) -m pytest -q --noconftest $(QUICK)
+
+test-bare: ## make test in bare Debian 12 and 13
+	@scripts/install-dependencies roots
+	@tests/run_in_root bookworm
+	@tests/run_in_root trixie
 
 test-roots: ## install the package into whole Debian 12 and 13 systems, and log in there
 	@scripts/install-dependencies demo test deb roots
