@@ -20,9 +20,11 @@ from tests.host.accounts import User
 ENTER_KEY = "\r"
 CTRL_C = "\x03"
 CTRL_D = "\x04"
+HANG_UP = "(the window is closed)"
 Dialogue = Sequence[tuple[str, str | Callable[[str], str]]]
 """Pairs of a regular expression for the end of the last line, and what to type there, or what makes
-it of all that was shown. Enter is pressed after it, unless it is a single control character."""
+it of all that was shown. Enter is pressed after it, unless it ends in a control character. HANG_UP
+closes the window."""
 
 SECONDS_IN_ALL = 30.0
 SECONDS_OF_SILENCE = 3.0  # after which a line that looks like a question is one
@@ -45,9 +47,15 @@ class UnexpectedDialogue(AssertionError):
 
 
 class Session:
-    """One program on its own terminal, as its controlling terminal, 24 lines of 80 columns."""
+    """One program on its own terminal, as its controlling terminal, of `size` lines and columns."""
 
-    def __init__(self, argv: Sequence[str], user: User | None, variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        user: User | None,
+        variables: dict[str, str],
+        size: tuple[int, int] = (24, 80),
+    ) -> None:
         command = user.command(list(argv)) if user else list(argv)
         owner = (user.uid if user else 0, 5)  # group tty, as a login would leave it
         self._child = pexpect.spawn(
@@ -55,13 +63,14 @@ class Session:
             command[1:],
             cwd=str(user.home) if user else "/root",
             env=os.environ | {"TERM": "dumb"} | variables,
-            dimensions=(24, 80),
+            dimensions=size,
             preexec_fn=lambda: os.fchown(0, *owner),
         )
         self._deadline = time.monotonic() + SECONDS_IN_ALL
         self.screen = ""  # all that was shown
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._answered = 0  # length of the screen when the last answer was typed
+        self._hung_up = False
         self.conversation = Conversation()
 
     def _read(self, seconds: float) -> bool:
@@ -85,15 +94,18 @@ class Session:
         while not prompt.search(self._last_line()):
             self._wait(expected)
         self._remember_prompt()
+        if typed == HANG_UP:
+            self._hung_up = True
+            return
         if not isinstance(typed, str):
             began = time.monotonic()
             typed = typed(self.screen)
             self._deadline += time.monotonic() - began  # a phone may wait for its next code
-        self._child.send(typed if typed in (CTRL_C, CTRL_D) else typed + ENTER_KEY)
+        self._child.send(typed if typed.endswith((CTRL_C, CTRL_D)) else typed + ENTER_KEY)
 
     def finish(self) -> Conversation:
         """Wait for the end; raises if the program asks once more, or does not end within 30 s."""
-        while self._child.isalive() or self._read(0):
+        while not self._hung_up and (self._child.isalive() or self._read(0)):
             self._wait("the end")
         by_signal = self._child.signalstatus
         self.conversation.status = 128 + by_signal if by_signal else self._child.exitstatus or 0
@@ -139,9 +151,10 @@ def converse(
     dialogue: Dialogue = (),
     user: User | None = None,
     variables: dict[str, str] | None = None,
+    size: tuple[int, int] = (24, 80),
 ) -> Conversation:
     """Run a program as root or as `user` on a terminal and hold the dialogue to its end."""
-    session = Session(argv, user, variables or {})
+    session = Session(argv, user, variables or {}, size)
     try:
         for expected, typed in dialogue:
             session.answer(expected, typed)

@@ -28,7 +28,7 @@ from tests.host.phone import (
     shows_qr_code,
 )
 from tests.host.system_log import SystemLog
-from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Dialogue
+from tests.host.terminal import CTRL_D, HANG_UP, Conversation, Dialogue
 
 Converse = Callable[..., Conversation]
 NAME, PASSWORD, CODE = "server login: ", "Password: ", "Verification code: "
@@ -43,14 +43,15 @@ def at_login() -> Iterator[Path]:
 
 @pytest.fixture
 def console(pam_services: PamServices, on_terminal: Converse) -> Converse:
-    """`console(user, answers, before=UTF8)`: name and password are typed first."""
+    """`console(user, answers, before=UTF8, size=(24, 80))`: name and password are typed first."""
     pam_services.add("login")
 
-    def log_in(user: User, answers: Dialogue, before: str = UTF8) -> Conversation:
-        # pexpect gives the terminal its size when the program has begun.
-        until_it_has_its_size = 'until [ "$(stty size)" = "24 80" ]; do sleep 0.01; done'
-        argv = ["/bin/sh", "-c", f"{until_it_has_its_size}; {before}; exec login"]
-        return on_terminal(argv, [(NAME, user.name), (PASSWORD, user.password), *answers])
+    def log_in(
+        user: User, answers: Dialogue, before: str = UTF8, size: tuple[int, int] = (24, 80)
+    ) -> Conversation:
+        argv = ["/bin/sh", "-c", f"{before}; exec login"]
+        name_and_password = [(NAME, user.name), (PASSWORD, user.password)]
+        return on_terminal(argv, [*name_and_password, *answers], size=size)
 
     return log_in
 
@@ -100,16 +101,14 @@ def test_console_of_80x24_without_utf8_shows_the_key_alone(user: User, console: 
 
 
 def test_large_console_without_utf8_draws_in_ascii(user: User, console: Converse) -> None:
-    large = f"{NOT_UTF8}; stty cols 100 rows 50"
-    login = console(user, [(CODE, Phone(user).type_code), *shell(user)], large)
+    login = console(user, [(CODE, Phone(user).type_code), *shell(user)], NOT_UTF8, (50, 100))
     assert login.status == 0
     shown = login.transcript.partition(CODE)[0]
     assert shown.isascii() and shown.count("#" * 20) > 4
 
 
 def test_small_console_shows_the_key_alone(user: User, console: Converse) -> None:
-    small = f"{UTF8}; stty cols 40 rows 24"
-    login = console(user, [(CODE, Phone(user).type_code), *shell(user)], small)
+    login = console(user, [(CODE, Phone(user).type_code), *shell(user)], size=(24, 40))
     assert login.status == 0
     assert not shows_qr_code(login.transcript) and keys_on(login.transcript)
 
@@ -118,12 +117,12 @@ def test_wrong_password_at_the_console_is_shown_nothing(
     user: User, pam_services: PamServices, on_terminal: Converse
 ) -> None:
     pam_services.add("login")
-    login = on_terminal(["login"], [(NAME, user.name), (PASSWORD, "wrong"), (NAME, CTRL_C)])
+    login = on_terminal(["login"], [(NAME, user.name), (PASSWORD, "wrong"), (NAME, HANG_UP)])
     assert keys_on(login.transcript) == [] and NOT_ENROLLED not in login.transcript
 
 
 def test_wrong_code_at_the_console_writes_nothing(user: User, console: Converse) -> None:
-    login = console(user, [(CODE, Phone(user).type_wrong_code), (CODE, CTRL_D), (NAME, CTRL_C)])
+    login = console(user, [(CODE, Phone(user).type_wrong_code), (CODE, CTRL_D), (NAME, HANG_UP)])
     assert keys_on(login.transcript)
     assert_not_enrolled(user)
 
@@ -132,7 +131,7 @@ def test_read_only_home_refuses_at_the_console(
     user: User, console: Converse, syslog: SystemLog
 ) -> None:
     with read_only(user.home):
-        console(user, [(CODE, Phone(user).type_code), (CODE, CTRL_D), (NAME, CTRL_C)])
+        console(user, [(CODE, Phone(user).type_code), (CODE, CTRL_D), (NAME, HANG_UP)])
     assert_not_enrolled(user)
     refusals = [each for each in syslog.decisions() if each["verdict"] == "refuse"]
     assert refusals[0]["reason"] == "state-unavailable"

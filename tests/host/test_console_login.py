@@ -1,6 +1,7 @@
 """login(1) on a terminal, with the one line in the real /etc/pam.d/login."""
 
 import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.system_log import SystemLog
-from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Dialogue
+from tests.host.terminal import CTRL_C, CTRL_D, HANG_UP, Conversation, Dialogue
 
 Converse = Callable[..., Conversation]
 Enroll = Callable[..., Credential]
@@ -25,6 +26,11 @@ def console(pam_services: PamServices, on_terminal: Converse) -> Converse:
         return on_terminal(["login"], [(NAME, user.name), (PASSWORD, user.password), *answers])
 
     return log_in
+
+
+def ends_with_ctrl_c() -> bool:
+    about = subprocess.run(["login", "--version"], input="", capture_output=True, text=True)
+    return "util-linux" not in about.stdout
 
 
 def in_a_shell(user: User) -> list[tuple[str, str]]:
@@ -86,26 +92,41 @@ def test_a_wrong_password_is_refused_before_any_code_is_asked(
     user: User, enrolled: Enroll, console: Converse, on_terminal: Converse, syslog: SystemLog
 ) -> None:
     enrolled(user)
-    dialogue = [(NAME, user.name), (PASSWORD, "wrong"), (NAME, CTRL_C)]
+    dialogue = [(NAME, user.name), (PASSWORD, "wrong"), (NAME, HANG_UP)]
     login = on_terminal(["login"], dialogue)
     assert login.prompts == [NAME, PASSWORD, NAME]
     assert "\nLogin incorrect\n" in login.transcript
     assert syslog.decisions() == []
 
 
-def test_ctrl_c_at_the_code_ends_login(
-    user: User, enrolled: Enroll, console: Converse, syslog: SystemLog
+def test_ctrl_c_at_the_code_is_what_it_is_at_the_password_and_no_wrong_code(
+    user: User, enrolled: Enroll, console: Converse, on_terminal: Converse, syslog: SystemLog
 ) -> None:
+    """It ends shadow's login (Debian 12). util-linux's (Debian 13) ignores the key at every prompt:
+    it ends with Ctrl-D, or by itself a minute after its start."""
     enrolled(user)
-    assert console(user, [(CODE, CTRL_C)]).status == 128 + signal.SIGINT
-    assert syslog.decisions() == []
+    given_up = CTRL_C + CTRL_D
+    if ends_with_ctrl_c():
+        for login in (
+            on_terminal(["login"], [(NAME, user.name), (PASSWORD, given_up)]),
+            console(user, [(CODE, given_up)]),
+        ):
+            assert login.status == 128 + signal.SIGINT
+        assert syslog.decisions() == []
+    else:
+        for login in (
+            on_terminal(["login"], [(NAME, user.name), (PASSWORD, given_up), (NAME, HANG_UP)]),
+            console(user, [(CODE, given_up), (NAME, HANG_UP)]),
+        ):
+            assert "\nLogin incorrect\n" in login.transcript
+        assert [decision["reason"] for decision in syslog.decisions()] == ["bad-input"]
 
 
 def test_ctrl_d_at_the_code_is_refused_at_once(
     user: User, enrolled: Enroll, console: Converse
 ) -> None:
     enrolled(user)
-    login = console(user, [(CODE, CTRL_D), (NAME, CTRL_C)])
+    login = console(user, [(CODE, CTRL_D), (NAME, HANG_UP)])
     assert login.prompts == [NAME, PASSWORD, CODE, NAME]
     assert "\nLogin incorrect\n" in login.transcript
 

@@ -14,7 +14,7 @@ from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.phone import NOT_ENROLLED
 from tests.host.system_log import SystemLog
-from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Dialogue
+from tests.host.terminal import CTRL_D, HANG_UP, Conversation, Dialogue
 from tests.login.programs import FAKE_CLOCK
 
 Converse = Callable[..., Conversation]
@@ -44,7 +44,7 @@ def host_clock_at(moment: str) -> Iterator[None]:
 @pytest.fixture
 def console(user: User, on_terminal: Converse) -> Converse:
     shell = rf"{user.name}@server:~\$"
-    session, name_again = [(shell, f"echo {SESSION}"), (shell, "exit")], [(NAME, CTRL_C)]
+    session, name_again = [(shell, f"echo {SESSION}"), (shell, "exit")], [(NAME, HANG_UP)]
 
     def log_in(answers: Dialogue, let_in: bool) -> Conversation:
         typed = [(NAME, user.name), (PASSWORD, user.password), *answers]
