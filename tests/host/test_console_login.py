@@ -43,39 +43,6 @@ def assert_shell_of(user: User, login: Conversation) -> None:
     assert f"\n{user.name}\n" in login.transcript
 
 
-def test_the_password_and_then_the_code_let_in(
-    user: User, enrolled: Enroll, console: Converse, syslog: SystemLog
-) -> None:
-    login = console(user, [(CODE, enrolled(user).fresh_code()), *in_a_shell(user)])
-    assert_shell_of(user, login)
-    assert login.prompts[:3] == [NAME, PASSWORD, CODE]
-    assert syslog.decisions() == [
-        {
-            "verdict": "accept",
-            "reason": "totp",
-            "user": user.name,
-            "service": "login",
-            "rhost": "",
-            "device": "phone",
-        }
-    ]
-
-
-def test_after_a_wrong_code_and_an_empty_one_the_right_one_lets_in(
-    user: User, enrolled: Enroll, console: Converse, syslog: SystemLog
-) -> None:
-    credential = enrolled(user)
-    codes = [(CODE, credential.wrong_code()), (CODE, ""), (CODE, credential.fresh_code())]
-    login = console(user, [*codes, *in_a_shell(user)])
-    assert_shell_of(user, login)
-    assert login.prompts[:5] == [NAME, PASSWORD, CODE, CODE, CODE]
-    assert [decision["reason"] for decision in syslog.decisions()] == [
-        "wrong-code",
-        "bad-input",
-        "totp",
-    ]
-
-
 def test_after_three_wrong_codes_login_begins_anew(
     user: User, enrolled: Enroll, console: Converse
 ) -> None:
@@ -86,17 +53,6 @@ def test_after_three_wrong_codes_login_begins_anew(
     assert_shell_of(user, login)
     assert "\nLogin incorrect\n" in login.transcript
     assert "rror" not in login.transcript
-
-
-def test_a_wrong_password_is_refused_before_any_code_is_asked(
-    user: User, enrolled: Enroll, console: Converse, on_terminal: Converse, syslog: SystemLog
-) -> None:
-    enrolled(user)
-    dialogue = [(NAME, user.name), (PASSWORD, "wrong"), (NAME, HANG_UP)]
-    login = on_terminal(["login"], dialogue)
-    assert login.prompts == [NAME, PASSWORD, NAME]
-    assert "\nLogin incorrect\n" in login.transcript
-    assert syslog.decisions() == []
 
 
 def test_ctrl_c_at_the_code_is_what_it_is_at_the_password_and_no_wrong_code(
@@ -129,13 +85,3 @@ def test_ctrl_d_at_the_code_is_refused_at_once(
     login = console(user, [(CODE, CTRL_D), (NAME, HANG_UP)])
     assert login.prompts == [NAME, PASSWORD, CODE, NAME]
     assert "\nLogin incorrect\n" in login.transcript
-
-
-def test_a_user_who_has_not_enrolled_is_let_in_without_a_code(
-    user: User, console: Converse, syslog: SystemLog
-) -> None:
-    login = console(user, in_a_shell(user))
-    assert_shell_of(user, login)
-    (decision,) = syslog.decisions()
-    assert (decision["verdict"], decision["reason"]) == ("skip", "not-enrolled")
-    assert (decision["user"], decision["service"]) == (user.name, "login")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.ssh_client import asked, client_options
+from tests.host.ssh_client import client_options
 from tests.host.ssh_server import SshServer
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, CTRL_D, Conversation, Session
@@ -21,55 +21,6 @@ def secret_file(user: User) -> Path:
 
 def reasons(syslog: SystemLog) -> list[str]:
     return [decision["reason"] for decision in syslog.decisions()]
-
-
-def test_the_password_and_then_the_code_let_in(
-    user: User, enrolled: Callable[..., Credential], log_in: Converse, syslog: SystemLog
-) -> None:
-    code = enrolled(user, device="my phone").fresh_code()
-    login = log_in(user, [(PASSWORD, user.password), (CODE, code)])
-    assert login.status == 0
-    assert login.prompts == asked(user, PASSWORD, CODE)
-    assert syslog.decisions() == [
-        {
-            "verdict": "accept",
-            "reason": "totp",
-            "user": user.name,
-            "service": "sshd",
-            "rhost": "127.0.0.1",
-            "device": "my phone",
-        }
-    ]
-
-
-def test_three_wrong_codes_refuse(
-    user: User, enrolled: Callable[..., Credential], log_in: Converse, syslog: SystemLog
-) -> None:
-    credential = enrolled(user)
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
-    login = log_in(user, [(PASSWORD, user.password), *wrong])
-    assert login.status == 255
-    assert "Permission denied (keyboard-interactive)." in login.transcript
-    assert login.prompts == asked(user, PASSWORD, CODE, CODE, CODE)
-    decision = {
-        "verdict": "refuse",
-        "reason": "wrong-code",
-        "user": user.name,
-        "service": "sshd",
-        "rhost": "127.0.0.1",
-        "device": "",
-    }
-    assert syslog.decisions() == [decision] * 3
-
-
-def test_after_a_wrong_code_the_right_one_lets_in_without_the_password_again(
-    user: User, enrolled: Callable[..., Credential], log_in: Converse, syslog: SystemLog
-) -> None:
-    credential = enrolled(user)
-    codes = [(CODE, credential.wrong_code()), (CODE, credential.fresh_code())]
-    login = log_in(user, [(PASSWORD, user.password), *codes])
-    assert (login.status, login.prompts) == (0, asked(user, PASSWORD, CODE, CODE))
-    assert reasons(syslog) == ["wrong-code", "totp"]
 
 
 def test_a_used_code_is_refused_in_the_next_login_and_the_next_code_let_in(
@@ -103,15 +54,6 @@ def test_what_is_no_code_at_all_is_asked_again(
     assert reasons(syslog) == ["bad-input"] * 3
 
 
-def test_a_wrong_password_is_refused_before_any_code_is_asked(
-    user: User, enrolled: Callable[..., Credential], log_in: Converse, syslog: SystemLog
-) -> None:
-    enrolled(user)
-    login = log_in(user, [(PASSWORD, "wrong")])
-    assert (login.status, login.prompts) == (255, asked(user, PASSWORD))
-    assert syslog.lines(ident="pam-totp") == []
-
-
 def test_an_unknown_user_is_asked_and_refused_as_any_other(
     user: User, enrolled: Callable[..., Credential], log_in: Converse
 ) -> None:
@@ -119,20 +61,6 @@ def test_an_unknown_user_is_asked_and_refused_as_any_other(
     known, unknown = (log_in(name, [(PASSWORD, "wrong")]) for name in (user.name, "nobody-here"))
     assert unknown.status == known.status == 255
     assert unknown.transcript == known.transcript.replace(user.name, "nobody-here")
-
-
-def test_a_user_who_has_not_enrolled_is_let_in_without_a_code(
-    user: User, log_in: Converse, syslog: SystemLog
-) -> None:
-    login = log_in(user, [(PASSWORD, user.password)])
-    assert (login.status, login.prompts) == (0, asked(user, PASSWORD))
-    (decision,) = syslog.decisions()
-    assert (decision["verdict"], decision["reason"]) == ("skip", "not-enrolled")
-    assert (decision["user"], decision["service"], decision["rhost"]) == (
-        user.name,
-        "sshd",
-        "127.0.0.1",
-    )
 
 
 def test_ctrl_c_at_the_code_ends_the_login_and_spends_nothing(

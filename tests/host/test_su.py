@@ -47,30 +47,6 @@ def last_line(conversation: Conversation) -> str:
     return conversation.transcript.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("options", "service"), [([], "su"), (["-"], "su-l")], ids=["su", "su -"])
-def test_the_password_and_the_code_of_the_other_user_let_in(
-    su: Converse,
-    bob: User,
-    enrolled: Enroll,
-    syslog: SystemLog,
-    options: list[str],
-    service: str,
-) -> None:
-    became = su([(CODE, enrolled(bob).fresh_code())], *options)
-    assert (became.status, became.prompts) == (0, [PASSWORD, CODE])
-    assert last_line(became) == bob.name
-    assert syslog.decisions() == [
-        {
-            "verdict": "accept",
-            "reason": "totp",
-            "user": bob.name,
-            "service": service,
-            "rhost": "",
-            "device": "phone",
-        }
-    ]
-
-
 def test_the_callers_own_code_is_wrong_and_the_other_users_right(
     su: Converse, alice: User, bob: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
@@ -79,21 +55,6 @@ def test_the_callers_own_code_is_wrong_and_the_other_users_right(
     assert (became.status, last_line(became)) == (0, bob.name)
     reasons = [(decision["reason"], decision["user"]) for decision in syslog.decisions()]
     assert reasons == [("wrong-code", bob.name), ("totp", bob.name)]
-
-
-def test_three_wrong_codes_refuse(su: Converse, bob: User, enrolled: Enroll) -> None:
-    credential = enrolled(bob)
-    became = su([(CODE, credential.wrong_code(index)) for index in range(3)])
-    assert (became.status, became.prompts) == (1, [PASSWORD, CODE, CODE, CODE])
-    assert last_line(became) == "su: Authentication failure"
-
-
-def test_an_empty_code_is_asked_again(
-    su: Converse, bob: User, enrolled: Enroll, syslog: SystemLog
-) -> None:
-    became = su([(CODE, ""), (CODE, enrolled(bob).fresh_code())])
-    assert (became.status, last_line(became)) == (0, bob.name)
-    assert [decision["reason"] for decision in syslog.decisions()] == ["bad-input", "totp"]
 
 
 def test_limits_that_crash_our_programs_leave_no_core_file_in_the_callers_folder(

@@ -48,33 +48,6 @@ def last_line(conversation: Conversation) -> str:
     return conversation.transcript.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    ("command", "service"),
-    [(["id", "-un"], "sudo"), (["-i", "id", "-un"], "sudo-i")],
-    ids=["sudo", "sudo -i"],
-)
-def test_the_password_and_the_code_of_the_caller_let_in(
-    sudo: Converse,
-    alice: User,
-    enrolled: Enroll,
-    syslog: SystemLog,
-    command: list[str],
-    service: str,
-) -> None:
-    became = sudo([(CODE, enrolled(alice).fresh_code())], *command)
-    assert (became.status, became.prompts, last_line(became)) == (0, shown(alice, CODE), "root")
-    assert syslog.decisions() == [
-        {
-            "verdict": "accept",
-            "reason": "totp",
-            "user": alice.name,
-            "service": service,
-            "rhost": "",
-            "device": "phone",
-        }
-    ]
-
-
 def test_the_code_of_whom_one_becomes_is_wrong_and_the_callers_right(
     sudo: Converse,
     alice: User,
@@ -114,13 +87,6 @@ def test_nine_wrong_codes_refuse(
     assert reasons == ["wrong-code"] * 5 + ["throttled"] * 4
 
 
-def test_after_an_empty_code_the_right_one_lets_in(
-    sudo: Converse, alice: User, enrolled: Enroll
-) -> None:
-    became = sudo([(CODE, ""), (CODE, enrolled(alice).fresh_code())])
-    assert (became.status, became.prompts) == (0, shown(alice, CODE, CODE))
-
-
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["ctrl-c", "ctrl-d"])
 def test_who_gives_up_at_the_code_is_refused_at_once(
     sudo: Converse, alice: User, enrolled: Enroll, key: str
@@ -129,16 +95,6 @@ def test_who_gives_up_at_the_code_is_refused_at_once(
     became = sudo([(CODE, key)])
     assert (became.status, became.prompts) == (1, shown(alice, CODE))
     assert last_line(became) == "sudo: a password is required"
-
-
-def test_a_caller_who_has_not_enrolled_needs_no_code(
-    sudo: Converse, alice: User, syslog: SystemLog
-) -> None:
-    became = sudo([])
-    assert (became.status, last_line(became)) == (0, "root")
-    (decision,) = syslog.decisions()
-    assert (decision["verdict"], decision["reason"]) == ("skip", "not-enrolled")
-    assert (decision["user"], decision["service"]) == (alice.name, "sudo")
 
 
 def test_within_the_time_of_sudos_ticket_no_code_is_asked_again(
