@@ -31,11 +31,6 @@ STACK = PASSWORD_GIVEN + "auth required pam_totp.so\n"
 
 
 @pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
-@pytest.fixture
 def services(tmp_path: Path) -> Path:
     alone = "auth required pam_totp.so\n"
     return libpam.write_services(tmp_path / "pam", {"console": STACK, "alone": alone})

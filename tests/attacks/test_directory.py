@@ -57,11 +57,6 @@ def directory(library: Path) -> Iterator[Callable[..., None]]:
     shutil.rmtree(FOLDER)
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def test_members_of_a_directory_s_group_are_known(
     user: User, credential: Credential, directory: Callable[..., None]
 ) -> None:

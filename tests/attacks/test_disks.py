@@ -29,11 +29,6 @@ FOLDER = Path(".config/pam-totp")
 MADE = re.compile(r"(?:openat\(.*O_CREAT[^,]*|mkdir(?:at)?\([^,]*(?:, \"[^\"]*\")?), (0[0-7]*)")
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 @pytest.mark.parametrize("umask", [0, 0o777])
 def test_secrets_are_the_owner_s_alone_from_their_first_byte_on(
     user: User, tmp_path: Path, umask: int

@@ -28,11 +28,6 @@ STACK = "auth required pam_permit.so\nauth required pam_totp.so\n"
 
 
 @pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
-@pytest.fixture
 def trap(tmp_path: Path, user: User) -> Iterator[Path]:
     """A folder that lets everyone in: modules, a preloaded library, a secret that is known."""
     spring = "import os\nopen('/tmp/sprung', 'w')\nos._exit(0)\n"

@@ -28,11 +28,6 @@ from tests.host.system_log import SystemLog
 CONTROL = "\x1b[2J\x07\r\n\x7f\x9b\u202e\u2028"
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 @pytest.mark.parametrize("field", ["PAM_USER", "PAM_SERVICE", "PAM_RHOST", "PAM_TTY", "PAM_RUSER"])
 def test_control_characters_are_neither_logged_nor_shown(
     credential: Credential, syslog: SystemLog, field: str

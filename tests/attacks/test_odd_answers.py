@@ -18,11 +18,6 @@ STACK = PASSWORD_GIVEN + "auth required pam_totp.so\n"
 
 
 @pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
-@pytest.fixture
 def services(tmp_path: Path) -> Path:
     return libpam.write_services(tmp_path / "pam", {"console": STACK})
 

@@ -1,7 +1,6 @@
 """Rule 26: a guesser with patience, and the owner who has to wait for one."""
 
 import signal
-from collections.abc import Callable
 
 import pytest
 
@@ -12,15 +11,8 @@ from tests.attacks.programs import (
     failing,
     verify,
 )
-from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
-
-
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
 
 DAYS = 30
 DAY = 86400

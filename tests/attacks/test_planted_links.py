@@ -29,11 +29,6 @@ FILES = (".config/pam-totp/secret", ".config/pam-totp/recovery")
 IDENTITY = re.compile(r"set(?:res|re|e|fs)?uid\((?:-1, )?(\d+)")
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def as_root(trace: Path, below: Path) -> list[str]:
     """The calls of a trace that name something below a folder and were made as root."""
     identity, found = "0", []

@@ -34,11 +34,6 @@ FILES = (".config/pam-totp/secret", ".config/pam-totp/recovery")
 NEVER = "abcd-efgh-ijkl-mnop"  # a recovery code that nobody was given
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def closed(path: Path) -> None:
     path.chmod(0)
 

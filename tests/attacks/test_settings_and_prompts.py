@@ -29,11 +29,6 @@ SNAPSHOT = STATE / "settings" / "last-good"
 
 
 @pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
-@pytest.fixture
 def settings_file() -> Iterator[Path]:
     """/etc/pam-totp/config.yaml, gone after the test; no snapshot of it before and after."""
     SNAPSHOT.unlink(missing_ok=True)

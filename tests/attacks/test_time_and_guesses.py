@@ -31,11 +31,6 @@ FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 LOGINS = 50
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def clock_at(unix_seconds: float) -> dict[str, dict[str, str]]:
     """The option under which a program finds the wall clock standing at this time."""
     fake = {"LD_PRELOAD": str(FAKE_CLOCK), "FAKETIME": str(int(unix_seconds))}

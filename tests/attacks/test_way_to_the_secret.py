@@ -37,11 +37,6 @@ def shared(bob: User) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", str(SHARED)], check=True)
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def give(path: Path, user: User) -> None:
     os.chown(path, user.uid, user.gid, follow_symlinks=False)
 

@@ -29,11 +29,6 @@ from tests.host.system_log import SystemLog
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 @pytest.fixture(params=SIGNALS, ids=lambda number: number.name)
 def interrupted(request: pytest.FixtureRequest) -> Callable[..., Answer]:
     """`interrupted(call, number, *arguments)`: the command, with a signal in one of its calls."""

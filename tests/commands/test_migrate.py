@@ -1,9 +1,6 @@
 """`pam-totp migrate`: a user's secret follows the settings into the store in force."""
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.commands.commands import (
     LET_IN,
@@ -21,11 +18,6 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
-
-
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
 
 
 def kept(user: User) -> Path:

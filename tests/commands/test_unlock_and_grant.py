@@ -1,6 +1,5 @@
 """`pam-totp unlock` and `pam-totp grant`: what root types, and what goes wrong."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,11 +28,6 @@ ROOTS = [
     ["grant", "{}"],
     ["migrate", "{}"],
 ]
-
-
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
 
 
 @pytest.mark.parametrize("arguments", ROOTS, ids=lambda arguments: arguments[0])

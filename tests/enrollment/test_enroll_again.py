@@ -13,11 +13,6 @@ from tests.host.credentials import Credential
 from tests.login.programs import LET_IN, REFUSED, verify
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def test_password_replaces_the_secret(user: User, credential: Credential, start: Start) -> None:
     person = start(user, "enroll")
     person.read_until("is enrolled already. This replaces the present secret.")

@@ -34,11 +34,6 @@ RENEW = f"{COMMAND} recovery-codes"
 PASSWORD = "System password of .*:"
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def enroll_on_terminal(user: User, *options: str, password: bool = False) -> tuple[str, Credential]:
     """`pam-totp enroll` by the user, to its end: what was shown, and the new phone."""
     session = Session([COMMAND, "enroll", *options], user, {})

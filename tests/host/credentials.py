@@ -80,3 +80,9 @@ def enroll(user: User, secret: str = "", device: str = "phone") -> Credential:
 def enrolled() -> Callable[..., Credential]:
     """`enrolled(user)` or `enrolled(user, secret="…", device="…")`: the user's new credential."""
     return enroll
+
+
+@pytest.fixture
+def credential(user: User) -> Credential:
+    """The one of `user`, who is enrolled."""
+    return enroll(user)

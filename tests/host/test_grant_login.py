@@ -30,11 +30,6 @@ Converse = Callable[..., Conversation]
 PASSWORD, CODE = "Password:", "Verification code:"
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def grant_of(user: User) -> Path:
     return STATE / "grants" / str(user.uid)
 

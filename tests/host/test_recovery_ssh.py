@@ -30,11 +30,6 @@ AMBIGUOUS = "olbo-lbol-bolb-2345"
 
 
 @pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
-@pytest.fixture
 def codes(user: User, credential: Credential) -> list[str]:
     return new_recovery_codes(user)
 

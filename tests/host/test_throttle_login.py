@@ -30,11 +30,6 @@ HOUR = 3600
 RECORD = "pam-totp attempts 1"  # how what is written to the record begins
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def guess(credential: Credential, times: int) -> None:
     """So many wrong codes by hand, none of which is held up."""
     for index in range(times):

@@ -45,11 +45,6 @@ def traced(trace: Path) -> list[str]:
 
 
 @pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
-@pytest.fixture
 def damaged() -> Iterator[Path]:
     """The installed package, to be broken: whole again afterwards."""
     whole = Path("/root/whole")

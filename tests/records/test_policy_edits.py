@@ -30,11 +30,6 @@ ANSWERS = {EXEMPT: NO_CODE_NEEDED, ASKED: ASK}
 EDITS = 60
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def replace(text: str) -> None:
     """As careful editors save: the new file takes the name when it is whole."""
     new = CONFIGURATION.with_name("config.yaml.new")

@@ -38,11 +38,6 @@ def remember() -> Iterator[Path]:
 
 
 @pytest.fixture
-def credential(user: User) -> Credential:
-    return enroll(user)
-
-
-@pytest.fixture
 def given(user: User, credential: Credential) -> Credential:
     """A code was given a moment ago, after a key."""
     assert gate(user, variables=KEY).code == ASK

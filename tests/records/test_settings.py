@@ -48,11 +48,6 @@ JUNK = {
 }
 
 
-@pytest.fixture
-def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    return enrolled(user)
-
-
 def is_strict(credential: Credential) -> bool:
     """Whether STRICT is in force, seen by its throttle: two wrong codes make the third wait."""
     record = RECORDS / str(credential.user.uid)
