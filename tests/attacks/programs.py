@@ -10,15 +10,22 @@ from typing import Any
 
 import pyotp
 
-GATE = "/usr/libexec/pam-totp/gate"
-VERIFY = "/usr/libexec/pam-totp/verify"
-COMMAND = "/usr/bin/pam-totp"
-RUN = Path("/run/pam-totp")
-STATE = Path("/var/lib/pam-totp")
-SETTINGS = Path("/etc/pam-totp/config.yaml")
-LOGIN = {"PAM_SERVICE": "sshd", "PAM_RHOST": "192.0.2.7", "PAM_TTY": "ssh", "PAM_TYPE": "auth"}
-NO_CODE_NEEDED, ASK = 0, 1
-LET_IN, REFUSED = 0, 1
+from tests.host.programs import (  # noqa: F401 (for who drives them by this one)
+    ASK,
+    COMMAND,
+    CONFIGURATION,
+    GATE,
+    LET_IN,
+    LOGIN,
+    NO_CODE_NEEDED,
+    RECORDS,
+    REFUSED,
+    STATE,
+    VERIFY,
+    run_as_pam_exec,
+)
+
+RUN, SETTINGS = RECORDS, CONFIGURATION
 MAX_SECONDS = 2.0  # within which even a trap gets its answer
 CALL = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 
@@ -31,29 +38,9 @@ class Answer:
     printed: bytes
 
 
-def run(
-    program: str,
-    user: str | bytes,
-    typed: bytes = b"",
-    *,
-    through: Sequence[str] = (),
-    variables: dict[str, str] | None = None,
-    **options: Any,
-) -> Answer:
-    """Run gate or verify as pam_exec does, started `through` another command.
-
-    `variables` come on top of those of a login over ssh; `options` are subprocess.run's.
-    """
-    name = user if isinstance(user, bytes) else user.encode("utf-8", "surrogateescape")
-    given = {key.encode(): value.encode() for key, value in (LOGIN | (variables or {})).items()}
-    done = subprocess.run(
-        [*through, program],
-        env={**given, b"PAM_USER": name},
-        input=typed,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        **({"timeout": 60} | options),
-    )
+def run(program: str, user: str | bytes, typed: str | bytes = b"", **options: Any) -> Answer:
+    """Gate or verifier; `options`: run_as_pam_exec's."""
+    done = run_as_pam_exec(program, user, typed, stderr=subprocess.STDOUT, **options)
     return Answer(done.returncode, done.stdout)
 
 
@@ -64,7 +51,7 @@ def gate(user: str | bytes, **options: Any) -> int:
 
 def verify(user: str | bytes, typed: str | bytes, **options: Any) -> int:
     """The exit code of the verifier on what was typed; `options` as for `run`."""
-    return run(VERIFY, user, typed.encode() if isinstance(typed, str) else typed, **options).status
+    return run(VERIFY, user, typed, **options).status
 
 
 def command(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":

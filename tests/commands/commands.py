@@ -14,17 +14,22 @@ from typing import Any
 
 from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.host.accounts import User
+from tests.host.programs import (  # noqa: F401 (for who drives them by this one)
+    ASK,
+    COMMAND,
+    CONFIGURATION,
+    GATE,
+    LET_IN,
+    LOGIN,
+    NO_CODE_NEEDED,
+    RECORDS,
+    REFUSED,
+    STATE,
+    VERIFY,
+    run_as_pam_exec,
+)
 
-GATE = "/usr/libexec/pam-totp/gate"
-VERIFY = "/usr/libexec/pam-totp/verify"
-COMMAND = "/usr/bin/pam-totp"
-NO_CODE_NEEDED, ASK = 0, 1
-LET_IN, REFUSED = 0, 1
-STATE = Path("/var/lib/pam-totp")
-RECORDS = Path("/run/pam-totp")
-CONFIGURATION = Path("/etc/pam-totp/config.yaml")
 LAST_GOOD = STATE / "settings" / "last-good"
-LOGIN = {"PAM_SERVICE": "sshd", "PAM_RHOST": "192.0.2.7", "PAM_TTY": "ssh", "PAM_TYPE": "auth"}
 RECOVERY_CODE = re.compile(r"^  ((?:[a-z2-7]{4}-){3}[a-z2-7]{4})$", re.MULTILINE)
 FAILURES = re.compile(r"^failures (\d+) (\d+) (\d+)$", re.MULTILINE)
 
@@ -61,9 +66,8 @@ def verify(
     variables: dict[str, str] | None = None,
 ) -> Answer:
     """The verifier on what was typed at a login to `service`."""
-    name = user if isinstance(user, str) else user.name
-    given = LOGIN | {"PAM_SERVICE": service, "PAM_USER": name} | (variables or {})
-    return run([*through, VERIFY], typed, env=given)
+    given = {"PAM_SERVICE": service} | (variables or {})
+    return answer_of(VERIFY, user, typed, through, given)
 
 
 def gate(
@@ -73,8 +77,19 @@ def gate(
     typed: str = "",
 ) -> Answer:
     """The gate for a login over ssh; `typed` is the password that an earlier module took."""
+    return answer_of(GATE, user, typed, through, variables)
+
+
+def answer_of(
+    program: str,
+    user: User | str,
+    typed: str,
+    through: Sequence[str],
+    variables: dict[str, str] | None,
+) -> Answer:
     name = user if isinstance(user, str) else user.name
-    return run([*through, GATE], typed, env=LOGIN | {"PAM_USER": name} | (variables or {}))
+    done = run_as_pam_exec(program, name, typed, through=through, variables=variables)
+    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def assert_refused(answer: Answer, message: str) -> None:

@@ -12,8 +12,8 @@ import pexpect
 import pyotp
 
 from tests.host.accounts import User
+from tests.host.programs import COMMAND
 
-COMMAND = "/usr/bin/pam-totp"
 SECONDS = 20
 URI = re.compile(rb"URI:  (otpauth://\S+)")
 CODE_PROMPT = "Code from the app: "

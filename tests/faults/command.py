@@ -16,8 +16,8 @@ import pexpect
 import pyotp
 
 from tests.faults.subject import Subject
+from tests.host.programs import COMMAND
 
-COMMAND = "/usr/bin/pam-totp"
 SECRET_HEADER = "# pam-totp: one credential a line, an otpauth URI and then the device's name.\n"
 SECONDS_TO_ANSWER = 30
 _CODE_OF_TEN = re.compile(r"^  ((?:[a-z2-7]{4}-){3}[a-z2-7]{4})\r$", re.MULTILINE)

@@ -15,11 +15,9 @@ from pathlib import Path
 from tests.faults.injection import Ended, run
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll, new_secrets
+from tests.host.programs import GATE, RECORDS, STATE, VERIFY
 
-GATE = "/usr/libexec/pam-totp/gate"
-VERIFY = "/usr/libexec/pam-totp/verify"
-RUN = Path("/run/pam-totp")
-VAR = Path("/var/lib/pam-totp")
+RUN, VAR = RECORDS, STATE
 RECORD_BYTES = 4096
 
 _RECORD = re.compile(
