@@ -88,14 +88,19 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
 def _lines_of_ours(name: str, folder: str) -> list[tuple[str, str]]:
     """The texts of the `pam_totp.so` lines in a service's auth stack, by way of includes too, each
     with what stands before it that lets a wrong password pass; empty if nothing does."""
-    found, goes_on = [], ""
-    for line in all_lines(stack_of(name, folder)[1]):
-        if line.asks:
-            found.append((line.text, goes_on))
-        elif line.control == "substack":
-            goes_on = f"substack {line.module}"
-        elif line.control == "required" and line.module in _PASSWORDS:
-            goes_on = f"required {line.module}"
+    found: list[tuple[str, str]] = []
+
+    def look(lines: list[Line], goes_on: str) -> str:
+        for line in lines:
+            if line.asks:
+                found.append((line.text, goes_on))
+            goes_on = look(line.inner, goes_on)
+            is_required = line.control == "required" and line.module in _PASSWORDS
+            if is_required or line.control == "substack":
+                goes_on = " ".join(_WORD.findall(line.text)[1:3])
+        return goes_on
+
+    look(stack_of(name, folder)[1], "")
     return found
 
 

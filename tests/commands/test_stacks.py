@@ -172,7 +172,7 @@ def test_vendor_s_folder_is_looked_at_for_what_pam_d_does_not_have(
 ) -> None:
     vendor = tmp_path / "vendor"
     vendor.mkdir()
-    monkeypatch.setattr("pam_totp.stack.services.FOLDER", str(tmp_path))
+    monkeypatch.setattr("pam_totp.stack.services.PAM_DIR", str(tmp_path))
     monkeypatch.setattr("pam_totp.stack.services.VENDOR", str(vendor))
     (vendor / "cockpit").write_text(f"{OURS}\n", encoding="ascii")
     assert that_ask(str(tmp_path)) == ["cockpit"]

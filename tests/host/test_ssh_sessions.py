@@ -42,7 +42,8 @@ def test_no_code_secret_or_password_is_logged(
 ) -> None:
     credential = enrolled(user)
     wrong, right = credential.wrong_code(), credential.fresh_code()
-    answers = [(CODE, user.password), (CODE, wrong), (CODE, right)]
+    assert log_in(user, [(PASSWORD, user.password), (CODE, user.password)] * 3).status == 255
+    answers = [(CODE, f"{user.password}."), (CODE, wrong), (CODE, right)]
     assert log_in(user, [(PASSWORD, user.password), *answers]).status == 0
     log = code_server.log() + "".join(line.message for line in syslog.lines())
     assert user.name in log

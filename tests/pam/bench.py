@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODULE = REPOSITORY / "pam_totp" / "module" / "pam_totp.c"
+MODULE = REPOSITORY / "pam_totp" / "pam" / "pam_totp.c"
 EXPORTS = MODULE.with_suffix(".map")
 APPLICATIONS = [Path(__file__).with_name(name) for name in ("login.c", "caller.c")]
 SECURITY = next(Path("/usr/lib").glob("*/security/pam_exec.so")).parent

@@ -139,10 +139,13 @@ def _in_force(fault: str) -> Settings:
         kept = _last_good()
         settings = kept or Settings(DEFAULTS)
     except (OSError, Failure, ValueError):
-        # Nobody but root can look; a screen locker asks whoever is enrolled.
-        strict = {"enrollment": REQUIRED} if posix.geteuid() == 0 else {}
-        settings = Settings(DEFAULTS | strict)
-        fault = fault or "no such file; what was kept of it cannot be read"
+        if posix.geteuid() != 0:
+            # Only root can look. A screen locker asks users who have enrolled; where root never
+            # wrote a file, which is how it is installed, there is no fault.
+            settings = Settings(DEFAULTS)
+        else:
+            settings = Settings(DEFAULTS | {"enrollment": REQUIRED})
+            fault = fault or "no such file; what was kept of it cannot be read"
     if fault or kept is not None:
         settings.fault = f"{PATH}: {fault or posix.strerror(ENOENT)}"
     return settings
