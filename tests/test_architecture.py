@@ -80,6 +80,7 @@ SELDOM = {
     "pam_totp.records.storage.secret_writer": {"os"},
     "pam_totp.records.user.pending": {"pwd"},
     "pam_totp.rules.ignored_parameters": set(),
+    "pam_totp.rules.encoding": set(),
     "pam_totp.login.enroll_at_login": set(),
 }
 

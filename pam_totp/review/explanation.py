@@ -6,7 +6,7 @@ from typing import Any
 
 from pam_totp.records.config.settings import PATH, Settings
 from pam_totp.rules.enrollment import BY
-from pam_totp.rules.policy import Rule
+from pam_totp.rules.policy import LOCAL, Rule
 from pam_totp.stack.sshd import shown
 
 
@@ -60,9 +60,23 @@ def rule_as_text(rule: Rule, configured: Settings) -> str:
             ("user", rule.users),
             ("group", rule.groups),
             ("service", rule.services),
-            ("from", rule.shown_sources()),
+            ("from", shown_sources(rule)),
         )
         if values
     ]
     named += [f"publickey: {rule.publickey}"] if rule.publickey else []
     return f"line {rule.line} of {PATH}: {'; '.join([*named, f'code: {rule.code}'])}"
+
+
+def shown_sources(rule: Rule) -> list[str]:
+    """The networks as people write them."""
+    return [source if source == LOCAL else _shown_network(source) for source in rule.sources]
+
+
+def _shown_network(network: str) -> str:
+    first, _, prefix = network.partition("/")
+    if len(first) == 8:
+        text = ".".join(str(byte) for byte in bytes.fromhex(first))
+    else:
+        text = ":".join(first[at : at + 4] for at in range(0, len(first), 4))
+    return f"{text}/{prefix}"

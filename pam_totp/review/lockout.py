@@ -12,9 +12,10 @@ from pam_totp.access.facts import rule_for, state_of
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.user import enforced
 from pam_totp.review.shadowed_rules import covers, networks
+from pam_totp.rules.encoding import encode
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.pattern import matches
-from pam_totp.rules.policy import LOCAL, NEVER, Rule, encode
+from pam_totp.rules.policy import LOCAL, NEVER, Rule
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 

@@ -5,7 +5,7 @@ unknown (a group look-up failed, the remote host has a name and no address): the
 answer holds of "this rule matches" and "it does not".
 """
 
-from pam_totp.rules.pattern import is_pattern, matches
+from pam_totp.rules.pattern import matches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NEVER, IF_ENROLLED, REQUIRED = CODES = ("never", "if-enrolled", "required")  # ever stricter
 LOCAL = "local"
 
-_BETWEEN_FIELDS, _BETWEEN_NAMES = "\t", "\x1f"
+BETWEEN_FIELDS, BETWEEN_NAMES = "\t", "\x1f"
 
 
 class Rule:
@@ -42,10 +42,6 @@ class Rule:
         self.code = code
         self.line = line
 
-    def shown_sources(self) -> list[str]:
-        """The networks as people write them."""
-        return [source if source == LOCAL else _shown_network(source) for source in self.sources]
-
 
 class Subject:
     """The login that rules are matched against.
@@ -71,45 +67,11 @@ class Subject:
         self.is_in = is_in
 
 
-def encode(rules: "list[Rule]") -> str:
-    """The rules as the snapshot keeps them: lines, of which a login looks only at a few.
-
-    A rule for plain names stands once under each of them, every other rule once under no name. The
-    line is NAME, the rule's number, then its fields.
-    """
-    lines = [
-        _BETWEEN_FIELDS.join((name, f"{number:05}", _encode_one(rule, name)))
-        for number, rule in enumerate(rules)
-        for name in _names_of(rule)
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def encoded_bytes(rules: "list[Rule]") -> int:
-    """At least as many as `encode` makes of them, of which a thousand names and a thousand networks
-    in one rule are a million."""
-    return sum(
-        len(names) * (len(_encode_one(rule, names[0]).encode()) + 8)
-        + sum(2 * len(name.encode()) for name in names)
-        for rule, names in ((rule, _names_of(rule)) for rule in rules)
-    )
-
-
-def _names_of(rule: Rule) -> "tuple[str, ...]":
-    return ("",) if any(is_pattern(user) for user in rule.users) else rule.users or ("",)
-
-
-def _encode_one(rule: Rule, name: str) -> str:
-    names = ((name,) if name else rule.users, rule.groups, rule.services, rule.sources)
-    fields = [_BETWEEN_NAMES.join(each) for each in names]
-    return _BETWEEN_FIELDS.join([*fields, rule.publickey, rule.code, str(rule.line)])
-
-
 def rules_about(rules: str, user: str) -> list[str]:
     """Those of the encoded rules that may match this user, in their order."""
     found = []
     for name in (user, ""):
-        begin = f"\n{name}{_BETWEEN_FIELDS}"
+        begin = f"\n{name}{BETWEEN_FIELDS}"
         at = rules.find(begin)
         while at >= 0:
             end = rules.find("\n", at + 1)
@@ -120,9 +82,9 @@ def rules_about(rules: str, user: str) -> list[str]:
 
 def decode(text: str) -> Rule:
     """The rule of one of these. Raises ValueError."""
-    _number, *names, publickey, code, line = text.split(_BETWEEN_FIELDS)
+    _number, *names, publickey, code, line = text.split(BETWEEN_FIELDS)
     users, groups, services, sources = (
-        field.split(_BETWEEN_NAMES) if field else () for field in names
+        field.split(BETWEEN_NAMES) if field else () for field in names
     )
     if code not in CODES or publickey not in ("", "yes", "no"):
         raise ValueError("no rule")
@@ -185,12 +147,3 @@ def is_within(network: str, address: bytes) -> bool:
     if len(first) != len(address) * 2:
         return False
     return int(first, 16) >> spare_bits == int.from_bytes(address, "big") >> spare_bits
-
-
-def _shown_network(network: str) -> str:
-    first, _, prefix = network.partition("/")
-    if len(first) == 8:
-        text = ".".join(str(byte) for byte in bytes.fromhex(first))
-    else:
-        text = ":".join(first[at : at + 4] for at in range(0, len(first), 4))
-    return f"{text}/{prefix}"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pam_totp.records.config import reader, rule_reader, validators
 from pam_totp.records.config.settings import DEFAULTS, MESSAGE, Settings
-from pam_totp.rules.policy import CODES, decode, encode
+from pam_totp.rules.encoding import encode
+from pam_totp.rules.policy import CODES, decode
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.access.facts import address_of
+from pam_totp.review.explanation import shown_sources
+from pam_totp.rules.encoding import encode, encoded_bytes
 from pam_totp.rules.pattern import is_pattern
 from pam_totp.rules.policy import (
     CODES,
@@ -17,8 +19,6 @@ from pam_totp.rules.policy import (
     Rule,
     Subject,
     decode,
-    encode,
-    encoded_bytes,
     first_match,
     is_within,
     match,
@@ -348,4 +348,4 @@ def test_network_has_an_address(network: str, address: str, expected: bool) -> N
 def test_networks_are_shown_as_people_write_them() -> None:
     rule = Rule(NEVER, sources=["local", OFFICE, LAB])
     shown = ["local", "10.0.0.0/8", "2001:0db8:0000:0000:0000:0000:0000:0000/32"]
-    assert rule.shown_sources() == shown
+    assert shown_sources(rule) == shown

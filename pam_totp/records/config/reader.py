@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pam_totp.records.config import rule_reader, snapshot, validators
 from pam_totp.records.config.settings import DEFAULTS, SCARCE
-from pam_totp.rules.policy import Rule, encode, encoded_bytes
+from pam_totp.rules.encoding import encode, encoded_bytes
+from pam_totp.rules.policy import Rule
 
 # A login starts without dist-packages; Debian's PyYAML is there.
 _LIBRARIES = "/usr/lib/python3/dist-packages"

@@ -3,7 +3,7 @@ very file that it was made from. While it cannot be kept there (a full or a read
 in /run/pam-totp/settings/last-good, and every decision says so in the log.
 
 Format, UTF-8: "pam-totp settings 1 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
-line "rules", the rules (pam_totp.rules.policy.encode), and the line "end".
+line "rules", the rules (pam_totp.rules.encoding), and the line "end".
 """
 
 import posix
