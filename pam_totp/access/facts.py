@@ -13,7 +13,7 @@ from pam_totp.records.host.groups import Groups
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, remembered
 from pam_totp.records.user.attempts import boot_seconds, look
-from pam_totp.rules.policy import NEVER, Rule, Subject, first_match
+from pam_totp.rules.policy import NEVER, Rule, Subject, first_match, is_stricter
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import wait_seconds
 
@@ -114,17 +114,20 @@ def state_of(user: pwd.struct_passwd, settings: "Settings", *, is_enforced: bool
 
 
 def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> Rule:
-    """The rule that decides about this login."""
+    """The rule that decides about this login; the stricter of two, where the user is asked for by
+    another name than the id has."""
     if request.service == PASSWORD_SERVICE:
         return Rule(NEVER)
-    subject = Subject(
-        user.pw_name,
-        request.service,
-        address_of(request.rhost),
-        bool(request.key),
-        Groups(user).has,
-    )
-    return first_match(settings.rules, subject, settings.enrollment.otherwise())
+    address, otherwise = address_of(request.rhost), settings.enrollment.otherwise()
+
+    def rule_of(name: str) -> Rule:
+        is_in = Groups(name, user.pw_gid).has
+        subject = Subject(name, request.service, address, bool(request.key), is_in)
+        return first_match(settings.rules, subject, otherwise)
+
+    found = rule_of(user.pw_name)
+    asked = rule_of(request.user) if request.user != user.pw_name else found
+    return asked if is_stricter(asked, found) else found
 
 
 def address_of(rhost: str) -> bytes | None:

@@ -94,7 +94,7 @@ def _describe(
 ) -> dict[str, Any]:
     """The decision and its facts, for programs."""
     environment = {
-        b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
+        b"PAM_USER": options.name.encode("utf-8", "surrogateescape"),
         b"PAM_SERVICE": options.service.encode("utf-8", "surrogateescape"),
         b"PAM_RHOST": (options.address or "").encode(),
         b"SSH_AUTH_INFO_0": b"publickey any" if publickey else b"",

@@ -7,7 +7,9 @@ from pam_totp.enrollment import password
 from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
+from pam_totp.records.host.account import find as find_account
 from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.rules.reasons import Failure
 
 
 def own_account() -> pwd.struct_passwd:
@@ -26,8 +28,8 @@ def account_of(name: str | None) -> pwd.struct_passwd:
     if os.geteuid() != 0:
         raise for_root("--user is for root")
     try:
-        return pwd.getpwnam(name)
-    except (KeyError, ValueError):
+        return find_account(name)
+    except Failure:
         raise Error(f"there is no user {name!a}", "getent passwd") from None
 
 
@@ -60,8 +62,8 @@ def find(name: str) -> pwd.struct_passwd:
     if os.geteuid() != 0:
         raise for_root("this is for root")
     try:
-        return pwd.getpwnam(name)
-    except (KeyError, ValueError):
+        return find_account(name)
+    except Failure:
         raise Error(f"there is no user {name!a}", "getent passwd") from None
 
 

@@ -93,6 +93,8 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
             yield from _of_pattern(name)
             if not host.has(kind, name):
                 yield _missing(kind, name, rule, host)
+            elif kind == "user":
+                yield from _of_user(name)
             elif kind == "service":
                 yield from _of_service(name, host)
             elif kind == "group" and not is_pattern(name) and host.is_empty(name):
@@ -126,6 +128,20 @@ def _missing(kind: str, name: str, rule: Rule, host: Host) -> str:
     if kind == "group":
         what += f"; a missing group is taken at its strictest: {STRICTEST[rule.code]}"
     return what
+
+
+def _of_user(name: str) -> Iterator[str]:
+    """A directory may answer to several spellings, and two names may have one id."""
+    if is_pattern(name):
+        return
+    try:
+        canonical = pwd.getpwuid(pwd.getpwnam(name).pw_uid).pw_name
+    except (KeyError, ValueError):
+        yield f"user {name} has an id that cannot be looked up: every login is refused"
+        return
+    if canonical != name:
+        what = f"{name} is another name of user {canonical}"
+        yield f"{what}, to whom this rule does not apply under that name; write {canonical}"
 
 
 def _of_service(name: str, host: Host) -> Iterator[str]:
@@ -164,7 +180,7 @@ def _is_for_no_member(rule: Rule) -> bool:
         return False
     for name in rule.users:
         try:
-            groups = Groups(pwd.getpwnam(name))
+            groups = Groups(name, pwd.getpwnam(name).pw_gid)
         except (KeyError, ValueError):
             continue
         if any(groups.has(group) is not False for group in rule.groups):

@@ -1,4 +1,5 @@
-"""Rule 12, duo_unix 2026: a directory of groups that errs or hangs never skips the code."""
+"""Rule 12, duo_unix 2026: a directory that errs, hangs, or answers to other spellings never skips
+the code."""
 
 import shutil
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, verify
+from tests.commands.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
@@ -42,11 +43,18 @@ def directory(library: Path) -> Iterator[Callable[..., None]]:
     ).stdout.strip()
     installed = LIBRARIES / multiarch / library.name
     installed.write_bytes(library.read_bytes())
-    lines = [line for line in before.splitlines() if not line.startswith("group:")]
-    SWITCH.write_text("\n".join([*lines, "group: files directory", ""]), encoding="ascii")
+    lines = [line for line in before.splitlines() if not line.startswith(("group:", "passwd:"))]
+    lines += ["group: files directory", "passwd: files directory", ""]
+    SWITCH.write_text("\n".join(lines), encoding="ascii")
     FOLDER.mkdir()
 
-    def answer(state: str = "works", member: User | None = None) -> None:
+    def answer(
+        state: str = "works", member: User | None = None, alias: tuple[str, User] | None = None
+    ) -> None:
+        if alias:
+            name, user = alias
+            line = f"{name} {user.uid} {user.gid} {user.home}"
+            (FOLDER / "alias").write_text(line, encoding="ascii")
         (FOLDER / "state").write_text(state, encoding="ascii")
         if member:
             (FOLDER / "member").write_text(member.name, encoding="ascii")
@@ -118,3 +126,62 @@ def test_program_that_a_directory_held_up_is_named_in_the_log(
         "warning",
         True,
     )
+
+
+@pytest.mark.parametrize("spelling", ["{}@corp", "CORP\\{}", "Other-{}"])
+def test_rule_for_a_user_also_holds_for_other_spellings_that_a_directory_answers_to(
+    user: User, directory: Callable[..., None], spelling: str
+) -> None:
+    alias = spelling.format(user.name)
+    directory(alias=(alias, user))
+    with configured(f"rules:\n- {{user: {user.name}, code: required}}\n- {{code: never}}\n"):
+        assert gate(alias).code == ASK
+
+
+def test_rule_that_exempts_another_spelling_exempts_nobody(
+    user: User, credential: Credential, directory: Callable[..., None]
+) -> None:
+    directory(alias=(f"Other-{user.name}", user))
+    with configured(f"rules:\n- {{user: 'Other-{user.name}', code: never}}\n"):
+        assert gate(f"Other-{user.name}").code == ASK
+
+
+def test_rule_that_asks_another_spelling_is_obeyed(
+    user: User, directory: Callable[..., None]
+) -> None:
+    directory(alias=(f"Other-{user.name}", user))
+    rules = f"rules:\n- {{user: 'Other-{user.name}', code: required}}\n- {{code: never}}\n"
+    with configured(rules):
+        assert gate(f"Other-{user.name}").code == ASK
+        assert gate(user).code == NO_CODE_NEEDED
+
+
+def test_other_spelling_is_asked_for_the_code_of_the_one_secret_in_the_systems_store(
+    user: User, credential: Credential, directory: Callable[..., None]
+) -> None:
+    alias = f"Other-{user.name}"
+    directory(alias=(alias, user))
+    with configured("store: system\n"):
+        moved = pam_totp("migrate", alias)
+        assert moved.code == 0, moved.errors
+        assert gate(alias).code == ASK
+        assert verify(alias, credential.fresh_code()).code == LET_IN
+        assert pam_totp("reset", "--yes", alias).code == 0
+
+
+def test_config_check_names_the_name_that_a_spelling_stands_for(
+    user: User, directory: Callable[..., None]
+) -> None:
+    directory(alias=(f"Other-{user.name}", user))
+    with configured(f"rules:\n- {{user: 'Other-{user.name}', code: never}}\n"):
+        errors = pam_totp("config", "check").errors
+    assert f"Other-{user.name} is another name of user {user.name}" in errors
+
+
+def test_domain_before_a_name_is_logged_as_it_is(
+    user: User, directory: Callable[..., None], syslog: SystemLog
+) -> None:
+    alias = f"CORP\\{user.name}"
+    directory(alias=(alias, user))
+    assert gate(alias).code == NO_CODE_NEEDED
+    assert f'user="CORP\\{user.name}" ' in syslog.lines(ident="pam-totp")[-1].message

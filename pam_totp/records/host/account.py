@@ -13,9 +13,10 @@ from pam_totp.rules.reasons import SECRET_MISSING, SECRET_UNSAFE, Failure
 
 
 def find(name: str) -> pwd.struct_passwd:
-    """The account called `name`. Raises Failure, also where the database does not answer."""
+    """The account called `name`, under the name that its id has: a directory may answer to other
+    spellings too. Raises Failure, also where the database does not answer."""
     try:
-        return pwd.getpwnam(name)
+        return pwd.getpwuid(pwd.getpwnam(name).pw_uid)
     except (KeyError, ValueError):
         raise Failure(SECRET_MISSING, "no such user in the password database") from None
 

@@ -21,10 +21,12 @@ def quote(value: str) -> str:
     if _PLAIN.issuperset(value) and len(value) <= MAX_CHARACTERS:
         return value
     shown = "".join(
-        character if character.isprintable() and character not in '"\\' else "?"
+        character if character.isprintable() and character != '"' else "?"
         for character in value[:MAX_CHARACTERS]
     )
-    return f'"{shown}"'
+    # A directory's DOMAIN\\user stays as it is; a backslash that could escape anything does not.
+    shown = shown.replace("\\\\", "??")
+    return f'"{shown[:-1]}?"' if shown.endswith("\\") else f'"{shown}"'
 
 
 def write_action(action: str, user: str, by: str) -> None:

@@ -2,7 +2,6 @@
 
 import grp
 import posix
-import pwd
 
 from pam_totp.records.storage.opened import Opened
 from pam_totp.rules.pattern import is_pattern, matches
@@ -11,16 +10,18 @@ LOCAL_SOURCES = ("files", "compat", "systemd")
 
 
 class Groups:
-    """The groups of one account, looked up as far as a policy asks for them.
+    """The groups of one account (name, id of its primary group), looked up as far as a policy asks
+    for them.
 
     A group that is not found is "unknown", not "not a member": the C library says the same of one
     that does not exist and of a directory that does not answer.
     """
 
-    __slots__ = ("_answers", "_ids", "_local", "_user")
+    __slots__ = ("_answers", "_gid", "_ids", "_local", "_name")
 
-    def __init__(self, user: pwd.struct_passwd) -> None:
-        self._user = user
+    def __init__(self, name: str, gid: int) -> None:
+        self._name = name
+        self._gid = gid
         self._ids: set[int] = set()
         self._local: dict[str, tuple[int, str]] = {}
         self._answers: dict[str, bool | None] = {}
@@ -32,7 +33,7 @@ class Groups:
             try:
                 if not self._ids:
                     self._local = _local_groups()
-                    self._ids.update(posix.getgrouplist(self._user.pw_name, self._user.pw_gid))
+                    self._ids.update(posix.getgrouplist(self._name, self._gid))
                 self._answers[name] = look_up(name)
             except (OSError, KeyError, ValueError):
                 self._answers[name] = None
@@ -42,9 +43,9 @@ class Groups:
         # The members too: where the look-up of a user's groups fails, the C library returns fewer.
         if name in self._local:
             group_id, members = self._local[name]
-            return group_id in self._ids or self._user.pw_name in members.split(",")
+            return group_id in self._ids or self._name in members.split(",")
         group = grp.getgrnam(name)
-        return group.gr_gid in self._ids or self._user.pw_name in group.gr_mem
+        return group.gr_gid in self._ids or self._name in group.gr_mem
 
     def _is_in_any_like(self, pattern: str) -> bool | None:
         # Where the look-up of a user's groups fails, the C library returns fewer, without an error:
