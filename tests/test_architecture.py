@@ -82,6 +82,7 @@ SELDOM = {
     "pam_totp.rules.ignored_parameters": set(),
     "pam_totp.rules.encoding": set(),
     "pam_totp.login.enroll_at_login": set(),
+    "pam_totp.login.check_recovery_code": {"pwd"},
 }
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,

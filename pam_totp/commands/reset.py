@@ -75,7 +75,11 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
         # An empty folder that others may write would still be no proof of "not enrolled".
         secret_writer.remove_empty_folder(SecretDir(account, store))
     grant.revoke(account.pw_uid)
-    for kind, remove in ((pending.KIND, pending.remove), (remembered.KIND, remembered.forget)):
+    for kind, remove in (
+        (pending.KIND, pending.remove),
+        (remembered.KIND, remembered.forget),
+        (recovery.WRONG_KIND, recovery.forget_wrong),
+    ):
         if remove(account.pw_uid):
             print(f"removed {state_dir.RUN.path}/{kind}/{account.pw_uid}")
     for kind in (recovery.KIND, enforced.KIND):
@@ -90,6 +94,10 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
 def _remove_secret_file(place: SecretDir, name: str) -> bool:
     try:
         return secret_writer.remove(place, name)
+    except IsADirectoryError:
+        raise Error(
+            f"not all was removed: {place.path}/{name} is a folder", f"rm -r {place.path}/{name}"
+        ) from None
     except Failure:
         if os.path.lexists(os.path.dirname(os.path.dirname(place.path))):
             raise

@@ -4,11 +4,12 @@ import argparse
 
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
+from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
-from pam_totp.records.user import attempts, remembered
+from pam_totp.records.user import attempts, recovery, remembered
 from pam_totp.rules.reasons import Failure
-from pam_totp.rules.throttle import Failures
+from pam_totp.rules.throttle import clear, wait_seconds, whole_seconds
 from pam_totp.signals import finish_undisturbed
 
 HELP = "root: end a user's wait after wrong codes"
@@ -20,15 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ends the wait after wrong codes; used codes stay used."""
+    """Ends the wait after incorrect codes. Used codes stay used, and codes that were tried within
+    the last 30 days stay counted, so that a guesser gains nothing by it."""
     account = find(options.name)
+    limits = settings.load().limits
     try:
         record = attempts.Attempts(account.pw_uid)
         finish_undisturbed()
         try:
-            record.record_failures(Failures())
+            record.record_failures(clear(record.failures))
+            left = wait_seconds(record.failures, attempts.boot_seconds(), limits)
         finally:
             record.close()
+        recovery.forget_wrong(account.pw_uid)
         remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"
@@ -36,5 +41,10 @@ def run(options: argparse.Namespace) -> int:
     except Failure as refused:
         raise Error(refused.detail, f"rm {state_dir.RUN.path}/{account.pw_uid}") from None
     audit.write_action("unlock", account.pw_name, caller())
-    print(f"{account.pw_name} can try again now.")
+    if left > 0:
+        print("Too many codes were tried in the last 30 days, so guessing is slowed down further.")
+        print(f"{account.pw_name} can try again in {whole_seconds(left)} seconds, or now with a")
+        print("recovery code.")
+    else:
+        print(f"{account.pw_name} can try again now.")
     return 0

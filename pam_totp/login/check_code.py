@@ -1,4 +1,4 @@
-"""What the verifier makes of an answer: a code of the app, or a recovery code.
+"""What the verifier makes of an answer: a code of the app, or another way in.
 
 - A try MUST be counted before anybody looks at the code: a verifier killed is no free guess.
 - A yes MUST be recorded before it is given.
@@ -6,7 +6,6 @@
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
 
-import posix
 import pwd
 
 from pam_totp.records.config.settings import Settings
@@ -14,14 +13,7 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import secret
 from pam_totp.records.user.attempts import Attempts, boot_seconds
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.reasons import (
-    RECOVERY_CODE,
-    REUSED_CODE,
-    STATE_UNAVAILABLE,
-    THROTTLED,
-    WRONG_CODE,
-    Failure,
-)
+from pam_totp.rules.reasons import REUSED_CODE, THROTTLED
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import clear, count_try, secrets_a_try, wait_seconds, whole_seconds
 from pam_totp.rules.verdict import Verdict, judge, read_code, read_recovery_code
@@ -39,6 +31,8 @@ def check_answer(
         return enroll_with_code(request, secret_dir, typed, settings, now)
     recovery_code = read_recovery_code(typed)
     if recovery_code is not None:
+        from pam_totp.login.check_recovery_code import check_recovery_code  # few logins have one
+
         return check_recovery_code(user, secret_dir, recovery_code)
     return check_code(user, credentials, read_code(typed), settings, now)
 
@@ -90,35 +84,3 @@ def check_under_lock(
             False, verdict.reason, detail="; ".join(filter(None, [verdict.detail, detail]))
         )
     return verdict
-
-
-def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
-    """The verdict on a recovery code. No throttle: 80 bits cannot be guessed, and whoever is kept
-    waiting by somebody else's guesses gets in with one."""
-    from pam_totp.records.user import recovery  # hardly any login has one
-
-    if posix.geteuid() != 0:
-        raise Failure(STATE_UNAVAILABLE, "only root can record a recovery code as used")
-    codes = recovery.read(secret_dir)
-    if codes is None:
-        return Verdict(False, WRONG_CODE, detail="no recovery codes")
-    digest = codes.hash(code)
-    attempts = Attempts(user.pw_uid)
-    try:
-        spent = recovery.spent(user.pw_uid)
-        if not codes.holds(digest):
-            return Verdict(False, WRONG_CODE, detail="no such recovery code")
-        if digest in spent:
-            return Verdict(False, REUSED_CODE, detail="this recovery code is used")
-        recovery.spend(user.pw_uid, digest, spent)
-        left = len(set(codes.hashes).difference(spent)) - 1
-        try:
-            attempts.record_failures(clear(attempts.failures))
-        except Failure:
-            pass  # the code is spent: the wait may go on, but this login is let in
-    finally:
-        attempts.close()
-    message = f"{left} recovery codes left."
-    if left <= 3:
-        message += " New ones: pam-totp recovery-codes"
-    return Verdict(True, RECOVERY_CODE, message=message)

@@ -1,13 +1,16 @@
 """Rule 26: a guesser with patience, and the owner who has to wait for one."""
 
 import signal
+from pathlib import Path
 
+import pyotp
 import pytest
 
 from pam_totp.rules import throttle
 from pam_totp.rules.verdict import WINDOW_STEPS
 from tests.attacks.programs import (
     REFUSED,
+    RUN,
     failing,
     verify,
 )
@@ -20,20 +23,27 @@ DIGITS = 6
 MAX_PROBABILITY = 0.01
 
 
-def tries_of_a_patient_guesser(owner_logs_in_every: float) -> int:
-    """How many guesses are looked at in 30 days, by the rules of the verifier, clocks included.
+def tries_of_a_patient_guesser(
+    owner_logs_in_every: float, secrets: int = 1, unlock_every: float = 365.0 * DAY
+) -> int:
+    """How many guesses are looked at in 30 days, by the rules of the verifier, clocks included: a
+    code that is compared with several secrets is as many.
 
     The guesser tries the moment it is possible; the owner's successes clear the wait.
     """
     limits, failures = throttle.Limits(), throttle.Failures()
-    now, tries, owner = 1000.0, 0, 1000.0 + owner_logs_in_every
+    now, tries, owner, unlock = 1000.0, 0, 1000.0 + owner_logs_in_every, 1000.0 + unlock_every
     while now < 1000.0 + DAYS * DAY:
         wait = throttle.wait_seconds(failures, now, limits)
         if wait > 0:
-            now += min(wait, max(owner - now, 1e-3)) if owner > now else wait
+            event = min(owner, unlock)
+            now += min(wait, max(event - now, 1e-3)) if event > now else wait
         else:
-            failures = throttle.count_try(failures, now, limits)
-            tries += 1
+            compared = min(secrets, throttle.secrets_a_try(failures, now, limits))
+            failures = throttle.count_try(failures, now, limits, compared)
+            tries += compared
+        if now >= unlock:
+            failures, unlock = throttle.clear(failures), now + unlock_every
         if now >= owner:
             if throttle.wait_seconds(failures, now, limits) == 0:
                 failures = throttle.clear(failures)
@@ -41,17 +51,54 @@ def tries_of_a_patient_guesser(owner_logs_in_every: float) -> int:
     return tries
 
 
+@pytest.mark.parametrize("secrets", [1, 2, 32])
 @pytest.mark.parametrize(
     "owner_logs_in_every", [60.0, 900.0, 901.0, 3600.0, 8.0 * 3600, 365.0 * DAY]
 )
 def test_thirty_days_of_guessing_succeed_in_less_than_one_of_a_hundred(
-    owner_logs_in_every: float,
+    owner_logs_in_every: float, secrets: int
 ) -> None:
-    """Rule 26, RFC 4226 section 7.3: every step in the window is one chance a guess."""
-    tries = tries_of_a_patient_guesser(owner_logs_in_every)
+    """Rule 26, RFC 4226 section 7.3: every step in the window is one chance a guess, however many
+    devices are enrolled."""
+    tries = tries_of_a_patient_guesser(owner_logs_in_every, secrets)
     chance_of_a_try = (2 * WINDOW_STEPS + 1) / 10**DIGITS
     assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MAX_WAIT_SECONDS + 1
     assert 1 - (1 - chance_of_a_try) ** tries < MAX_PROBABILITY
+
+
+def test_administrator_who_ends_the_wait_every_minute_gives_a_guesser_no_more_tries() -> None:
+    tries = tries_of_a_patient_guesser(365.0 * DAY, unlock_every=60.0)
+    assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MAX_WAIT_SECONDS + 1
+
+
+@pytest.mark.parametrize(
+    ("servers", "digits", "percent"),
+    [(1, 6, "0.95"), (10, 6, "9.1"), (50, 6, "38"), (10, 8, "0.095"), (50, 8, "0.48")],
+)
+def test_chance_with_one_secret_on_many_servers_is_what_the_security_page_says(
+    servers: int, digits: int, percent: str
+) -> None:
+    """Each server counts its own tries."""
+    tries = servers * (throttle.BUDGET_TRIES + DAYS * DAY // throttle.MAX_WAIT_SECONDS)
+    chance = 100 * (1 - (1 - (2 * WINDOW_STEPS + 1) / 10**digits) ** tries)
+    assert f"{chance:.2g}" == percent
+    page = Path("SECURITY.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {servers} server")]
+    assert f" {percent} % " in row
+
+
+@pytest.mark.parametrize("devices", [2, 32])
+def test_code_that_is_compared_with_several_secrets_counts_as_so_many_guesses(
+    credential: Credential, devices: int
+) -> None:
+    user = credential.user
+    secrets = [pyotp.random_base32() for _ in range(devices)]
+    uris = [f"otpauth://totp/s:u?secret={secret} device" for secret in secrets]
+    user.give(user.home / ".config/pam-totp/secret", "\n".join(uris))
+    assert verify(user.name, "00000000") == REFUSED, "of eight digits: no code of theirs"
+    record = (RUN / str(user.uid)).read_text(encoding="ascii")
+    _, last, budget_used = (int(word) for word in record.split("failures ")[1].split())
+    assert budget_used - last == devices * throttle.MAX_WAIT_SECONDS
 
 
 def test_owner_waits_fifteen_minutes_at_most_whatever_a_guesser_does() -> None:

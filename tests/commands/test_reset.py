@@ -223,3 +223,15 @@ def test_planted_link_in_the_home_removes_nobody_elses_file(user: User, marked: 
     with open(f"{victim}/secret", encoding="ascii") as file:
         assert file.read() == "root's\n"
     shutil.rmtree(victim)
+
+
+def test_folder_where_the_secret_should_be_is_named_with_what_removes_it(user: User) -> None:
+    secret_of(user).mkdir(parents=True)
+    for folder in (secret_of(user), secret_of(user).parent, secret_of(user).parent.parent):
+        os.chown(folder, user.uid, user.gid)
+    (secret_of(user) / "mine").touch()
+    answer = pam_totp("reset", "--yes", user.name)
+    assert_refused(answer, f"not all was removed: {secret_of(user)} is a folder")
+    assert answer.errors.endswith(f"hint: rm -r {secret_of(user)}\n")
+    shutil.rmtree(secret_of(user))
+    assert pam_totp("reset", "--yes", user.name).code == 0

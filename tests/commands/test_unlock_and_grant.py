@@ -1,9 +1,11 @@
 """`pam-totp unlock` and `pam-totp grant`: what root types, and what goes wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from pam_totp.records.user.attempts import boot_seconds
 from tests.commands.commands import (
     LET_IN,
     RECORDS,
@@ -13,6 +15,7 @@ from tests.commands.commands import (
     failures_of,
     gate,
     mounted,
+    new_recovery_codes,
     pam_totp,
     read_only,
     run,
@@ -137,9 +140,37 @@ def test_unlock_ends_the_wait_and_keeps_used_codes_used(user: User, credential: 
     done = pam_totp("unlock", user.name)
     assert (done.code, done.output) == (0, f"{user.name} can try again now.\n")
     assert gate(user).output == ""
-    assert failures_of(user) == (0, 0, 0)
+    in_a_row, last, budget_used = failures_of(user)
+    assert (in_a_row, last) == (0, 0)
+    assert budget_used > 0, "for the guesses of the last 30 days"
     assert verify(user, used).code == REFUSED
     assert verify(user, credential.fresh_code()).code == LET_IN
+
+
+def test_unlock_says_truly_how_long_a_user_waits_whom_weeks_of_guessing_keep_waiting(
+    user: User, credential: Credential
+) -> None:
+    verify(user, credential.wrong_code())
+    record = RECORDS / str(user.uid)
+    now = int(boot_seconds())
+    used_up = f"pam-totp attempts 1\nfailures 9 {now} {now + 301 * 900}\n"
+    record.write_bytes(used_up.encode().ljust(4096))
+    done = pam_totp("unlock", user.name)
+    assert done.code == 0
+    assert re.search(rf"{user.name} can try again in (\d+) seconds, or now with a\n", done.output)
+    assert "can try again now" not in done.output
+    assert failures_of(user) == (0, 0, now + 301 * 900)
+    assert verify(user, credential.fresh_code()).code == REFUSED
+    assert verify(user, new_recovery_codes(user)[0]).code == LET_IN
+
+
+def test_unlock_forgets_wrong_recovery_codes(user: User, credential: Credential) -> None:
+    new_recovery_codes(user)
+    assert verify(user, "abcd-efgh-ijkl-mnop").code == REFUSED
+    counted = RECORDS / "wrong-recovery-codes" / str(user.uid)
+    assert counted.exists()
+    pam_totp("unlock", user.name)
+    assert not counted.exists()
 
 
 def test_unlock_of_somebody_who_does_not_wait_is_fine(user: User) -> None:

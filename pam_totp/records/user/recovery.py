@@ -2,7 +2,8 @@
 
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
 "pam-totp recovery 1 N R P SALT" (scrypt, RFC 7914, salt in hex), then one hash a line. Which ones
-are spent is root's: /var/lib/pam-totp/spent/UID, one hash a line.
+are spent is root's: /var/lib/pam-totp/spent/UID, one hash a line. How many wrong ones in a row were
+entered is in /run/pam-totp/wrong-recovery-codes/UID, a number.
 
 - A code MUST be recorded as spent, on the disk, before it lets anybody in.
 """
@@ -11,12 +12,15 @@ import posix
 from _operator import _compare_digest
 
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.storage.state_dir import VAR
+from pam_totp.records.storage.state_dir import RUN, VAR
 from pam_totp.rules.reasons import SECRET_MALFORMED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.verdict import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 
 NAME = "recovery"
 KIND = "spent"
+WRONG_KIND = "wrong-recovery-codes"
+FREE_TRIES = 5
+MAX_DELAY_SECONDS = 8
 # 16 MiB and about 50 ms. A code has 80 bits: this is for codes that people chose to shorten.
 COST, BLOCKS, LANES = 1 << 14, 8, 1
 HASH_BYTES = 32
@@ -113,10 +117,10 @@ def read(place: SecretDir) -> Codes | None:
 
 
 def is_affordable(cost: int, blocks: int, lanes: int) -> bool:
-    """Whether scrypt takes the numbers (RFC 7914, section 2), and within 32 MiB and 0.2 s: the file
-    is the user's, the time is root's."""
-    is_power_of_two = cost > 1 and cost & (cost - 1) == 0
-    return is_power_of_two and blocks > 0 and lanes > 0 and cost * blocks * lanes <= 1 << 18
+    """Whether scrypt takes the numbers (RFC 7914, section 2), and none is over that of a file made
+    here: the file is the user's, time and memory are root's."""
+    is_power_of_two = cost & (cost - 1) == 0
+    return is_power_of_two and 1 < cost <= COST and 0 < blocks <= BLOCKS and 0 < lanes <= LANES
 
 
 def spent(uid: int) -> list[str]:
@@ -133,3 +137,26 @@ def spend(uid: int, digest: str, already: list[str]) -> None:
     except OSError as failure:
         detail = f"cannot record the recovery code as used: {failure.strerror}"
         raise Failure(STATE_UNAVAILABLE, detail) from None
+
+
+def count_wrong(uid: int) -> int:
+    """Counts one more wrong code: how many in a row it is. Raises Failure."""
+    content = RUN.read(WRONG_KIND, uid) or b""
+    count = 1 + int(content) if content.isdigit() and len(content) < 9 else 1
+    try:
+        RUN.write(WRONG_KIND, uid, b"%d" % count)
+    except OSError as failure:
+        detail = f"no such recovery code, which cannot be counted: {failure.strerror}"
+        raise Failure(STATE_UNAVAILABLE, detail) from None
+    return count
+
+
+def forget_wrong(uid: int) -> bool:
+    """Forgets the wrong codes; whether there was one. Raises OSError or Failure."""
+    return RUN.remove(WRONG_KIND, uid)
+
+
+def delay_seconds(count: int) -> int:
+    """How long the answer to the so-maniest wrong code in a row is held back. A correct code is
+    never kept waiting, so whoever guesses cannot keep the owner out."""
+    return min(1 << min(count - FREE_TRIES - 1, 9), MAX_DELAY_SECONDS) if count > FREE_TRIES else 0
