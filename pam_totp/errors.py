@@ -1,5 +1,6 @@
-"""The one error that commands raise for people, and how it reads on a terminal."""
+"""The one error that commands raise for people, and how all that they say reads on a terminal."""
 
+import io
 import os
 import shlex
 import sys
@@ -23,3 +24,37 @@ def give_output_up() -> None:
     """Whoever read the output has gone, or it cannot be written: the interpreter must not try again
     at its end, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def printable(text: str) -> str:
+    """The text on one line, without anything that moves the cursor or means more to a terminal:
+    names, homes and files may hold what their owners like."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+class PrintableStream(io.TextIOWrapper):
+    """Standard output or standard error, on which nothing but text and line ends is written."""
+
+    def write(self, text: str) -> int:
+        """Writes the text, made printable."""
+        return super().write("\n".join(printable(line) for line in text.split("\n")))
+
+
+def print_only_text() -> None:
+    """From here on both streams take text alone; drawings with colours go by `draw`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
+            encoding, by_line = stream.encoding, stream.line_buffering
+            made = PrintableStream(
+                stream.detach(), encoding, "backslashreplace", line_buffering=by_line
+            )
+            setattr(sys, name, made)
+            setattr(sys, f"__{name}__", made)
+
+
+def draw(drawing: str) -> None:
+    """Prints a drawing as it is, colours included. Only for what is made here."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{drawing}\n".encode(sys.stdout.encoding))
+    sys.stdout.flush()

@@ -24,7 +24,7 @@ from pam_totp.commands import (
     unlock,
     users,
 )
-from pam_totp.errors import Error, give_output_up
+from pam_totp.errors import Error, give_output_up, print_only_text, printable
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.stack import turned_on
 
@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     if sys.stdout is None:
         _say_error("standard output is closed: nothing was done", "pam-totp … >/dev/null")
         return 1
+    print_only_text()
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are no text are a wrong answer
     what = "unexpected failure, "
@@ -130,8 +131,5 @@ def _say(what: str, message: str, hint: str) -> None:
     except OSError:
         give_output_up()
     # Two lines, whatever was typed and is quoted in them.
-    lines = (
-        "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
-        for line in (f"pam-totp: {what}: {message}", f"hint: {hint}")
-    )
-    print("\n".join(lines), file=sys.stderr)
+    lines = (f"pam-totp: {what}: {message}", f"hint: {hint}")
+    print("\n".join(map(printable, lines)), file=sys.stderr)

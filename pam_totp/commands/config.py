@@ -3,11 +3,14 @@ what holds while the one in force is wrong."""
 
 import argparse
 import os
+import pwd
 import re
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 from pam_totp.errors import Error
 from pam_totp.records.config.settings import PATH, load
+from pam_totp.records.host.account import ActingAs
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.settings_warnings import warnings_of
 
@@ -39,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from pam_totp.records.config import reader
 
     try:
-        with open(options.file, "rb") as file:
+        with _acting_for(options.file), open(options.file, "rb") as file:
             content = file.read(reader.MAX_BYTES + 1)
     except FileNotFoundError:
         if options.file != PATH:
@@ -61,6 +64,24 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.file}: warning: {warning}", file=sys.stderr)
     print(f"{options.file}: {f'no faults, warnings: {len(warnings)}' if warnings else 'good'}")
     return 0
+
+
+def _acting_for(file: str) -> AbstractContextManager[None]:
+    """Faults quote a file, so one that is not the settings is read as the user who became root: by
+    sudo they must not see more than they may."""
+    uid = os.environ.get("SUDO_UID") or os.environ.get("PKEXEC_UID") or "0"
+    name = os.environ.get("DOAS_USER") or ""
+    if file == PATH or os.geteuid() != 0:
+        return nullcontext()
+    try:
+        caller = pwd.getpwnam(name) if name else pwd.getpwuid(int(uid))
+    except (KeyError, ValueError, OverflowError):
+        raise Error(f"there is no user {name or uid}, who became root", "getent passwd") from None
+    if not caller.pw_uid:
+        return nullcontext()
+    acting = ActingAs(caller)
+    acting.all_groups = True
+    return acting
 
 
 def _without_a_file() -> int:

@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any
 
+from pam_totp.enrollment import closed_home
 from pam_totp.enrollment.identity import own_account, place_of
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import Credential, parse_file
@@ -43,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         made = len(codes.hashes) if codes else 0
     except Failure as refused:
         faults += [refused.detail] if refused.detail not in faults else []
+    faults += filter(None, [closed_home.fault_of(place)])
     found: dict[str, Any] = {
         "user": account.pw_name,
         "enrolled": enrolled,

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from pam_totp.errors import Error, for_root
+from pam_totp.errors import Error, for_root, printable
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
@@ -111,12 +111,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
     waiting = f"{row['waiting_seconds']} s" if row["waiting_seconds"] else "-"
     return (
-        row["user"],
+        printable(row["user"]),
         {True: "yes", False: "no", None: "unknown"}[row["enrolled"]],
         moment(row["since"]),
         moment(row["last_code"]),
         "unknown" if row["recovery_codes"] is None else str(row["recovery_codes"]),
         waiting,
         moment(row["granted_until"]) + (" once" if row["granted_once"] else ""),
-        row["fault"] or "-",
+        printable(row["fault"]) or "-",
     )

@@ -32,6 +32,22 @@ def warning_of(place: SecretDir) -> str:
     return f"Warning: {home} {what}.\n{REFUSED}" if what else ""
 
 
+def fault_of(place: SecretDir) -> str:
+    """Why a login cannot read what its user can: a FUSE file system answers its user alone."""
+    if place.owner is not place.account:
+        return ""
+    home = place.account.pw_dir
+    real, table = os.path.realpath(home), MOUNTS.read_text("utf-8", "surrogateescape")
+    mount = mount_of(real, table)
+    if mount[1].partition(".")[0] not in ("fuse", "fuseblk"):
+        return ""
+    line = [line for line in table.splitlines() if mount_of(real, line) == mount][-1]
+    if "allow_other" in line.rpartition(" ")[2].split(","):
+        return ""
+    what = f"{home} is a FUSE file system without allow_other, which logins cannot read"
+    return f"{what}: they are refused. Root can use `store: system`"
+
+
 def _has_policy(home: str, path: str) -> bool:
     """Whether fscrypt encrypts the home, or the folder in it that holds ours."""
     for folder in (home, os.path.dirname(path)):

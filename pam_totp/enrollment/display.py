@@ -4,6 +4,7 @@ import time
 
 from pam_totp.enrollment import qr
 from pam_totp.enrollment.terminal import Terminal, describe_seconds
+from pam_totp.errors import draw
 from pam_totp.rules.credential import Credential
 
 
@@ -31,7 +32,7 @@ def show(uri: str, credential: Credential) -> None:
     if lines:
         # Last, and the prompt right below: a console of 24 rows shows no more.
         print("Scan this with an authenticator app on your phone:")
-        print("\n".join(lines))
+        draw("\n".join(lines))
     elif terminal.columns:
         print(_too_small(uri, terminal))
 

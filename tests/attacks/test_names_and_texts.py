@@ -133,3 +133,35 @@ def test_root_s_commands_take_a_name_that_cannot_be_that_of_a_folder(
         assert (done.returncode, done.stderr) == (0, "")
     assert gate(name) == NO_CODE_NEEDED
     assert not Path("/tmp/sprung").exists()
+
+
+ESCAPE = "\x1b]0;sprung\x07\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["users"],
+        ["users", "--missing"],
+        ["explain", "{}"],
+        ["grant", "{}"],
+        ["grant", "{}", "--end"],
+        ["unlock", "{}"],
+        ["reset", "--yes", "{}"],
+        ["migrate", "{}"],
+    ],
+    ids=" ".join,
+)
+def test_name_or_home_with_control_characters_reaches_no_terminal(arguments: list[str]) -> None:
+    name = f"some{ESCAPE}body"
+    passwd = Path("/etc/passwd")
+    before = passwd.read_bytes()
+    passwd.write_bytes(before + f"{name}:x:29999:29999::/home/{ESCAPE}:/bin/sh\n".encode())
+    try:
+        answer = command(*[word.format(name) for word in arguments])
+        command("reset", "--yes", name)
+    finally:
+        passwd.write_bytes(before)
+    said = answer.stdout + answer.stderr
+    assert r"\x1b]0;sprung\x07" in said
+    assert said.replace("\n", "").isprintable()

@@ -227,3 +227,31 @@ def test_broken_yaml_library_takes_no_other_verb_away(user: User, options: str) 
         assert pam_totp("unlock", user.name).code == 0
         assert pam_totp("explain", user.name).code == 0
         assert_refused(pam_totp("config", "check"), "unexpected failure")
+
+
+@pytest.mark.parametrize("variable", ["SUDO_UID", "PKEXEC_UID", "DOAS_USER"])
+def test_file_that_the_user_who_became_root_cannot_read_is_not_quoted(
+    user: User, tmp_path: Path, variable: str
+) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.write_text("root:$6$the-hash-of-root:19000::::\n", encoding="ascii")
+    hidden.chmod(0o600)
+    through = ["env", f"{variable}={user.name if variable == 'DOAS_USER' else user.uid}"]
+    for path in (str(hidden), f"{CONFIGURATION.parent}/../shadow"):
+        answer = pam_totp("config", "check", path, through=through)
+        assert_refused(answer, f"{path}: Permission denied")
+        assert "$" not in answer.errors
+
+
+def test_draft_of_the_user_who_became_root_is_checked(user: User) -> None:
+    draft = user.home / "draft.yaml"
+    user.give(draft, "store: cellar\n")
+    answer = pam_totp("config", "check", str(draft), through=["env", f"SUDO_UID={user.uid}"])
+    assert (answer.code, "cellar" in answer.errors) == (1, True)
+
+
+def test_settings_themselves_are_checked_whoever_became_root(user: User) -> None:
+    with configured("store: cellar\n") as path:
+        path.chmod(0o600)
+        answer = pam_totp("config", "check", through=["env", f"SUDO_UID={user.uid}"])
+    assert (answer.code, "cellar" in answer.errors) == (1, True)

@@ -1,5 +1,8 @@
 """`pam-totp enroll` says before anybody scans that a home may be closed at a login."""
 
+import argparse
+import contextlib
+import io
 import os
 import pwd
 import subprocess
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.commands import status
 from pam_totp.enrollment import closed_home
 from pam_totp.records.storage.secret_dir import SecretDir
 from tests.host.accounts import User
@@ -94,3 +98,29 @@ def test_home_like_any_other_is_not_warned_of(user: User) -> None:
     output = enroll_output(user)
     assert "otpauth://" in output
     assert "Warning" not in output
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "is_said"),
+    [
+        ("fuse.gocryptfs", "rw,user_id=20001", True),
+        ("fuse.gocryptfs", "rw,user_id=20001,allow_other", False),
+        ("ext4", "rw", False),
+    ],
+)
+def test_status_says_that_logins_cannot_read_a_fuse_home_of_its_user_alone(
+    user: User,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    options: str,
+    is_said: bool,
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"{TABLE}9 1 0:9 / {user.home} rw - {kind} x {options}\n", encoding="ascii")
+    monkeypatch.setattr(closed_home, "MOUNTS", table)
+    monkeypatch.setattr("os.getuid", lambda: user.uid)
+    found = io.StringIO()
+    with contextlib.redirect_stdout(found):
+        code = status.run(argparse.Namespace(json=False))
+    assert (code, "logins cannot read: they are refused" in found.getvalue()) == (is_said, is_said)

@@ -45,7 +45,8 @@ class Attempts:
             self.steps, self.failures = _parse(posix.pread(self._file, SIZE_BYTES + 1, 0))
         except OSError as failure:
             self.close()
-            raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
+            hint = " (systemd makes /run/user at a login)" if kept_in is not RUN else ""
+            raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}{hint}") from None
         except ValueError:
             self.close()
             raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
