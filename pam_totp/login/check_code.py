@@ -80,7 +80,5 @@ def check_under_lock(
         attempts.record_failures(before)  # the owner in a hurry; it tells a guesser nothing
     elif len(compared) < len(credentials):
         detail = f"compared with {len(compared)} of {len(credentials)} secrets: too many guesses"
-        return Verdict(
-            False, verdict.reason, detail="; ".join(filter(None, [verdict.detail, detail]))
-        )
+        verdict.detail = "; ".join(filter(None, [verdict.detail, detail]))
     return verdict

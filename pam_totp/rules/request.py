@@ -24,10 +24,6 @@ class Request:
 
     def audit_fields(self, device: str, detail: str) -> list[tuple[str, str]]:
         """The fields of an audit line about this request."""
-        fields = [
-            ("user", self.user),
-            ("service", self.service),
-            ("rhost", self.rhost),
-            ("device", device),
-        ]
+        fields = [("user", self.user), ("service", self.service), ("rhost", self.rhost)]
+        fields.append(("device", device))
         return [*fields, ("detail", detail)] if detail else fields

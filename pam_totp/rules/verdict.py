@@ -86,13 +86,8 @@ def judge(
             detail = f"step {matches[-1]} is spent up to {spent}, now {current}"
             refusal = Verdict(False, REUSED_CODE, credential, matches[-1], detail)
         elif refusal.reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
-            refusal = Verdict(
-                False,
-                CLOCK_SKEW,
-                credential,
-                current + offset,
-                f"right code of {offset * credential.period:+d} s: compare the clocks",
-            )
+            detail = f"right code of {offset * credential.period:+d} s: compare the clocks"
+            refusal = Verdict(False, CLOCK_SKEW, credential, current + offset, detail)
     return refusal
 
 

@@ -179,7 +179,9 @@ def test_without_run_user_a_right_code_is_refused(
 ) -> None:
     code = enrolled(user).fresh_code()
     assert unlock(user, user.password, code).code == 1
-    assert syslog.decisions()[-1]["reason"] == "state-unavailable"
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "state-unavailable"
+    assert "(systemd makes /run/user at a login)" in decision["detail"]
     make_run_folder(user)
     assert unlock(user, user.password, code).code == 0
 

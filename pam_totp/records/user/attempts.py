@@ -39,17 +39,16 @@ class Attempts:
     def __init__(self, uid: int, folder: str = "") -> None:
         kept_in = StateDir(folder, is_volatile=True, owner=posix.geteuid()) if folder else _dir()
         path = f"{kept_in.path}/{uid}"
-        self._file = -1
         try:
             self._file = _open_locked(uid, kept_in)
-            self.steps, self.failures = _parse(posix.pread(self._file, SIZE_BYTES + 1, 0))
+            try:
+                self.steps, self.failures = _read(self._file, path)
+            except BaseException:
+                self.close()
+                raise
         except OSError as failure:
-            self.close()
             hint = " (systemd makes /run/user at a login)" if kept_in is not RUN else ""
             raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}{hint}") from None
-        except ValueError:
-            self.close()
-            raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -105,13 +104,11 @@ def look(uid: int) -> tuple[dict[str, int], Failures]:
     try:
         flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
         with Opened(posix.open(path, flags)) as file:
-            return _parse(posix.pread(file, SIZE_BYTES + 1, 0))
+            return _read(file, path)
     except FileNotFoundError:
         return {}, Failures()
     except OSError as failure:
         raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
-    except ValueError:
-        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
 
 
 def boot_seconds() -> float:
@@ -138,6 +135,13 @@ def _open_locked(uid: int, kept_in: StateDir) -> int:
                 posix.close(file)
                 raise
         time.sleep(0.005)
+
+
+def _read(file: int, path: str) -> tuple[dict[str, int], Failures]:
+    try:
+        return _parse(posix.pread(file, SIZE_BYTES + 1, 0))
+    except ValueError:
+        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
 
 
 def _parse(content: bytes) -> tuple[dict[str, int], Failures]:

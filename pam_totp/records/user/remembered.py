@@ -33,27 +33,22 @@ def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -
     """Whether this login need not be asked again. What cannot be read remembers nothing."""
     try:
         binding = _binding(request, user, configured)
-        stamps = _read(user.pw_uid, configured.remember_seconds)
-    except (Failure, OSError, ValueError):
+    except (Failure, OSError):
         return False
-    return bool(binding) and binding in stamps
+    return bool(binding) and binding in _read(user.pw_uid, configured.remember_seconds)
 
 
 def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> None:
     """Stamps this login. Where that fails the next one is asked, as if this were off."""
     try:
-        binding = _binding(request, user, configured)
-        if not binding:
+        if not (binding := _binding(request, user, configured)):
             return
-        try:
-            stamps = _read(user.pw_uid, configured.remember_seconds)
-        except (Failure, ValueError):
-            stamps = {}  # what holds for nobody is written anew
+        stamps = _read(user.pw_uid, configured.remember_seconds)
         stamps[binding] = int(boot_seconds())
         latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MAX_STAMPS:]
         lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
         RUN.write(KIND, user.pw_uid, lines.encode("ascii"))
-    except (Failure, OSError, ValueError):
+    except (Failure, OSError):
         pass
 
 
@@ -63,16 +58,14 @@ def forget(uid: int) -> bool:
 
 
 def _read(uid: int, remember_seconds: int) -> dict[str, int]:
-    content = RUN.read(KIND, uid) or b""
+    """The stamps that still count; none where one line is malformed, or the file is not root's."""
     now = boot_seconds()
-    stamps = {}
-    for line in content.decode("ascii").split("\n")[:-1]:
-        name, seconds = line.split(" ")
-        if not seconds.isdigit():
-            raise ValueError
-        if 0 <= now - int(seconds) < remember_seconds:
-            stamps[name] = int(seconds)
-    return stamps
+    try:
+        lines = (RUN.read(KIND, uid) or b"").decode("ascii").split("\n")[:-1]
+        stamps = {name: int(seconds) for name, seconds in (line.split(" ") for line in lines)}
+    except (Failure, ValueError):
+        return {}
+    return {name: then for name, then in stamps.items() if 0 <= now - then < remember_seconds}
 
 
 def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> str:
