@@ -56,6 +56,12 @@ all: build
 
 build: build/pam_totp.so $(MANUAL_PAGES) ## compile the module and the manual pages
 
+# The example of the settings file, and the keys in its manual.
+config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-settings \
+		pam_totp/records/config/table.py pam_totp/records/config/validators.py
+	$(PYTHON) -B scripts/describe-settings
+	touch config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
+
 build/pam_totp.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 	$(COMPILE) $(LDFLAGS) $(LINKING) -o $@ $(MODULE) -lpam -ldl
 

@@ -136,7 +136,7 @@ def test_unlock_ends_the_wait_and_keeps_used_codes_used(user: User, credential: 
     assert verify(user, used).code == LET_IN
     for index in range(7):
         verify(user, credential.wrong_code(index))
-    assert "Too many wrong codes" in gate(user).output
+    assert "Too many incorrect codes" in gate(user).output
     done = pam_totp("unlock", user.name)
     assert (done.code, done.output) == (0, f"{user.name} can try again now.\n")
     assert gate(user).output == ""

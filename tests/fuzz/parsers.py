@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pam_totp.records.config import reader, settings, snapshot, validators
+from pam_totp.records.config import reader, settings, snapshot
+from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
@@ -215,10 +216,10 @@ def environment(content: bytes) -> None:
 def configuration_file(content: bytes) -> None:
     found = reader.parse(content)
     values, faults = found.values, found.faults
-    assert values.keys() == settings.DEFAULTS.keys()
-    assert values["store"] in validators.CHOICES["store"]
-    for key, (least, most) in validators.RANGES.items():
-        assert least <= int(values[key]) <= most
+    assert values.keys() == SETTINGS.keys()
+    for key, (_, kind, *allowed) in SETTINGS.items():
+        assert kind != "choice" or values[key] in allowed
+        assert kind != "number" or int(allowed[0]) <= int(values[key]) <= int(allowed[1])
     assert sum(len(fault) for fault in faults) <= 1000 + 200 * len(content)
 
 

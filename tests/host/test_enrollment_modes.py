@@ -67,7 +67,10 @@ def test_before_the_day_the_login_says_how_many_are_left(
         login = log_in(user, [(PASSWORD, user.password)])
     assert login.status == 0
     left = {(day - each).days for each in (began, today())}  # midnight may have passed
-    notices = [f"From {day} on you need a code (days left: {n}): pam-totp enroll" for n in left]
+    notices = [
+        f"Verification codes will be required from {day} ({n} days left). Run: pam-totp enroll"
+        for n in left
+    ]
     assert any(notice in login.transcript for notice in notices)
     (decision,) = syslog.decisions()
     assert (decision["verdict"], decision["reason"]) == ("skip", "grace")
@@ -98,7 +101,8 @@ def test_days_are_those_of_utc_and_the_last_one_counts(user: User, moment: str, 
     with configured(BY):
         answer = gate(user, at(moment))
     if days:
-        notice = f"From 2037-03-01 on you need a code (days left: {days}): pam-totp enroll\n"
+        notice = f"Verification codes will be required from 2037-03-01 ({days} days left). "
+        notice += "Run: pam-totp enroll\n"
         assert (answer.code, answer.output) == (NO_CODE_NEEDED, notice)
     else:
         assert (answer.code, answer.output) == (ASK, f"{NOT_ENROLLED}\n")

@@ -25,7 +25,7 @@ from tests.host.terminal import CTRL_C, Conversation
 
 Converse = Callable[..., Conversation]
 PASSWORD, CODE = "Password:", "Verification code:"
-WAIT = re.compile(r"Too many wrong codes: try again in (\d+) s\.")
+WAIT = re.compile(r"Too many incorrect codes\. Try again in (\d+) seconds\.")
 HOUR = 3600
 RECORD = "pam-totp attempts 1"  # how what is written to the record begins
 

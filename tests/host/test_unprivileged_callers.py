@@ -97,7 +97,7 @@ def test_wrong_codes_are_throttled(alice: User, credential: Credential, syslog: 
         assert verify_as(alice, alice.name, credential.wrong_code(index)) == REFUSED
     answer = unlock(alice, alice.password, credential.fresh_code())
     assert answer.code == 1
-    assert "Too many wrong codes: try again in " in answer.output + answer.errors
+    assert "Too many incorrect codes. Try again in " in answer.output + answer.errors
     assert syslog.decisions()[-1]["reason"] == "throttled"
 
 

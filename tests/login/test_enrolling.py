@@ -227,7 +227,7 @@ def test_after_five_wrong_codes_no_secret_is_shown_and_the_right_code_waits(user
     assert verify(user, phone.code()).code == REFUSED
     answer = gate(user, typed=user.password)
     assert keys_on(answer.output) == []
-    assert answer.output.startswith("Too many wrong codes: try again in ")
+    assert answer.output.startswith("Too many incorrect codes. Try again in ")
     assert_not_enrolled(user)
     let_pass(user, 31)
     assert verify(user, phone.fresh_code()).code == LET_IN

@@ -1,4 +1,4 @@
-"""An edit of the settings is in force from the next login on, whatever else goes on."""
+"""An edit of the settings applies from the next login on, whatever else happens."""
 
 import os
 import threading
@@ -65,7 +65,7 @@ def logins(user: User) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("edit", [replace, overwrite])
-def test_edit_under_load_is_in_force_at_the_next_login(
+def test_edit_under_load_applies_at_the_next_login(
     user: User, credential: Credential, edit: Callable[[str], None]
 ) -> None:
     assert len(EXEMPT) == len(ASKED)
@@ -73,7 +73,7 @@ def test_edit_under_load_is_in_force_at_the_next_login(
         for number in range(EDITS):
             text = (ASKED, EXEMPT)[number % 2]
             edit(text)
-            assert gate(user).code == ANSWERS[text], f"edit {number} was not in force"
+            assert gate(user).code == ANSWERS[text], f"edit {number} did not apply"
     assert set(codes) <= {NO_CODE_NEEDED, ASK} and len(codes) > 10
 
 
@@ -90,7 +90,7 @@ def test_snapshot_is_whole_at_every_moment(user: User, credential: Credential) -
     assert wholes > 50
 
 
-def test_edit_is_in_force_although_the_disk_is_full(user: User, credential: Credential) -> None:
+def test_edit_applies_although_the_disk_is_full(user: User, credential: Credential) -> None:
     with configured(EXEMPT, settled=True), mounted(STATE, "size=8k,mode=700"):
         (STATE / "filling").write_bytes(bytes(os.statvfs(STATE).f_bavail * 4096))
         for text in (ASKED, EXEMPT, ASKED):

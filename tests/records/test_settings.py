@@ -1,4 +1,4 @@
-"""The settings in force: one snapshot for all logins, and no fault in the file loosens anything."""
+"""The active settings: one snapshot for all logins, and no fault in the file loosens anything."""
 
 import os
 import stat
@@ -28,7 +28,7 @@ from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
 
 STRICT = "throttle:\n  free_tries: 2\n  first_wait: 600\n  longest_wait: 900\n"
-WAITS = "Too many wrong codes"
+WAITS = "Too many incorrect codes"
 INVALID = {
     "an unknown key": "throtle: {free_tries: 3}\n",
     "no YAML": "throttle: [\n",
@@ -49,7 +49,7 @@ JUNK = {
 
 
 def is_strict(credential: Credential) -> bool:
-    """Whether STRICT is in force, seen by its throttle: two wrong codes make the third wait."""
+    """Whether STRICT is active, seen by its throttle: two wrong codes make the third wait."""
     record = RECORDS / str(credential.user.uid)
     record.unlink(missing_ok=True)
     for index in range(2):
@@ -64,7 +64,7 @@ def files_opened(user: User, trace: Path) -> str:
     return trace.read_text(encoding="utf-8", errors="replace")
 
 
-def test_shipped_file_leaves_the_defaults_in_force(user: User, credential: Credential) -> None:
+def test_shipped_file_leaves_the_defaults_active(user: User, credential: Credential) -> None:
     assert gate(user).code == ASK
     assert not is_strict(credential)
 
@@ -90,7 +90,7 @@ def test_snapshot_is_roots_alone(user: User) -> None:
         assert LAST_GOOD.stat().st_uid == 0
 
 
-def test_changed_file_is_in_force_at_the_next_login(user: User, credential: Credential) -> None:
+def test_changed_file_applies_at_the_next_login(user: User, credential: Credential) -> None:
     with configured("") as path:
         assert not is_strict(credential)
         path.write_text(STRICT, encoding="utf-8")
@@ -115,7 +115,7 @@ def test_file_replaced_by_one_of_the_same_size_and_time_is_noticed(
 
 
 @pytest.mark.parametrize("content", INVALID)
-def test_invalid_file_keeps_the_last_good_in_force_and_every_decision_says_so(
+def test_invalid_file_keeps_the_last_good_settings_active_and_every_decision_says_so(
     user: User, credential: Credential, syslog: SystemLog, content: str
 ) -> None:
     with configured(STRICT) as path:
@@ -152,7 +152,7 @@ def test_detail_names_the_fault_and_its_place(
 
 
 @pytest.mark.parametrize("content", INVALID)
-def test_where_there_never_was_a_valid_file_the_defaults_hold(
+def test_where_there_never_was_a_valid_file_the_defaults_are_active(
     user: User, credential: Credential, make_user: Callable[..., User], content: str
 ) -> None:
     with configured(INVALID[content]):
@@ -176,7 +176,8 @@ def test_file_that_others_could_write_is_not_used(
             path.chmod(0o664 if "group" in spoil else 0o646)
         syslog.clear()
         assert is_strict(credential)
-        assert "is not root's alone to write" in syslog.decisions()[0]["detail"]
+        which = "must be owned by root" if "somebody" in spoil else "must not be writable by group"
+        assert which in syslog.decisions()[0]["detail"]
 
 
 def test_file_made_writable_after_it_was_read_keeps_the_last_good(
@@ -187,11 +188,13 @@ def test_file_made_writable_after_it_was_read_keeps_the_last_good(
         path.chmod(0o666)
         syslog.clear()
         assert is_strict(credential)
-        assert "is not root's alone" in syslog.decisions()[0]["detail"]
+        assert (
+            "must not be writable by group or others (mode 0666)" in syslog.decisions()[0]["detail"]
+        )
 
 
 @pytest.mark.parametrize("disk", ["full", "read-only"])
-def test_new_settings_are_in_force_although_the_snapshot_cannot_be_kept(
+def test_new_settings_are_active_although_the_snapshot_cannot_be_kept(
     user: User, credential: Credential, disk: str
 ) -> None:
     full = mounted(STATE, "size=4k,nr_inodes=1,mode=700")

@@ -2,13 +2,15 @@
 
 import argparse
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pam_totp.commands import explain
-from pam_totp.records.config import reader, rule_reader, validators
-from pam_totp.records.config.settings import DEFAULTS
+from pam_totp.records.config import reader, rule_reader
+from pam_totp.records.config.table import DEFAULTS, SETTINGS
+from pam_totp.records.config.validators import MAX_MESSAGE_BYTES
 from pam_totp.review.settings_warnings import MAX_CHANCE, chance_of_a_guesser
 from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.policy import CODES, LOCAL
@@ -78,13 +80,21 @@ def test_key_that_is_left_out_is_noticed(key: str) -> None:
     assert key not in of_the_shipped_file(re.sub(rf"^#( *){name}: .*\n", "", SHIPPED, flags=re.M))
 
 
+def test_page_and_file_are_made_from_the_table() -> None:
+    """What `make` would write is what is committed."""
+    script = ROOT / "scripts" / "describe-settings"
+    run = subprocess.run([script, "--check"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_every_range_and_choice_stands_in_the_page() -> None:
-    for key, allowed in [*validators.RANGES.items(), *validators.CHOICES.items()]:
-        text = PAGE.partition(f"\n*{key}: ")[2].partition("\n\n*")[0]
+    for key, (_, kind, *allowed) in SETTINGS.items():
+        text = PAGE.partition("; The settings")[2].partition(f"\n*{key}: ")[2].partition("\n\n*")[0]
+        assert kind == "message" or text
         for each in allowed:
-            assert re.search(rf"\b{each}\b", text), (key, each)
-    assert f"at most {validators.MAX_MESSAGE_BYTES} bytes" in PAGE
-    assert f"at most {validators.MAX_ISSUER_CHARACTERS} characters" in PAGE
+            assert re.search(rf"\b{each}", text), (key, each)
+    assert f"at most {MAX_MESSAGE_BYTES} bytes" in PAGE
+    assert f"at most {MAX_MESSAGE_BYTES} bytes" in " ".join(SHIPPED.replace("#", "").split())
 
 
 @pytest.mark.parametrize("word", [*rule_reader.KEYS, *CODES, *MODES, LOCAL, "{by: 2027-03-01}"])
@@ -94,7 +104,7 @@ def test_every_word_of_rules_and_enrollment_is_explained_in_both(word: str) -> N
 
 
 def test_bound_of_longest_wait_is_the_one_that_is_warned_of() -> None:
-    (least,) = re.findall(r"Less than (\d+) seconds", PAGE)
+    (least,) = re.findall(r"less than (\d+)\s+seconds", PAGE)
     assert chance_of_a_guesser(1, 6, int(least)) <= MAX_CHANCE
     assert chance_of_a_guesser(1, 6, int(least) - 1) > MAX_CHANCE
 

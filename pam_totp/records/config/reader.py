@@ -7,8 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pam_totp.records.config import rule_reader, snapshot, validators
-from pam_totp.records.config.settings import DEFAULTS, SCARCE
+from pam_totp.records.config import rule_reader, snapshot
+from pam_totp.records.config.settings import SCARCE
+from pam_totp.records.config.table import DEFAULTS, SETTINGS
+from pam_totp.records.config.validators import Wrong, pairs, position, read_value
 from pam_totp.rules.encoding import encode, encoded_bytes
 from pam_totp.rules.policy import Rule
 
@@ -36,7 +38,7 @@ class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brac
         tag = getattr(event, "tag", None)
         if tag or (isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors):
             what = f"tag {tag!r}" if tag else f"alias *{event.anchor}"
-            raise yaml.MarkedYAMLError(problem=f"takes no {what}", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"{what} not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 
@@ -56,8 +58,12 @@ def read(path: str) -> tuple[dict[str, str], str, list[str]]:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            if status.st_uid != 0 or status.st_mode & 0o022:
-                return dict(DEFAULTS), "", ["is not root's alone to write"]
+            faults = [f"must be owned by root (owned by uid {status.st_uid})"] * bool(status.st_uid)
+            if status.st_mode & 0o022:
+                mode = status.st_mode & 0o7777
+                faults.append(f"must not be writable by group or others (mode {mode:04o})")
+            if faults:
+                return dict(DEFAULTS), "", faults
             content = file.read(MAX_BYTES + 1)
     except OSError as failure:
         if failure.errno in SCARCE:
@@ -71,21 +77,26 @@ def parse(content: bytes) -> Content:
     """What the bytes of a file say."""
     found = Content()
     if len(content) > MAX_BYTES:
-        found.faults = [f"is over {MAX_BYTES} bytes"]
+        found.faults = [f"the file is larger than {MAX_BYTES} bytes"]
     elif not content.strip():
-        found.faults = ["is empty: a write that failed? (a line of comment would do)"]
+        found.faults = [
+            "the file is empty, perhaps because a write failed (for the defaults, write a comment)"
+        ]
     else:
         try:
             root: Any = yaml.compose(content, Loader=_Loader)
         except yaml.YAMLError as failure:
             found.faults = [_describe(failure, content)]
         except (RecursionError, OverflowError, ValueError):
-            found.faults = ["is no YAML"]
+            found.faults = ["not valid YAML"]
         else:
             if root is not None:
-                found.faults = validators.in_order(_read_mapping(root, "", found))
+                wrong: list[Wrong] = []
+                _read_settings(root, "", found, wrong)
+                wrong.sort(key=lambda each: each.node.start_mark.index)
+                found.faults = [f"{position(each.node)}: {each}" for each in wrong]
             if encoded_bytes(found.rules) > MAX_RULES_BYTES:
-                found.faults.append(f"has rules of over {MAX_RULES_BYTES} bytes in the snapshot")
+                found.faults.append(f"the rules are larger than {MAX_RULES_BYTES} bytes")
     return found
 
 
@@ -95,58 +106,25 @@ def _describe(failure: yaml.YAMLError, content: bytes) -> str:
         at, is_decoded = failure.position, failure.encoding != "utf-8"
         before = (content if is_decoded else content[:at]).decode(errors="replace")[:at]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return f"line {line}, column {column}: is no text: {failure.reason}"
+        return f"line {line}, column {column}: not valid text: {failure.reason}"
     problem, mark = getattr(failure, "problem", None), getattr(failure, "problem_mark", None)
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return f"{place}{problem or 'is no YAML'}"
+    return f"{place}{problem or 'not valid YAML'}"
 
 
-def _read_mapping(node: "Node", prefix: str, found: Content) -> list[validators.Wrong]:
-    if not isinstance(node, yaml.MappingNode):
-        where = prefix.rstrip(".") or "the file"
-        return [
-            validators.Wrong(node, f"{where} takes KEY: VALUE lines, not {validators.shown(node)}")
-        ]
-    faults = list[validators.Wrong]()
-    seen = set[str]()
-    for key_node, value_node in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):  # its text may be as large as one likes
-            faults.append(
-                validators.Wrong(key_node, f"a key is a word, not {validators.shown(key_node)}")
-            )
-            continue
-        name = key_node.value
-        key, shown = f"{prefix}{name}", validators.shown_key(key_node, prefix)
-        if key in seen:
-            faults.append(validators.Wrong(key_node, f"{shown} stands there twice"))
-        elif key == RULES:
-            found.rules, of_rules = rule_reader.read(value_node)
-            faults += of_rules
-        elif key in DEFAULTS and "." not in name:
-            found.places[key] = validators.position(key_node)
+def _read_settings(node: "Node", prefix: str, found: Content, faults: list[Wrong]) -> None:
+    """The keys of the file, or those of one of its sections, which have its name as a prefix."""
+    below = [key.removeprefix(prefix) for key in (*SETTINGS, RULES) if key.startswith(prefix)]
+    known = dict.fromkeys(name.partition(".")[0] for name in below)
+    for name, key_node, value in pairs(node, prefix[:-1] or "the file", known, faults, prefix):
+        key = prefix + name
+        if key == RULES:
+            found.rules = rule_reader.read(value, faults)
+        elif key in SETTINGS:
+            found.places[key] = position(key_node)
             try:
-                found.values[key] = validators.read_value(key, value_node)
-            except validators.Wrong as wrong:
-                faults.append(validators.Wrong(wrong.node, f"{key} {wrong}"))
-        elif "." not in name and any(known.startswith(f"{key}.") for known in DEFAULTS):
-            faults += _read_mapping(value_node, f"{key}.", found)
+                found.values[key] = read_value(key, value)
+            except Wrong as wrong:
+                faults.append(wrong)
         else:
-            faults.append(validators.Wrong(key_node, f"unknown key {shown}{_meant(name, prefix)}"))
-        seen.add(key)
-    return faults
-
-
-def _meant(name: str, prefix: str) -> str:
-    """What may be meant by an unknown key: one that is near, or one that stands below another."""
-    near = validators.did_you_mean(prefix + name, _names(prefix))
-    for key in DEFAULTS:
-        section, _, leaf = key.rpartition(".")
-        if section and (name == key or (name == leaf and not near)):
-            return f"; did you mean {section}: {{{leaf}: …}}?"
-    return near
-
-
-def _names(prefix: str) -> list[str]:
-    """The full names of the keys that may stand in the mapping with this prefix."""
-    known = [key for key in (*DEFAULTS, RULES) if key.startswith(prefix)]
-    return sorted({prefix + key.removeprefix(prefix).partition(".")[0] for key in known})
+            _read_settings(value, f"{key}.", found, faults)

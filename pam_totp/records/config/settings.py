@@ -2,8 +2,8 @@
 
 /etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms, so the
 first login after a change keeps a snapshot (pam_totp.records.config.snapshot). A file that is
-invalid, empty or gone changes nothing: the snapshot stays in force, and every decision says so in
-the log; where there never was one, the defaults hold. (A file of comments is good: it sets the
+invalid, empty or gone changes nothing: the snapshot still applies, and every decision says so in
+the log. If there never was one, the defaults apply. (A file of comments is valid: it sets the
 defaults.)
 """
 
@@ -12,6 +12,7 @@ import time
 from errno import EMFILE, ENFILE, ENOENT, ENOMEM
 
 from pam_totp.records.config import snapshot
+from pam_totp.records.config.table import DEFAULTS
 from pam_totp.rules.enrollment import BY, MODES, Enrollment
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
@@ -22,25 +23,6 @@ PATH = "/etc/pam-totp/config.yaml"
 UNSETTLED_SECONDS = 0.1
 SCARCE = (EMFILE, ENFILE, ENOMEM)
 MESSAGE = "messages."
-DEFAULTS: dict[str, str] = {
-    "issuer": "",
-    "store": "user",
-    "code.digits": "6",
-    "code.period": "30",
-    "code.algorithm": "SHA1",
-    "code.window": "1",
-    "throttle.free_tries": "5",
-    "throttle.first_wait": "30",
-    "throttle.longest_wait": "900",
-    "enrollment": "optional",
-    "enrollment_services": "",
-    "enrollment_qr": "both",
-    "remember": "0",
-    "messages.wait": "Too many wrong codes: try again in {seconds} s.",
-    "messages.not_enrolled": "This login needs a code. You have none yet: ask the administrator.",
-    "messages.deadline": "From {date} on you need a code (days left: {days}): pam-totp enroll",
-    "messages.enroll": "Scan a QR code with an authenticator app, or type in the key:",
-}
 
 
 class Settings:
@@ -62,20 +44,13 @@ class Settings:
     def __init__(self, values: dict[str, str], rules: str = "", fault: str = "") -> None:
         self._values = values
         self.store = values["store"]
-        if self.store not in ("user", "system"):
-            raise ValueError("no store")
-        self.limits = Limits(
-            int(values["throttle.free_tries"]),
-            int(values["throttle.first_wait"]),
-            int(values["throttle.longest_wait"]),
-        )
+        self.limits = Limits(**{name: int(values[f"throttle.{name}"]) for name in Limits.__slots__})
         self.window_steps = int(values["code.window"])
         mode, _, deadline = values["enrollment"].partition(" ")
-        if mode not in (*MODES, BY):
-            raise ValueError("no mode of enrollment")
-        self.enrollment = Enrollment(
-            mode, int(deadline or 0), values["enrollment_services"].split()
-        )
+        if self.store not in ("user", "system") or mode not in (*MODES, BY):
+            raise ValueError("unknown store or mode of enrollment")
+        services = values["enrollment_services"].split()
+        self.enrollment = Enrollment(mode, int(deadline or 0), services)
         self.remember_seconds = int(values["remember"])
         self.rules = rules
         self.fault = fault
@@ -93,13 +68,15 @@ class Settings:
 
 
 def load() -> Settings:
-    """The settings in force. What is wrong with the file changes nothing. Raises Failure, OSError
+    """The active settings. What is wrong with the file changes nothing. Raises Failure, OSError
     or MemoryError where this process lacks memory or descriptors, which says nothing of the file:
     its caller may have taken them away."""
     try:
         status = posix.stat(PATH)
     except OSError as failure:
-        return _in_force("" if failure.errno == ENOENT else posix.strerror(failure.errno or 0))
+        return _without_the_file(
+            "" if failure.errno == ENOENT else posix.strerror(failure.errno or 0)
+        )
     identity = (
         f"{status.st_dev} {status.st_ino} {status.st_size} "
         f"{status.st_mtime_ns} {status.st_ctime_ns}"
@@ -120,20 +97,20 @@ def load() -> Settings:
     except Exception as failure:  # a broken library must not lock everybody out
         if isinstance(failure, OSError) and failure.errno in SCARCE:
             raise
-        return _in_force(f"{type(failure).__name__}: {failure}")
+        return _without_the_file(f"{type(failure).__name__}: {failure}")
     if faults:
-        return _in_force(faults[0])
-    second_granular = status.st_ctime_ns % 1_000_000_000 == 0
-    unsettled = UNSETTLED_SECONDS if not second_granular else 2.0  # some file systems count seconds
+        return _without_the_file(faults[0])
+    # Some file systems count whole seconds.
+    unsettled = UNSETTLED_SECONDS if status.st_ctime_ns % 1_000_000_000 else 2.0
     if abs(time.time() - status.st_ctime) <= unsettled:
         identity = snapshot.OF_NO_FILE  # good, and read again at the next login
     settings.fault = snapshot.make(identity, values, rules)
     return settings
 
 
-def _in_force(fault: str) -> Settings:
-    """What holds where the file cannot be used: the last good settings; the defaults where there
-    never were any; and where nobody can read what there was, everybody has to give a code."""
+def _without_the_file(fault: str) -> Settings:
+    """The settings if the file cannot be used: the last good ones, or the defaults if there never
+    were any. If it cannot be determined what there was, every user must enter a code."""
     kept: Settings | None = None
     try:
         kept = _last_good()
@@ -145,7 +122,7 @@ def _in_force(fault: str) -> Settings:
             settings = Settings(DEFAULTS)
         else:
             settings = Settings(DEFAULTS | {"enrollment": REQUIRED})
-            fault = fault or "no such file; what was kept of it cannot be read"
+            fault = fault or "No such file; the last good settings cannot be read"
     if fault or kept is not None:
         settings.fault = f"{PATH}: {fault or posix.strerror(ENOENT)}"
     return settings
