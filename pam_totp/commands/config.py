@@ -1,5 +1,5 @@
-"""`pam-totp config check`: everything that is wrong with a settings file, each with its place; and
-what holds while the one in force is wrong."""
+"""`pam-totp config check`: every fault of a settings file with its line and column, and which
+settings are active if the file is missing."""
 
 import argparse
 import os
@@ -14,31 +14,31 @@ from pam_totp.records.host.account import ActingAs
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.settings_warnings import warnings_of
 
-HELP = "look at the settings"
+HELP = "check the settings"
 
-# What a fault of the YAML itself most often comes from.
+# The usual cause of a fault of the YAML itself.
 _HINTS = {
-    r"undefined alias|alphabetic or numeric|<alias>": 'a pattern with * takes quotes: "*-admin"',
-    r"takes no alias": "write out what it stands for",
-    r"takes no tag": "a text that begins with ! takes quotes",
-    r"node content, but found ':'": 'an address that begins with :: takes quotes: "::1"',
-    r"values are not|got ':'": "a text with a colon takes quotes, {by: 2027-03-01} takes braces",
-    r"found character '\\t'": "lines are indented with spaces",
-    r"another document": "one file is one document: no second ---",
+    r"undefined alias|alphabetic or numeric|<alias>": 'quote a pattern that contains *: "*-admin"',
+    r"alias .* not allowed": "write the value out",
+    r"tag .* not allowed": "quote a text that begins with !",
+    r"node content, but found ':'": 'quote an address that begins with ::: "::1"',
+    r"values are not|got ':'": "quote a text that contains a colon, or write {by: 2027-03-01}",
+    r"found character '\\t'": "indent lines with spaces",
+    r"another document": "the file must contain only one document, without a second ---",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp config`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    action = actions.add_parser("check", help="report everything that is wrong with a file")
+    action = actions.add_parser("check", help="report every fault of a settings file")
     action.add_argument("file", nargs="?", default=PATH, metavar="FILE")
 
 
 def run(options: argparse.Namespace) -> int:
-    """0: the file is good, warnings included; 1: found faults. One a line on standard error.
-    Changes nothing."""
-    # PyYAML: only here, so that a broken one does not take `unlock` and `grant` away.
+    """0: the file is valid, perhaps with warnings; 1: it has faults. Each is a line on standard
+    error. Changes nothing."""
+    # PyYAML: only here, so that `unlock` and `grant` work though it is broken.
     from pam_totp.records.config import reader
 
     try:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         raise Error(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
     found = reader.parse(content)
     faults = found.faults
-    if options.file == PATH:  # `read` also looks at who may write it, and first
+    if options.file == PATH:  # `read` also checks its owner and mode, and first
         faults = list(dict.fromkeys([*reader.read(PATH)[2], *faults]))
     for fault in faults:
         hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     warnings = warnings_of(found)
     for warning in warnings:
         print(f"{options.file}: warning: {warning}", file=sys.stderr)
-    print(f"{options.file}: {f'no faults, warnings: {len(warnings)}' if warnings else 'good'}")
+    print(f"{options.file}: {f'valid, warnings: {len(warnings)}' if warnings else 'valid'}")
     return 0
 
 
@@ -85,12 +85,12 @@ def _acting_for(file: str) -> AbstractContextManager[None]:
 
 
 def _without_a_file() -> int:
-    """None is installed, since all settings have defaults; but removing one changes nothing."""
+    """No file is installed, since all settings have defaults; but removing one changes nothing."""
     if os.geteuid() != 0:
-        print(f"{PATH}: there is no such file; only root can see whether earlier settings apply")
+        print(f"{PATH}: No such file; only root can see whether earlier settings are active")
         return 0
     fault = fault_of(load())
     if fault:
         raise Error(fault, f"echo '# the defaults' >{PATH}")
-    print(f"{PATH}: there is no such file; the defaults apply")
+    print(f"{PATH}: No such file; the defaults are active")
     return 0

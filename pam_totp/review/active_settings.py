@@ -6,13 +6,13 @@ from pam_totp.rules.reasons import Failure
 
 
 def fault_of(configured: Settings) -> str:
-    """What is wrong with the settings in force, and which these are; empty if nothing is."""
+    """What is wrong with the settings file, and which settings are active; empty if nothing is."""
     if not configured.fault.startswith(PATH):
         return configured.fault
-    held = "there were no good settings before: the defaults are in force"
+    active = "there were no good settings before, so the defaults are active"
     try:
         if snapshot.find("") is not None:
-            held = "the last good settings are in force"
+            active = "the last good settings are active"
     except (OSError, Failure, ValueError):
-        held = "the last good settings cannot be read: enrollment is required, else the defaults"
-    return f"{configured.fault}; {held}"
+        active = "the last good settings cannot be read, so every user must enter a code"
+    return f"{configured.fault}; {active}"

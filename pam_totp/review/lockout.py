@@ -1,4 +1,4 @@
-"""Whom a policy keeps out, or never asks: by the very code that decides at a login."""
+"""Whom a policy locks out, or never asks: by the code that decides at a login."""
 
 import grp
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pam_totp.records.config.reader import Content
 
 ADMINISTRATORS = ("sudo", "wheel", "admin")  # the groups of Debian, of others, of old Ubuntus
-# Through which services these people get in; sudo asks nothing of root.
+# Through which services these users log in; sudo asks root for nothing.
 WAYS_OF_ROOT = ("sshd", "login", "su")
 WAYS_OF_ADMINISTRATORS = ("sshd", "login", "sudo")
 # Addresses for documentation (RFC 5737, RFC 3849): of no rule, or of one that is for all.
@@ -33,10 +33,10 @@ MAX_SOURCES = 200
 Warned = tuple[str, str]  # the place, and a sentence
 
 
-def kept_out(
+def locked_out(
     found: "Content", asking: list[str], existing: list[str], now: float
 ) -> Iterator[Warned]:
-    """root and the only administrator, where they have to give a code, have none, and may not
+    """root and the only administrator, if they must enter a code, have not enrolled, and cannot
     enroll. `asking`: the services that ask; `existing`: all."""
     configured = Settings(found.values, f"\n{encode(found.rules)}")
     people = [(account, WAYS_OF_ROOT) for account in (_account("root"),) if account]
@@ -60,11 +60,11 @@ def kept_out(
         for (place, when), services in shut.items():
             command = f"pam-totp enroll --user {account.pw_name}"
             who = f"{account.pw_name}{', the only administrator,' if account.pw_uid else ''}"
-            where = ", ".join(services) + ("" if asking else ", once there is a line of ours")
+            where = ", ".join(services) + ("" if asking else ", once pam_totp.so is added")
             yield (
                 place,
-                f"{when}{who} cannot get in at {where}: has to give a code, has not "
-                f"enrolled, and cannot enroll there: {command}",
+                f"{when}{who} would be locked out of {where}: a code is required, "
+                f"{account.pw_name} is not enrolled and cannot enroll there; run: {command}",
             )
 
 
@@ -75,12 +75,12 @@ def _refusal(
     found: "Content",
     now: float,
 ) -> tuple[str, str] | None:
-    """The place of what refuses, and from when on; None where there is a way in."""
+    """The place of what refuses, and from when on; None if a login is possible."""
     enrollment = configured.enrollment
     when = ""
     if enrollment.mode == BY and now < enrollment.deadline:
         now = float(enrollment.deadline)
-        when = time.strftime("from %Y-%m-%d on ", time.gmtime(now))
+        when = time.strftime("from %Y-%m-%d on, ", time.gmtime(now))
     place = None
     for rhost, key in _ways_in(service, found.rules):
         environment = {
@@ -133,15 +133,20 @@ def _administrators() -> set[str]:
 
 
 def never_asked(rules: list[Rule], asking: list[str]) -> Iterator[Warned]:
-    """Where the rules let everybody in without a code."""
+    """Where the rules never ask any user for a code."""
     everywhere = _exempting(rules, Rule("", services=()))
     if everywhere is not None:
-        yield f"line {everywhere.line}", "nobody is ever asked for a code: no rule before it asks"
+        yield (
+            f"line {everywhere.line}",
+            "no user is ever asked for a code, because no earlier rule asks",
+        )
         return
     shut = {service: _exempting(rules, Rule("", services=[service])) for service in asking}
     for service, rule in shut.items():
         if rule is not None:
-            what = f"nobody is ever asked for a code at {service}, although its stack would ask"
+            what = (
+                f"no user is ever asked for a code at {service}, although it has a pam_totp.so line"
+            )
             yield f"line {rule.line}", what
 
 

@@ -1,4 +1,4 @@
-"""Users, groups and services that rules name: are they there, and is anybody meant?"""
+"""Users, groups and services in rules: do they exist, and does the rule apply to anybody?"""
 
 import grp
 import os
@@ -14,11 +14,11 @@ from pam_totp.stack import services
 
 # A missing group and one that cannot be looked up are the same to the C library.
 STRICTEST = {
-    NEVER: "nobody is exempt by it",
-    IF_ENROLLED: "a later `never` does not hold for whoever else the rule is for",
-    REQUIRED: "whoever else the rule is for has to give a code",
+    NEVER: "this rule exempts no user",
+    IF_ENROLLED: "this rule overrides a later `never` for all users who match its other conditions",
+    REQUIRED: "all users who match its other conditions must enter a code",
 }
-# Services that no remote daemon uses under these names, so that "no remote host" means local there.
+# Services that no remote daemon uses, so that "no remote host" means local there.
 LOCAL_SERVICES = (
     *(
         "login",
@@ -50,7 +50,7 @@ class Host:
         self._primary_groups: set[int] | None = None
 
     def names(self, kind: str) -> list[str]:
-        """All of a kind that can be listed; a directory may keep some to itself."""
+        """All of a kind that can be listed; a directory may not list all."""
         if kind not in self._lists:
             if kind == "user":
                 found = [account.pw_name for account in pwd.getpwall()]
@@ -62,7 +62,7 @@ class Host:
         return self._lists[kind]
 
     def has(self, kind: str, name: str) -> bool:
-        """Whether there is one of this name, or one that can be listed of this pattern."""
+        """Whether one has this name, or one that can be listed matches this pattern."""
         if (kind, name) not in self._known:
             self._known[kind, name] = self._look_up(kind, name)
         return self._known[kind, name]
@@ -79,7 +79,7 @@ class Host:
         return True
 
     def is_empty(self, group: str) -> bool:
-        """Whether nobody that can be listed is in it."""
+        """Whether it has no members that can be listed."""
         if self._primary_groups is None:
             self._primary_groups = {account.pw_gid for account in pwd.getpwall()}
         found = grp.getgrnam(group)
@@ -98,35 +98,35 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
             elif kind == "service":
                 yield from _of_service(name, host)
             elif kind == "group" and not is_pattern(name) and host.is_empty(name):
-                yield f"group {name} has no members that can be listed here"
+                yield f"group {name} has no members that can be listed"
             if kind == "group" and is_pattern(name) and has_directory():
-                what = f"groups like {name} may come from a directory, which may not answer"
-                yield f"{what}: taken at its strictest, {STRICTEST[rule.code]}; name the groups"
+                what = f"groups that match {name} may be in a directory that does not answer"
+                yield f"{what}; then {STRICTEST[rule.code]}; name the groups instead"
     if rule.users and not any(host.has("user", name) for name in rule.users):
-        yield "the rule is for nobody that can be listed here"
+        yield "no user that can be listed matches this rule"
     elif _is_for_no_member(rule):
-        yield "the rule is for nobody: none of its users is in any of its groups"
+        yield "this rule can never match: none of its users is a member of its groups"
     yield from _of_local(rule, host)
     has_sshd = not rule.services or any(matches(name, "sshd") for name in rule.services)
     if rule.publickey == "yes" and not has_sshd:
-        yield "the rule is for nobody: no service but sshd knows of public keys"
+        yield "this rule can never match: only sshd supports publickey"
 
 
 def _missing(kind: str, name: str, rule: Rule, host: Host) -> str:
     if is_pattern(name):
-        return f"no {kind} that can be listed here is like {name}"
+        return f"no {kind} that can be listed matches {name}"
     if kind == "service":
-        what = f"{host.folder} has no service {name}"
+        what = f"service {name} does not exist in {host.folder}"
     else:
-        what = f"there is no {kind} {name}"
+        what = f"{kind} {name} does not exist"
     if "," in name:
         listed = ", ".join(part.strip() for part in name.split(","))
-        return f"{what}: a list stands in brackets, [{listed}]"
+        return f"{what}; did you mean [{listed}]?"
     what += did_you_mean(name, host.names(kind))
     if kind == "user" and name.isdigit():
-        what += "; rules take names, not numbers"
+        what += " (rules take names, not numbers)"
     if kind == "group":
-        what += f"; a missing group is taken at its strictest: {STRICTEST[rule.code]}"
+        what += f"; until it exists, {STRICTEST[rule.code]}"
     return what
 
 
@@ -147,13 +147,13 @@ def _of_user(name: str) -> Iterator[str]:
 def _of_service(name: str, host: Host) -> Iterator[str]:
     if is_pattern(name):
         if not any(matches(name, service) for service in host.asking):
-            yield f"no service like {name} asks for a code: none has our line in its stack"
+            yield f"no service that matches {name} asks for a code (no pam_totp.so line)"
     elif name not in host.asking and os.access(os.path.join(host.folder, name), os.R_OK):
-        yield f"{name} never asks for a code: its stack in {host.folder} has no line of ours"
+        yield f"{name} never asks for a code (no pam_totp.so line in {host.folder}/{name})"
 
 
 def _of_local(rule: Rule, host: Host) -> Iterator[str]:
-    """A daemon that does not tell PAM whom it serves (xrdp) passes for this machine."""
+    """A daemon that passes no remote host to PAM (xrdp) looks like a local login."""
     if LOCAL not in rule.sources or rule.code == REQUIRED:
         return
     named = [
@@ -169,8 +169,8 @@ def _of_local(rule: Rule, host: Host) -> Iterator[str]:
     if odd or not rule.services:
         at = f"at {', '.join(odd)}" if odd else "at any service"
         yield (
-            f"from: local also matches remote logins {at} through a daemon that tells PAM no "
-            "address, as xrdp does; name services that are local: service: [login, su, sudo]"
+            f"from: local also matches remote logins {at}, if a daemon passes no address to PAM "
+            "(such as xrdp); add a condition like service: [login, su, sudo]"
         )
 
 
@@ -189,12 +189,12 @@ def _is_for_no_member(rule: Rule) -> bool:
 
 
 def _of_pattern(text: str) -> Iterator[str]:
-    """What is allowed in a pattern and means something else than in other places."""
+    """What is valid in a pattern but has another meaning elsewhere."""
     for members in _SETS.findall(text):
         if members.startswith("[^"):
-            yield f"{text}: [^a] is ^ or a; all but a is [!a]"
+            yield f"{text}: [^a] matches ^ or a; for all but a, write [!a]"
         if members.startswith("[[:"):
-            yield f"{text}: classes like [:digit:] are not known here; digits are [0-9]"
+            yield f"{text}: classes like [:digit:] are not supported; write [0-9]"
         for low, high in re.findall("(.)-(.)", members[1:-1], re.DOTALL):
             if low > high:
                 yield f"{text}: the range {low}-{high} is empty"

@@ -1,4 +1,4 @@
-"""What is allowed in the settings, and probably not meant: shown by `pam-totp config check`."""
+"""What is valid in the settings but probably not intended: shown by `pam-totp config check`."""
 
 import re
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pam_totp.records.config.validators import did_you_mean
-from pam_totp.review.lockout import Warned, kept_out, never_asked
+from pam_totp.review.lockout import Warned, locked_out, never_asked
 from pam_totp.review.rule_names import Host, of_rule
 from pam_totp.review.shadowed_rules import shadowed
 from pam_totp.rules.enrollment import BY, SHOW_SECRETS
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 # SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
 GUESSING_SECONDS = 30 * 86400
 MAX_CHANCE = 0.01
-# What was seen of programs that show messages of PAM to others than the person, or not at all.
+# Programs that were seen to show messages of PAM to others than the user, or not at all.
 LOGS = {
-    "cockpit": "cockpit-ws writes them to its standard error, which the journal keeps",
+    "cockpit": "cockpit-ws writes them to its standard error, and so to the journal",
     "xrdp-sesman": "xrdp-sesman writes them to syslog and to its own log",
     "lightdm": "its greeter hides the instructions, the prompt and the recovery codes",
 }
@@ -35,7 +35,7 @@ def warnings_of(found: "Content") -> list[str]:
         *_of_enrollment_services(found, host),
         *_of_rules(found, host),
         *never_asked(found.rules, host.asking),
-        *kept_out(found, host.asking, host.names("service"), now),
+        *locked_out(found, host.asking, host.names("service"), now),
     ]
     warned.sort(key=lambda each: _position(each[0]))
     return [f"{place}: {what}" for place, what in dict.fromkeys(warned)]
@@ -49,7 +49,7 @@ def _of_values(found: "Content", now: float) -> Iterator[Warned]:
     values, places = found.values, found.places
     mode, _, deadline = values["enrollment"].partition(" ")
     if mode == BY and int(deadline) <= now:
-        yield places["enrollment"], "that day is over: this is `enrollment: required`"
+        yield places["enrollment"], "this date has passed, so this means `enrollment: required`"
     named = [key for key in ("code.window", "throttle.longest_wait") if key in places]
     chance = chance_of_a_guesser(
         int(values["code.window"]), int(values["code.digits"]), int(values["throttle.longest_wait"])
@@ -58,8 +58,8 @@ def _of_values(found: "Content", now: float) -> Iterator[Warned]:
         settings = " and ".join(f"{key} {values[key]}" for key in named)
         yield (
             max((places[key] for key in named), key=_position),
-            f"with {settings} a guesser who knows the password gets in within 30 days with a "
-            f"chance of {chance:.1%}, over the {MAX_CHANCE:.0%} that the defaults keep to",
+            f"with {settings}, a guesser who knows the password has a {chance:.1%} chance to log "
+            f"in within 30 days; the defaults keep it below {MAX_CHANCE:.0%}",
         )
 
 
@@ -68,22 +68,22 @@ def _of_enrollment_services(found: "Content", host: Host) -> Iterator[Warned]:
     for service in found.values[key].split():
         if service in SHOW_SECRETS:
             continue
-        risk = LOGS.get(service, "its program may write what PAM says into a log")
+        risk = LOGS.get(service, "its program may write messages of PAM to a log")
         yield found.places[key], f"{service} would show secrets and recovery codes: {risk}"
         if not host.has("service", service):
             also = did_you_mean(service, host.names("service"))
-            yield found.places[key], f"{host.folder} has no service {service}{also}"
+            yield found.places[key], f"service {service} does not exist in {host.folder}{also}"
 
 
 def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> float:
-    """The chance of thirty days of guessing: of one device, as SECURITY.md reckons it."""
+    """The chance of guessing a code of one device in 30 days, as SECURITY.md calculates it."""
     tries = BUDGET_TRIES + GUESSING_SECONDS / longest_wait
     return float(tries * (2 * window_steps + 1) / 10**digits)
 
 
 def _of_rules(found: "Content", host: Host) -> Iterator[Warned]:
     for rule, earlier in shadowed(found.rules):
-        what = f"this rule can never match: line {earlier.line} matches all that it would"
+        what = f"this rule is shadowed by line {earlier.line} and can never match"
         yield f"line {rule.line}", what
     for rule in found.rules:
         for what in of_rule(rule, host):

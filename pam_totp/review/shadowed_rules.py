@@ -1,4 +1,4 @@
-"""Rules that can never match, whoever logs in: only where that is certain. Pure."""
+"""Shadowed rules: an earlier rule matches every login that they match. Pure."""
 
 import functools
 import ipaddress
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import LOCAL, Rule
 
-# Of rules that could be for anybody so many are compared with all below them.
+# How many rules that apply to any user are compared with all later ones.
 MAX_BROAD_RULES = 500
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def shadowed(rules: list[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """Each rule that can never match, with an earlier one that matches all that it does."""
+    """Each shadowed rule, with the earlier one that shadows it; only where that is certain."""
     by_name: dict[tuple[str, str], list[Rule]] = {}
     broad: list[Rule] = []
     for rule in rules:
@@ -28,8 +28,8 @@ def shadowed(rules: list[Rule]) -> Iterator[tuple[Rule, Rule]]:
         )
         if earlier is not None:
             yield rule, earlier
-            continue  # what it would hide, the earlier one does
-        # A rule with a list of plain names can only hide one whose list begins with such a name.
+            continue  # what it would shadow, the earlier one shadows
+        # A rule with a list of plain names can only shadow one whose list begins with such a name.
         plain = [
             (kind, names)
             for kind, names in _lists(rule)
@@ -49,7 +49,7 @@ def _lists(rule: Rule) -> list[tuple[str, tuple[str, ...]]]:
 
 def covers(wide: Rule, narrow: Rule) -> bool:
     """Whether every login that the narrow rule matches is certain to match the wide one."""
-    # Of groups nothing but the name is compared: two may have one number, a pattern finds one name.
+    # Groups are compared by name only: two may have one number, and a pattern finds one name.
     has_groups = not wide.groups or (bool(narrow.groups) and set(narrow.groups) <= set(wide.groups))
     return (
         has_groups

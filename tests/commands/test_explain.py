@@ -248,7 +248,7 @@ def test_last_good_policy_is_explained_with_its_fault(user: User) -> None:
         said = explain(user.name)
         assert said["reason"] == "exempt"
         assert said["faults"][0].startswith(f"{CONFIGURATION}: line ")
-        assert said["faults"][0].endswith("; the last good settings are in force")
+        assert said["faults"][0].endswith("; the last good settings are active")
 
 
 @pytest.mark.parametrize("address", ["server.example", "300.1.1.1", "10.0.0.0/8", ":::"])

@@ -232,7 +232,7 @@ def test_faulty_settings_are_said_with_what_is_in_force(user: User, option: list
         fault, hint = answer.errors.splitlines()
         assert (answer.code, answer.output) == (1, good.output)
         assert fault.startswith(f"pam-totp: fault: {CONFIGURATION}: line 1, ")
-        assert fault.endswith("; the last good settings are in force")
+        assert fault.endswith("; the last good settings are active")
         assert hint == "hint: pam-totp config check"
         explained = json.loads(pam_totp("explain", user.name, "--json").output)
         assert explained["faults"] == [fault.removeprefix("pam-totp: fault: ")]
@@ -241,7 +241,7 @@ def test_faulty_settings_are_said_with_what_is_in_force(user: User, option: list
 @pytest.mark.parametrize(
     ("before", "held"),
     [
-        (None, "there were no good settings before: the defaults are in force"),
+        (None, "there were no good settings before, so the defaults are active"),
         ("junk", "the last good settings cannot be read: enrollment is required"),
     ],
 )
