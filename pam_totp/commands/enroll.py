@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     os.umask(0o077)
     place = place_of(account)
     present = _present_content(place)
+    save.try_out(place, secret.NAME)
     if present is not None and options.add:
         _refuse_too_many(place, present)
     if present is not None:
@@ -134,8 +135,8 @@ def _present_content(place: SecretDir) -> bytes | None:
     try:
         content = place.read(secret.NAME)
     except Failure as refused:
-        message = f"the present secret cannot be used: {refused.detail}"
-        raise Error(message, save.where_to_look(place)) from None
+        message = f"the present secret cannot be used: {refused.detail}; nothing was changed"
+        raise Error(message, save.hint_for(refused.detail, place)) from None
     return content
 
 

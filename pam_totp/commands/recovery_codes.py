@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if credentials is None:
         command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
         raise Error(f"{account.pw_name} is not enrolled", command)
+    save.try_out(place, recovery.NAME)
     if present is not None:
         print("New recovery codes make the present ones void.")
     if options.user is None and not _has_a_right_code(credentials):

@@ -7,6 +7,9 @@ from pam_totp.records.storage import encryption
 from pam_totp.records.storage.secret_dir import SecretDir
 
 MOUNTS = Path("/proc/self/mountinfo")
+SETTING_MODES = (
+    *("9p", "cifs", "exfat", "fuse", "fuseblk", "msdos", "ntfs", "ntfs3", "smb3", "smbfs", "vfat"),
+)
 REFUSED = (
     "A login that finds it locked or not mounted is refused, because the secret\n"
     "cannot be read then. Root can keep secrets outside the homes with\n"
@@ -46,6 +49,15 @@ def fault_of(place: SecretDir) -> str:
         return ""
     what = f"{home} is a FUSE file system without allow_other, which logins cannot read"
     return f"{what}: they are refused. Root can use `store: system`"
+
+
+def sets_modes(place: SecretDir) -> bool:
+    """Whether the place lies on a file system that often sets owner and mode of all files itself:
+    chmod and chown change nothing there."""
+    table = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    with place.acting:
+        real = os.path.realpath(place.path)
+    return mount_of(real, table)[1].partition(".")[0] in SETTING_MODES
 
 
 def _has_policy(home: str, path: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import stat
 
+from pam_totp.enrollment import closed_home
 from pam_totp.errors import Error
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
@@ -15,7 +16,12 @@ from pam_totp.signals import finish_undisturbed
 _CALLED = {secret.NAME: "the secret", recovery.NAME: "the recovery codes"}
 
 UNSEEN_CODES = "the old recovery codes are void, and the new ones were not shown"
+TRIED_BYTES = 4096  # a block of most file systems; secret and recovery codes take one each
 _NOTHING = "; nothing was changed"
+TWO_WAYS_OUT = (
+    "mount it with options that give {user}'s files the mode 0600 (uid=, umask=077), or keep "
+    "secrets outside the homes (store: system, see pam-totp.yaml(5))"
+)
 
 Known = tuple[str, bytes | None]
 """A file's name, and what it held when the person was asked (None: it was not there)."""
@@ -25,6 +31,20 @@ class TookEffect(Error):
     """What was saved is in force, and yet not all is well. `codes`: the new ones are good too."""
 
     codes = True
+
+
+def try_out(place: SecretDir, name: str) -> None:
+    """Raises Error where a file of this name could not be saved: before anybody is asked, or scans
+    anything that would be of no use."""
+    called = _CALLED[name]
+    try:
+        secret_writer.try_out(place, TRIED_BYTES)
+    except Failure as refused:
+        raise refusal(called, refused, place) from None
+    except OSError as failure:
+        fault = (failure.strerror or str(failure)).lower()
+        message = f"cannot save {called}: {failure.strerror}{_NOTHING}"
+        raise Error(message, hint_for(fault, place)) from None
 
 
 def save(place: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
@@ -75,9 +95,25 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
         raise Error(message, f"pam-totp recovery-codes; {hint}") from None
     except Failure as refused:
-        raise Error(f"cannot save {called}: {refused.detail}{_NOTHING}", hint) from None
+        raise refusal(called, refused, place) from None
     except OSError as failure:
         return failure.strerror or str(failure)
+
+
+def refusal(called: str, refused: Failure, place: SecretDir) -> Error:
+    """The error for a place that a login would refuse: nothing was changed."""
+    hint = hint_for(refused.detail, place)
+    if isinstance(refused, secret_writer.Unusable):
+        hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)
+    return Error(f"cannot save {called}: {refused.detail}{_NOTHING}", hint)
+
+
+def hint_for(fault: str, place: SecretDir) -> str:
+    """What to do about a place that cannot be used. chmod and chown may change nothing there."""
+    is_of_modes = any(word in fault for word in ("owned", "writable", "open to", "denied"))
+    if is_of_modes and closed_home.sets_modes(place):
+        return TWO_WAYS_OUT.format(user=place.owner.pw_name)
+    return where_to_look(place)
 
 
 def _has_no_codes(place: SecretDir) -> bool:

@@ -22,6 +22,8 @@ from pam_totp.enrollment import password, qr
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.records.config import settings
 from pam_totp.records.host import account, audit
+from pam_totp.records.storage import secret_writer
+from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import pending
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.credential import Malformed, parse_line
@@ -117,6 +119,8 @@ def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> s
             algorithm=configured["code.algorithm"],
         )
         parse_line(uri)
+        os.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
+        secret_writer.try_out(SecretDir(user, configured.store), len(uri))
         pending.keep(user, uri)
         return uri
     finally:

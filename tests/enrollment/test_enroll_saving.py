@@ -12,9 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.enrollment.person import COMMAND, PASSWORD_PROMPT, Person, Start, enroll, secret_file
+from tests.enrollment.person import (
+    COMMAND,
+    CTRL_C,
+    PASSWORD_PROMPT,
+    Person,
+    Start,
+    enroll,
+    secret_file,
+)
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.encrypted_disk import EncryptedDisk
 from tests.login.programs import LET_IN, verify
 
 NEW = "otpauth://totp/new?secret=NEWNEWNEWNEWNEWNEWNEWNEWNEWNEWNE phone\n" * 20
@@ -184,16 +193,66 @@ def fill(user: User) -> None:
 
 
 def enroll_in_vain(start: Start, user: User) -> str:
-    """Prove a code; the enrollment must fail. What was said."""
-    person = start(user, "enroll")
-    if content(user) is not None:
-        person.answer(PASSWORD_PROMPT, user.password)
-    person.type_line(person.scan().code())
-    finished = person.finish()
+    """Begin to enroll where nothing can be saved. What was said, before anything was asked."""
+    finished = start(user, "enroll").finish()
     assert finished.status == 1
-    assert "pam-totp: error: cannot save the secret: " in finished.output
+    assert finished.output.startswith("pam-totp: error: cannot save the secret: ")
     assert "nothing was changed\nhint: df -h ~" in finished.output
     return finished.output
+
+
+def test_full_disk_is_said_before_anything_is_shown_or_asked(
+    user: User, start: Start, home_on_a_disk: Callable[[str], None]
+) -> None:
+    home_on_a_disk("size=64k")
+    fill(user)
+    assert "No space left on device" in enroll_in_vain(start, user)
+
+
+@pytest.mark.parametrize("owner", ["root", "user"])
+@pytest.mark.parametrize("name", ["", ".config", ".config/pam-totp"])
+def test_folder_that_takes_no_file_is_said_before_anything_is_shown_or_asked(
+    user: User, start: Start, name: str, owner: str
+) -> None:
+    """As `.config` of root's, and the home that sshd's ChrootDirectory wants."""
+    user.give(secret_file(user).with_name("other"), "other")
+    folder = user.home / name
+    folder.chmod(0o555)
+    os.chown(folder, 0 if owner == "root" else user.uid, -1)
+    if name != ".config/pam-totp":
+        subprocess.run(["rm", "-rf", str(folder / ".config"), str(folder / "pam-totp")], check=True)
+    finished = start(user, "enroll").finish()
+    fault = f"{folder} is owned by user id 0" if owner == "root" else "Permission denied"
+    assert finished.output.startswith("pam-totp: error: ")
+    assert fault in finished.output
+    assert "; nothing was changed\nhint: " in finished.output
+    assert content(user) is None
+
+
+def test_secret_that_cannot_be_replaced_is_said_before_anything_is_shown_or_asked(
+    user: User, start: Start, enrolled: Callable[..., Credential], encrypted_disk: EncryptedDisk
+) -> None:
+    """The attribute `i`, on a file system that has it."""
+    home = encrypted_disk.path / user.name
+    enrolled(user)
+    subprocess.run(["cp", "-a", str(user.home), str(home)], check=True)
+    subprocess.run(["usermod", "--home", str(home), user.name], check=True)
+    kept = home / ".config" / "pam-totp" / "secret"
+    subprocess.run(["chattr", "+i", str(kept)], check=True)
+    try:
+        assert "Operation not permitted" in enroll_in_vain(start, user)
+        assert sorted(path.name for path in kept.parent.iterdir()) == ["secret"]
+    finally:
+        subprocess.run(["chattr", "-i", str(kept)], check=True)
+
+
+def test_trial_of_the_place_leaves_nothing(user: User, start: Start) -> None:
+    person = start(user, "enroll")
+    person.scan()
+    assert not (user.home / ".config").exists()
+    person.press(CTRL_C)
+    assert person.finish().status == 1
+    assert not (user.home / ".config").exists()
 
 
 @pytest.mark.parametrize("enrolled_before", [False, True])
@@ -260,8 +319,9 @@ def test_nothing_is_open_to_others_from_its_first_byte_on(user: User, start: Sta
     lines = trace.read_text(encoding="utf-8").splitlines()
     folders = [line for line in lines if re.search(r"mkdir(at)?\(", line) and line.endswith("= 0")]
     files = [line for line in lines if "O_CREAT" in line]
-    assert [re.findall(r", (\d+)\)", line) for line in folders] == [["0700"], ["0700"]]
-    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 2  # secret, recovery
+    # Twice, as the place is tried first; then secret and recovery codes.
+    assert [re.findall(r", (\d+)\)", line) for line in folders] == [["0700"]] * 4
+    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 3
     assert all("O_EXCL" in line and "O_NOFOLLOW" in line for line in files)
     assert not any("chmod" in line for line in lines)
 
@@ -380,7 +440,7 @@ def test_interrupt_during_saving_leaves_old_or_new_whole(user: User, before: str
 
 
 @pytest.mark.parametrize(
-    ("calls", "number"), [("fsync", 1), ("rename,renameat,renameat2", 1), ("fsync", 2)]
+    ("calls", "number"), [("fsync", 2), ("rename,renameat,renameat2", 1), ("fsync", 3)]
 )
 def test_ctrl_c_while_saving_is_told_the_truth(
     user: User, start: Start, calls: str, number: int

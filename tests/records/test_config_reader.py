@@ -12,9 +12,9 @@ from pam_totp.records.config import reader, rule_reader
 from pam_totp.records.config.settings import MESSAGE, Settings
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.validators import KINDS
+from pam_totp.rules.encoding import encode
 from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.otp import ALGORITHMS, DIGITS
-from pam_totp.rules.encoding import encode
 from pam_totp.rules.policy import CODES, decode
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "config.yaml"

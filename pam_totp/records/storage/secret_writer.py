@@ -1,11 +1,25 @@
-"""Writing and removing a user's secret files, as the owner of their place. Never at login."""
+"""Writing and removing a user's secret files, as the owner of their place.
 
+- What a login would refuse MUST NOT take its name: each temporary file is read by the code that
+  reads it at a login first. File systems that set owner and mode themselves (CIFS, exFAT, 9p, some
+  FUSE) give a file that is open to others, whatever it was made with.
+"""
+
+import errno
 import fcntl
 import os
 
 from pam_totp.records.storage import state_dir
-from pam_totp.records.storage.secret_dir import SecretDir, read_file
+from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Unusable(Failure):
+    """The file system there gives new files an owner or a mode that a login refuses."""
 
 
 class Changed(Exception):
@@ -22,21 +36,10 @@ def save_all(
     place: SecretDir, files: list[tuple[str, bytes]], over: tuple[str, bytes | None] | None = None
 ) -> None:
     """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
-    (durable.replace_all), Failure or Changed. `over`: a name and the content, or None, it has."""
+    (state_dir.replace_all), Failure or Changed. `over`: a name and the content, or None, it has."""
     place.acting.all_groups = True
     with place.acting:
-        for folder in (os.path.dirname(place.path), place.path):
-            try:
-                os.mkdir(folder, 0o700)
-            except FileExistsError:
-                pass
-        checked = place.open()
-        if checked is None:
-            raise Failure(SECRET_UNSAFE, f"{place.path} went away")
-        try:  # the checked one is only a handle: it cannot be synced or listed
-            open_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
-        finally:
-            os.close(checked)
+        open_folder = _open_made(place, [])
         try:
             if over is not None:
                 _lock(open_folder)
@@ -46,9 +49,76 @@ def save_all(
                 if left.startswith(tuple(name + state_dir.TEMPORARY for name, _ in files)):
                     # by a command that was killed
                     os.unlink(left, dir_fd=open_folder)
-            state_dir.replace_all(open_folder, files)
+            state_dir.replace_all(open_folder, files, prover(open_folder, place))
         finally:
             _close(open_folder)
+
+
+def try_out(place: SecretDir, size: int) -> None:
+    """Saves a file of this size there, looks at it as a login will, and removes it again with the
+    folders that were not there. Raises OSError or Failure where a secret could not be saved."""
+    place.acting.all_groups = True
+    with place.acting:
+        made: list[str] = []
+        try:
+            folder = _open_made(place, made)
+            try:
+                _refuse_unchangeable(folder)
+                content, temporary = bytes(size), SECRET + state_dir.TEMPORARY + "tried"
+                try:
+                    state_dir.write(folder, temporary, content)
+                    prover(folder, place)(temporary, SECRET, content)
+                finally:
+                    _unlink(folder, temporary)
+            finally:
+                _close(folder)
+        finally:
+            for path in reversed(made):
+                _remove_empty(path)
+
+
+def _open_made(place: SecretDir, made: list[str]) -> int:
+    """A descriptor of the place's folder, which is made if it is not there, as is the one above:
+    `made` gets what was. Raises OSError or Failure."""
+    for path in (os.path.dirname(place.path), place.path):
+        try:
+            os.mkdir(path, 0o700)
+            made.append(path)
+        except FileExistsError:
+            pass
+    checked = place.open()
+    if checked is None:
+        raise Failure(SECRET_UNSAFE, f"{place.path} went away")
+    try:  # the checked one is only a handle: it cannot be synced or listed
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
+    finally:
+        os.close(checked)
+
+
+def _refuse_unchangeable(folder: int) -> None:
+    """Raises OSError where a file has the attribute `i` or `a` (chattr(1)): no new one can take its
+    name."""
+    try:
+        os.close(os.open(SECRET, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder))
+    except OSError as failure:
+        if failure.errno == errno.EPERM:
+            raise
+
+
+def prover(folder: int, place: SecretDir) -> "Callable[[str, str, bytes], None]":
+    """What looks at a new file in the place's open folder as a login will, and raises Failure."""
+
+    def prove(temporary: str, name: str, content: bytes) -> None:
+        try:
+            if read_file(folder, temporary, place) == content:
+                return
+            fault = "has another content than was written"
+        except Failure as refused:
+            fault = refused.detail.removeprefix(f"{place.path}/{temporary} ").partition("; ")[0]
+        detail = f"{place.path}/{name} would be refused at a login, as a new file there {fault}"
+        raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
+
+    return prove
 
 
 def _lock(folder: int) -> None:
@@ -83,19 +153,28 @@ def remove(place: SecretDir, name: str) -> bool:
         if folder is None:
             return False
         try:
-            os.unlink(name, dir_fd=folder)
-        except FileNotFoundError:
-            return False
+            return _unlink(folder, name)
         finally:
             os.close(folder)
-    return True
+
+
+def _unlink(folder: int, name: str) -> bool:
+    try:
+        os.unlink(name, dir_fd=folder)
+        return True
+    except FileNotFoundError:
+        return False
 
 
 def remove_empty_folder(place: SecretDir) -> None:
     """Removes the place's folder if nothing is left in it."""
     place.acting.all_groups = True
     with place.acting:
-        try:
-            os.rmdir(place.path)
-        except OSError:
-            pass  # something of the user's is in it, or it is not there
+        _remove_empty(place.path)
+
+
+def _remove_empty(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass  # something is in it, of the user's or of another command, or it is not there

@@ -15,6 +15,10 @@ from pam_totp.records.storage.checked_file import WRITABLE_BY_OTHERS, Checks
 from pam_totp.records.storage.opened import Opened
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TEMPORARY = ".new-"
 _FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
@@ -116,15 +120,22 @@ VAR = StateDir("/var/lib/pam-totp", is_volatile=False)
 RUN = StateDir("/run/pam-totp", is_volatile=True)
 
 
-def replace_all(folder: int, files: list[tuple[str, bytes]]) -> None:
+def replace_all(
+    folder: int,
+    files: list[tuple[str, bytes]],
+    prove: "Callable[[str, str, bytes], None] | None" = None,
+) -> None:
     """Gives each name in the open folder its content, in this order, once all of it is on the disk.
-    Raises OSError: then all is as it was, unless it is Unsynced or Halfway."""
+    `prove`: looks at each temporary file, its name to be and its content first. Raises OSError, or
+    what `prove` does: then all is as it was, unless it is Unsynced or Halfway."""
     temporaries: list[str] = []
     renamed = 0
     try:
         for name, content in files:
             temporaries.append(name + TEMPORARY + posix.urandom(8).hex())
-            _write(folder, temporaries[-1], content)
+            write(folder, temporaries[-1], content)
+            if prove:
+                prove(temporaries[-1], name, content)
         for (name, _), temporary in zip(files, temporaries):  # noqa: B905 - as many
             posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             renamed += 1
@@ -147,7 +158,7 @@ def _sync(folder: int) -> None:
         raise Unsynced(failure.errno, failure.strerror) from None
 
 
-def _write(folder: int, name: str, content: bytes) -> None:
+def write(folder: int, name: str, content: bytes) -> None:
     """Makes a file, on the disk."""
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
     with Opened(posix.open(name, flags, 0o600, dir_fd=folder)) as file:
