@@ -84,7 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Error as fault:
         _say_error(fault.message, fault.hint)
     except KeyboardInterrupt:
-        print()
+        if sys.stdout.isatty():
+            print()
         _say_error("interrupted: nothing was changed", "run the command again")
     except OSError as failure:
         give_output_up()

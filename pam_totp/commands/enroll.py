@@ -7,7 +7,7 @@ import time
 from pam_totp.enrollment import display, save
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
-from pam_totp.enrollment.terminal import ask, tell
+from pam_totp.enrollment.terminal import ask, say, tell
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
@@ -38,11 +38,13 @@ def run(options: argparse.Namespace) -> int:
         _refuse_too_many(place, present)
     if present is not None:
         what = "adds a device to" if options.add else "replaces"
-        print(f"{account.pw_name} is enrolled already. This {what} the present secret.")
+        say(f"{account.pw_name} is enrolled already. This {what} the present secret.")
         confirm(account)
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
-        print(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
-    print(warning_of(place), end="")
+        say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
+    warning = warning_of(place)
+    if warning:
+        say(warning.rstrip())
     kept = present if present is not None and options.add else secret.HEADER.encode()
     kept += b"" if kept.endswith(b"\n") else b"\n"
     uri = uri_for(options, account.pw_name, settings.load())
@@ -107,15 +109,15 @@ def prove(credential: Credential) -> None:
         try:
             code = read_code(typed.encode("utf-8", "replace"))
         except Failure:
-            print(f"A code is {credential.digits} digits.")
+            say(f"A code is {credential.digits} digits.")
             continue
         if judge([credential], code, now, {}).accepted:
             return
         offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
         if offset:
-            print(display.describe_offset(offset * credential.period))
+            say(display.describe_offset(offset * credential.period))
         else:
-            print("Not right. Wait for the next code and try again, or Ctrl-C to give up.")
+            say("Not right. Wait for the next code and try again, or Ctrl-C to give up.")
     raise Error(f"{TRIES} wrong codes: nothing was changed", "pam-totp enroll")
 
 

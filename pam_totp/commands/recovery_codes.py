@@ -6,7 +6,7 @@ import time
 
 from pam_totp.enrollment import save
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
-from pam_totp.enrollment.terminal import ask, tell
+from pam_totp.enrollment.terminal import ask, say, tell
 from pam_totp.errors import Error
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import Credential
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
         command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
         raise Error(f"{account.pw_name} is not enrolled", command)
     save.try_out(place, recovery.NAME)
-    if present is not None:
-        print("New recovery codes make the present ones void.")
+    if present is not None and options.user is None:
+        say("New recovery codes make the present ones void.")
     if options.user is None and not _has_a_right_code(credentials):
         confirm(account)
     codes = recovery.new_codes()

@@ -3,7 +3,7 @@
 import os
 import pwd
 
-from pam_totp.enrollment.terminal import ask_password
+from pam_totp.enrollment.terminal import ask_password, say
 from pam_totp.errors import Error
 
 # A service of our own that never asks for a code: python-pam answers every hidden prompt with
@@ -23,7 +23,7 @@ def confirm(account: pwd.struct_passwd) -> None:
         wrong = what_is_wrong(account, ask_password(f"System password of {account.pw_name}: "))
         if not wrong:
             return
-        print(f"Not accepted ({wrong}).")
+        say(f"Not accepted ({wrong}).")
     raise Error(
         "the password was not accepted: nothing was changed",
         f"who has no password asks root for it: pam-totp reset {account.pw_name}, or "

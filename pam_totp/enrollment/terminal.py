@@ -1,13 +1,18 @@
 """Talking to the one person at the terminal.
 
-What is asked and answered goes to standard output and comes from standard input; errors go to
-standard error (pam_totp.main). Nothing secret is ever written anywhere else.
+What is wanted goes to standard output; questions go to the terminal, also where standard output was
+sent elsewhere, and answers come from standard input; errors go to standard error (pam_totp.main).
+Nothing secret is ever written anywhere else.
 """
 
+import functools
 import getpass
 import os
+import select
+import shlex
+import socket
 import sys
-import warnings
+from typing import TextIO
 
 from pam_totp.errors import Error, give_output_up
 
@@ -25,16 +30,54 @@ class Terminal:
         self.utf8 = sys.stdout.encoding.lower() == "utf-8" and not sys.flags.utf8_mode
 
 
+def say(text: str) -> None:
+    """A line for the person who answers, beside what the command is for: to the terminal, if there
+    is one, also where standard output was sent elsewhere."""
+    print(text, file=_terminal() or sys.stdout, flush=True)
+
+
 def ask(prompt: str) -> str:
     """One line of standard input. Raises Error at its end."""
-    print(prompt, end="", flush=True)
-    line = sys.stdin.readline()
+    sys.stdout.flush()
+    # Whose answers come from a program and are there already is asked nothing.
+    is_asked = sys.stdin.isatty() or not _is_readable(sys.stdin)
+    if is_asked:
+        print(prompt, end="", file=_terminal() or sys.stderr, flush=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        _end_line()
+        raise
+    if is_asked and not (line and sys.stdin.isatty()):
+        print(file=_terminal() or sys.stderr)
     if not line:
-        print()
         raise Error("no answer: nothing was changed", "run it at a terminal, and answer there")
-    if not sys.stdin.isatty():
-        print()
     return line.rstrip("\n")
+
+
+@functools.cache
+def _terminal() -> TextIO | None:
+    """The terminal at which the person is who answers; None without any."""
+    if sys.stdout.isatty():
+        return sys.stdout
+    try:
+        return open("/dev/tty", "w", encoding=sys.stdout.encoding, errors="replace")
+    except OSError:
+        return sys.stderr if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def _end_line() -> None:
+    """After Ctrl-C; main does it where standard output is the terminal."""
+    terminal = _terminal()
+    if terminal is not None and terminal is not sys.stdout:
+        print(file=terminal, flush=True)
+
+
+def _is_readable(stream: TextIO) -> bool:
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def tell(text: str, unseen: Error) -> None:
@@ -47,13 +90,30 @@ def tell(text: str, unseen: Error) -> None:
 
 
 def ask_password(prompt: str) -> str:
-    """A line typed without echo; from standard input where there is no terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", getpass.GetPassWarning)
-        try:
+    """A line typed without echo, or one that a program has passed on already. Raises Error where it
+    would be typed at a terminal that shows it: an ssh client's, if this end has none."""
+    sys.stdout.flush()
+    try:
+        if _terminal() is not None or sys.stdin.isatty():
             return getpass.getpass(prompt)
-        except EOFError:
-            raise Error("no password: nothing was changed", "run the command again") from None
+        if "SSH_CONNECTION" in os.environ or not _is_readable(sys.stdin):
+            command = shlex.join(["pam-totp", *sys.argv[1:]])
+            if "SSH_CONNECTION" in os.environ:
+                command = f"ssh -t {socket.gethostname()} {command}"
+            message = "without a terminal the password would be shown: nothing was changed"
+            raise Error(message, command)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+    except EOFError:
+        _end_line()
+        if sys.stdout.isatty():
+            print()
+        raise Error("no password: nothing was changed", "run it at a terminal") from None
+    except KeyboardInterrupt:
+        _end_line()
+        raise
 
 
 def describe_seconds(seconds: int) -> str:

@@ -220,17 +220,19 @@ def test_saved_secret_is_said_although_the_output_cannot_be_written(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
         assert process.stdin and process.stdout and process.stderr
         shown = b""
-        while CODE_PROMPT.encode() not in shown:
+        while not re.search(rb"otpauth://\S+\n", shown):
             shown += process.stdout.read1()  # type: ignore[attr-defined]
+        assert process.stderr.read(len(CODE_PROMPT)) == CODE_PROMPT.encode()
         uri = re.search(rb"otpauth://\S+", shown)
         assert uri
         process.stdout.close()
         process.stdin.write(f"{Phone(uri[0].decode()).code()}\n".encode())
         process.stdin.close()
-        errors = process.stderr.read().decode()
+        errors = process.stderr.read().decode().removeprefix("\n")
     assert process.returncode == 1
     assert errors.startswith("pam-totp: error: the new secret is in force; the old recovery codes")
     assert errors.count("\n") == 2

@@ -10,6 +10,7 @@ import pytest
 from tests.commands.commands import (
     REFUSED,
     configured,
+    gate,
     pam_totp,
     recovery_of,
     secret_of,
@@ -19,7 +20,7 @@ from tests.commands.commands import (
 from tests.enrollment.person import Start, enroll
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.phone import AT_LOGIN
+from tests.host.phone import AT_LOGIN, keys_on
 from tests.host.system_log import SystemLog
 from tests.login.test_enrolling import offered, pending_of
 
@@ -86,6 +87,17 @@ def test_replacement_that_a_login_would_refuse_leaves_the_old_secret(
     assert all(way in answer.errors for way in WAYS_OUT), answer.errors
     assert tree(user.home) == before
     assert not recovery_of(user).exists()
+
+
+def test_login_shows_no_secret_that_cannot_be_saved(
+    user: User, home_through_bindfs: Mount, syslog: SystemLog
+) -> None:
+    home_through_bindfs(OTHERS_READ)
+    with configured(AT_LOGIN, settled=True):
+        assert keys_on(gate(user, typed=user.password).output) == []
+    assert "the file system sets owner and mode itself" in syslog.decisions()[-1]["detail"]
+    assert not pending_of(user).exists()
+    assert tree(user.home / ".config") == {}
 
 
 def test_login_does_not_enroll_where_the_next_one_would_be_refused(
