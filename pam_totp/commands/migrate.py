@@ -1,51 +1,136 @@
-"""`pam-totp migrate`: takes a user's secret over from the store that is not in force any more."""
+"""`pam-totp migrate`: moves secrets into the active store, or to the new name of a user."""
 
 import argparse
+import json
+import os
+import pwd
+from typing import Any
 
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error
+from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_writer, state_dir
-from pam_totp.records.storage.secret_dir import STORES, SecretDir
-from pam_totp.records.user import recovery, secret
+from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
+from pam_totp.records.user import enforced, recovery, secret
+from pam_totp.review import everybody
+from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
-HELP = "root: move a user's secret into the store in force"
+HELP = "root: move secrets into the active store"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp migrate`."""
-    parser.add_argument("name", metavar="USER")
+    parser.add_argument("name", metavar="USER", nargs="?")
+    parser.add_argument("--all", action="store_true", help="everybody in the other store")
+    parser.add_argument("--renamed-from", metavar="OLD", help="the name that the user had before")
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Moves secret and recovery codes into the configured store: first there, then not here."""
-    account = find(options.name)
+    """Moves secrets and recovery codes: first there, then not here. What is in place already is no
+    error. 1: some of `--all` could not be moved."""
+    if os.geteuid() != 0:
+        raise for_root("only root can migrate secrets")
+    if options.all == bool(options.name) or (options.all and options.renamed_from):
+        raise Error("name one user, or use --all", "pam-totp migrate --help")
     configured = settings.load()
-    target = SecretDir(account, configured.store)
-    source = SecretDir(account, next(store for store in STORES if store != configured.store))
+    moved: list[dict[str, str]] = []
+    faults: list[dict[str, str]] = []
+    if options.all:
+        for account in _everybody():
+            try:
+                moved += _move(*_way_of(account, configured.store), configured.store)
+            except Error as fault:
+                faults.append({"user": account.pw_name, "fault": fault.message})
+            except Failure as refused:
+                if may_log_in(account) and not fault_of_home(account):
+                    faults.append({"user": account.pw_name, "fault": refused.detail})
+    else:
+        moved = _move_one(options.name, options.renamed_from, configured.store)
+    if options.json:
+        found: dict[str, Any] = {"changed": bool(moved), "moved": moved, "faults": faults}
+        print(json.dumps(found, indent=2))
+    else:
+        print("".join(f"moved {each['from']} to {each['to']}\n" for each in moved), end="")
+        if not moved and not faults:
+            print("Nothing to move: every secret is in the active store.")
+    if faults:
+        users = ", ".join(f"{each['user']} ({each['fault']})" for each in faults)
+        raise Error(f"cannot move the secrets of {users}", "pam-totp users")
+    return 0
+
+
+def _everybody() -> list[pwd.struct_passwd]:
+    try:
+        return everybody.accounts(everybody.names(enforced.KIND))
+    except Failure as refused:
+        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
+
+
+def _way_of(account: pwd.struct_passwd, active: str) -> tuple[SecretDir, SecretDir]:
+    """From where to where. Raises Failure."""
+    others = [store for store in stores_of(account) if store != active] or list(STORES)
+    return SecretDir(account, others[0]), SecretDir(account, active)
+
+
+def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
+    """What was moved of one user. Raises Error."""
+    if "/" in name:
+        message = f"{name!a} is a file, not a user; codes of other programs cannot be read"
+        raise Error(message, "pam-totp enroll")
+    account = find(name)
+    try:
+        source, target = _way_of(account, active)
+        if old is not None:
+            source = _renamed(account, old)
+        moved = _move(source, target, active)
+        if not moved and target.read(secret.NAME) is None:
+            raise Error(f"{name} has no secret in {source.path}", "pam-totp users")
+        return moved
+    except Failure as refused:
+        hint = f"ls -la {SecretDir(account).path}"
+        raise Error(f"cannot move the secret: {refused.detail}", hint) from None
+
+
+def _renamed(account: pwd.struct_passwd, old: str) -> SecretDir:
+    """The system's store has a folder for each name, which usermod(8) does not rename."""
+    try:
+        pwd.getpwnam(old)
+    except KeyError:
+        return SecretDir(pwd.struct_passwd((old, *account[1:])), "system")
+    raise Error(f"there is a user {old!a}: nothing was changed", f"pam-totp migrate {old}")
+
+
+def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, str]]:
+    """Moves every file. Raises Error or Failure: what was moved before it is where it belongs."""
     copied: list[str] = []
-    moved: list[str] = []
+    moved: list[dict[str, str]] = []
     try:
         found = _what_to_move(source, target)
+        if not found:
+            return []
         finish_undisturbed()
         for name, content in found.items():
             _save(target, name, content, copied)
             secret_writer.remove(source, name)
-            moved.append(f"moved {source.path}/{name} to {target.path}/{name}\n")
-    except Failure as refused:
-        raise Error(f"cannot take over: {refused.detail}", f"ls -la {source.path}") from None
+            moved.append(
+                {
+                    "user": target.account.pw_name,
+                    "from": f"{source.path}/{name}",
+                    "to": f"{target.path}/{name}",
+                }
+            )
+        secret_writer.remove_empty_folder(source)
     except OSError as failure:
-        raise Error(f"cannot take over: {failure.strerror}", f"df -h {target.path}") from None
-    finally:  # what is there is in force, whatever failed after it
+        message = f"cannot move the secret: {failure.strerror}"
+        raise Error(message, f"df -h {target.path}") from None
+    finally:  # what is there is active, whatever failed after it
         if copied:
-            audit.write_action(f"import-to-{configured.store}", account.pw_name, caller())
-    if not moved:
-        raise Error(f"nothing to take over in {source.path}", "pam-totp users")
-    print("".join(moved), end="")
-    return 0
+            audit.write_action(f"migrate-to-{active}", target.account.pw_name, caller())
+    return moved
 
 
 def _what_to_move(source: SecretDir, target: SecretDir) -> dict[str, bytes]:
@@ -55,10 +140,10 @@ def _what_to_move(source: SecretDir, target: SecretDir) -> dict[str, bytes]:
         content = source.read(name)
         if content is None:
             continue
-        present = target.read(name)
-        if present is not None and present != content:
-            message = f"{target.path}/{name} is there already and differs: nothing was changed"
-            raise Error(message, f"pam-totp reset {source.account.pw_name}")
+        existing = target.read(name)
+        if existing is not None and existing != content:
+            message = f"{target.path}/{name} exists and differs: nothing was changed"
+            raise Error(message, f"diff {source.path}/{name} {target.path}/{name}")
         found[name] = content
     return found
 

@@ -14,6 +14,7 @@ from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, recovery, secret
 from pam_totp.review.active_settings import fault_of
+from pam_totp.review.everybody import accounts, names, names_without_user
 from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
 from pam_totp.rules.reasons import Failure
 
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise for_root("this is for root")
     try:
-        records = {kind: _names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
+        gone = [_without_user(name) for name in names_without_user()]
+        records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
     except Failure as refused:
         raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
     configured = settings.load()
@@ -45,14 +47,14 @@ def run(options: argparse.Namespace) -> int:
     if fault:
         print(f"pam-totp: fault: {fault}\nhint: pam-totp config check", file=sys.stderr)
     if options.missing:
-        missing = [account.pw_name for account in _accounts(set()) if _is_missing(account)]
+        missing = [account.pw_name for account in accounts(set()) if _is_missing(account)]
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
         return 1 if fault else 0
     rows = (
         describe(account, configured, records)
-        for account in _accounts(records[enforced.KIND] | records[grant.KIND])
+        for account in accounts(records[enforced.KIND] | records[grant.KIND])
     )
-    found = [row for row in rows if row]
+    found = sorted([row for row in rows if row] + gone, key=lambda row: str(row["user"]))
     print(json.dumps(found, indent=2) if options.json else _table(found))
     return 1 if fault or any(row["fault"] for row in found) else 0
 
@@ -71,26 +73,12 @@ def _is_missing(account: pwd.struct_passwd) -> bool:
         return False  # that is a fault, which the other listing has
 
 
-def _accounts(known: set[str]) -> list[pwd.struct_passwd]:
-    """Everybody the database lists, and whoever left a record though it does not list them."""
-    listed = {account.pw_uid: account for account in reversed(pwd.getpwall())}
-    for uid in known:
-        if uid.isdigit() and int(uid) not in listed:
-            try:
-                listed[int(uid)] = pwd.getpwuid(int(uid))
-            except KeyError:
-                continue  # a user that is gone
-    return sorted(listed.values(), key=lambda account: account.pw_name)
-
-
-def _names(kind: str) -> set[str]:
-    folder = state_dir.VAR.open(kind)
-    if folder is None:
-        return set()
-    try:
-        return set(os.listdir(folder))
-    finally:
-        os.close(folder)
+def _without_user(name: str) -> dict[str, Any]:
+    """The row of a secret in the system's store whose name no user has."""
+    fault = f"there is no such user; if renamed: pam-totp migrate NEW --renamed-from {name}"
+    row: dict[str, Any] = {"user": name, "uid": None, "enrolled": None}
+    row |= {"since": None, "last_code": None, "recovery_codes": None, "waiting_seconds": 0}
+    return row | {"granted_until": None, "granted_once": False, "fault": fault}
 
 
 def _table(found: list[dict[str, Any]]) -> str:

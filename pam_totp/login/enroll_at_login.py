@@ -39,7 +39,10 @@ def enroll_with_code(
         raise Failure(SECRET_MISSING, detail)
     if state == MISSING:
         detail = "has logged in with a code before; now no secret file; if that was an earlier user"
-        raise Failure(SECRET_MISSING, f"{detail} of this id: pam-totp reset {user.pw_name}")
+        detail = f"{detail} of this id: pam-totp reset {user.pw_name}"
+        if settings.store == "system":
+            detail += f"; if renamed: pam-totp migrate {user.pw_name} --renamed-from OLD"
+        raise Failure(SECRET_MISSING, detail)
     if not (is_root and settings.enrollment.enrolls_at(request.service)):
         raise Failure(NOT_ENROLLED, "no secret file")
     code = read_code(typed)

@@ -10,6 +10,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import attempts, enforced, grant, recovery, secret
+from pam_totp.review.everybody import names_without_user
 from pam_totp.review.visited import Visited, stat_file
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
@@ -56,6 +57,9 @@ def describe(
         row["last_code"] = _marked_at(account.pw_uid)
         if row["enrolled"] is False and not row["granted_until"]:
             gone = "has logged in with a code, the secret is gone: every login is refused"
+            if configured.store == "system" and names_without_user():
+                command = f"pam-totp migrate {account.pw_name} --renamed-from"
+                gone += f"; if renamed: {command} {names_without_user()[0]}"
             row["fault"] = row["fault"] or gone
     fill(lambda: _waiting(account.pw_uid, configured))
     return row

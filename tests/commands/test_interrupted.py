@@ -96,7 +96,7 @@ def test_import_that_is_interrupted_is_finished_said_and_logged(
         answer = interrupted(call, number, "migrate", user.name)
         assert (answer.code, answer.errors) == (0, "")
         assert not secret_of(user).exists() and not recovery_of(user).exists()
-        assert actions(syslog) == ["import-to-system"]
+        assert actions(syslog) == ["migrate-to-system"]
 
 
 def test_import_that_fails_half_way_is_logged(
@@ -105,7 +105,7 @@ def test_import_that_fails_half_way_is_logged(
     with configured("store: system\n"), read_only(user.home):
         assert pam_totp("migrate", user.name).code == 1
     assert (STATE / "secrets" / user.name / "secret").exists()
-    assert actions(syslog) == ["import-to-system"]
+    assert actions(syslog) == ["migrate-to-system"]
 
 
 def test_import_moves_nothing_where_one_of_the_files_differs(

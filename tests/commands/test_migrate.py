@@ -1,9 +1,14 @@
-"""`pam-totp migrate`: a user's secret follows the settings into the store in force."""
+"""`pam-totp migrate`: a user's secret follows the settings into the active store."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.commands.commands import (
     LET_IN,
+    REFUSED,
     STATE,
     assert_refused,
     configured,
@@ -15,7 +20,7 @@ from tests.commands.commands import (
     secret_of,
     verify,
 )
-from tests.host.accounts import User
+from tests.host.accounts import User, run
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
 
@@ -35,10 +40,105 @@ def test_what_was_moved_is_said(user: User, credential: Credential) -> None:
     ]
 
 
-def test_nothing_to_take_over_is_an_error(user: User, credential: Credential) -> None:
-    before = secret_of(user).read_bytes()
-    assert_refused(pam_totp("migrate", user.name), "nothing to take over")
-    assert secret_of(user).read_bytes() == before
+def test_user_without_a_secret_anywhere_is_an_error(user: User) -> None:
+    assert_refused(pam_totp("migrate", user.name), f"{user.name} has no secret in")
+
+
+@pytest.mark.parametrize("store", ["system", "user"])
+def test_second_move_changes_nothing_and_is_no_error(
+    user: User, credential: Credential, store: str
+) -> None:
+    with configured("store: system\n"):
+        assert pam_totp("migrate", user.name).code == 0
+    with configured(f"store: {store}\n"):
+        first = json.loads(pam_totp("migrate", user.name, "--json").output)
+        assert first["changed"] == (store == "user")
+        second = pam_totp("migrate", user.name, "--json")
+        assert (second.code, second.errors) == (0, "")
+        assert json.loads(second.output) == {"changed": False, "moved": [], "faults": []}
+        assert "Nothing to move" in pam_totp("migrate", user.name).output
+        assert verify(user, credential.fresh_code()).code == LET_IN
+    assert kept(user).exists() == (store == "system")
+    assert kept(user).parent.exists() == (store == "system")
+
+
+def test_all_are_moved_both_ways_and_who_cannot_be_is_named(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    users = [make_user() for _ in range(4)]
+    credentials = [enrolled(user) for user in users[:3]]
+    secret_of(users[2]).chmod(0o644)
+    with configured("store: system\n"):
+        answer = pam_totp("migrate", "--all", "--json")
+        found = json.loads(answer.output)
+        assert answer.code == 1
+        assert [each["user"] for each in found["moved"]] == [each.name for each in users[:2]]
+        assert [each["user"] for each in found["faults"]] == [users[2].name]
+        assert f"{users[2].name} (" in answer.errors
+        assert len(answer.errors.splitlines()) == 2
+        secret_of(users[2]).chmod(0o600)
+        assert pam_totp("migrate", "--all").code == 0
+        for user, credential in zip(users, credentials):  # noqa: B905 - the fourth has none
+            assert verify(user, credential.fresh_code()).code == LET_IN
+    again = json.loads(pam_totp("migrate", "--all", "--json").output)
+    assert [each["user"] for each in again["moved"]] == [each.name for each in users[:3]]
+    assert all(secret_of(user).exists() for user in users[:3])
+    assert json.loads(pam_totp("migrate", "--all", "--json").output)["changed"] is False
+
+
+def test_renamed_user_is_named_with_the_command_that_moves_the_secret(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], syslog: SystemLog
+) -> None:
+    user = make_user("before")
+    credential = enrolled(user)
+    with configured("store: system\n"):
+        assert pam_totp("migrate", "before").code == 0
+        assert verify(user, credential.fresh_code()).code == LET_IN
+        run("usermod", "-l", "after", "before")
+        try:
+            syslog.clear()
+            assert verify("after", credential.fresh_code()).code == REFUSED
+            detail = syslog.decisions()[-1]["detail"]
+            assert "pam-totp migrate after --renamed-from OLD" in detail
+            rows = {row["user"]: row for row in json.loads(pam_totp("users", "--json").output)}
+            command = "pam-totp migrate after --renamed-from before"
+            assert command in rows["after"]["fault"]
+            assert "--renamed-from before" in rows["before"]["fault"]
+            assert rows["before"]["uid"] is None
+            for _ in range(2):
+                moved = pam_totp(*command.split()[1:])
+                assert (moved.code, moved.errors) == (0, "")
+            assert verify("after", credential.fresh_code()).code == LET_IN
+            assert "before" not in pam_totp("users").output
+        finally:
+            pam_totp("reset", "--yes", "after")
+            run("usermod", "-l", "before", "after")
+
+
+def test_secret_of_somebody_else_is_not_moved_as_of_a_renamed_user(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    first, second = make_user(), make_user()
+    enrolled(first)
+    with configured("store: system\n"):
+        assert pam_totp("migrate", first.name).code == 0
+        answer = pam_totp("migrate", second.name, "--renamed-from", first.name)
+        assert_refused(answer, f"there is a user '{first.name}'")
+        answer = pam_totp("migrate", second.name, "--renamed-from", "../marks")
+        assert_refused(answer, "cannot move the secret")
+        assert kept(first).exists()
+        assert not kept(second).exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "somebody"], ["--all", "--renamed-from", "x"]])
+def test_who_is_meant_must_be_said(arguments: list[str]) -> None:
+    assert_refused(pam_totp("migrate", *arguments), "name one user, or use --all")
+
+
+def test_file_of_another_program_is_not_taken_for_a_user(user: User) -> None:
+    answer = pam_totp("migrate", f"{user.home}/.google_authenticator")
+    assert_refused(answer, "is a file, not a user")
+    assert "hint: pam-totp enroll" in answer.errors
 
 
 def test_different_secret_in_the_way_is_an_error_and_both_stay(
@@ -48,7 +148,7 @@ def test_different_secret_in_the_way_is_an_error_and_both_stay(
         assert pam_totp("migrate", user.name).code == 0
         user.give(secret_of(user), "another\n")
         before = kept(user).read_bytes()
-        assert_refused(pam_totp("migrate", user.name), "is there already and differs")
+        assert_refused(pam_totp("migrate", user.name), "exists and differs")
         assert (kept(user).read_bytes(), secret_of(user).read_text()) == (before, "another\n")
 
 
@@ -72,10 +172,10 @@ def test_full_disk_loses_no_secret(user: User, credential: Credential) -> None:
         assert not kept(user).exists()
 
 
-def test_unsafe_secret_is_not_taken_over(user: User, credential: Credential) -> None:
+def test_unsafe_secret_is_not_moved(user: User, credential: Credential) -> None:
     secret_of(user).chmod(0o644)
     with configured("store: system\n"):
-        assert_refused(pam_totp("migrate", user.name), "cannot take over")
+        assert_refused(pam_totp("migrate", user.name), "cannot move the secret")
     assert not kept(user).exists()
 
 
@@ -83,4 +183,4 @@ def test_move_is_logged(user: User, credential: Credential, syslog: SystemLog) -
     """A secret that changes hands is as much as a grant."""
     with configured("store: system\n"):
         assert pam_totp("migrate", user.name).code == 0
-    assert syslog.lines("action=import")[0].fields["user"] == user.name
+    assert syslog.lines("action=migrate")[0].fields["user"] == user.name
