@@ -13,7 +13,13 @@ from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.user import recovery, secret
-from pam_totp.rules.credential import MAX_CREDENTIALS, Credential, parse_file, parse_line
+from pam_totp.rules.credential import (
+    MAX_CREDENTIALS,
+    Credential,
+    Malformed,
+    parse_file,
+    parse_line,
+)
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.verdict import judge, nearest_step, read_code
@@ -161,4 +167,10 @@ def _name(text: str) -> str:
 def _device(text: str) -> str:
     if not text.strip() or not text.isprintable() or len(text) > 64:
         raise argparse.ArgumentTypeError("1 to 64 printable characters")
-    return text.strip()
+    try:
+        read = parse_line(f"otpauth://totp/?secret={'A' * 32}&issuer=x {text}").device
+    except Malformed:
+        read = ""
+    if read != text.strip():
+        raise argparse.ArgumentTypeError("must not look like a part of a URI")
+    return read

@@ -12,7 +12,10 @@ MIN_SECRET_BYTES = 10  # The classic 16-character secret; RFC 4226 asks for 16 o
 MAX_SECRET_BYTES = 128
 MAX_PERIOD_SECONDS = 3600
 MAX_CREDENTIALS = 32
+MIN_KEY_WORD = 16  # A word of base32 this long is a key, whatever its case.
 
+# What is known of a query: text behind a space is a part of it where one of these follows.
+_PARAMETERS = ("secret", "issuer", "algorithm", "digits", "period")
 _BASE32 = {symbol: value for value, symbol in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
 
 
@@ -45,34 +48,57 @@ class Credential:
 
 def parse_line(line: str) -> Credential:
     """The credential of one line. Raises Malformed."""
-    uri, _, device = line.strip().partition(" ")
-    if not uri.startswith("otpauth://"):
-        raise Malformed("is no otpauth:// URI")
-    kind, _, rest = uri[len("otpauth://") :].partition("/")
-    if kind != "totp":
+    head, _, rest = line.strip().replace("\t", " ").partition("?")
+    scheme, _, path = head.partition("://")
+    kind, _, label = path.partition("/")
+    if scheme.lower() != "otpauth":
+        raise Malformed("is not an otpauth:// URI")
+    if kind.lower() != "totp":
         raise Malformed("is not of type totp")
-    label, _, query = rest.partition("#")[0].partition("?")
+    query, device = _split(rest)
     parameters: dict[str, str] = {}
-    for pair in query.split("&") if query else ():
+    for pair in query.partition("#")[0].split("&"):
         name, _, value = pair.partition("=")
-        if name in parameters:
-            raise Malformed("gives a parameter twice")
-        parameters[name] = _unquote(value)
+        if name.lower() in parameters:
+            raise Malformed("has a parameter twice")
+        parameters[name.lower()] = _unquote(value)
     algorithm = parameters.get("algorithm", "SHA1").upper()
     if algorithm not in ALGORITHMS:
-        raise Malformed("names an algorithm other than SHA1, SHA256, SHA512")
+        raise Malformed("has an algorithm other than SHA1, SHA256, SHA512")
     digits = _number(parameters.get("digits", "6"), "digits")
     if digits not in DIGITS:
-        raise Malformed("wants other than 6, 7 or 8 digits")
+        raise Malformed("has digits other than 6, 7 or 8")
     period = _number(parameters.get("period", "30"), "period")
     if not 1 <= period <= MAX_PERIOD_SECONDS:
-        raise Malformed(f"wants a period outside 1 to {MAX_PERIOD_SECONDS} seconds")
+        raise Malformed(f"has a period outside 1 to {MAX_PERIOD_SECONDS} seconds")
     if "secret" not in parameters:
         raise Malformed("has no secret=")
     secret = decode_base32(parameters["secret"])
     if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
         raise Malformed(f"has a secret outside {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
-    return Credential(secret, algorithm, digits, period, _unquote(label), device.strip())
+    return Credential(secret, algorithm, digits, period, _unquote(label), device)
+
+
+def _split(rest: str) -> tuple[str, str]:
+    """The query and the device behind it. The query ends at the first space after the start of its
+    last parameter, so a value before that may hold plain spaces. Raises Malformed.
+
+    No part of a secret may be taken for a device: devices are shown and logged."""
+    pairs = rest.split("&")
+    names = [pair.partition("=")[0].lower() for pair in pairs]
+    last = max((at for at, name in enumerate(names) if name in _PARAMETERS), default=0)
+    end, _, device = "&".join(pairs[last:]).partition(" ")
+    device = device.strip()
+    if "secret=" in device.lower() or "otpauth" in device.lower():
+        raise Malformed("has a second secret behind the first")
+    word = device.partition(" ")[0].partition("#")[0]
+    key = end.partition("#")[0].partition("=")[2]
+    is_base32 = word.strip("-=") and not word.upper().strip("-=" + "".join(_BASE32))
+    both = key + word
+    is_alike = (key.isupper(), key.islower()) == (both.isupper(), both.islower())
+    if names[last] == "secret" and is_base32 and (is_alike or len(word) >= MIN_KEY_WORD):
+        raise Malformed("has a space in its secret, or a device that may be a part of the secret")
+    return "&".join([*pairs[:last], end]), device
 
 
 def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
@@ -101,9 +127,12 @@ def _text(content: bytes) -> str:
 
 
 def decode_base32(text: str) -> bytes:
-    """The bytes of RFC 4648 base32, either case, padding optional. Raises Malformed."""
+    """The bytes of RFC 4648 base32, either case, padding optional, in groups or not. Raises
+    Malformed."""
     bits = 0
     symbols = text.upper().rstrip("=")
+    for separator in " -+":  # "+" is a space, in a query
+        symbols = symbols.replace(separator, "")
     for symbol in symbols:
         value = _BASE32.get(symbol)
         if value is None or not text.isascii():  # "ß".upper() would be "SS"
@@ -115,7 +144,7 @@ def decode_base32(text: str) -> bytes:
 
 def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Malformed(f"gives {name} that is no number")
+        raise Malformed(f"has {name} that are not a number")
     return int(text)
 
 

@@ -26,6 +26,8 @@ WRONG = [
     ["enroll", "--device", "a\nb"],
     ["enroll", "--device", "a" * 65],
     ["enroll", "--device", "\x1b[2J"],
+    ["enroll", "--device", "a&digits=8"],
+    ["enroll", "--device", "secret=ABC"],
     ["enroll", "--issuer", ""],
     ["enroll", "--issuer", "a:b"],
     ["enroll", "--issuer", "a\tb"],

@@ -177,7 +177,7 @@ def test_500_logins_of_100_users_lose_no_step_and_never_deadlock(
     }
     for name, subject in subjects.items():
         lines = (
-            f"otpauth://totp/server:{name}?secret={device.secret} {number}\n"
+            f"otpauth://totp/server:{name}?secret={device.secret} phone {number}\n"
             for number, device in enumerate(devices[name])
         )
         subject.user.give(subject.home("secret"), "".join(lines))
