@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     kept += b"" if kept.endswith(b"\n") else b"\n"
     uri = uri_for(options, account.pw_name, settings.load())
     credential = parse_line(f"{uri} {options.device}")
-    display.show(uri, credential)
+    display.show(uri, credential, options.qr)
     prove(credential)
     content = kept + f"{uri} {options.device}\n".encode()
     codes = recovery.new_codes() if present is None or not options.add else []
@@ -134,6 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", type=_name, help="whose code it is (user@host)")
     parser.add_argument("--device", type=_device, default="phone", help="names it (phone)")
     parser.add_argument("--add", action="store_true", help="keep the devices enrolled before")
+    parser.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
     parser.add_argument("--digits", type=int, choices=(6, 7, 8), help="of a code (6)")
     parser.add_argument("--period", type=int, choices=(15, 30, 60), help="of a code, seconds (30)")
     parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="of the codes (SHA1)")

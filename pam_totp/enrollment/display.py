@@ -1,50 +1,69 @@
 """What an enrollment puts on the screen: the QR code, the key, and how far the clocks are apart."""
 
+import io
+import sys
 import time
 
 from pam_totp.enrollment import qr
-from pam_totp.enrollment.terminal import Terminal, describe_seconds
+from pam_totp.enrollment.screen import Terminal
+from pam_totp.enrollment.terminal import describe_seconds
 from pam_totp.errors import draw
 from pam_totp.rules.credential import Credential
 
 
-def show(uri: str, credential: Credential) -> None:
-    """Always the key and the URI, then the QR code where it fits."""
+def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
+    """The URI, the QR code where it fits or why not, and always last the key: whatever becomes of
+    the drawing, what stands right above the prompt is seen, and a screen reader reads it."""
     terminal = Terminal()
-    lines = None
-    if terminal.columns:
-        lines = qr.draw(
-            uri,
-            columns=terminal.columns,
-            rows=terminal.rows,
-            utf8=terminal.utf8,
-            colour=terminal.colour,
-            background="both",
-        )
+    if terminal.utf8 and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # the locale may not be installed
     key = uri.partition("secret=")[2].partition("&")[0]
-    groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
-    print(f"Key:  {groups}")
-    print(
+    key_line = f"Key:  {' '.join(key[start : start + 4] for start in range(0, len(key), 4))}"
+    parameters = (
         f"      (time based, {credential.algorithm}, {credential.digits} digits, "
         f"{credential.period} s)"
     )
-    print(f"URI:  {uri}\n")
+    print(f"URI:  {uri}")
+    lines, reason = None, ""
+    if with_qr and not terminal.columns:
+        reason = "No QR code is shown because standard output is not a terminal.\n"
+    elif with_qr:
+        below = -(-len(key_line) // terminal.columns)
+        lines = qr.draw(
+            uri,
+            columns=terminal.columns,
+            rows=terminal.rows - below,
+            half_blocks=terminal.half_blocks,
+            colour=terminal.colour,
+            full_cell=terminal.full_cell,
+            background="both",
+        )
+        reason = "" if lines else _too_small(uri, terminal, below)
     if lines:
-        # Last, and the prompt right below: a console of 24 rows shows no more.
-        print("Scan this with an authenticator app on your phone:")
+        print(f"{key_line}\n{parameters}\n")
+        print("Scan this with an authenticator app on your phone, or type in the key below it:")
+        # A console of 24 rows shows no more than the drawing, the key and the prompt.
         draw("\n".join(lines))
-    elif terminal.columns:
-        print(_too_small(uri, terminal))
+        print(key_line)
+    else:
+        print(f"\n{reason}Type this key into an authenticator app on your phone:")
+        print(f"{parameters}\n{key_line}")
 
 
-def _too_small(uri: str, terminal: Terminal) -> str:
-    """What a person can do about a window that does not hold the QR code."""
-    lines = qr.draw(uri, columns=9999, rows=9999, utf8=terminal.utf8, colour=False) or [""]
-    needed = f"{len(lines[0])}x{len(lines) + 1}"
+def _too_small(uri: str, terminal: Terminal, below: int) -> str:
+    """Why no QR code is shown, and what a person can do about that."""
+    half_blocks = terminal.half_blocks
+    lines = qr.draw(uri, columns=9999, rows=9999, half_blocks=half_blocks, colour=False) or [""]
+    needed = f"{len(lines[0])}x{len(lines) + 1 + below}"
     text = f"The QR code needs a window of {needed}, this one is {terminal.columns}x{terminal.rows}"
+    if terminal.utf8 and not terminal.half_blocks:
+        return f"{text}.\nThe font of this console has no half blocks, which take half of that.\n"
     if not terminal.utf8:
-        text += " (half of that with UTF-8: LANG=C.UTF-8 pam-totp enroll)"
-    return text + ".\nMake it larger and start again, or type the key into the app."
+        return (
+            f"{text}\n(half of that with UTF-8: {terminal.variable}=C.UTF-8 pam-totp enroll).\n"
+            "Make it larger and start again, or:\n"
+        )
+    return f"{text}.\nMake it larger and start again, or:\n"
 
 
 def describe_offset(seconds: int) -> str:

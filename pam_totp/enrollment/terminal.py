@@ -17,19 +17,6 @@ from typing import TextIO
 from pam_totp.errors import Error, give_output_up
 
 
-class Terminal:
-    """What standard output can show. `columns` and `rows` are 0 where it is no terminal."""
-
-    def __init__(self) -> None:
-        self.columns = self.rows = 0
-        if sys.stdout.isatty():
-            self.columns, self.rows = os.get_terminal_size(sys.stdout.fileno())
-        self.colour = self.columns > 0 and os.environ.get("TERM", "dumb") != "dumb"
-        # Python takes the C locale for UTF-8 and says so only in its UTF-8 mode (PEP 540, and
-        # environment and C library already changed by PEP 538); the terminal may not agree.
-        self.utf8 = sys.stdout.encoding.lower() == "utf-8" and not sys.flags.utf8_mode
-
-
 def say(text: str) -> None:
     """A line for the person who answers, beside what the command is for: to the terminal, if there
     is one, also where standard output was sent elsewhere."""

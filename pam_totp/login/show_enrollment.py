@@ -8,17 +8,15 @@ verifier, which saves the secret if it is right. Nothing here lets anybody in.
   report of a public key, and the password, tried again at the service that never asks for a code.
 """
 
-import fcntl
 import os
 import pwd
 import socket
-import struct
 import sys
 import termios
 
 from pam_totp.access.decision import UNENROLLED
 from pam_totp.access.facts import state_of
-from pam_totp.enrollment import password, qr
+from pam_totp.enrollment import console, password, qr
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.records.config import settings
 from pam_totp.records.host import account, audit
@@ -31,9 +29,8 @@ from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request
 
 MAX_PASSWORD_BYTES = 512  # what pam_exec passes on at most
-IUTF8 = 0o40000  # Linux, asm-generic/termbits.h: the terminal's line discipline reads UTF-8
-# What a console has, and what an ssh client is taken to have: it tells its size after the login.
-COLUMNS, ROWS = 80, 24
+# The largest QR code that fits 80x24 with the message, the key and the prompt, and twice beside it.
+MAX_VERSION = 5
 
 
 class Screen:
@@ -42,25 +39,23 @@ class Screen:
     taken_columns: of the first line, by the client itself."""
 
     def __init__(self, request: Request) -> None:
-        self.columns, self.rows, self.utf8 = COLUMNS, ROWS, True
+        self.columns, self.rows = console.COLUMNS, console.ROWS
+        self.half_blocks, self.full_cell = console.blocks(True, None)
         self.taken_columns = 0
         if request.service == "sshd":
             # OpenSSH's client begins with "(USER@HOST) "; what it calls the host is not known here.
             self.taken_columns = len(f"({request.user}@{socket.gethostname()}) ")
             return  # the client's terminal: OpenSSH, PuTTY and paramiko pass text on as it is
         try:
-            terminal = os.open(
-                os.path.join("/dev", request.tty), os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK
-            )
+            path = os.path.join("/dev", request.tty)
+            terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError:
             self.columns = self.rows = 0
             return
         try:
-            self.utf8 = bool(termios.tcgetattr(terminal)[0] & IUTF8)
-            size = fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))
-            rows, columns, _, _ = struct.unpack("HHHH", size)
-            if rows and columns:
-                self.columns, self.rows = columns, rows
+            utf8, font = console.reads_utf8(terminal), console.font_of(terminal)
+            self.half_blocks, self.full_cell = console.blocks(utf8, font)
+            self.columns, self.rows = console.size_of(terminal)
         except (OSError, termios.error):
             self.columns = self.rows = 0
         finally:
@@ -117,6 +112,7 @@ def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> s
             digits=int(configured["code.digits"]),
             period=int(configured["code.period"]),
             algorithm=configured["code.algorithm"],
+            max_version=MAX_VERSION,
         )
         parse_line(uri)
         os.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
@@ -143,8 +139,9 @@ def describe(uri: str, screen: Screen, configured: settings.Settings) -> list[st
         uri,
         columns=screen.columns,
         rows=rows,
-        utf8=screen.utf8,
+        half_blocks=screen.half_blocks,
         colour=False,
+        full_cell=screen.full_cell,
         background=background,
     )
     return [message, *(drawn or []), lines[1]]

@@ -74,18 +74,113 @@ def test_window_too_small_for_the_code_shows_key_and_uri(
     assert person.finish().status == 0
 
 
-def test_window_of_unknown_size_shows_key_and_uri(user: User, start: Start) -> None:
+def test_window_of_unknown_size_counts_as_80x24(user: User, start: Start) -> None:
     """As a serial console, whose driver knows of no rows and columns."""
     person = start(user, "enroll", size=(0, 0))
     phone = person.scan()
+    assert LIGHT_HALF in person.shown.decode()
     person.type_line(phone.code())
     assert person.finish().status == 0
+
+
+def last_rows(shown: bytes) -> list[str]:
+    return shown.decode().replace("\r\n", "\n").splitlines()[-24:]
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+@pytest.mark.parametrize("size", [(24, 80), (0, 0), (60, 160), (10, 80), (24, 20)])
+@pytest.mark.parametrize("arguments", [[], ["--no-qr"], ["--issuer", "s" * 16]], ids=str)
+def test_key_stands_right_above_the_prompt(
+    user: User, start: Start, term: str, size: tuple[int, int], arguments: list[str]
+) -> None:
+    person = start(user, "enroll", *arguments, size=size, TERM=term)
+    phone = person.scan()
+    key, prompt = last_rows(person.shown)[-2:]
+    assert prompt == CODE_PROMPT
+    assert key.removeprefix("Key:  ").replace(" ", "") == phone.secret
+
+
+def test_drawing_key_and_prompt_stand_together_on_24_rows(user: User, start: Start) -> None:
+    person = start(user, "enroll", "--issuer", "i" * 20, "--label", "l" * 30)
+    person.scan()
+    shown = last_rows(person.shown)
+    drawn = [at for at, line in enumerate(shown) if ESCAPE in line]
+    assert len(drawn) == 22
+    assert drawn == list(range(22))
+
+
+def test_no_qr_shows_the_key_alone(user: User, start: Start) -> None:
+    person = start(user, "enroll", "--no-qr")
+    phone = person.scan()
+    assert person.shown.isascii()
+    assert ESCAPE not in person.shown.decode()
+    person.type_line(phone.code())
+    assert person.finish().status == 0
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_CTYPE": "UTF-8", "LANG": ""},
+        {"LANG": "xx_YY.UTF-8"},
+        {"LANG": "xx_YY.utf8@euro"},
+        {"LANG": "C", "LC_CTYPE": "xx_YY.UTF-8"},
+        {"LANG": "C", "LC_CTYPE": "C", "LC_ALL": "xx_YY.UTF-8"},
+        {"LANG": "", "LC_ALL": "", "LC_CTYPE": "C.UTF-8"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_utf8_terminal_gets_half_blocks_though_its_locale_is_not_installed(
+    user: User, start: Start, locale: dict[str, str], term: str
+) -> None:
+    person = start(user, "enroll", TERM=term, **locale)
+    person.scan()
+    assert LIGHT_HALF in person.shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("locale", "drawn"),
+    [({"LC_ALL": "C"}, True), ({"LANG": ""}, True), ({"LANG": "xx_YY.ISO-8859-1"}, False)],
+    ids=str,
+)
+def test_terminal_that_reads_utf8_gets_half_blocks_unless_another_set_is_named(
+    user: User, start: Start, locale: dict[str, str], drawn: bool
+) -> None:
+    command = 'stty iutf8; exec "$0" "$@"'
+    person = start(user, "enroll", through=["/bin/sh", "-c", command], **locale)
+    person.scan()
+    assert (LIGHT_HALF in person.shown.decode()) == drawn
+
+
+@pytest.mark.parametrize(
+    ("locale", "variable"),
+    [
+        ({"LANG": "C"}, "LANG"),
+        ({"LANG": ""}, "LANG"),
+        ({"LC_CTYPE": "C"}, "LC_CTYPE"),
+        ({"LC_CTYPE": "C", "LC_ALL": "POSIX"}, "LC_ALL"),
+    ],
+    ids=str,
+)
+def test_hint_names_the_variable_that_helps(
+    user: User, start: Start, locale: dict[str, str], variable: str
+) -> None:
+    person = start(user, "enroll", **locale)
+    person.scan()
+    shown = person.shown.decode()
+    assert f"{variable}=C.UTF-8 pam-totp enroll" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines() if "otpauth" not in line)
+    person = start(user, "enroll", **(locale | {variable: "C.UTF-8"}))
+    person.scan()
+    assert LIGHT_HALF in person.shown.decode()
 
 
 def test_pipe_gets_key_and_uri_and_no_drawing(user: User) -> None:
     finished = run(user, "enroll", typed="1\n", LANG="C.UTF-8", TERM="xterm")
     assert "Key:  " in finished.output
     assert "URI:  otpauth://" in finished.output
+    assert "No QR code is shown because standard output is not a terminal." in finished.output
     assert ESCAPE not in finished.output
     assert finished.raw.isascii()
 

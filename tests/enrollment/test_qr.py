@@ -43,7 +43,7 @@ import sys
 from pam_totp.enrollment.qr import draw
 text, columns, rows, utf8, colour = sys.argv[1:]
 size = {"columns": int(columns), "rows": int(rows)}
-lines = draw(text, **size, utf8=utf8 == "True", colour=colour == "True")
+lines = draw(text, **size, half_blocks=utf8 == "True", colour=colour == "True")
 print("earlier output\\n" * 3 + "\\n".join(lines))
 input("scanned? ")
 """
@@ -219,7 +219,7 @@ def test_uris_of_60_to_142_characters_fit_80x24(colour: bool) -> None:
     for length in range(60, 143):
         # Parameters after the secret start one more segment: that costs a character.
         for uri in (uri_of(length, source), uri_of(min(length, 141), source, secret_last=False)):
-            lines = draw(uri, columns=80, rows=24, utf8=True, colour=colour)
+            lines = draw(uri, columns=80, rows=24, half_blocks=True, colour=colour)
             assert lines is not None, uri
             assert len(lines) <= 23
             assert all(width_of(line) <= 80 for line in lines)
@@ -233,12 +233,12 @@ def test_border_narrows_by_a_module_before_the_code_is_given_up(
     side = len(matrix_of(URI, border))
     columns, rows = (side, (side + 1) // 2 + 1) if utf8 else (2 * side, side + 1)
     for window in ((columns, 99), (200, rows), (columns, rows)):
-        lines = draw(URI, columns=window[0], rows=window[1], utf8=utf8, colour=colour)
+        lines = draw(URI, columns=window[0], rows=window[1], half_blocks=utf8, colour=colour)
         assert lines is not None
         assert {width_of(line) for line in lines} == {columns}
         assert len(lines) == rows - 1
     for window in ((columns - 1, 99), (200, rows - 1)):
-        lines = draw(URI, columns=window[0], rows=window[1], utf8=utf8, colour=colour)
+        lines = draw(URI, columns=window[0], rows=window[1], half_blocks=utf8, colour=colour)
         if border == 1:
             assert lines is None
         else:
@@ -249,12 +249,12 @@ def test_border_narrows_by_a_module_before_the_code_is_given_up(
 @pytest.mark.parametrize("size", [(0, 0), (-1, -1), (80, 0), (0, 24), (38, 24), (80, 12)])
 @pytest.mark.parametrize(("utf8", "colour"), MODES)
 def test_window_too_small_gives_none(size: tuple[int, int], utf8: bool, colour: bool) -> None:
-    assert draw(URI, columns=size[0], rows=size[1], utf8=utf8, colour=colour) is None
+    assert draw(URI, columns=size[0], rows=size[1], half_blocks=utf8, colour=colour) is None
 
 
 @pytest.mark.parametrize("length", [3000, 10_000])
 def test_text_beyond_any_code_gives_none(length: int) -> None:
-    assert draw("a" * length, columns=9999, rows=9999, utf8=True, colour=True) is None
+    assert draw("a" * length, columns=9999, rows=9999, half_blocks=True, colour=True) is None
 
 
 @pytest.mark.parametrize(("utf8", "colour"), MODES)
@@ -265,14 +265,14 @@ def test_drawn_modules_are_those_of_the_code(utf8: bool, colour: bool) -> None:
         matrix = matrix_of(uri, border=2)
         if utf8:
             matrix.append([False] * len(matrix))
-        lines = draw(uri, columns=200, rows=100, utf8=utf8, colour=colour)
+        lines = draw(uri, columns=200, rows=100, half_blocks=utf8, colour=colour)
         assert lines is not None
         assert modules_of(lines, utf8) == matrix
 
 
 @pytest.mark.parametrize("utf8", [True, False])
 def test_colours_depend_on_no_theme_and_end_with_the_line(utf8: bool) -> None:
-    lines = draw(URI, columns=200, rows=100, utf8=utf8, colour=True)
+    lines = draw(URI, columns=200, rows=100, half_blocks=utf8, colour=True)
     assert lines is not None
     for line in lines:
         # Nothing may lean on what came before: not on the line above, not on a reversed prompt.
@@ -286,7 +286,7 @@ def test_colours_depend_on_no_theme_and_end_with_the_line(utf8: bool) -> None:
 
 @pytest.mark.parametrize("utf8", [True, False])
 def test_colours_are_sent_only_where_they_change(utf8: bool) -> None:
-    lines = draw(URI, columns=200, rows=100, utf8=utf8, colour=True)
+    lines = draw(URI, columns=200, rows=100, half_blocks=utf8, colour=True)
     assert lines is not None
     for line in lines:
         backgrounds = [cell.background for cell in read_cells(line)[0]]
@@ -296,13 +296,13 @@ def test_colours_are_sent_only_where_they_change(utf8: bool) -> None:
 
 @pytest.mark.parametrize("utf8", [True, False])
 def test_lines_without_colour_hold_no_control_character(utf8: bool) -> None:
-    lines = draw(URI, columns=200, rows=100, utf8=utf8, colour=False)
+    lines = draw(URI, columns=200, rows=100, half_blocks=utf8, colour=False)
     assert lines is not None
     assert set("".join(lines)) == set("█▀▄ " if utf8 else "# ")
 
 
 def test_code_without_utf8_is_ascii() -> None:
-    lines = draw(URI, columns=200, rows=100, utf8=False, colour=True)
+    lines = draw(URI, columns=200, rows=100, half_blocks=False, colour=True)
     assert lines is not None
     assert "".join(lines).isascii()
 
@@ -315,7 +315,7 @@ def read_codes(lines: list[str], theme: Theme, path: Path, blocks_from_font: boo
 @pytest.mark.parametrize("theme", THEMES)
 def test_code_without_colour_for_both_backgrounds_reads_on_each(tmp_path: Path, theme: str) -> None:
     uri = uri_of(100, random.Random(100))
-    lines = draw(uri, columns=80, rows=22, utf8=True, colour=False, background="both")
+    lines = draw(uri, columns=80, rows=22, half_blocks=True, colour=False, background="both")
     assert lines is not None and len(lines) <= 21
     assert all(width_of(line) == 78 for line in lines)
     assert read_codes(lines, THEMES[theme], tmp_path, False) == [uri]
@@ -326,7 +326,7 @@ def test_code_without_colour_for_both_backgrounds_reads_on_each(tmp_path: Path, 
 def test_code_without_colour_for_one_background_reads_on_that_one(
     tmp_path: Path, background: str, theme: str
 ) -> None:
-    lines = draw(URI, columns=80, rows=24, utf8=True, colour=False, background=background)
+    lines = draw(URI, columns=80, rows=24, half_blocks=True, colour=False, background=background)
     assert lines is not None
     read = read_codes(lines, THEMES[theme], tmp_path, False)
     assert read == ([URI] if background == theme else [])
@@ -336,8 +336,17 @@ def test_code_without_colour_for_one_background_reads_on_that_one(
 def test_code_for_both_backgrounds_is_that_for_a_dark_one_where_two_do_not_fit(utf8: bool) -> None:
     side = len(matrix_of(URI, border=1)) * (1 if utf8 else 2)
     for columns, drawn in ((2 * side, 2 * side), (2 * side - 1, side + (4 if not utf8 else 2))):
-        lines = draw(URI, columns=columns, rows=99, utf8=utf8, colour=False, background="both")
+        lines = draw(
+            URI, columns=columns, rows=99, half_blocks=utf8, colour=False, background="both"
+        )
         assert lines is not None
         assert {width_of(line) for line in lines} == {drawn}
-    with_colour = draw(URI, columns=200, rows=99, utf8=utf8, colour=True, background="both")
-    assert with_colour == draw(URI, columns=200, rows=99, utf8=utf8, colour=True)
+    with_colour = draw(URI, columns=200, rows=99, half_blocks=utf8, colour=True, background="both")
+    assert with_colour == draw(URI, columns=200, rows=99, half_blocks=utf8, colour=True)
+
+
+def test_font_without_half_blocks_gets_full_ones() -> None:
+    lines = draw(URI, columns=90, rows=46, half_blocks=False, colour=False, full_cell="██")
+    assert lines is not None
+    assert set("".join(lines)) == set("█ ")
+    assert modules_of([line.replace("█", "#") for line in lines], utf8=False) == matrix_of(URI, 2)
