@@ -7,7 +7,8 @@ import time
 from pam_totp.enrollment import display, save
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
-from pam_totp.enrollment.terminal import ask, say, tell
+from pam_totp.enrollment.proof import Unsaved, prove
+from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
@@ -15,22 +16,18 @@ from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import (
     MAX_CREDENTIALS,
-    Credential,
     Malformed,
     parse_file,
     parse_line,
 )
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.reasons import Failure
-from pam_totp.rules.verdict import judge, nearest_step, read_code
 from pam_totp.stack import services
 
 HELP = "show a QR code and, once a code proves it, save it"
 
-TRIES = 10
+DEVICE = "phone"
 MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
-# A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
-SKEW_SECONDS = 14 * 3600
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,13 +50,18 @@ def run(options: argparse.Namespace) -> int:
         say(warning.rstrip())
     kept = present if present is not None and options.add else secret.HEADER.encode()
     kept += b"" if kept.endswith(b"\n") else b"\n"
-    uri = uri_for(options, account.pw_name, settings.load())
+    additions = additions_to_label(options.device, present, time.localtime())
+    uri = uri_for(options, account.pw_name, additions, settings.load())
+    options.device = options.device or DEVICE
     credential = parse_line(f"{uri} {options.device}")
     display.show(uri, credential, options.qr)
-    prove(credential)
+    unsaved = Unsaved(present is not None)
+    with unsaved:
+        prove(credential)
     content = kept + f"{uri} {options.device}\n".encode()
     codes = recovery.new_codes() if present is None or not options.add else []
-    trouble = _save(place, content, codes, (secret.NAME, present))
+    with unsaved:
+        trouble = _save(place, content, codes, (secret.NAME, present))
     log_for_another("enroll", account)
     text = f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n"
     if codes and (trouble is None or trouble.codes):
@@ -95,36 +97,37 @@ def _save(
     return None
 
 
-def uri_for(options: argparse.Namespace, user: str, configured: settings.Settings) -> str:
+def additions_to_label(
+    device: str | None, present: bytes | None, now: time.struct_time
+) -> tuple[str, ...]:
+    """What may tell the new entry of an app from those made before: the device, if it was named and
+    no entry has it yet, and the time; nothing for the first."""
+    if present is None:
+        return ("",)
+    moment = time.strftime("%Y-%m-%dT%H%M", now)
+    name = (device or "").replace(":", ".")  # apps split issuer and label at a colon
+    used = [credential.account for credential in parse_file(present)[0]]
+    if name and not any(account.endswith(f" {name}") for account in used):
+        return name, moment
+    return (moment,)
+
+
+def uri_for(
+    options: argparse.Namespace,
+    user: str,
+    additions: tuple[str, ...],
+    configured: settings.Settings,
+) -> str:
     """A fresh otpauth URI by the options, and by the settings where an option was not given."""
     return new_uri(
         user,
         issuer=options.issuer or configured["issuer"],
         label=options.label or "",
+        additions=additions,
         digits=options.digits or int(configured["code.digits"]),
         period=options.period or int(configured["code.period"]),
         algorithm=options.algorithm or configured["code.algorithm"],
     )
-
-
-def prove(credential: Credential) -> None:
-    """Returns once a code of the credential was typed. Raises Error after TRIES wrong ones."""
-    for _ in range(TRIES):
-        typed = ask("Code from the app: ")
-        now = time.time()
-        try:
-            code = read_code(typed.encode("utf-8", "replace"))
-        except Failure:
-            say(f"A code is {credential.digits} digits.")
-            continue
-        if judge([credential], code, now, {}).accepted:
-            return
-        offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
-        if offset:
-            say(display.describe_offset(offset * credential.period))
-        else:
-            say("Not right. Wait for the next code and try again, or Ctrl-C to give up.")
-    raise Error(f"{TRIES} wrong codes: nothing was changed", "pam-totp enroll")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="NAME", help="root enrolls somebody else")
     parser.add_argument("--issuer", type=_name, help="who asks, as the app shows it (host name)")
     parser.add_argument("--label", type=_name, help="whose code it is (user@host)")
-    parser.add_argument("--device", type=_device, default="phone", help="names it (phone)")
+    parser.add_argument("--device", type=_device, help="names it (phone)")
     parser.add_argument("--add", action="store_true", help="keep the devices enrolled before")
     parser.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
     parser.add_argument("--digits", type=int, choices=(6, 7, 8), help="of a code (6)")

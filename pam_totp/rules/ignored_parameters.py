@@ -8,17 +8,19 @@ DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
 
 
 def ignored_parameters(secret: Credential, code: str, now: float, window_steps: int) -> str:
-    """With which of these in place of the secret's own a refused code is right: a clause for the
-    log; empty if with none."""
+    """Which of these an app used in place of the secret's own, if a refused code is correct then: a
+    clause for people and the log; empty if none."""
     for digits in {secret.digits, DIGITS} & {len(code)}:
         for period in (secret.period, PERIOD):
             for algorithm in (secret.algorithm, ALGORITHM):
-                if (digits, period, algorithm) == (secret.digits, secret.period, secret.algorithm):
-                    continue
                 now_step = step_at(now, period)
                 steps = range(now_step - window_steps, now_step + window_steps + 1)
-                if matching_steps(secret.secret, code, steps, digits, algorithm):
-                    own = f"{secret.digits} digits, {secret.period} s, {secret.algorithm}"
-                    used = f"{digits} digits, {period} s, {algorithm}"
-                    return f"the app ignores parameters: it uses {used}; the secret has {own}"
+                used = (
+                    ("digits", digits, secret.digits),
+                    ("period", period, secret.period),
+                    ("algorithm", algorithm, secret.algorithm),
+                )
+                ignored = [f"{name} ({its} for {own})" for name, its, own in used if its != own]
+                if ignored and matching_steps(secret.secret, code, steps, digits, algorithm):
+                    return f"the app ignores {', '.join(ignored)}"
     return ""

@@ -111,7 +111,7 @@ def test_wrong_code_is_asked_again_until_it_is_right(user: User, start: Start) -
     person.type_line(f"{code[:3]} {code[3:]}")
     finished = person.finish()
     assert finished.status == 0
-    assert finished.output.count("Not right.") == 1
+    assert finished.output.count("Incorrect code.") == 1
     assert finished.output.count("A code is 6 digits.") == 3
 
 
@@ -123,7 +123,7 @@ def test_ten_wrong_codes_end_it_without_a_file(user: User, start: Start) -> None
         person.answer(CODE_PROMPT, wrong)
     finished = person.finish()
     assert finished.status == 1
-    assert "pam-totp: error: 10 wrong codes: nothing was changed\nhint: " in finished.output
+    assert "pam-totp: error: 10 incorrect codes: nothing was changed\nhint: " in finished.output
     assert not (user.home / ".config").exists()
 
 

@@ -1,0 +1,87 @@
+"""The code that proves that an app has the new secret, and what to do where there is none."""
+
+import time
+
+from pam_totp.enrollment import display
+from pam_totp.enrollment.terminal import ask, say
+from pam_totp.errors import Error
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.ignored_parameters import ignored_parameters
+from pam_totp.rules.reasons import Failure
+from pam_totp.rules.verdict import judge, nearest_step, read_code
+
+TRIES = 10
+# A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
+SKEW_SECONDS = 14 * 3600
+WINDOW_STEPS = 1
+
+
+def prove(credential: Credential) -> None:
+    """Returns once a code of the credential was typed. Raises Error after TRIES wrong ones."""
+    for _ in range(TRIES):
+        typed = ask("Code from the app: ")
+        now = time.time()
+        try:
+            code = read_code(typed.encode("utf-8", "replace"))
+        except Failure:
+            say(f"A code is {credential.digits} digits.")
+            continue
+        if judge([credential], code, now, {}).accepted:
+            return
+        say(what_is_wrong(credential, code, now))
+    raise Error(f"{TRIES} incorrect codes: nothing was changed", "pam-totp enroll")
+
+
+def what_is_wrong(credential: Credential, code: str, now: float) -> str:
+    """What may help a person whose app made an incorrect code."""
+    lines = []
+    if len(code) != credential.digits:
+        lines = [f"Codes of this secret have {credential.digits} digits, this one has {len(code)}."]
+    ignored = ignored_parameters(credential, code, now, WINDOW_STEPS)
+    if ignored:
+        return "\n".join([*lines, f"Incorrect code: {ignored}.", _way_out(credential)])
+    offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
+    if offset:
+        return display.describe_offset(offset * credential.period)
+    lines = lines or ["Incorrect code."]
+    here = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    local = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(now))
+    return "\n".join(
+        [
+            *lines,
+            "Wait for the next one and try again, or press Ctrl-C to cancel.",
+            f"This machine's clock says {here} ({local}).",
+            "Compare it with the phone's.",
+        ]
+    )
+
+
+def _way_out(credential: Credential) -> str:
+    options = []
+    if credential.digits != 6:
+        options.append("--digits 6")
+    if credential.period != 30:
+        options.append("--period 30")
+    if credential.algorithm != "SHA1":
+        options.append("--algorithm SHA1")
+    return f"Use another app, or press Ctrl-C and run: pam-totp enroll {' '.join(options)}"
+
+
+class Unsaved:
+    """`with` it, whatever is raised until the secret is saved also tells what to do in the app."""
+
+    def __init__(self, has_old: bool) -> None:
+        self.has_old = has_old
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, Error | KeyboardInterrupt):
+            return
+        text = "Delete the entry that you just scanned from the app."
+        text += " The old one still works." if self.has_old else ""
+        try:
+            say(f"\n{text}" if issubclass(kind, KeyboardInterrupt) else text)
+        except OSError:
+            pass  # nobody reads it any more; what was raised says more
