@@ -34,7 +34,7 @@ def test_secret_is_shown_to_nobody_before_the_password(
     person.answer(PASSWORD_PROMPT, "wrong")
     person.answer(PASSWORD_PROMPT, user.password)
     phone = person.scan()
-    before = person.shown.partition(b"Key: ")[0]
+    before = person.shown.partition(b"URI: ")[0]
     assert b"Not accepted" in before
     assert phone.secret.encode() not in before
     assert b"otpauth" not in before
