@@ -49,7 +49,7 @@ MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: all build help install check-places demo test quick test-bare test-roots check bench fuzz \
-	soak deb clean FORCE \
+	soak deb release clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
 all: build
@@ -225,6 +225,9 @@ deb: ## the Debian package, into build/
 		-f build/deb/pam-totp_$(VERSION).orig.tar.gz source
 	cd build/deb/source && DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" dpkg-buildpackage -us -uc
 	cp build/deb/pam-totp_*.deb build/
+
+release: ## tag this version, if the tree is clean and all files name the same one
+	@scripts/release
 
 clean: ## removes build/ and caches
 	rm -rf build .hypothesis .mypy_cache .pytest_cache .ruff_cache
