@@ -190,11 +190,11 @@ def test_purge_keeps_what_people_wrote_and_says_where(package: Path) -> None:
         dpkg -i "$deb"
         mkdir -m 700 /var/lib/pam-totp/secrets/alice
         echo otpauth >/var/lib/pam-totp/secrets/alice/secret
-        mkdir -p /var/lib/pam-totp/spent
-        echo used >/var/lib/pam-totp/spent/1000
+        mkdir -p /var/lib/pam-totp/used
+        echo used >/var/lib/pam-totp/used/1000
         echo 'store: system' >/etc/pam-totp/config.yaml
         dpkg --purge pam-totp
-        cat /var/lib/pam-totp/secrets/alice/secret /var/lib/pam-totp/spent/1000
+        cat /var/lib/pam-totp/secrets/alice/secret /var/lib/pam-totp/used/1000
         cat /etc/pam-totp/config.yaml
         test ! -e /run/pam-totp
     """

@@ -69,7 +69,7 @@ def test_mark_of_the_first_release_still_refuses_without_a_secret(
 ) -> None:
     """Rule 22, and 4: the mark was, and is, an empty file of root's."""
     assert gate(user.name) == NO_CODE_NEEDED
-    marks = STATE / "marks"
+    marks = STATE / "enforced"
     marks.mkdir(mode=0o700, exist_ok=True)
     os.close(os.open(marks / str(user.uid), os.O_CREAT | os.O_EXCL, 0o600))
     syslog.clear()
@@ -86,15 +86,15 @@ def test_machine_of_the_first_release_has_no_configuration_and_no_other_folders(
     credential = enrolled(user)
     for path, other in away:
         path.rename(other)
-    (STATE / "marks").mkdir(mode=0o700, parents=True)
+    (STATE / "enforced").mkdir(mode=0o700, parents=True)
     STATE.chmod(0o700)
     try:
         assert gate(user.name) == ASK
         assert verify(user.name, credential.fresh_code()) == LET_IN
         assert [each["detail"] for each in syslog.decisions() if "detail" in each] == []
     finally:
-        (STATE / "marks" / str(user.uid)).unlink(missing_ok=True)
-        (STATE / "marks").rmdir()
+        (STATE / "enforced" / str(user.uid)).unlink(missing_ok=True)
+        (STATE / "enforced").rmdir()
         STATE.rmdir()
         for path, other in away:
             other.rename(path)
@@ -106,7 +106,7 @@ FILES = [
     *("~/.config/pam-totp/secret", "~/.config/pam-totp/recovery", "/run/pam-totp/UID"),
     *(
         f"/var/lib/pam-totp/{kind}/"
-        for kind in ("marks", "spent", "grants", "settings", "secrets", "services")
+        for kind in ("enforced", "used", "grants", "settings", "secrets", "services")
     ),
 ]
 

@@ -127,7 +127,7 @@ def test_full_home_keeps_the_old_secret_and_says_so(
 
 
 @pytest.mark.parametrize("spoil", [fill, remount_read_only])
-@pytest.mark.parametrize("folders", [(), ("marks", "spent")], ids=["new", "in use"])
+@pytest.mark.parametrize("folders", [(), ("enforced", "used")], ids=["new", "in use"])
 def test_full_disk_locks_no_code_out_and_lets_nothing_be_used_twice(
     user: User,
     credential: Credential,

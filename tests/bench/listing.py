@@ -14,7 +14,7 @@ ENROLLED = 50_000
 FIRST_UID = 2_000_000
 SECTION, NAME = "pam-totp users", f"{ENROLLED:,} enrolled users"
 COMMAND = "/usr/bin/pam-totp"
-HOMES, MARKS = Path("/home/enrolled"), Path("/var/lib/pam-totp/marks")
+HOMES, MARKS = Path("/home/enrolled"), Path("/var/lib/pam-totp/enforced")
 LISTED = Path("/tmp/listed")
 # As `pam-totp enroll` leaves them: ten hashes.
 RECOVERY = f"pam-totp recovery 1 16384 8 1 {'0' * 32}\n" + "".join(

@@ -85,9 +85,9 @@ class Population:
             for uid in range(FIRST_UID, FIRST_UID + number):
                 (marks / str(uid)).touch(0o600)
                 (records / str(uid)).write_bytes(b"pam-totp attempts 1\n".ljust(4096))
-        for folder in (STATE / "marks", RECORDS):
+        for folder in (STATE / "enforced", RECORDS):
             subprocess.run(["rm", "-rf", str(folder)], check=True)
-        for folder, source in zip((STATE / "marks", RECORDS), self._folders(FEW), strict=True):
+        for folder, source in zip((STATE / "enforced", RECORDS), self._folders(FEW), strict=True):
             source.rename(folder)
 
     def _folders(self, number: int) -> tuple[Path, Path]:
@@ -96,10 +96,12 @@ class Population:
     def become(self, number: int) -> None:
         if self._now != number:
             for folder, kept in zip(
-                (STATE / "marks", RECORDS), self._folders(self._now), strict=True
+                (STATE / "enforced", RECORDS), self._folders(self._now), strict=True
             ):
                 folder.rename(kept)
-            for folder, kept in zip((STATE / "marks", RECORDS), self._folders(number), strict=True):
+            for folder, kept in zip(
+                (STATE / "enforced", RECORDS), self._folders(number), strict=True
+            ):
                 kept.rename(folder)
             self._now = number
 

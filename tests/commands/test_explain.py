@@ -47,9 +47,9 @@ class People:
         for standing in ("enrolled", "marked", "granted", "granted once"):
             enrolled(users[standing])
         verify(users["waiting"], enrolled(users["waiting"]).wrong_code())
-        (STATE / "marks").mkdir(mode=0o700, exist_ok=True)
+        (STATE / "enforced").mkdir(mode=0o700, exist_ok=True)
         for standing in ("marked", "gone"):
-            (STATE / "marks" / str(users[standing].uid)).touch(0o600)
+            (STATE / "enforced" / str(users[standing].uid)).touch(0o600)
         assert pam_totp("grant", users["granted"].name, "--for", "1h").code == 0
         return cls(users)
 

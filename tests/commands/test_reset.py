@@ -179,7 +179,7 @@ def test_home_that_is_gone_is_refused_and_can_be_reset(
         assert verify(user, "123456").code == REFUSED
         assert syslog.decisions()[-1]["reason"] == "secret-missing"
         assert pam_totp("reset", "--yes", user.name).code == 0
-        assert not (STATE / "marks" / str(user.uid)).exists()
+        assert not (STATE / "enforced" / str(user.uid)).exists()
     finally:
         moved.rename(user.home)
 

@@ -88,7 +88,7 @@ def test_last_code_is_that_of_the_last_login_with_one(
 ) -> None:
     credential = enrolled(user)
     verify(user, credential.fresh_code())
-    mark = f"/var/lib/pam-totp/marks/{user.uid}"
+    mark = f"/var/lib/pam-totp/enforced/{user.uid}"
     os.utime(mark, (1000000, 1000000))
     assert listed()[user.name]["last_code"] == 1000000
     verify(user, credential.fresh_code())
@@ -278,7 +278,7 @@ def test_folder_of_roots_records_that_others_may_write_is_said(option: list[str]
 
 
 def test_mark_of_an_account_that_is_gone_is_no_fault() -> None:
-    mark = Path("/var/lib/pam-totp/marks/987654")
+    mark = Path("/var/lib/pam-totp/enforced/987654")
     mark.parent.mkdir(mode=0o700, exist_ok=True)
     mark.touch(mode=0o600)
     try:

@@ -24,7 +24,7 @@ def root_enrolled() -> Iterator[Credential]:
     root = User("root", "", 0, 0, Path("/root"))
     yield write_secret(root)
     shutil.rmtree("/root/.config/pam-totp")
-    for path in (RECORDS / "0", STATE / "marks" / "0"):
+    for path in (RECORDS / "0", STATE / "enforced" / "0"):
         path.unlink(missing_ok=True)
 
 

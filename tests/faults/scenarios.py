@@ -28,7 +28,7 @@ def calls_on(what: str, *names: str) -> tuple[str, ...]:
 READS_USERS = calls_on("/etc/passwd", "openat", "read")
 BECOMES_USER = ("^setgroups", "^setresgid", "^setresuid")
 READS_HOME = (r"^(?!close).*/home/",)
-READS_MARKS = (r"^(?!close).*/var/lib/pam-totp.*marks",)
+READS_MARKS = (r"^(?!close).*/var/lib/pam-totp.*enforced",)
 READS_SECRET = (*READS_USERS, *BECOMES_USER, *READS_HOME)
 LOOKS_UP = (*READS_SECRET, *READS_MARKS)
 # The C library reads 4096 bytes, for less than a no.
@@ -41,7 +41,7 @@ RECORDS_IN_ITS_FILE = (
 READS_PENDING = calls_on("/run/pam-totp/pending/", "openat", "read", "(?:new)?fstat(?:at)?")
 SAVES_SECRET = calls_on(r"secret\.new-", "openat", "write", "fsync", r"rename\w*")
 RECORDS_RECOVERY_CODE = calls_on(
-    "/var/lib/pam-totp.*spent", "openat", "write", "fsync", r"rename\w*"
+    "/var/lib/pam-totp.*used", "openat", "write", "fsync", r"rename\w*"
 )
 USES_GRANT = calls_on("/var/lib/pam-totp.*grants", "openat", "read", "unlinkat", "fsync")
 # What is tried once more after EACCES: with the user's other groups; a lock that is taken.
@@ -193,7 +193,7 @@ def secret_gone(subject: Subject) -> None:
 
 def first_login_after_boot(subject: Subject) -> None:
     subject.enroll(marked=False, recorded=False)
-    for folder in (RUN, VAR / "marks", VAR / "settings"):
+    for folder in (RUN, VAR / "enforced", VAR / "settings"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -114,7 +114,7 @@ class Subject:
     def forget(self) -> None:
         """Takes the user back to before any enrollment."""
         paths = [self.home("secret"), self.home("recovery"), self.record_path]
-        paths += [self.system_secret, self.pending, *map(self.root, ("marks", "grants", "spent"))]
+        paths += [self.system_secret, self.pending, *map(self.root, ("enforced", "grants", "used"))]
         for path in paths:
             path.unlink(missing_ok=True)
 
@@ -147,7 +147,7 @@ class Subject:
         else:
             self.user.give(self.home("recovery"), self.recovery.content)
         if marked:
-            self.write(self.root("marks"), "")
+            self.write(self.root("enforced"), "")
         if recorded:
             seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
             step = self.credential.step() - 20
@@ -171,9 +171,9 @@ class Subject:
             _read(self.home("secret")) or _read(self.system_secret),
             _read(self.home("recovery")),
             _read(self.record_path),
-            self.root("marks").exists(),
+            self.root("enforced").exists(),
             _read(self.root("grants")),
-            _read(self.root("spent")),
+            _read(self.root("used")),
         )
 
     def gate(self) -> Ended:

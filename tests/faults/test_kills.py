@@ -196,7 +196,7 @@ def test_a_code_that_a_killed_login_spent_stays_spent(
     def run(dice: random.Random) -> bool:
         nonlocal recorded
         subject.enroll()
-        subject.write(subject.root("spent"), f"{spent_before}\n")
+        subject.write(subject.root("used"), f"{spent_before}\n")
         before, step = subject.kept(), subject.credential.step()
         by_recovery_code = dice.random() < 0.5
         code = subject.recovery.codes[0] if by_recovery_code else subject.credential.code_of(step)

@@ -172,10 +172,10 @@ def test_no_failing_call_opens_or_spoils_or_blocks_a_login(
         (
             "verify, recovery code",
             [
-                r"^write\(.*/spent/\d+\.new-",
-                r"^fsync\(.*/spent/\d+\.new-",
+                r"^write\(.*/used/\d+\.new-",
+                r"^fsync\(.*/used/\d+\.new-",
                 r"^rename",
-                r"^fsync\(\d+</var/lib/pam-totp/spent>",
+                r"^fsync\(\d+</var/lib/pam-totp/used>",
             ],
         ),
         (

@@ -95,7 +95,7 @@ def remove_user(user: User) -> None:
         Path("/run/user") / str(user.uid),
         *(
             Path("/var/lib/pam-totp") / kind / str(user.uid)
-            for kind in ("marks", "spent", "grants")
+            for kind in ("enforced", "used", "grants")
         ),
         Path("/var/lib/pam-totp/secrets") / user.name,
         Path("/root") / f"key-of-{user.name}",

@@ -68,7 +68,7 @@ def screen_at_the_code(login: Conversation) -> list[str]:
 
 def assert_not_enrolled(user: User) -> None:
     assert tree(user.home / ".config") == {}
-    assert not (STATE / "marks" / str(user.uid)).exists()
+    assert not (STATE / "enforced" / str(user.uid)).exists()
 
 
 def test_console_of_80x24_shows_key_message_qr_code_and_prompt(

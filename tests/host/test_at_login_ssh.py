@@ -61,7 +61,7 @@ def reasons(syslog: SystemLog) -> list[str]:
 
 def assert_not_enrolled(user: User) -> None:
     assert tree(user.home / ".config") == {}
-    assert not (STATE / "marks" / str(user.uid)).exists()
+    assert not (STATE / "enforced" / str(user.uid)).exists()
 
 
 def test_first_login_enrolls_and_the_second_asks_without_a_qr_code(

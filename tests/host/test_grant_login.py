@@ -121,7 +121,7 @@ def test_grant_does_not_outlive_its_user(
 def test_mark_of_an_earlier_user_of_the_id_is_refused_with_what_to_type(
     user: User, syslog: SystemLog
 ) -> None:
-    mark = STATE / "marks" / str(user.uid)
+    mark = STATE / "enforced" / str(user.uid)
     mark.parent.mkdir(mode=0o700, exist_ok=True)
     mark.touch(mode=0o600)
     assert verify(user, "123456").code == REFUSED

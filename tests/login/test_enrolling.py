@@ -103,7 +103,7 @@ def assert_nothing_shown(user: User, answer: Answer) -> None:
 def assert_not_enrolled(user: User) -> None:
     assert tree(user.home / ".config") == {}
     assert not (STATE / "secrets" / user.name).exists()
-    assert not (STATE / "marks" / str(user.uid)).exists()
+    assert not (STATE / "enforced" / str(user.uid)).exists()
 
 
 def test_right_password_shows_message_key_and_qr_code_in_23_rows(
@@ -181,7 +181,7 @@ def test_right_code_enrolls_and_lets_in(user: User, syslog: SystemLog) -> None:
     for path in (secret_of(user), recovery_of(user)):
         assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (user.uid, 0o600)
         assert path.parent.stat().st_mode & 0o7777 == 0o700
-    assert (STATE / "marks" / str(user.uid)).exists()
+    assert (STATE / "enforced" / str(user.uid)).exists()
     assert not pending_of(user).exists()
     decision = syslog.decisions()[-1]
     assert (decision["verdict"], decision["reason"]) == ("accept", "totp")

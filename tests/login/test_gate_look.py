@@ -42,7 +42,7 @@ def without_a_trace(syslog: SystemLog) -> Iterator[None]:
 
 
 def state() -> list[dict[str, bytes]]:
-    of_users = [STATE / kind for kind in ("marks", "spent", "grants", "secrets")]
+    of_users = [STATE / kind for kind in ("enforced", "used", "grants", "secrets")]
     return [tree(folder) for folder in (RECORDS, *of_users)]
 
 

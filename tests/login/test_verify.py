@@ -120,7 +120,7 @@ def test_removed_secret_is_missing_after_a_login_with_a_code(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     assert verify(user.name, credential.fresh_code()) == LET_IN
-    assert (STATE / "marks" / str(user.uid)).exists()
+    assert (STATE / "enforced" / str(user.uid)).exists()
     (user.home / ".config" / "pam-totp" / "secret").unlink()
     syslog.clear()
     assert verify(user.name, credential.fresh_code()) == REFUSED
@@ -129,7 +129,7 @@ def test_removed_secret_is_missing_after_a_login_with_a_code(
 
 def test_refused_code_sets_no_mark(user: User, credential: Credential) -> None:
     assert verify(user.name, credential.wrong_code()) == REFUSED
-    assert not (STATE / "marks" / str(user.uid)).exists()
+    assert not (STATE / "enforced" / str(user.uid)).exists()
 
 
 @pytest.mark.parametrize(

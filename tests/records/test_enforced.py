@@ -52,7 +52,7 @@ def test_mark_is_for_root_alone(folder: str) -> None:
     before = os.umask(0)
     enforced.set_mark(UID)
     os.umask(before)
-    marks = Path(folder) / "marks"
+    marks = Path(folder) / "enforced"
     assert marks.stat().st_mode & 0o7777 == 0o700
     assert (marks / str(UID)).stat().st_mode & 0o7777 == 0o600
     assert (marks / str(UID)).read_bytes() == b""
@@ -77,7 +77,7 @@ def test_mark_is_durable_before_the_login_goes_on(folder: str) -> None:
     )
     lines = trace.read_text(encoding="utf-8").splitlines()
     made = next(n for n, line in enumerate(lines) if f'"{UID}"' in line and "O_EXCL" in line)
-    assert any("fsync" in line and "/marks>) = 0" in line for line in lines[made:])
+    assert any("fsync" in line and "/enforced>) = 0" in line for line in lines[made:])
 
 
 def test_missing_folder_is_no_proof_that_there_is_no_mark(folder: str) -> None:
@@ -87,7 +87,7 @@ def test_missing_folder_is_no_proof_that_there_is_no_mark(folder: str) -> None:
         enforced.set_mark(UID)
 
 
-@pytest.mark.parametrize("name", ["", "marks"])
+@pytest.mark.parametrize("name", ["", "enforced"])
 def test_file_in_place_of_a_folder_is_no_proof_either(folder: str, name: str) -> None:
     if not name:
         os.rmdir(folder)
@@ -96,15 +96,15 @@ def test_file_in_place_of_a_folder_is_no_proof_either(folder: str, name: str) ->
 
 
 def test_link_in_place_of_a_mark_is_no_proof_that_there_is_none(folder: str) -> None:
-    os.mkdir(f"{folder}/marks")
-    os.symlink("nowhere", f"{folder}/marks/{UID}")
+    os.mkdir(f"{folder}/enforced")
+    os.symlink("nowhere", f"{folder}/enforced/{UID}")
     refusal(folder)
 
 
 @pytest.mark.parametrize("kind", ["folder", "FIFO"])
 def test_whatever_else_bears_the_name_is_no_proof_either(folder: str, kind: str) -> None:
-    os.mkdir(f"{folder}/marks")
-    (os.mkdir if kind == "folder" else os.mkfifo)(f"{folder}/marks/{UID}")
+    os.mkdir(f"{folder}/enforced")
+    (os.mkdir if kind == "folder" else os.mkfifo)(f"{folder}/enforced/{UID}")
     refusal(folder)
 
 

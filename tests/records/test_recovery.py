@@ -136,7 +136,7 @@ def test_record_of_spent_codes_can_be_read_back_at_its_longest(folder: Path) -> 
 
 def test_code_that_cannot_be_recorded_as_spent_is_refused(folder: Path) -> None:
     with mounted(folder, "size=4k,mode=700"):
-        (folder / "spent").mkdir(mode=0o700)
+        (folder / "used").mkdir(mode=0o700)
         (folder / "fill").write_bytes(b"x" * 4096)
         with pytest.raises(Failure) as refused:
             recovery.spend(UID, HASH, [])
@@ -145,8 +145,8 @@ def test_code_that_cannot_be_recorded_as_spent_is_refused(folder: Path) -> None:
 
 
 def test_unreadable_record_of_spent_codes_is_a_refusal(folder: Path) -> None:
-    (folder / "spent").mkdir(mode=0o700)
-    (folder / "spent" / str(UID)).symlink_to("/etc/hostname")
+    (folder / "used").mkdir(mode=0o700)
+    (folder / "used" / str(UID)).symlink_to("/etc/hostname")
     with pytest.raises(Failure):
         recovery.spent(UID)
 

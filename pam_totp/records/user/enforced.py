@@ -1,4 +1,4 @@
-"""The mark "has logged in with a code": an empty file /var/lib/pam-totp/marks/UID, root's own.
+"""The mark "has logged in with a code": an empty file /var/lib/pam-totp/enforced/UID, root's own.
 
 From the first login with a code on, a missing secret is a refusal and no longer "not enrolled":
 removing a file or mounting an empty home does not switch the second factor off. Its time of
@@ -10,7 +10,7 @@ import posix
 from pam_totp.records.storage.opened import Opened
 from pam_totp.records.storage.state_dir import VAR
 
-KIND = "marks"
+KIND = "enforced"
 
 
 def is_set(uid: int) -> bool:

@@ -2,7 +2,7 @@
 
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
 "pam-totp recovery 1 N R P SALT" (scrypt, RFC 7914, salt in hex), then one hash a line. Which ones
-are spent is root's: /var/lib/pam-totp/spent/UID, one hash a line. How many wrong ones in a row were
+are spent is root's: /var/lib/pam-totp/used/UID, one hash a line. How many wrong ones in a row were
 entered is in /run/pam-totp/wrong-recovery-codes/UID, a number.
 
 - A code MUST be recorded as spent, on the disk, before it lets anybody in.
@@ -17,7 +17,7 @@ from pam_totp.rules.reasons import SECRET_MALFORMED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.verdict import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 
 NAME = "recovery"
-KIND = "spent"
+KIND = "used"
 WRONG_KIND = "wrong-recovery-codes"
 FREE_TRIES = 5
 MAX_DELAY_SECONDS = 8
