@@ -1,4 +1,4 @@
-"""The decision: must this login enter a code, and what of users who have none? Pure.
+"""The decision: is a code required at this login, and may users enroll there? Pure.
 
 It is made of facts (pam_totp.access.facts), by the gate and by `pam-totp explain` alike.
 """

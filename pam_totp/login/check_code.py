@@ -1,7 +1,7 @@
 """What the verifier makes of an answer: a code of the app, or another way in.
 
-- A try MUST be counted before anybody looks at the code: a verifier killed is no free guess.
-- A yes MUST be recorded before it is given.
+- A try MUST be counted before the code is checked: killing the verifier gives no free guess.
+- An accepted code MUST be recorded as used before the login goes on.
 
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
@@ -44,8 +44,8 @@ def check_code(
     settings: Settings,
     now: float,
 ) -> Verdict:
-    """The verdict on a code from the app. The try counts before anybody looks at the code: a
-    verifier that is killed is no free guess."""
+    """The verdict on a code from the app. The try is counted before the code is checked:
+    killing the verifier gives no free guess."""
     attempts = Attempts(user.pw_uid)
     try:
         return check_under_lock(attempts, credentials, code, settings, now)
@@ -79,6 +79,6 @@ def check_under_lock(
     elif verdict.reason == REUSED_CODE:
         attempts.record_failures(before)  # the owner in a hurry; it tells a guesser nothing
     elif len(compared) < len(credentials):
-        detail = f"compared with {len(compared)} of {len(credentials)} secrets: too many guesses"
+        detail = f"too many guesses, so compared with {len(compared)} of {len(credentials)} secrets"
         verdict.detail = "; ".join(filter(None, [verdict.detail, detail]))
     return verdict

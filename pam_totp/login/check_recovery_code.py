@@ -38,10 +38,10 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         spent = recovery.spent(user.pw_uid)
         if not codes.holds(digest):
             delay = recovery.delay_seconds(count := recovery.count_wrong(user.pw_uid))
-            detail = f"no such recovery code: {count} in a row"
+            detail = f"unknown recovery code: {count} in a row"
             return Verdict(False, WRONG_CODE, detail=detail)
         if digest in spent:
-            return Verdict(False, REUSED_CODE, detail="this recovery code is used")
+            return Verdict(False, REUSED_CODE, detail="recovery code already used")
         recovery.spend(user.pw_uid, digest, spent)
         left = len(set(codes.hashes).difference(spent)) - 1
         try:
@@ -55,5 +55,5 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
             time.sleep(delay)
     message = f"{left} recovery codes left."
     if left <= 3:
-        message += " New ones: pam-totp recovery-codes"
+        message += " For new ones, run: pam-totp recovery-codes"
     return Verdict(True, RECOVERY_CODE, message=message)

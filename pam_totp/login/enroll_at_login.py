@@ -35,13 +35,13 @@ def enroll_with_code(
     is_root = posix.geteuid() == 0
     state = state_of(user, settings, is_enforced=is_root and enforced.is_set(user.pw_uid))
     if state == ELSEWHERE:
-        detail = f"the secret is in the other store: pam-totp migrate {user.pw_name}"
+        detail = f"the secret is in the other store; run: pam-totp migrate {user.pw_name}"
         raise Failure(SECRET_MISSING, detail)
     if state == MISSING:
-        detail = "has logged in with a code before; now no secret file; if that was an earlier user"
-        detail = f"{detail} of this id: pam-totp reset {user.pw_name}"
+        detail = "logged in with a code before, but no secret file now; if that was an earlier user"
+        detail = f"{detail} of this id, run: pam-totp reset {user.pw_name}"
         if settings.store == "system":
-            detail += f"; if renamed: pam-totp migrate {user.pw_name} --renamed-from OLD"
+            detail += f"; if renamed, run: pam-totp migrate {user.pw_name} --renamed-from OLD"
         raise Failure(SECRET_MISSING, detail)
     if not (is_root and settings.enrollment.enrolls_at(request.service)):
         raise Failure(NOT_ENROLLED, "no secret file")
@@ -66,7 +66,7 @@ def enroll_with_code(
         secret_writer.save_all(secret_dir, [(SECRET, content)], over=(SECRET, None))
         pending.remove(user.pw_uid)
     except secret_writer.Changed:
-        raise Failure(STATE_UNAVAILABLE, "was enrolled elsewhere at this very moment") from None
+        raise Failure(STATE_UNAVAILABLE, "another program has enrolled this user") from None
     except OSError as failure:
         detail = f"cannot enroll at this login: {failure.strerror}"
         raise Failure(STATE_UNAVAILABLE, detail) from None
@@ -100,5 +100,6 @@ def save_first_recovery_codes(secret_dir: SecretDir) -> str:
     try:
         secret_writer.save(secret_dir, recovery.NAME, recovery.new_file(codes))
     except (OSError, Failure, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
-        return "You are enrolled, but without recovery codes: pam-totp recovery-codes"
+        what = "You are enrolled, but recovery codes could not be saved."
+        return f"{what} Run: pam-totp recovery-codes"
     return recovery.describe(codes)

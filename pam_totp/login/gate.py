@@ -1,6 +1,6 @@
 """The gate: does this login need a code? Exit 0: none is needed. Anything else: ask.
 
-`gate look` only answers: nothing is used up, said or logged.
+`gate look` only answers: nothing is used up, printed or logged.
 
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
@@ -30,7 +30,7 @@ SHOW_ENROLLMENT = "/usr/libexec/pam-totp/show-enrollment"
 
 
 def main() -> None:
-    """Decides and ends the process; whatever goes wrong, the answer is "ask"."""
+    """Decides and ends the process; on any error the answer is "ask"."""
     status = 1
     try:
         own_process.begin(MAX_SECONDS)
@@ -55,7 +55,7 @@ def main() -> None:
         else:
             prepare_prompt(request, facts, decision, settings)
     except Failure:
-        pass  # verify meets the same, refuses, and says why in the log
+        pass  # verify meets the same failure, refuses, and logs the reason
     finally:
         # No unwinding after this: no traceback to a stranger, no destructor, and 1 ms less.
         posix._exit(status)
@@ -72,7 +72,7 @@ def let_through(
             log(request, False, "ask", failure.reason, [failure.detail])
             raise
         if not is_used_up:
-            raise Failure(GRANTED, "another login was faster")
+            raise Failure(GRANTED, "another login has used the grant")
     notes = [f"rule of line {facts.rule.line}" if facts.rule.line else "", settings.fault]
     log(request, True, "skip", decision.reason, notes)
     if decision.reason == GRACE:
@@ -82,7 +82,7 @@ def let_through(
 
 
 def prepare_prompt(request: Request, facts: Facts, decision: Decision, settings: Settings) -> None:
-    """What stands before the prompt; to show an enrollment, this process becomes another."""
+    """Prints what comes before the prompt; to show an enrollment, this process becomes another."""
     if facts.grant_fault:
         log(request, False, "ask", STATE_UNAVAILABLE, [facts.grant_fault])
     if facts.wait > 0:
@@ -116,4 +116,4 @@ def say(line: str) -> None:
     try:
         posix.write(1, f"{line}\n".encode())
     except OSError:
-        pass  # nobody listens, which decides nothing
+        pass  # nobody reads it, which changes nothing

@@ -1,5 +1,5 @@
-"""The process of a login program, put right before it does anything: the scheduling and the signals
-that it inherits are its caller's, and MUST decide nothing.
+"""Resets what a login program inherits from its caller before it does anything: scheduling and
+signals MUST NOT affect a decision.
 
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """

@@ -3,7 +3,7 @@
 The gate becomes this program (`enrollment: at-login`); the code that is typed goes to the
 verifier, which saves the secret if it is right. Nothing here lets anybody in.
 
-- A secret MUST NOT be shown before a first factor is proved: that a stack got as far as this line
+- A secret MUST NOT be shown before a first factor is proven: that the stack reached this line
   proves nothing, since `required` lines before it go on after a wrong password. Proofs are sshd's
   report of a public key, and the password, tried again at the service that never asks for a code.
 """
@@ -63,19 +63,19 @@ class Screen:
 
 
 def main() -> None:
-    """Shows the secret, or says why there is none to show. The verifier decides what follows."""
+    """Shows the secret, or logs why it is not shown. The verifier decides what follows."""
     request = Request(dict(os.environb))
     configured = settings.load()
     try:
         user = account.find(request.user)
         if not is_first_factor_proved(request, user):
-            fields = request.audit_fields("", "no first factor is proved: no QR code is shown")
+            fields = request.audit_fields("", "no first factor is proven, so no QR code is shown")
             audit.write(False, "ask", NOT_ENROLLED, fields)
             say([configured.message("not_enrolled")])
             return
         uri = new_pending_uri(user, configured)
         lines = describe(uri, Screen(request), configured)
-        fields = request.audit_fields("", "a new secret is shown, to enroll at this login")
+        fields = request.audit_fields("", "a new secret is shown for enrolling at this login")
         audit.write(True, "ask", NOT_ENROLLED, fields)
     except (OSError, Failure, Malformed) as failure:
         detail = failure.detail if isinstance(failure, Failure) else str(failure)
@@ -105,7 +105,7 @@ def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> s
     attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
     try:
         if state_of(user, configured, is_enforced=False) != UNENROLLED:
-            raise Failure(STATE_UNAVAILABLE, "another login has enrolled this user just now")
+            raise Failure(STATE_UNAVAILABLE, "another login enrolled this user at the same time")
         uri = new_uri(
             user.pw_name,
             issuer=configured["issuer"],

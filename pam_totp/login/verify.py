@@ -1,4 +1,4 @@
-"""The verifier: is this the code? Exit 0: let in. Anything else: refuse.
+"""The verifier: is the code correct? Exit 0: accept. Anything else: refuse.
 
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
@@ -22,7 +22,7 @@ MAX_INPUT_BYTES = 512  # what pam_exec passes on at most
 
 
 def main() -> None:
-    """Decides, writes the audit line, ends the process; whatever goes wrong refuses."""
+    """Decides, writes the audit line and ends the process; any error refuses."""
     status = 1
     try:
         own_process.begin(MAX_SECONDS)
@@ -41,8 +41,8 @@ def main() -> None:
 
 
 def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
-    """The verdict on the code on standard input, and the notes for the log; a yes is recorded
-    before it is said."""
+    """The verdict on the code on standard input, and the notes for the log; acceptance is
+    recorded before it is reported."""
     settings_fault = login_fault = ""
     try:
         settings = load()
@@ -66,9 +66,9 @@ def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) 
         try:
             enforced.set_mark(user.pw_uid)
         except OSError as failure:
-            fault = f"mark not set: {failure.strerror}"
+            fault = f"cannot record this login with a code: {failure.strerror}"
         except Failure as failure:
-            fault = f"mark not set: {failure.detail}"
+            fault = f"cannot record this login with a code: {failure.detail}"
     if settings.remember_seconds:
         remembered.remember(request, user, settings)
     return fault

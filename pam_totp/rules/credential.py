@@ -20,7 +20,7 @@ _BASE32 = {symbol: value for value, symbol in enumerate("ABCDEFGHIJKLMNOPQRSTUVW
 
 
 class Malformed(ValueError):
-    """A line that is no credential; the message says why and never holds the secret."""
+    """A line that is not a credential; the message says why and never contains the secret."""
 
 
 class Credential:
@@ -60,22 +60,22 @@ def parse_line(line: str) -> Credential:
     for pair in query.partition("#")[0].split("&"):
         name, _, value = pair.partition("=")
         if name.lower() in parameters:
-            raise Malformed("has a parameter twice")
+            raise Malformed("has a duplicate parameter")
         parameters[name.lower()] = _unquote(value)
     algorithm = parameters.get("algorithm", "SHA1").upper()
     if algorithm not in ALGORITHMS:
-        raise Malformed("has an algorithm other than SHA1, SHA256, SHA512")
+        raise Malformed("must have the algorithm SHA1, SHA256 or SHA512")
     digits = _number(parameters.get("digits", "6"), "digits")
     if digits not in DIGITS:
-        raise Malformed("has digits other than 6, 7 or 8")
+        raise Malformed("must have 6, 7 or 8 digits")
     period = _number(parameters.get("period", "30"), "period")
     if not 1 <= period <= MAX_PERIOD_SECONDS:
-        raise Malformed(f"has a period outside 1 to {MAX_PERIOD_SECONDS} seconds")
+        raise Malformed(f"must have a period of 1 to {MAX_PERIOD_SECONDS} seconds")
     if "secret" not in parameters:
         raise Malformed("has no secret=")
     secret = decode_base32(parameters["secret"])
     if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
-        raise Malformed(f"has a secret outside {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
+        raise Malformed(f"must have a secret of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
     return Credential(secret, algorithm, digits, period, _unquote(label), device)
 
 
@@ -104,7 +104,7 @@ def _split(rest: str) -> tuple[str, str]:
 def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
     """The credentials of a secret file and, for each line that is none, a sentence why.
 
-    One bad line does not take the good ones away: each still needs its own right code.
+    One malformed line does not disable the others: each still needs its own correct code.
     """
     credentials: list[Credential] = []
     faults: list[str] = []
@@ -112,7 +112,7 @@ def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if len(credentials) == MAX_CREDENTIALS:
-            faults.append(f"line {number} is one more than {MAX_CREDENTIALS} credentials")
+            faults.append(f"line {number} exceeds the maximum of {MAX_CREDENTIALS} credentials")
             break
         try:
             credentials.append(parse_line(line))
@@ -122,7 +122,7 @@ def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
 
 
 def _text(content: bytes) -> str:
-    """Some editors put a byte order mark in front."""
+    """The text without the byte order mark that some editors write."""
     return content.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
@@ -144,7 +144,7 @@ def decode_base32(text: str) -> bytes:
 
 def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Malformed(f"has {name} that are not a number")
+        raise Malformed(f"must have a number as {name}")
     return int(text)
 
 
@@ -156,5 +156,5 @@ def _unquote(text: str) -> str:
         try:
             decoded.append(unhexlify(part[:2].ljust(2, b"%")) + part[2:])
         except ValueError:
-            raise Malformed("has a broken %-sequence") from None
+            raise Malformed("has an invalid %-sequence") from None
     return b"".join(decoded).decode("utf-8", "replace")

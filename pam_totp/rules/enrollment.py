@@ -15,7 +15,7 @@ SHOW_SECRETS = ("sshd", "login", "su", "su-l", "sudo", "sudo-i")
 
 
 class Enrollment:
-    """What happens to whoever would have to give a code and has not enrolled.
+    """What happens to users who must enter a code but have not enrolled.
 
     mode: of MODES, or BY with `deadline`, the Unix time from which it is REQUIRED. more_services:
     that may show secrets, besides SHOW_SECRETS.

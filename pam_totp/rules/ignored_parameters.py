@@ -1,9 +1,9 @@
-"""Which parameters of a secret an app ignores, told by a code that is right without them. Pure."""
+"""Which parameters of a secret an app ignores: a code is correct without them. Pure."""
 
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import matching_steps, step_at
 
-# What apps take that know no parameters (Key URI Format).
+# What apps use that ignore parameters (Key URI Format).
 DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
 
 

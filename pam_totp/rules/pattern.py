@@ -9,7 +9,7 @@ _SPECIAL = frozenset("*?[")
 
 
 def is_pattern(text: str) -> bool:
-    """Whether the text could match anything but itself."""
+    """Whether the text can match anything but itself."""
     return not _SPECIAL.isdisjoint(text)
 
 

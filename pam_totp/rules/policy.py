@@ -1,8 +1,8 @@
-"""Who must give a code: the administrator's rules. Pure.
+"""Who must enter a code: the administrator's rules. Pure.
 
-Rules are read top to bottom, and the first one that matches decides. What a rule asks for may be
-unknown (a group look-up failed, the remote host has a name and no address): then the stricter
-answer holds of "this rule matches" and "it does not".
+Rules are read top to bottom, and the first one that matches decides. If a match cannot be
+determined (a group look-up failed, the remote host has a name and no address), the stricter of the
+two outcomes is used.
 """
 
 from pam_totp.rules.pattern import matches
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-NEVER, IF_ENROLLED, REQUIRED = CODES = ("never", "if-enrolled", "required")  # ever stricter
+NEVER, IF_ENROLLED, REQUIRED = CODES = ("never", "if-enrolled", "required")  # stricter each
 LOCAL = "local"
 
 BETWEEN_FIELDS, BETWEEN_NAMES = "\t", "\x1f"
@@ -20,7 +20,7 @@ BETWEEN_FIELDS, BETWEEN_NAMES = "\t", "\x1f"
 class Rule:
     """users, groups, services: names and shell patterns; sources: networks and "local"; of each,
     empty means any. publickey: "yes", "no" or "" for either. code: one of CODES. line: of the
-    settings file, 0 for what holds where no rule matches."""
+    settings file, 0 for the default where no rule matches."""
 
     __slots__ = ("code", "groups", "line", "publickey", "services", "sources", "users")
 
@@ -112,7 +112,7 @@ def is_stricter(rule: Rule, other: Rule) -> bool:
 
 
 def match(rule: Rule, subject: Subject) -> bool | None:
-    """Whether all that the rule names holds; None: nobody can tell."""
+    """Whether all of the rule's conditions are met; None: unknown."""
     if rule.publickey not in ("", subject.publickey):
         return False
     if not (_has(rule.users, subject.user) and _has(rule.services, subject.service)):

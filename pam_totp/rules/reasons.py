@@ -20,7 +20,7 @@ INTERNAL_ERROR = "internal-error"
 
 
 class Failure(Exception):
-    """Why no proven yes could be reached: a reason of the closed set, and the detail."""
+    """Why a login is not accepted: a reason of the closed set, and a detail for the log."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

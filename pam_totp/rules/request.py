@@ -1,10 +1,10 @@
-"""What pam_exec tells of a login: six variables of the environment, and nothing else. Pure."""
+"""A login as pam_exec describes it: six variables of the environment. Pure."""
 
 
 class Request:
-    """Who wants in (user), where (service, tty), from where (rhost, ruser).
+    """Who logs in (user), where (service, tty), from where (rhost, ruser).
 
-    key: the public key that sshd, and no other service, reports to have passed already; else empty.
+    key: the public key that sshd, and only sshd, reports as accepted; else empty.
     """
 
     __slots__ = ("key", "rhost", "ruser", "service", "tty", "user")

@@ -1,12 +1,12 @@
-"""How many wrong codes, and how long to wait after them (RFC 4226, section 7.3). Pure.
+"""How many incorrect codes, and how long to wait after them (RFC 4226, section 7.3). Pure.
 
-Two bounds hold at once. The waits that grow with each wrong code in a row are what people meet,
-and a success ends them. The budget is what a guesser meets who knows the password, tries for
-weeks and counts on the owner's successes: over `t` seconds it allows BUDGET_TRIES plus one try
-every `longest_wait` seconds, whoever succeeds in between. SECURITY.md has the arithmetic.
+Two bounds apply at once. Waits grow with each incorrect code in a row, and a success ends them.
+The budget limits guessers who know the password, try for weeks and profit from the owner's
+successes: over `t` seconds it allows BUDGET_TRIES plus one try every `longest_wait` seconds,
+whatever succeeds in between. SECURITY.md has the calculation.
 
-Times are seconds of a clock that only goes forward (the kernel's boot time), so that nobody
-waits longer, or shorter, because a clock was set.
+Times are seconds of a clock that only goes forward (the kernel's boot time), so that setting a
+clock changes no wait.
 """
 
 BUDGET_TRIES = 300
@@ -15,7 +15,7 @@ MAX_WAIT_SECONDS = 900
 
 
 class Limits:
-    """free_tries: wrong codes in a row without a wait; first_wait: seconds after the next one,
+    """free_tries: incorrect codes in a row without a wait; first_wait: seconds after the next one,
     doubled by each after it, up to longest_wait."""
 
     __slots__ = ("first_wait", "free_tries", "longest_wait")
@@ -24,17 +24,17 @@ class Limits:
         self, free_tries: int = 5, first_wait: int = 30, longest_wait: int = MAX_WAIT_SECONDS
     ) -> None:
         if not (1 <= free_tries <= 20 and 1 <= first_wait <= MAX_WAIT_SECONDS):
-            raise ValueError("limits that do not limit")
+            raise ValueError("limits out of range")
         if not 30 <= longest_wait <= MAX_WAIT_SECONDS:
-            raise ValueError("limits that do not limit")
+            raise ValueError("limits out of range")
         self.free_tries = free_tries
         self.first_wait = first_wait
         self.longest_wait = longest_wait
 
 
 class Failures:
-    """in_a_row: wrong codes since the last success; last: when the latest one was; budget_used:
-    up to when the budget is spoken for, in seconds of the same clock."""
+    """in_a_row: incorrect codes since the last success; last: when the latest one was;
+    budget_used: until when the budget is used, in seconds of the same clock."""
 
     __slots__ = ("budget_used", "in_a_row", "last")
 
@@ -45,7 +45,7 @@ class Failures:
 
 
 def wait_seconds(failures: Failures, now: float, limits: Limits) -> float:
-    """How long until the next try is looked at; 0 if it is now."""
+    """How long until the next try is checked; 0 if it is now."""
     if is_of_an_earlier_boot(failures, now, limits):
         return 0.0
     wait = 0.0
@@ -58,12 +58,12 @@ def wait_seconds(failures: Failures, now: float, limits: Limits) -> float:
 
 
 def is_of_an_earlier_boot(failures: Failures, now: float, limits: Limits) -> bool:
-    """Whether the record lies in the future of the clock: where /run outlives a reboot, in some
-    containers, its times mean nothing any more."""
-    return failures.last > now or failures.budget_used > _most_budget(now, limits)
+    """Whether the record lies in the future of the clock: where /run survives a reboot, as in some
+    containers, its times are meaningless."""
+    return failures.last > now or failures.budget_used > _max_budget(now, limits)
 
 
-def _most_budget(now: float, limits: Limits) -> float:
+def _max_budget(now: float, limits: Limits) -> float:
     return now + (BUDGET_TRIES + 2) * limits.longest_wait
 
 
@@ -75,16 +75,16 @@ def secrets_a_try(failures: Failures, now: float, limits: Limits) -> int:
 
 
 def count_try(failures: Failures, now: float, limits: Limits, secrets: int = 1) -> Failures:
-    """The failures once one more try is counted, before anybody looked whether it is right.
+    """The failures once one more try is counted, before the code is checked.
     `secrets`: with how many the code is compared."""
     if is_of_an_earlier_boot(failures, now, limits):
         failures = Failures()
     budget_used = max(failures.budget_used, now) + secrets * limits.longest_wait
-    return Failures(failures.in_a_row + 1, now, min(budget_used, _most_budget(now, limits)))
+    return Failures(failures.in_a_row + 1, now, min(budget_used, _max_budget(now, limits)))
 
 
 def whole_seconds(wait: float) -> int:
-    """A wait as people are told it: rounded up."""
+    """A wait in whole seconds, rounded up."""
     return -int(-wait // 1)
 
 

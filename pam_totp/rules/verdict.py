@@ -1,8 +1,8 @@
-"""The verdict: is this code right, now, for one of these credentials? Pure.
+"""The verdict: is this code correct now for one of these credentials? Pure.
 
-The window is one step to each side of now, unless set otherwise (RFC 6238, section 5.2). A step
-that was accepted is spent, and so is every earlier one: `spent_steps` maps a credential's identity
-to the last step accepted from it.
+The window is one time step to each side of now, unless set otherwise (RFC 6238, section 5.2). An
+accepted time step and all earlier ones count as used: `used_steps` maps a credential's identity to
+the last one accepted.
 """
 
 from pam_totp.rules.credential import Credential
@@ -10,7 +10,7 @@ from pam_totp.rules.otp import DIGITS, matching_steps, step_at
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Failure
 
 WINDOW_STEPS = 1
-# Looked at after a refusal only, so that the log can tell a wrong clock from a wrong code.
+# Searched only after a refusal, so that the log can tell a wrong clock from an incorrect code.
 SKEW_STEPS = 20
 # 16 characters of 5 bits: 80 bits, beyond guessing at any rate, so no throttle holds them up.
 RECOVERY_CHARACTERS = 16
@@ -18,8 +18,8 @@ RECOVERY_SYMBOLS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class Verdict:
-    """accepted: let in; reason: of the closed set; credential and step: what matched, if any;
-    detail: for the log; message: for the user."""
+    """accepted: whether the code is; reason: of the closed set; credential and step: what matched,
+    if any; detail: for the log; message: for the user."""
 
     __slots__ = ("accepted", "credential", "detail", "message", "reason", "step")
 
@@ -47,7 +47,7 @@ def read_code(typed: bytes) -> str:
     """
     digits = typed.removesuffix(b"\0").replace(b" ", b"")
     if not digits:
-        raise Failure(BAD_INPUT, "no answer, or no way to ask (sshd: KbdInteractiveAuthentication)")
+        raise Failure(BAD_INPUT, "no code, or no way to ask (sshd: KbdInteractiveAuthentication)")
     if len(typed) > 32 or len(digits) not in DIGITS or not digits.isdigit():
         raise Failure(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
     return digits.decode("ascii")
@@ -70,23 +70,26 @@ def judge(
     credentials: list[Credential],
     code: str,
     now: float,
-    spent_steps: dict[str, int],
+    used_steps: dict[str, int],
     window_steps: int = WINDOW_STEPS,
 ) -> Verdict:
-    """Whether `code` (ASCII digits) is right at `now` (Unix seconds) and not yet spent."""
+    """Whether `code` (ASCII digits) is correct at `now` (Unix seconds) and not yet used."""
     refusal = Verdict(False, WRONG_CODE)
     for credential in credentials:
         current = step_at(now, credential.period)
-        spent = spent_steps.get(credential.identity, -1)
+        used = used_steps.get(credential.identity, -1)
         window = range(current - window_steps, current + window_steps + 1)
         matches = _matches(credential, code, window)
-        if matches and matches[-1] > spent:
-            return Verdict(True, TOTP, credential, matches[-1])
+        step = max(matches, default=-1)
+        if step > used:
+            return Verdict(True, TOTP, credential, step)
         if matches:
-            detail = f"step {matches[-1]} is spent up to {spent}, now {current}"
-            refusal = Verdict(False, REUSED_CODE, credential, matches[-1], detail)
+            steps = f"time step {step}; last accepted {used}, current {current}"
+            refusal = Verdict(False, REUSED_CODE, credential, step, f"code already used ({steps})")
         elif refusal.reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
-            detail = f"right code of {offset * credential.period:+d} s: compare the clocks"
+            seconds = offset * credential.period
+            when = f"be correct in {seconds} s" if seconds > 0 else f"have been correct {-seconds} s ago"
+            detail = f"code would {when}; compare the clocks"
             refusal = Verdict(False, CLOCK_SKEW, credential, current + offset, detail)
     return refusal
 
@@ -94,7 +97,7 @@ def judge(
 def nearest_step(
     credential: Credential, code: str, now: float, reach_steps: int = SKEW_STEPS
 ) -> int:
-    """How many steps from now `code` would be right, the nearest within reach; 0: none is."""
+    """How many time steps from now `code` is correct, the nearest within reach; 0: none."""
     current = step_at(now, credential.period)
     around = range(current - reach_steps, current + reach_steps + 1)
     offsets = [step - current for step in _matches(credential, code, around)]

@@ -147,7 +147,7 @@ def test_full_disk_locks_no_code_out_and_lets_nothing_be_used_twice(
     assert run(VERIFY, user.name, recovery_code.encode()).status == REFUSED
     accepted, reused, refused = syslog.decisions()
     assert (accepted["reason"], reused["reason"]) == ("totp", "reused-code")
-    assert accepted["detail"].startswith("mark not set: ")
+    assert accepted["detail"].startswith("cannot record this login with a code: ")
     assert refused["reason"] == "state-unavailable"
     assert verify(user.name, credential.fresh_code()) == LET_IN
 

@@ -62,7 +62,9 @@ def test_clock_that_jumped_ahead_and_back_says_so_in_the_log(
     assert verify(user, credential.code_of(now), **clock_at(now * STEP_SECONDS)) == REFUSED
     refused = syslog.decisions()[-1]
     assert refused["reason"] == "reused-code"
-    assert refused["detail"] == f"step {now} is spent up to {ahead}, now {now}"
+    assert refused["detail"] == (
+        f"code already used (time step {now}; last accepted {ahead}, current {now})"
+    )
 
 
 def test_grant_holds_from_when_to_until_when_it_was_given(

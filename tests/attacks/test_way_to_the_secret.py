@@ -176,7 +176,7 @@ def test_colleague_who_moves_a_folder_above_the_home_does_not_switch_the_code_of
     for arguments in (["mv", str(moved), f"{moved}.away"], ["mv", f"{shared}/older", str(moved)]):
         done = bob.run_as(*arguments, cwd="/")
         assert done.returncode == 0, done.stderr
-    sayings = {"all": "is writable by all", "owner": "is owned"}
+    sayings = {"all": "is writable by others", "owner": "is owned"}
     try:
         assert_refused(user, syslog, f"{SHARED} {sayings.get(how, 'is writable by a group')}")
     finally:
@@ -216,7 +216,7 @@ def test_sticky_folder_is_not_safe_for_what_is_not_there(
 ) -> None:
     shared.chmod(0o1777)
     link(user.home / ".config", str(shared), user)
-    assert_refused(user, syslog, f"{shared} is writable by all")
+    assert_refused(user, syslog, f"{shared} is writable by others")
 
 
 def home_in_passwd(user: User, home: str) -> None:
@@ -261,7 +261,7 @@ def test_link_of_the_kernel_that_leads_where_the_caller_stands_is_refused(
     link(user.home / ".config", target, user)
     assert gate(user.name, cwd="/usr") == ASK
     assert verify(user.name, credential.code(), cwd="/usr") == REFUSED
-    assert "a link of /proc" in syslog.decisions()[-1]["detail"]
+    assert "a link in /proc" in syslog.decisions()[-1]["detail"]
 
 
 def test_forty_links_are_followed_and_no_more(
@@ -274,7 +274,7 @@ def test_forty_links_are_followed_and_no_more(
     assert verify(user.name, credential.fresh_code()) == LET_IN
     (user.home / ".config").unlink()
     link(user.home / ".config", "40", user)
-    assert_refused(user, syslog, "one link too many")
+    assert_refused(user, syslog, "one of too many links")
 
 
 def test_folder_on_the_way_that_nobody_can_list_is_passed_through(

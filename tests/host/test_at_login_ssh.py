@@ -143,7 +143,7 @@ def test_stack_that_a_wrong_password_does_not_stop_shows_it_no_key(
     assert NOT_ENROLLED in refused.transcript
     assert keys_on(refused.transcript) == [] and not shows_qr_code(refused.transcript)
     assert not (RECORDS / "pending" / str(user.uid)).exists()
-    assert syslog.decisions()[0]["detail"] == "no first factor is proved: no QR code is shown"
+    assert syslog.decisions()[0]["detail"] == "no first factor is proven, so no QR code is shown"
     assert_not_enrolled(user)
 
 

@@ -106,7 +106,7 @@ def test_recovery_code_is_taken_however_it_is_typed(
     answer = verify(user, FORMS[form](AMBIGUOUS))
     assert (answer.code, answer.output.splitlines()[0]) == (
         LET_IN,
-        "1 recovery codes left. New ones: pam-totp recovery-codes",
+        "1 recovery codes left. For new ones, run: pam-totp recovery-codes",
     )
     for again in FORMS.values():
         assert verify(user, again(AMBIGUOUS)).code == REFUSED
@@ -147,7 +147,7 @@ def test_every_one_of_the_ten_lets_in_once_and_the_count_goes_down_to_none(
     for left, code in zip(range(9, -1, -1), codes, strict=True):
         answer = verify(user, code)
         assert answer.code == LET_IN
-        hint = " New ones: pam-totp recovery-codes" if left <= 3 else ""
+        hint = " For new ones, run: pam-totp recovery-codes" if left <= 3 else ""
         assert answer.output == f"{left} recovery codes left.{hint}\n"
     assert {verify(user, code).code for code in codes} == {REFUSED}
 

@@ -56,7 +56,7 @@ def test_clock_set_back_lets_no_code_in_twice_and_the_log_says_why(
         assert verify(user.name, code, variables=clock_at(now)) == REFUSED
         (decision,) = syslog.decisions()
         assert decision["reason"] == "reused-code"
-        assert f"spent up to {step}, now {now // STEP_SECONDS}" in decision["detail"]
+        assert f"last accepted {step}, current {now // STEP_SECONDS}" in decision["detail"]
     later = credential.code_of(step + 1)
     assert verify(user.name, later, variables=clock_at(NOON + STEP_SECONDS)) == LET_IN
 

@@ -118,7 +118,7 @@ def test_right_password_shows_message_key_and_qr_code_in_23_rows(
     assert max(map(len, lines)) <= 80
     (decision,) = syslog.decisions()
     assert (decision["verdict"], decision["reason"]) == ("ask", "not-enrolled")
-    assert decision["detail"] == "a new secret is shown, to enroll at this login"
+    assert decision["detail"] == "a new secret is shown for enrolling at this login"
     assert not any(keys_on(answer.output)[0] in line.message for line in syslog.lines())
 
 
@@ -129,7 +129,7 @@ def test_wrong_password_shows_nothing(user: User, syslog: SystemLog, password: s
     assert_nothing_shown(user, answer)
     assert answer.output == f"{NOT_ENROLLED}\n"
     (decision,) = syslog.decisions()
-    assert decision["detail"] == "no first factor is proved: no QR code is shown"
+    assert decision["detail"] == "no first factor is proven, so no QR code is shown"
 
 
 def gate_with_bytes(user: User, typed: bytes) -> Answer:
@@ -246,7 +246,7 @@ def test_every_login_is_shown_a_secret_of_its_own(user: User, syslog: SystemLog)
     assert secrets_in(pending_of(user)) == secrets
     assert all(output.startswith(MESSAGE) for output in outputs)
     said = {decision["detail"] for decision in syslog.decisions()}
-    assert said == {"a new secret is shown, to enroll at this login"}
+    assert said == {"a new secret is shown for enrolling at this login"}
 
 
 def test_secret_counts_for_ten_minutes_whatever_the_clock_says(
@@ -339,7 +339,7 @@ def test_owner_is_not_kept_waiting_when_guesses_are_used_up_but_the_newest_secre
     assert verify(user, early.fresh_code()).code == REFUSED
     decision = syslog.decisions()[-1]
     assert decision["detail"] == (
-        "compared with 1 of 2 secrets: too many guesses; "
+        "too many guesses, so compared with 1 of 2 secrets; "
         "2 secrets were shown in the last 10 minutes"
     )
     let_pass(user, 900)

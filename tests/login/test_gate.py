@@ -103,5 +103,5 @@ def test_lost_state_folder_asks_everyone_and_lets_codes_in(
     decisions = syslog.decisions()
     assert [each["verdict"] for each in decisions] == ["ask", "ask", "accept", "refuse"]
     accepted, refused = decisions[2:]
-    assert accepted["detail"].startswith("mark not set: ")
+    assert accepted["detail"].startswith("cannot record this login with a code: ")
     assert refused["reason"] == "state-unavailable"

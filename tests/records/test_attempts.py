@@ -173,7 +173,7 @@ class TestRecord:
         self, folder: Path, content: bytes
     ) -> None:
         (folder / str(UID)).write_bytes(content)
-        assert refusal(folder).detail.endswith(f"pam-totp/{UID} is malformed: remove it")
+        assert f"pam-totp/{UID} is malformed; run: rm /" in refusal(folder).detail
         assert (folder / str(UID)).read_bytes() == content
 
     @pytest.mark.parametrize("content", [b"", b" " * SIZE_BYTES, b"pam-totp attempts 1\n"])

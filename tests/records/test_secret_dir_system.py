@@ -71,7 +71,7 @@ def test_nobody_is_enrolled_at_first(system: Path) -> None:
 
 def test_missing_state_folder_is_no_proof(system: Path) -> None:
     (system / "secrets").rmdir()
-    assert "is not there" in refusal().detail
+    assert "does not exist" in refusal().detail
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../alice", "a/b", "/"])

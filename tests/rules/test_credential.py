@@ -91,7 +91,7 @@ def test_fragment_is_left_alone(fragment: str) -> None:
     ],
 )
 def test_parameter_given_twice_is_malformed(second: str) -> None:
-    with pytest.raises(Malformed, match="twice"):
+    with pytest.raises(Malformed, match="duplicate"):
         parse_line(f"{URI}&{second}")
 
 

@@ -69,7 +69,7 @@ def test_nothing_typed_is_told_apart_for_an_sshd_that_cannot_ask(typed: bytes) -
     with pytest.raises(Failure) as refused:
         read_code(typed)
     assert refused.value.reason == BAD_INPUT
-    assert refused.value.detail.startswith("no answer, or no way to ask")
+    assert refused.value.detail.startswith("no code, or no way to ask")
 
 
 @settings(derandomize=True, deadline=None, max_examples=500)

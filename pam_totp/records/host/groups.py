@@ -1,4 +1,4 @@
-"""Which groups an account is in, for the rules that name some; "nobody can tell" is an answer."""
+"""Which groups an account is in, for rules that name groups; the answer may be "unknown"."""
 
 import grp
 import posix
@@ -27,7 +27,7 @@ class Groups:
         self._answers: dict[str, bool | None] = {}
 
     def has(self, name: str) -> bool | None:
-        """Whether the account is in a group of this name or pattern; None: nobody can tell."""
+        """Whether the account is in a group of this name or pattern; None: unknown."""
         if name not in self._answers:
             look_up = self._is_in_any_like if is_pattern(name) else self._is_in
             try:

@@ -38,7 +38,7 @@ class Checks:
         self.too_large = too_large
 
     def refuse_unsafe(self, status: posix.stat_result, path: str) -> None:
-        """Raises Failure where it is no regular file, another's, or open to others."""
+        """Raises Failure if it is not a regular file, has another owner or is open to others."""
         if status.st_mode & _TYPE != _REGULAR:
             what = "is a symbolic link" if status.st_mode & _TYPE == _LINK else "is not a file"
             raise Failure(self.unsafe, f"{path} {what}; it must be a regular file")
@@ -52,7 +52,7 @@ class Checks:
 def read(folder: int, name: str, path: str, checks: Checks) -> bytes:
     """The content of a file in the open folder; `path` is its name in messages. Raises OSError or
     Failure."""
-    # Once before, as it says more than an open that fails, and once for sure.
+    # Before the open for a better message, after it to be sure.
     checks.refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path)
     with Opened(posix.open(name, _FLAGS, dir_fd=folder)) as file:
         checks.refuse_unsafe(posix.fstat(file), path)

@@ -36,7 +36,7 @@ _FIRST_PERSON, _NOBODY = 1000, 65534
 
 
 def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
-    """The stores that can hold something of the account: its name may be none for a folder."""
+    """The stores that can hold the account's files: not every name can be that of a folder."""
     name = account.pw_name
     return STORES[:1] if "/" in name or name in ("", ".", "..") else STORES
 
@@ -49,7 +49,7 @@ class SecretDir:
 
     def __init__(self, account: pwd.struct_passwd, store: str = "user") -> None:
         if store not in stores_of(account):
-            raise Failure(SECRET_UNSAFE, "the user's name cannot be that of a folder")
+            raise Failure(SECRET_UNSAFE, "the user name cannot be used as a directory name")
         self.account = self.owner = account
         self._top = account.pw_dir
         self._names: tuple[str, ...] = SECRET_DIR
@@ -89,7 +89,7 @@ class SecretDir:
 
     def open(self, *, even_if_unsafe: bool = False) -> int | None:
         """A descriptor of the folder, None if it is proven not to be there. Call it as the owner.
-        Raises OSError or Failure; `even_if_unsafe`, to remove, whoever else may write."""
+        Raises OSError or Failure; `even_if_unsafe`: even if others can write to it, to remove."""
         if not self._top.startswith("/"):
             raise Failure(SECRET_UNSAFE, f"the home {self._top!a} does not begin with /")
         walk, arrived = Walk(self.owner, checked=not even_if_unsafe), False
@@ -98,7 +98,7 @@ class SecretDir:
             for name in self._names:
                 links = walk.links
                 try:
-                    # .config may be a link, as many keep theirs elsewhere. What is ours is none.
+                    # .config may be a link, as many people have it. Our own folder must not be one.
                     walk.go(name, follow=name is SECRET_DIR[0])
                 except FileNotFoundError:
                     if walk.links > links:
@@ -114,7 +114,7 @@ class SecretDir:
             arrived = True
             return walk.folder
         except FileNotFoundError:
-            raise Failure(SECRET_MISSING, f"{self._top} is not there") from None
+            raise Failure(SECRET_MISSING, f"{self._top} does not exist") from None
         finally:
             if walk.folder >= 0 and not arrived:
                 posix.close(walk.folder)
@@ -134,14 +134,14 @@ class SecretDir:
         raise Failure(SECRET_MISSING, f"{path} is encrypted and locked")
 
 
-def read_file(folder: int, name: str, place: SecretDir) -> bytes:
-    """The bytes of a file in the place's open folder. Raises Failure or OSError."""
+def read_file(folder: int, name: str, secret_dir: SecretDir) -> bytes:
+    """The bytes of a file in the open folder. Raises Failure or OSError."""
     checks = Checks(
-        place.owner.pw_uid,
-        place.owner.pw_name,
+        secret_dir.owner.pw_uid,
+        secret_dir.owner.pw_name,
         OPEN_TO_OTHERS,
         MAX_BYTES,
         SECRET_UNSAFE,
         SECRET_MALFORMED,
     )
-    return checked_file.read(folder, name, f"{place.path}/{name}", checks)
+    return checked_file.read(folder, name, f"{secret_dir.path}/{name}", checks)

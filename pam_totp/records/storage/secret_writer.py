@@ -26,14 +26,16 @@ class Changed(Exception):
     """A file is not any more what it was when its new content was made."""
 
 
-def save(place: SecretDir, name: str, content: bytes) -> None:
-    """Replaces one file of the place, whole and durably. Raises OSError or Failure: then the old
+def save(secret_dir: SecretDir, name: str, content: bytes) -> None:
+    """Replaces one file of the folder, whole and durably. Raises OSError or Failure: then the old
     one is as it was."""
-    save_all(place, [(name, content)])
+    save_all(secret_dir, [(name, content)])
 
 
 def save_all(
-    place: SecretDir, files: list[tuple[str, bytes]], over: tuple[str, bytes | None] | None = None
+    secret_dir: SecretDir,
+    files: list[tuple[str, bytes]],
+    over: tuple[str, bytes | None] | None = None,
 ) -> None:
     """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
     (state_dir.replace_all), Failure or Changed. `over`: a name and the content, or None, it has."""
@@ -43,7 +45,7 @@ def save_all(
         try:
             if over is not None:
                 _lock(open_folder)
-                if _content(open_folder, over[0], place) != over[1]:
+                if _content(open_folder, over[0], secret_dir) != over[1]:
                     raise Changed
             for left in os.listdir(open_folder):
                 if left.startswith(tuple(name + state_dir.TEMPORARY for name, _ in files)):
@@ -131,9 +133,9 @@ def _lock(folder: int) -> None:
         pass  # NFS locks no folder: two commands must then meet within the same moment
 
 
-def _content(folder: int, name: str, place: SecretDir) -> bytes | None:
+def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
     try:
-        return read_file(folder, name, place)
+        return read_file(folder, name, secret_dir)
     except FileNotFoundError:
         return None
 
@@ -145,11 +147,11 @@ def _close(folder: int) -> None:
         pass  # it was only read from: nothing can be lost
 
 
-def remove(place: SecretDir, name: str) -> bool:
-    """Removes one file of the place; whether it was there. Raises OSError or Failure."""
-    place.acting.all_groups = True
-    with place.acting:
-        folder = place.open(even_if_unsafe=True)
+def remove(secret_dir: SecretDir, name: str) -> bool:
+    """Removes one file of the folder; whether it was there. Raises OSError or Failure."""
+    secret_dir.acting.all_groups = True
+    with secret_dir.acting:
+        folder = secret_dir.open(even_if_unsafe=True)
         if folder is None:
             return False
         try:

@@ -24,11 +24,11 @@ _FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
 class Unsynced(OSError):
-    """The new file has its name, or the old one is gone; the disk did not say that it stays so."""
+    """The change was made, but the disk did not confirm that it is durable."""
 
 
 class Halfway(OSError):
-    """Of several new files the first have their names, and the rest could not get theirs."""
+    """Some of several new files were renamed into place, and the rest could not be."""
 
 
 class StateDir:

@@ -1,4 +1,4 @@
-"""The walk to a folder, from `/` down and along every link: nobody else can move what is on it.
+"""The walk to a folder, from `/` down and along every link: nobody else can move a part of it.
 
 - Every folder and every link on the way MUST be owned by the user or root.
 - No folder on the way MUST be writable by anybody else: they could move away what lies in it and
@@ -78,13 +78,13 @@ class Walk:
                 refuse_owner(status, path, self._user, 0)
             self.links += 1
             if not status.st_size or self.links > _MAX_LINKS:
-                raise Failure(SECRET_UNSAFE, f"{path} is a link of /proc, or one link too many")
+                raise Failure(SECRET_UNSAFE, f"{path} is a link in /proc, or one of too many links")
             return posix.readlink("", dir_fd=link)
 
     def _refuse_shared(self, path: str) -> None:
         mode = self.status.st_mode
         if mode & 0o002:
-            raise Failure(SECRET_UNSAFE, f"{path} is writable by all; run: chmod o-w {path}")
+            raise Failure(SECRET_UNSAFE, f"{path} is writable by others; run: chmod o-w {path}")
         if mode & 0o020 and (_has_access_list(self.folder) or not self._is_alone()):
             raise Failure(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
 

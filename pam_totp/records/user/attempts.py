@@ -1,9 +1,9 @@
-"""What matters for minutes, in /run/pam-totp/UID: the last step accepted from each credential,
-and the recent wrong codes.
+"""Short-lived state, in /run/pam-totp/UID: the last time step accepted from each credential, and
+the recent incorrect codes.
 
-- Whoever reads in order to decide MUST hold the lock until the decision is recorded.
-- The record MUST be written before the yes. It is one write over a file of fixed size: once the
-  file is there, a full file system or a killed process cannot tear it.
+- A process that reads in order to decide MUST hold the lock until the decision is recorded.
+- The record MUST be written before the code is accepted. It is one write over a file of fixed size:
+  once the file is there, a full file system or a killed process cannot tear it.
 
 Format, ASCII: the line "pam-totp attempts 1", then lines "step IDENTITY STEP" and at most one
 "failures IN_A_ROW LAST BUDGET_USED" (seconds since boot), then spaces up to SIZE_BYTES. An empty
@@ -51,13 +51,13 @@ class Attempts:
             raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}{hint}") from None
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         if self._file >= 0:
             posix.close(self._file)
             self._file = -1
 
     def record_failures(self, failures: Failures) -> None:
-        """Records the wrong codes so far. Raises Failure."""
+        """Records the incorrect codes so far. Raises Failure."""
         self._write(self.steps, failures)
 
     def spend(
@@ -67,7 +67,7 @@ class Attempts:
         credentials: "list[Credential]",
         failures: Failures,
     ) -> None:
-        """Records `step` as accepted; forgets what is none of the user's `credentials` now."""
+        """Records `step` as accepted; drops credentials that the user no longer has."""
         known = {each.identity for each in credentials}
         steps = {name: spent for name, spent in self.steps.items() if name in known}
         steps[credential.identity] = step
@@ -88,7 +88,7 @@ class Attempts:
             if posix.fstat(self._file).st_size == SIZE_BYTES:
                 posix.pwrite(self._file, b" ", SIZE_BYTES - 1)
             elif posix.pwrite(self._file, b" " * SIZE_BYTES, 0) != SIZE_BYTES:
-                raise Failure(STATE_UNAVAILABLE, "cannot record: a limit of the caller or the disk")
+                raise Failure(STATE_UNAVAILABLE, "cannot record: file size limit, or full disk")
             written = posix.pwrite(self._file, record.ljust(SIZE_BYTES), 0)
         except OSError as failure:
             raise Failure(STATE_UNAVAILABLE, f"cannot record: {failure.strerror}") from None
@@ -98,8 +98,8 @@ class Attempts:
 
 
 def look(uid: int) -> tuple[dict[str, int], Failures]:
-    """Spent steps and wrong codes, read without the lock: to tell people, not to decide. Raises
-    Failure."""
+    """Used time steps and incorrect codes, read without the lock: to display, not to decide.
+    Raises Failure."""
     path = f"{_dir().path}/{uid}"
     try:
         flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC

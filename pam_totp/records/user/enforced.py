@@ -1,4 +1,4 @@
-"""The mark "has logged in with a code": an empty file /var/lib/pam-totp/enforced/UID, root's own.
+"""The record "has logged in with a code": an empty file of root, /var/lib/pam-totp/enforced/UID.
 
 From the first login with a code on, a missing secret is a refusal and no longer "not enrolled":
 removing a file or mounting an empty home does not switch the second factor off. Its time of
@@ -14,14 +14,14 @@ KIND = "enforced"
 
 
 def is_set(uid: int) -> bool:
-    """Whether the user has ever logged in with a code. Raises Failure where nobody can tell."""
+    """Whether the user has ever logged in with a code. Raises Failure if unknown."""
     return VAR.read(KIND, uid) is not None
 
 
 def set_mark(uid: int) -> None:
-    """Sets the mark for good, power cuts included. Raises OSError or Failure.
+    """Records it durably. Raises OSError or Failure.
 
-    A mark that is set only gets the time of now, which may be lost.
+    An existing record only gets the current time, which may be lost.
     """
     marks = VAR.open(KIND, make=True)
     assert marks is not None
@@ -34,4 +34,4 @@ def set_mark(uid: int) -> None:
             try:
                 posix.utime(str(uid), dir_fd=marks, follow_symlinks=False)
             except OSError:
-                pass  # only the listing of users would have been better for it
+                pass  # only the listing of users shows an older time

@@ -1,4 +1,4 @@
-"""A grant: root lets one user in without a code, until a time or for a single login.
+"""A grant: root allows a user to log in without a code, until a time or for one login.
 
 /var/lib/pam-totp/grants/UID: the line "pam-totp grant 1 FROM UNTIL MANY|ONCE NAME", times in Unix
 seconds. It counts for FROM <= now < UNTIL: a clock that was set back does not revive it; and for
@@ -18,7 +18,7 @@ _HEADER = [b"pam-totp", b"grant", b"1"]
 
 
 class Grant:
-    """since, until: Unix seconds; once: good for a single login."""
+    """since, until: Unix seconds; once: valid for one login."""
 
     __slots__ = ("once", "since", "until")
 
@@ -29,7 +29,7 @@ class Grant:
 
 
 def read(uid: int, now: float) -> Grant | None:
-    """The grant in force at `now`, if any. Raises Failure."""
+    """The grant that is valid at `now`, if any. Raises Failure."""
     content = VAR.read(KIND, uid)
     if content is None:
         return None
@@ -43,14 +43,14 @@ def read(uid: int, now: float) -> Grant | None:
     if not grant.since <= now < grant.until:
         return None
     if name != _name_of(uid):
-        detail = f"the grant of user id {uid} was given to an account of another name"
-        raise Failure(STATE_UNAVAILABLE, f"{detail}: pam-totp grant USER --end")
+        detail = f"the grant of user id {uid} belongs to an account of another name"
+        raise Failure(STATE_UNAVAILABLE, f"{detail}; run: pam-totp grant USER --end")
     return grant
 
 
 def use_up(uid: int, now: float) -> bool:
-    """Lets this login in by a grant, if there is one: whether it may go on. One that is good once
-    is gone before the yes. Raises Failure."""
+    """Whether a grant allows this login. One that is valid once is removed first. Raises
+    Failure."""
     grant = read(uid, now)
     if grant is None:
         return False

@@ -1,4 +1,4 @@
-"""Secrets that were shown at a login and that no code has proved yet: root's
+"""Secrets that were shown at a login and that no code has confirmed yet: root's
 /run/pam-totp/pending/UID.
 
 Format 1: the line "pam-totp pending 1 NAME", the user's name, then for each secret a line

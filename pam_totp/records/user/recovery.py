@@ -1,11 +1,11 @@
-"""Recovery codes: each one is good once in place of a code, for whoever lost the phone.
+"""Recovery codes: each one is valid once instead of a code, for users who lost the phone.
 
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
 "pam-totp recovery 1 N R P SALT" (scrypt, RFC 7914, salt in hex), then one hash a line. Which ones
-are spent is root's: /var/lib/pam-totp/used/UID, one hash a line. How many wrong ones in a row were
+are used is recorded by root: /var/lib/pam-totp/used/UID, one hash a line. How many wrong ones in a row were
 entered is in /run/pam-totp/wrong-recovery-codes/UID, a number.
 
-- A code MUST be recorded as spent, on the disk, before it lets anybody in.
+- A code MUST be recorded as used, on the disk, before it is accepted.
 """
 
 import posix
@@ -85,12 +85,12 @@ def new_file(codes: list[str]) -> bytes:
 
 
 def describe(codes: list[str]) -> str:
-    """What people are told when they get new codes: several lines."""
+    """What users are told when they get new codes: several lines."""
     groups = range(0, RECOVERY_CHARACTERS, GROUP_CHARACTERS)
     return "\n".join(
         [
-            "Recovery codes, each good for one login in place of a code. Print them or write them",
-            "down now, and keep them away from the phone: they are not shown again.",
+            "Recovery codes, each valid for one login instead of a code. Print them or write",
+            "them down now, and keep them away from the phone. They are not shown again.",
             "",
             *("  " + "-".join(code[at : at + GROUP_CHARACTERS] for at in groups) for code in codes),
         ]
@@ -146,7 +146,7 @@ def count_wrong(uid: int) -> int:
     try:
         RUN.write(WRONG_KIND, uid, b"%d" % count)
     except OSError as failure:
-        detail = f"no such recovery code, which cannot be counted: {failure.strerror}"
+        detail = f"unknown recovery code, which cannot be counted: {failure.strerror}"
         raise Failure(STATE_UNAVAILABLE, detail) from None
     return count
 

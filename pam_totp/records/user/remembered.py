@@ -1,4 +1,4 @@
-"""A code given a moment ago, for the settings' `remember`: root's /run/pam-totp/remembered/UID.
+"""Codes accepted recently, for the setting `remember`: root's /run/pam-totp/remembered/UID.
 
 - A stamp MUST hold for nothing but the same user, secret, address and, over ssh, the same public
   key; elsewhere the same session on the same terminal.
@@ -86,7 +86,7 @@ def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings"
 
 
 def _session() -> str:
-    """The session of whoever asks for the login, and when it began: terminals' names come again.
+    """The session that asks for the login, and when it began: names of terminals are reused.
     Empty for one without a controlling terminal.
 
     pam_exec gives its program a session of its own; its parent is the application.
