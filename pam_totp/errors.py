@@ -16,13 +16,13 @@ class Error(Exception):
 
 
 def for_root(message: str) -> Error:
-    """The fault of a command that root alone may run: the hint is that command, by sudo."""
+    """The error of a command that must be run as root; the hint is that command with sudo."""
     return Error(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")
 
 
 def give_output_up() -> None:
-    """Whoever read the output has gone, or it cannot be written: the interpreter must not try again
-    at its end, and complain."""
+    """Discards further output, which cannot be written: else the interpreter would try again at its
+    end, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

@@ -1,7 +1,7 @@
-"""The command `pam-totp`: its verbs, and how every error leaves it.
+"""The command `pam-totp`: its verbs, and how errors are printed.
 
 Exit codes: 0 done, 1 refused or found faults, 2 wrong usage. Errors are two lines on standard
-error, what is wrong and what to type next.
+error: what is wrong and what to run next.
 """
 
 import argparse
@@ -50,35 +50,35 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Also refuses what is unknown: argparse leaves that to the parser that knows no verb."""
+        """Also refuses unknown arguments, so that the hint names the verb's own --help."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Of a misspelt verb says the nearest, where argparse would list them all."""
+        """For a misspelt verb, suggests the nearest one; argparse would list them all."""
         if isinstance(action.choices, dict) and value not in action.choices:
             near = did_you_mean(value, action.choices)
-            self.error(f"there is no {str(action.metavar).lower()} {value!r}{near}")
+            self.error(f"unknown {str(action.metavar).lower()} {value!r}{near}")
         super()._check_value(action, value)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; the exit code. No traceback ever leaves it."""
     if sys.stdout is None:
-        _say_error("standard output is closed: nothing was done", "pam-totp … >/dev/null")
+        _say_error("standard output is closed; nothing was done", "pam-totp … >/dev/null")
         return 1
     print_only_text()
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")  # bytes that are no text are a wrong answer
-    what = "unexpected failure, "
+        sys.stdin.reconfigure(errors="replace")  # bytes that are not text are an incorrect answer
+    what = "unexpected failure: "
     try:
         lost = turned_on.lost() if os.geteuid() == 0 else None
         if lost:
             _say("warning", *lost)
         code = _run(arguments)
-        what = "done, but its output cannot be written: "
+        what = "done, but the output cannot be written: "
         sys.stdout.flush()
         return code
     except Error as fault:
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
             _say_error(f"{what}{failure.strerror or failure}", "df -h; ls -l /dev/stdout")
     except Exception as failure:
         detail = f"{type(failure).__name__}: {failure}"
-        _say_error(f"unexpected failure, {detail}", "please report this with the command you typed")
+        _say_error(f"unexpected failure: {detail}", "report this, with the command that you typed")
     return 1
 
 
@@ -107,9 +107,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="pam-totp", description="A code from the phone after the system password."
-    )
+    parser = _Parser(prog="pam-totp", description="Manage verification codes for logins.")
     parser.add_argument("--version", action="version", version=f"pam-totp {VERSION}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
@@ -127,7 +125,7 @@ def _say_error(message: str, hint: str) -> None:
 
 def _say(what: str, message: str, hint: str) -> None:
     try:
-        # Where both streams go to one file, what was said before the error stands before it.
+        # Where both streams go to one file, keep the output before the error.
         print(end="", flush=True)
     except OSError:
         give_output_up()

@@ -1,4 +1,4 @@
-"""What takes effect is finished and told, whatever the terminal does meanwhile."""
+"""Finishing what has begun to take effect, whatever the terminal does meanwhile."""
 
 import signal
 
@@ -6,9 +6,9 @@ SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def finish_undisturbed() -> None:
-    """From here to the end of the process Ctrl-C, a hang-up and a kill without -9 are ignored.
+    """Ignores SIGINT, SIGHUP and SIGTERM from here to the end of the process.
 
-    What is left takes a moment, and "interrupted: nothing was changed" would not be true any more.
+    The rest takes a moment, and "interrupted; nothing was changed" would no longer be true.
     """
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)

@@ -111,7 +111,8 @@ def test_line_lost_to_another_packages_conffile_is_told_at_once_and_by_the_next_
     said = on_a_host(package, script).partition("== the upgrade")[2]
     upgrade, _, rest = said.partition("== the next command")
     next_one, _, accepted = rest.partition("== accepted")
-    warning = "pam-totp: warning: no longer asked for a code, since its line is gone: door\nhint: "
+    warning = "no longer asking for a code, because the pam_totp.so line is gone: door"
+    warning = f"pam-totp: warning: {warning}\nhint: "
     assert warning in upgrade and warning in next_one
     assert "pam-totp: warning" not in accepted
 
@@ -127,7 +128,9 @@ def test_line_that_stood_before_the_package_was_configured_is_remembered(package
 @include common-auth'
         dpkg -i --force-confnew /tmp/door-2.deb
     """
-    assert "no longer asked for a code, since its line is gone: door" in on_a_host(package, script)
+    assert "no longer asking for a code, because the pam_totp.so line is gone: door" in on_a_host(
+        package, script
+    )
 
 
 def test_upgrade_that_is_unpacked_and_not_configured_runs_the_new_code(package: Path) -> None:

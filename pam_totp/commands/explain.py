@@ -1,4 +1,4 @@
-"""`pam-totp explain`: what would happen to a login, by the very code that decides there."""
+"""`pam-totp explain`: what would happen at a login, by the code that decides at logins."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from pam_totp.access.decision import ENROLL, LET_THROUGH, UNENROLLED, Decision, 
 from pam_totp.access.facts import Facts, address_of, gather_facts
 from pam_totp.enrollment.identity import find
 from pam_totp.errors import Error
+from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
@@ -26,36 +27,36 @@ from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
 from pam_totp.stack.sshd import Way
 
-HELP = "root: what would happen to a login, and why"
+HELP = "root: show what would happen at a login, and why"
 ASKED = "a code is asked for"
-NOT_ENROLLED = "is refused: has to give a code and has not enrolled"
+NOT_ENROLLED = "refused: a code is required, but the user has not enrolled"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp explain`."""
     parser.add_argument("name", metavar="USER")
     parser.add_argument(
-        "--service", type=_service, default="sshd", help="PAM's name of it, like login (sshd)"
+        "--service", type=_service, default="sshd", help="PAM service (default: sshd)"
     )
     parser.add_argument(
         "--from",
         dest="address",
         metavar="ADDR",
         type=_address,
-        help="the remote address; none: from this machine",
+        help="remote address (default: this machine)",
     )
-    parser.add_argument("--publickey", action="store_true", help="after sshd accepted a key")
+    parser.add_argument("--publickey", action="store_true", help="after sshd accepted a public key")
     parser.add_argument(
         "--as-user", action="store_true", help="the program runs as the user, as screen lockers do"
     )
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the decision, the rule, and the facts that it rests on. Raises Error."""
     account = find(options.name)
     if options.publickey and options.service != "sshd":
-        raise Error("--publickey is sshd's alone", "leave it out, or --service sshd")
+        raise Error("--publickey applies only to sshd", "leave out --publickey")
     stack = Stack(options.service)
     buts = stack.buts
     ways: list[tuple[Way, str]] = []
@@ -74,13 +75,13 @@ def run(options: argparse.Namespace) -> int:
         found["ways"].append({"methods": way, "outcome": outcome})
     if buts and found["outcome"] == ASKED:
         found["outcome"] = "the settings ask for a code"
-    print(json.dumps(found, indent=2) if options.json else as_text(found, options))
+    print(json.dumps(found, indent=2) if options.json else fit(as_text(found, options)))
     return 0
 
 
 def _become(account: pwd.struct_passwd) -> None:
-    """From here on this process is what such a program is: the very code that decides there sees
-    neither grants nor marks."""
+    """Gives up root for good, so that the code which decides sees what it would see in a program
+    that runs as the user: no grants and no record of earlier logins."""
     os.initgroups(account.pw_name, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
@@ -92,7 +93,7 @@ def _describe(
     publickey: bool,
     configured: settings.Settings,
 ) -> dict[str, Any]:
-    """The decision and its facts, for programs."""
+    """The decision and its facts, as `--json` prints them."""
     environment = {
         b"PAM_USER": options.name.encode("utf-8", "surrogateescape"),
         b"PAM_SERVICE": options.service.encode("utf-8", "surrogateescape"),
@@ -141,7 +142,7 @@ def _describe(
         "enrollment": configured.enrollment.mode,
         "days_left": decision.days or None,
         "enrolled": enrolled,
-        "mark": facts.is_enforced,
+        "enforced": facts.is_enforced,
         "granted_until": facts.grant.until if facts.grant else None,
         "granted_once": facts.grant is not None and facts.grant.once,
         "waiting_seconds": whole_seconds(facts.wait),
@@ -154,36 +155,36 @@ def _outcome(facts: Facts, decision: Decision, enrolled: bool | None, secret_fau
     if decision.action == LET_THROUGH:
         return "no code is asked for"
     if decision.action == ENROLL and os.geteuid() == 0:
-        return "sees a QR code at the login, and is in once enrolled"
+        return "a QR code is shown at the login, for enrolling there"
     if facts.state == UNENROLLED:
         return NOT_ENROLLED
     if secret_fault:
-        return f"is refused whatever is typed: {secret_fault}"
+        return f"refused, whatever code is entered: {secret_fault}"
     if not enrolled:
-        return "is refused: has given a code before, or has a secret elsewhere, and has none here"
+        return "refused: the secret is missing here (removed, or still in the other store)"
     return ASKED
 
 
 def _grant_fault(facts: Facts) -> str:
-    """What only a login meets: a grant that is good once has to be removed before the yes."""
+    """A fault that only a login meets: a single-use grant is removed before it is accepted."""
     folder = f"{state_dir.VAR.path}/{grant.KIND}"
     if not (facts.grant and facts.grant.once) or os.access(folder, os.W_OK):
         return ""
-    return f"the grant is good once, and a code is asked for: {folder} cannot be written"
+    return f"{folder} cannot be written, so the grant is not used and a code is asked for"
 
 
 def _run_fault(uid: int) -> str:
-    """What only a program that runs as the user meets: it keeps used codes in a folder of /run."""
+    """A fault of programs that run as the user: they record used codes in /run/user/UID."""
     folder = f"/run/user/{uid}"
     if os.geteuid() == 0 or os.access(folder, os.W_OK):
         return ""
-    return f"{folder} is not there (made at a login, by systemd): until then every code is refused"
+    return f"{folder} does not exist (systemd creates it at login), so every code is refused"
 
 
 def _service(text: str) -> str:
     """argparse's type of --service: the name of a file, in lower case as libpam has it."""
     if not text or "/" in text:
-        raise argparse.ArgumentTypeError("a PAM service is the name of a file in /etc/pam.d")
+        raise argparse.ArgumentTypeError("must be the name of a file in /etc/pam.d")
     return text.lower()
 
 
@@ -192,5 +193,5 @@ def _address(text: str) -> str | None:
     if text == LOCAL:
         return None
     if address_of(text) is None:
-        raise argparse.ArgumentTypeError("an IPv4 or IPv6 address, or local")
+        raise argparse.ArgumentTypeError("must be an IPv4 or IPv6 address, or 'local'")
     return text

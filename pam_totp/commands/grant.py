@@ -1,4 +1,4 @@
-"""`pam-totp grant`: root lets one user in without a code, for a while or once."""
+"""`pam-totp grant`: lets a user log in without a code, for a while or once."""
 
 import argparse
 import pwd
@@ -13,7 +13,7 @@ from pam_totp.records.user import grant
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
-HELP = "root: let a user in without a code for a while"
+HELP = "root: let a user log in without a code for a while"
 
 USUAL_SECONDS = 30 * 60
 UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -28,18 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="seconds",
         metavar="TIME",
         type=seconds,
-        help="how long, like 30m, 2h or 1d (30m)",
+        help="how long, such as 30m, 2h or 1d (default: 30m)",
     )
-    parser.add_argument("--once", action="store_true", help="for a single login within that time")
-    parser.add_argument("--end", action="store_true", help="end the present grant")
+    parser.add_argument("--once", action="store_true", help="for one login within that time")
+    parser.add_argument("--end", action="store_true", help="end the existing grant")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Lets a user in without a code, for a while or once."""
+    """Records or ends a grant. Raises Error."""
     account = find(options.name)
     if options.end:
         if options.once or options.seconds:
-            message = "--end ends a grant, and takes neither --for nor --once"
+            message = "--end cannot be combined with --for or --once"
             raise Error(message, f"pam-totp grant {account.pw_name} --end")
         return _end_grant(account)
     now = int(time.time())
@@ -47,20 +47,20 @@ def run(options: argparse.Namespace) -> int:
     finish_undisturbed()
     try:
         grant.give(account.pw_uid, grant.Grant(now, until, options.once))
-    except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
+    except Failure as failure:
+        raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
     except state_dir.Unsynced as failure:
         audit.write_action("grant", account.pw_name, caller())
-        message = f"the grant is in force, but a power cut may undo it: {failure.strerror}"
+        message = f"the grant is active, but a power failure may undo it: {failure.strerror}"
         raise Error(message, f"pam-totp grant {account.pw_name} --end") from None
     except OSError as failure:
         message = f"cannot record the grant: {failure.strerror}; nothing was changed"
         raise Error(message, f"df -h {state_dir.VAR.path}") from None
     audit.write_action("grant", account.pw_name, caller())
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
-    what = "once, until" if options.once else "without a code until"
-    print(f"{account.pw_name} is let in {what} {when}.")
-    print(f"To end it: pam-totp grant {account.pw_name} --end")
+    what = "once without a code" if options.once else "without a code"
+    print(f"{account.pw_name} can log in {what} until {when}.")
+    print(f"To end the grant, run: pam-totp grant {account.pw_name} --end")
     return 0
 
 
@@ -70,17 +70,17 @@ def _end_grant(account: pwd.struct_passwd) -> int:
         ended = grant.revoke(account.pw_uid)
     except state_dir.Unsynced as failure:
         audit.write_action("grant-ended", account.pw_name, caller())
-        message = f"the grant is ended, but a power cut may undo that: {failure.strerror}"
-        raise Error(message, "sync; pam-totp users") from None
-    except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
+        message = f"the grant has ended, but a power failure may undo that: {failure.strerror}"
+        raise Error(message, "sync") from None
+    except Failure as failure:
+        raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
     except OSError as failure:
         message = f"cannot end the grant: {failure.strerror}; nothing was changed"
         raise Error(message, f"ls -ld {state_dir.VAR.path}") from None
     if not ended:
         raise Error(f"{account.pw_name} has no grant", "pam-totp users")
     audit.write_action("grant-ended", account.pw_name, caller())
-    print(f"{account.pw_name} needs a code again.")
+    print(f"The grant of {account.pw_name} has ended.")
     return 0
 
 
@@ -88,5 +88,5 @@ def seconds(text: str) -> int:
     """A length of time such as 30m, 2h or 1d, in seconds; argparse's type."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text, re.ASCII)
     if not match or int(match[1]) * UNITS[match[2]] > MAX_SECONDS:
-        raise argparse.ArgumentTypeError("like 30m, 2h or 1d, at most 30d")
+        raise argparse.ArgumentTypeError("must be a time such as 30m, 2h or 1d, at most 30d")
     return int(match[1]) * UNITS[match[2]]

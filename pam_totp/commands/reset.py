@@ -1,4 +1,4 @@
-"""Root on behalf of one user who cannot get in: `reset`."""
+"""`pam-totp reset`: removes a user's enrollment and all state."""
 
 import argparse
 import os
@@ -17,62 +17,64 @@ from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
-HELP = "root: make a user not enrolled again"
+HELP = "root: remove a user's enrollment"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp reset`."""
     parser.add_argument("name", metavar="USER")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Makes the user "not enrolled" again: secret, recovery codes, mark, grant and all state."""
+    """Removes secret, recovery codes, grants and all records of the user."""
     account = find(options.name)
-    print(f"This removes the second factor of {account.pw_name}: the secret and the recovery codes")
-    print("in every store, the mark of earlier logins with a code, grants, and recent attempts.")
+    print(f"This removes the second factor of {account.pw_name}: the secret and the recovery")
+    print("codes in every store, the record of earlier logins with a code, grants, and")
+    print("recent attempts.")
     if not options.yes:
         if not sys.stdin.isatty():
             raise Error(
-                "nobody to ask: nothing was changed", f"pam-totp reset --yes {options.name}"
+                "standard input is not a terminal; nothing was changed",
+                f"pam-totp reset --yes {options.name}",
             )
         if not _is_confirmed():
-            raise Error("not confirmed: nothing was changed", "answer y, or use --yes")
+            raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
     removed: list[str] = []
     fault = ""
     try:
         _remove_everything(account, removed)
-    except Failure as refused:
-        fault = refused.detail
+    except Failure as failure:
+        fault = failure.detail
     except OSError as failure:
         fault = failure.strerror or str(failure)
     audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
     print("".join(f"removed {path}\n" for path in removed), end="")
     if fault:
-        raise Error(f"not all was removed: {fault}", f"ls -lR {state_dir.VAR.path}")
-    print(f"{account.pw_name} is not enrolled now.")
+        raise Error(f"not everything was removed: {fault}", f"ls -lR {state_dir.VAR.path}")
+    print(f"{account.pw_name} is no longer enrolled.")
     if settings.load().enrollment.mode in (REQUIRED, BY):
-        print("A login that has to give a code is refused until then; to let them in to enroll:")
+        print("Logins that require a code are refused until then. To allow one, run:")
         print(f"pam-totp grant {account.pw_name} --for 30m --once")
     return 0
 
 
 def _is_confirmed() -> bool:
     try:
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         print()
         return False
 
 
 def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
-    # The mark goes last: until then a login is refused, and never let in half reset.
+    # The record of earlier logins goes last: a reset that fails half-way must let nobody in.
     for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):
             if _remove_secret_file(SecretDir(account, store), name):
                 removed.append(f"{SecretDir(account, store).path}/{name}")
-        # An empty folder that others may write would still be no proof of "not enrolled".
+        # An empty folder that others can write to would not prove "not enrolled".
         secret_writer.remove_empty_folder(SecretDir(account, store))
     grant.revoke(account.pw_uid)
     for kind, remove in (
@@ -91,7 +93,7 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
         removed.append(state)
 
 
-def _remove_secret_file(place: SecretDir, name: str) -> bool:
+def _remove_secret_file(secret_dir: SecretDir, name: str) -> bool:
     try:
         return secret_writer.remove(place, name)
     except IsADirectoryError:
@@ -99,6 +101,6 @@ def _remove_secret_file(place: SecretDir, name: str) -> bool:
             f"not all was removed: {place.path}/{name} is a folder", f"rm -r {place.path}/{name}"
         ) from None
     except Failure:
-        if os.path.lexists(os.path.dirname(os.path.dirname(place.path))):
+        if os.path.lexists(os.path.dirname(os.path.dirname(secret_dir.path))):
             raise
-        return False  # no home, or no store: no secret in it
+        return False  # no home or no store, so no secret in it

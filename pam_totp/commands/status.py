@@ -1,4 +1,4 @@
-"""`pam-totp status` and `pam-totp check`: what is there, and what the verifier would say."""
+"""`pam-totp status`: what is enrolled, and which services ask for a code."""
 
 import argparse
 import json
@@ -8,39 +8,40 @@ from typing import Any
 
 from pam_totp.enrollment import closed_home
 from pam_totp.enrollment.identity import own_account, place_of
+from pam_totp.listing import fit
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
-HELP = "show what is enrolled, and which logins ask"
+HELP = "show what is enrolled, and which services ask"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp status`."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints what is enrolled. 0: all is well, "not enrolled" included; 1: found faults, and what
+    """Prints what is enrolled. 0: no faults, also for "not enrolled"; 1: found faults, and what
     they hide is None."""
     account = own_account()
-    place = place_of(account)
-    path = f"{place.path}/{secret.NAME}"
+    secret_dir = place_of(account)
+    path = f"{secret_dir.path}/{secret.NAME}"
     credentials: list[Credential] = []
     faults: list[str] = []
     enrolled = made = None
     try:
-        content = place.read(secret.NAME)
+        content = secret_dir.read(secret.NAME)
         if content is not None:
             credentials, faults = parse_file(content)
             if not credentials and not faults:
                 faults = ["no credential in the file"]
         enrolled = True if credentials else None if faults else False
-    except Failure as refused:
-        faults = [refused.detail]
+    except Failure as failure:
+        faults = [failure.detail]
     try:
-        codes = recovery.read(place)
+        codes = recovery.read(secret_dir)
         made = len(codes.hashes) if codes else 0
     except Failure as refused:
         faults += [refused.detail] if refused.detail not in faults else []
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         "services": services.that_ask(),
         "faults": faults,
     }
-    print(json.dumps(found, indent=2) if options.json else _as_text(found))
+    print(json.dumps(found, indent=2) if options.json else fit(_as_text(found)))
     return 1 if faults else 0
 
 
@@ -80,12 +81,13 @@ def _changed_at(path: str) -> str | None:
 
 def _as_text(found: dict[str, Any]) -> str:
     if found["enrolled"] is False:
-        lines = [f"{found['user']}: not enrolled (pam-totp enroll)"]
-        # Whether that is so is root's to know.
-        lines += ["  if a code has let you in before, logins are refused until then"]
+        lines = [f"{found['user']}: not enrolled; run: pam-totp enroll"]
+        # Only root can see whether that is so.
+        lines += ["  if you have ever logged in with a code, logins will be refused until you"]
+        lines += ["  enroll again"]
     else:
-        state = f"since {found['since']}" if found["enrolled"] else "unknown, see the fault"
-        lines = [f"{found['user']}: enrolled {state}"]
+        state = f"enrolled since {found['since']}" if found["enrolled"] else "enrollment unknown"
+        lines = [f"{found['user']}: {state}"]
         lines += [
             "  device {device!r}: {account!r}, {algorithm}, {digits} digits, {period} s".format(
                 **each
@@ -95,8 +97,8 @@ def _as_text(found: dict[str, Any]) -> str:
         lines += [f"  file {found['file']}"]
         made = found["recovery_codes"]
         if made is not None:
-            lines += [f"  {made} recovery codes were made" if made else "  no recovery codes"]
-    asking = ", ".join(found["services"]) or "no service on this machine"
-    lines += [f"  a code is asked for by {asking}"]
+            lines += [f"  {made} recovery codes were created" if made else "  no recovery codes"]
+    asking = ", ".join(found["services"]) or "none on this machine"
+    lines += [f"  services that ask for a code: {asking}"]
     lines += [f"  fault: {fault}" for fault in found["faults"]]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import clear, wait_seconds, whole_seconds
 from pam_totp.signals import finish_undisturbed
 
-HELP = "root: end a user's wait after wrong codes"
+HELP = "root: end a user's wait after incorrect codes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"
         raise Error(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
-    except Failure as refused:
-        raise Error(refused.detail, f"rm {state_dir.RUN.path}/{account.pw_uid}") from None
+    except Failure as failure:
+        raise Error(failure.detail, f"rm {state_dir.RUN.path}/{account.pw_uid}") from None
     audit.write_action("unlock", account.pw_name, caller())
     if left > 0:
         print("Too many codes were tried in the last 30 days, so guessing is slowed down further.")

@@ -1,4 +1,4 @@
-"""`pam-totp users`: who is enrolled, since when, and what stands in somebody's way."""
+"""`pam-totp users`: lists users with their enrollment, and faults that keep them out."""
 
 import argparse
 import json
@@ -18,25 +18,25 @@ from pam_totp.review.everybody import accounts, names, names_without_user
 from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
 from pam_totp.rules.reasons import Failure
 
-HELP = "root: who is enrolled, and what stands in their way"
+HELP = "root: list users who have enrolled, and faults"
 
-COLUMNS = (
-    *("user", "enrolled", "since (UTC)", "last code (UTC)"),
-    *("recovery", "waiting", "grant until (UTC)", "fault"),
-)
+COLUMNS = ("user", "enrolled", "since (UTC)", "last code (UTC)", "recovery")
+MAX_NAME = 24  # a longer one has a line of its own, so that 80 columns hold the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp users`."""
-    parser.add_argument("--missing", action="store_true", help="who may log in and is not enrolled")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--missing", action="store_true", help="only users who can log in and have not enrolled"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints everybody who is enrolled, marked, waiting, granted or faulty. 1: found faults, those
-    of the settings included."""
+    """Prints every user with a secret, a record or a fault. 1: found faults, also of the
+    settings."""
     if os.geteuid() != 0:
-        raise for_root("this is for root")
+        raise for_root("must be run as root")
     try:
         gone = [_without_user(name) for name in names_without_user()]
         records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
@@ -60,17 +60,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _is_missing(account: pwd.struct_passwd) -> bool:
-    """Whether somebody who may log in is proven to have no secret, and has never given a code. In a
-    home that does not exist, and that no login with a code has seen, there is none."""
+    """Whether the user can log in, is proven to have no secret, and has never used a code.
+    A home that does not exist holds no secret."""
     homeless = bool(fault_of_home(account))
     stores = [store for store in stores_of(account) if not (homeless and store == "user")]
     try:
-        return (may_log_in(account) or (homeless and is_persons(account))) and not (
+        return (may_log_in(account) or (homeless and is_person(account))) and not (
             enforced.is_set(account.pw_uid)
             or any(SecretDir(account, store).read(secret.NAME) for store in stores)
         )
     except Failure:
-        return False  # that is a fault, which the other listing has
+        return False  # a fault, which the other listing shows
 
 
 def _without_user(name: str) -> dict[str, Any]:
@@ -82,29 +82,48 @@ def _without_user(name: str) -> dict[str, Any]:
 
 
 def _table(found: list[dict[str, Any]]) -> str:
+    """A line for each user, and below it one for each thing that needs attention."""
     rows = [COLUMNS, *(_cells(row) for row in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    widths[0] = min(widths[0], MAX_NAME)
+    lines: list[str] = []
+    for cells, notes in zip(rows, [[], *(_notes(row) for row in found)], strict=True):
+        name, *others = cells
+        if len(name) > MAX_NAME:
+            lines.append(name)
+            name = ""
+        padded = (cell.ljust(width) for cell, width in zip([name, *others], widths, strict=True))
+        lines += ["  ".join(padded).rstrip(), *notes]
+    return "\n".join(lines)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    def moment(seconds: int | None) -> str:
-        try:
-            return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
-        except (OverflowError, OSError, ValueError):
-            return "?"  # users set the times of their files to what they like
-
-    waiting = f"{row['waiting_seconds']} s" if row["waiting_seconds"] else "-"
     return (
         printable(row["user"]),
         {True: "yes", False: "no", None: "unknown"}[row["enrolled"]],
-        moment(row["since"]),
-        moment(row["last_code"]),
+        _moment(row["since"]),
+        _moment(row["last_code"]),
         "unknown" if row["recovery_codes"] is None else str(row["recovery_codes"]),
         waiting,
         moment(row["granted_until"]) + (" once" if row["granted_once"] else ""),
         printable(row["fault"]) or "-",
     )
+
+
+def _notes(row: dict[str, Any]) -> list[str]:
+    notes = []
+    if row["waiting_seconds"]:
+        notes.append(f"  waiting: {row['waiting_seconds']} s after incorrect codes")
+    if row["granted_until"]:
+        once = "once, " if row["granted_once"] else ""
+        notes.append(f"  grant: {once}until {_moment(row['granted_until'])} UTC")
+    if row["fault"]:
+        notes.append(f"  fault: {row['fault']}")
+    return notes
+
+
+def _moment(seconds: int | None) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
+    except (OverflowError, OSError, ValueError):
+        return "?"  # users can set any time on their files

@@ -1,4 +1,4 @@
-"""What `pam-totp explain` found, as people read it."""
+"""The text that `pam-totp explain` prints."""
 
 import argparse
 import time
@@ -11,7 +11,7 @@ from pam_totp.stack.sshd import shown
 
 
 def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
-    """The answer first, then why it may not come to pass, then the facts."""
+    """The outcome first, then what may change it, then the facts."""
 
     def yes_no(value: bool | None) -> str:
         return "unknown" if value is None else "yes" if value else "no"
@@ -22,38 +22,38 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     until = found["granted_until"]
     grant = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(until)) if until else "none"
     grant = f"once, {grant}" if found["granted_once"] else grant
-    of_root = f"  has logged in with a code: {yes_no(found['mark'])}", f"  grant: {grant}"
+    of_root = f"  has logged in with a code: {yes_no(found['enforced'])}", f"  grant: {grant}"
     waiting = found["waiting_seconds"]
     lines = [
         f"{found['user']}, {where}: {found['outcome']}{reason}",
         f"  rule: {found['rule']}",
         f"  enrolled: {yes_no(found['enrolled'])}",
         *(() if found["runs_as_user"] else of_root),
-        f"  waiting after wrong codes: {f'{waiting} s' if waiting else 'no'}",
+        f"  waiting after incorrect codes: {f'{waiting} s' if waiting else 'no'}",
     ]
     lines[1:1] = [f"  BUT {each}" for each in found["but"]] + [
         f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
     ]
     if found["runs_as_user"]:
         lines.append(
-            f"  {options.service} runs as {found['user']}: grants, recovery codes and the mark of "
-            "earlier codes are root's, and do not count there"
+            f"  {options.service} runs as {found['user']}, so grants, recovery codes and earlier "
+            "logins with a code do not count: only root can see them"
         )
     if found["enrollment"] == BY and found["days_left"]:
         lines.append(f"  days left to enroll: {found['days_left']}")
     if found["remember_seconds"] and found["needs_code"]:
         lines.append(
-            f"  not asked again within {found['remember_seconds']} s, for the same key or session"
+            f"  not asked again within {found['remember_seconds']} s with the same key or session"
         )
     if options.service == "sshd" and not options.address:
-        lines.append("  (sshd has an address for every login: --from ADDRESS)")
+        lines.append("  (every ssh login has a remote address; set it with --from ADDRESS)")
     return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
 
 
 def rule_as_text(rule: Rule, configured: Settings) -> str:
-    """The rule that decides, with its line; or what holds where none matches."""
+    """The rule that decides, with its line; or what applies where none matches."""
     if not rule.line:
-        return f"no rule matches: code: {rule.code}, as enrollment is {configured.enrollment.mode}"
+        return f"no rule matches, so code: {rule.code} (enrollment: {configured.enrollment.mode})"
     named = [
         f"{key}: {', '.join(values)}"
         for key, values in (

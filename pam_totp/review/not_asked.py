@@ -1,13 +1,13 @@
-"""Why what `explain` says does not come to pass: the service's stack, and sshd before it."""
+"""Why a login may not follow the settings: the service's PAM stack, and sshd's own settings."""
 
 import pwd
 
 from pam_totp.stack import evaluate, services, sshd
 from pam_totp.stack.sshd import Way
 
-# Lockers that show no question and answer each with the password.
+# Screen lockers that never show a prompt and answer each one with the password.
 WITHOUT_QUESTIONS = ("i3lock", "swaylock", "gtklock", "slock")
-# These too run as the user, and so without what is root's. (Debian's vlock is setuid root.)
+# These run as the user too. (Debian's vlock is setuid root.)
 AS_USER = (
     *WITHOUT_QUESTIONS,
     *("cinnamon-screensaver", "hyprlock", "kde", "kde-fingerprint", "kde-smartcard"),
@@ -16,8 +16,8 @@ AS_USER = (
 
 
 class Stack:
-    """A service's stack as libpam has it. buts: a sentence for each reason why it does not do what
-    the settings say, or may not."""
+    """A service's stack as libpam reads it. buts: a sentence for each reason why it does not do
+    what the settings say, or may not."""
 
     def __init__(self, service: str) -> None:
         path, lines = services.stack_of(service)
@@ -30,33 +30,33 @@ class Stack:
             self.buts = [f"there is no PAM service file {where}"]
         elif not services.path_of(service):
             self.buts = [
-                f"there is no PAM service file {services.PAM_DIR}/{service}: PAM takes {path}"
+                f"there is no PAM service file {services.PAM_DIR}/{service}, so PAM uses {path}"
             ]
         self.buts += [f"{where}: {fault}" for fault in evaluate.broken(lines)]
         if self.asks:
             self.buts += [f"{where}: {fault}" for fault in services.faults(service)]
             self.buts += [
-                f"{where}: {doubt}; pam-totp cannot tell what a wrong code does there"
+                f"{where}: {doubt}; what a wrong code does there cannot be determined"
                 for doubt in evaluate.doubts(lines)
             ]
         elif path:
             self.buts.append(f"{where} has no pam_totp.so line, so no code is asked for")
         if self.asks and not self.is_combined and service in WITHOUT_QUESTIONS:
             self.buts.append(
-                f"{service} shows no question and answers it with the password: the screen stays "
-                "locked; see examples/pam/screen-locker"
+                f"{service} never shows the prompt and answers it with the password, so the "
+                "screen stays locked; see examples/pam/screen-locker"
             )
 
 
 def ways_of_sshd(
     user: pwd.struct_passwd, address: str | None, stack: Stack, *, publickey: bool
 ) -> tuple[list[str], list[tuple[Way, str]]]:
-    """Sentences as in Stack.buts; and each way in, worst first, with what comes of it, empty for
-    what the settings say. publickey: only those after a key."""
+    """Sentences as in Stack.buts; and each combination of methods that sshd accepts, the weakest
+    first, with its outcome, empty for what the settings say. publickey: only those with a key."""
     try:
         settings = sshd.settings_for(user.pw_name, address)
     except sshd.Unknown as unknown:
-        return [f"{unknown}: pam-totp cannot tell how sshd lets in"], []
+        return [f"{unknown}; what sshd accepts cannot be determined"], []
     if settings.get("usepam") != "yes":
         return ["sshd has UsePAM no, so no code is asked for"], []
     buts, ways = [], sshd.ways(settings, user.pw_uid)
@@ -69,27 +69,28 @@ def ways_of_sshd(
         no = settings.get("kbdinteractiveauthentication") != "yes"
         if no and not stack.is_combined:
             buts.append(
-                "sshd cannot ask (KbdInteractiveAuthentication no): refused if a code is needed"
+                "sshd cannot ask for a code (KbdInteractiveAuthentication no), so users who need "
+                "one are refused"
             )
     told: list[tuple[Way, str]] = []
     for way in ways:
         outcome = ""
         if not sshd.asks_pam(way):
-            outcome = "no code is asked for: sshd never asks PAM"
-            alone = "a key" if way == ("publickey",) else sshd.shown(way)
+            outcome = "no code is asked for, because PAM is never asked"
+            alone = "the key" if way == ("publickey",) else sshd.shown(way)
             buts.append(
-                f"sshd accepts {alone} alone (AuthenticationMethods), so no code is asked for"
+                f"sshd accepts {alone} alone (AuthenticationMethods), so PAM is never asked"
             )
         elif stack.wants_key and "publickey" not in way:
-            outcome = "is refused: PAM's stack wants a key first (publickey_passed)"
+            outcome = "refused, because the PAM stack requires a public key (publickey_passed)"
         elif "keyboard-interactive" not in way and not stack.is_combined:
-            outcome = "is refused if a code is needed: sshd's password method cannot ask"
+            outcome = "refused if a code is needed, because sshd's password method cannot ask"
         told.append((way, outcome))
     if not ways:
-        buts.append(f"sshd has no way in for {user.pw_name}{' by a key' if publickey else ''}")
+        buts.append(f"sshd accepts no login of {user.pw_name}{' with a key' if publickey else ''}")
     elif all(stack.wants_key and "publickey" not in way for way in ways):
         buts.append(
-            "PAM's stack wants a public key (publickey_passed) and sshd asks for none "
-            "(AuthenticationMethods): everybody is refused"
+            "the PAM stack requires a public key (publickey_passed), but sshd asks for none "
+            "(AuthenticationMethods), so every login is refused"
         )
     return buts, told

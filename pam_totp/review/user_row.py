@@ -1,4 +1,4 @@
-"""What is known of one user: secret, recovery codes, last code, grant, wait, and what is wrong."""
+"""One row of `pam-totp users`: secret, recovery codes, last code, grant, wait and fault."""
 
 import os
 import pwd
@@ -19,8 +19,8 @@ from pam_totp.rules.throttle import wait_seconds, whole_seconds
 def describe(
     account: pwd.struct_passwd, configured: settings.Settings, records: dict[str, set[str]]
 ) -> dict[str, Any] | None:
-    """The row of `pam-totp users --json`; None if there is nothing to know. `records`: the user ids
-    that root's folder of each kind lists, as opening one that is not there is five system calls."""
+    """The row of `pam-totp users --json`; None if there is nothing to list. `records`: the user ids
+    with a record of each kind, so that no record is opened in vain (five system calls each)."""
     uid = str(account.pw_uid)
     known = uid in records[enforced.KIND] or uid in records[grant.KIND]
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
@@ -28,33 +28,35 @@ def describe(
     row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
 
     def fill(look: Callable[[], dict[str, Any]]) -> None:
-        """What one fault hides stays None, and hides nothing else."""
+        """A fault leaves its own values None, and does not affect the others."""
         try:
             row.update(look())
-        except Failure as refused:
-            row["fault"] = row["fault"] or refused.detail
+        except Failure as failure:
+            row["fault"] = row["fault"] or failure.detail
 
     try:
-        place = Visited(account, configured.store)
-        status = place.visit()
+        secret_dir = Visited(account, configured.store)
+        status = secret_dir.visit()
         elsewhere = status is None and _is_elsewhere(account, configured.store)
-    except Failure as refused:
+    except Failure as failure:
         homeless = fault_of_home(account)
-        is_somebody = may_log_in(account) or (homeless and is_persons(account))
+        is_somebody = may_log_in(account) or (homeless and is_person(account))
         if not known and not is_somebody:
             return None  # a system account without a home
-        row["fault"] = homeless or refused.detail
+        row["fault"] = homeless or failure.detail
     else:
         if status is None and not known and not elsewhere:
             return None
-        fill(lambda: _enrolled(place, status))
-        fill(lambda: _codes_left(place, uid in records[recovery.KIND]))
+        fill(lambda: _enrolled(secret_dir, status))
+        fill(lambda: _codes_left(secret_dir, uid in records[recovery.KIND]))
         if elsewhere:
-            row["fault"] = f"the secret is in the other store: pam-totp migrate {account.pw_name}"
+            row["fault"] = (
+                f"the secret is in the other store; run: pam-totp migrate {account.pw_name}"
+            )
     if uid in records[grant.KIND]:
         fill(lambda: _granted(account.pw_uid))
     if uid in records[enforced.KIND]:
-        row["last_code"] = _marked_at(account.pw_uid)
+        row["last_code"] = _last_code_at(account.pw_uid)
         if row["enrolled"] is False and not row["granted_until"]:
             gone = "has logged in with a code, the secret is gone: every login is refused"
             if configured.store == "system" and names_without_user():
@@ -65,21 +67,21 @@ def describe(
     return row
 
 
-def _enrolled(place: Visited, status: os.stat_result | None) -> dict[str, Any]:
-    enrolled = secret.read(place) is not None
+def _enrolled(secret_dir: Visited, status: os.stat_result | None) -> dict[str, Any]:
+    enrolled = secret.read(secret_dir) is not None
     return {"enrolled": enrolled, "since": int(status.st_mtime) if status and enrolled else None}
 
 
-def _codes_left(place: Visited, has_spent: bool) -> dict[str, Any]:
-    codes = recovery.read(place)
+def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:
+    codes = recovery.read(secret_dir)
     made = set(codes.hashes) if codes else set()
-    spent = recovery.spent(place.account.pw_uid) if has_spent else []
-    return {"recovery_codes": len(made.difference(spent))}
+    used = recovery.spent(secret_dir.account.pw_uid) if has_used else []
+    return {"recovery_codes": len(made.difference(used))}
 
 
 def _granted(uid: int) -> dict[str, Any]:
-    given = grant.read(uid, time.time())
-    return {"granted_until": given.until, "granted_once": given.once} if given else {}
+    found = grant.read(uid, time.time())
+    return {"granted_until": found.until, "granted_once": found.once} if found else {}
 
 
 def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
@@ -88,13 +90,13 @@ def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
     return {"waiting_seconds": whole_seconds(wait)}
 
 
-def _is_elsewhere(account: pwd.struct_passwd, in_force: str) -> bool:
-    """Whether a secret is in a store that is not in force: every login is refused until then."""
-    others = (SecretDir(account, store) for store in stores_of(account) if store != in_force)
-    return any(place.look(secret.NAME, stat_file) for place in others)
+def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:
+    """Whether the secret is in the store that is not active: then every login is refused."""
+    others = (SecretDir(account, store) for store in stores_of(account) if store != active)
+    return any(secret_dir.look(secret.NAME, stat_file) for secret_dir in others)
 
 
-def _marked_at(uid: int) -> int | None:
+def _last_code_at(uid: int) -> int | None:
     try:
         return int(os.stat(f"{state_dir.VAR.path}/{enforced.KIND}/{uid}").st_mtime)
     except OSError:
@@ -102,21 +104,21 @@ def _marked_at(uid: int) -> int | None:
 
 
 def fault_of_home(account: pwd.struct_passwd) -> str:
-    """What is wrong with a home that does not exist, as of users for sftp alone, whose home is
-    meant to be relative to their chroot; empty where there is one, or it is unknown."""
+    """The fault of a home that does not exist; empty otherwise. Users who only have sftp may have
+    a home relative to their chroot."""
     try:
         os.stat(account.pw_dir)
     except FileNotFoundError:
-        what = f"home {account.pw_dir!a} does not exist, so no secret can be there"
-        return f"{what}: logins are refused until it is made or a rule says code: never"
+        what = f"home {account.pw_dir!a} does not exist, so it cannot hold a secret"
+        return f"{what}; logins are refused until it is created or a rule says 'code: never'"
     except (OSError, ValueError):
         pass
     return ""
 
 
-def is_persons(account: pwd.struct_passwd) -> bool:
-    """Whether the id is one that administrators give out, whatever the shell (Debian Policy,
-    section 9.2.2): sftp needs none."""
+def is_person(account: pwd.struct_passwd) -> bool:
+    """Whether the id is in the range for people (Debian Policy, section 9.2.2), whatever the shell:
+    sftp needs none."""
     return 1000 <= account.pw_uid < 60000
 
 

@@ -1,9 +1,9 @@
-"""The place of one user's secret files as `pam-totp users` looks at it: in one visit for them all.
+"""One user's secret files, read together for `pam-totp users`.
 
-To become a user and root again takes six system calls, and the way to the folder a dozen more:
-most of what a listing costs.
+Becoming the user and root again takes six system calls, and the walk to the folder a dozen more:
+most of the cost of a listing.
 
-- Each file MUST be read as the user and checked, by the very code that does so at a login.
+- Each file MUST be read as the user and checked, by the code that does so at a login.
 """
 
 import os
@@ -15,7 +15,7 @@ from pam_totp.rules.reasons import Failure
 
 
 class Visited(SecretDir):
-    """A place that keeps what `visit` read there for the one `read` of each file after it."""
+    """A folder of secret files; `visit` reads them all, and `read` then returns each one once."""
 
     __slots__ = ("_kept",)
 
@@ -24,12 +24,11 @@ class Visited(SecretDir):
         self._kept: dict[str, bytes | None] = {}
 
     def visit(self) -> os.stat_result | None:
-        """What the system says of the secret, None if it is proven not to be there. Raises
-        Failure."""
+        """The status of the secret file, None if it is proven not to exist. Raises Failure."""
         return self.look(secret.NAME, self._look_at_all)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, None if it is proven not to be there. Raises Failure."""
+        """The bytes of a file, None if it is proven not to exist. Raises Failure."""
         return self._kept.pop(name) if name in self._kept else super().read(name)
 
     def _look_at_all(self, folder: int, name: str, _: SecretDir) -> os.stat_result:
@@ -45,5 +44,5 @@ class Visited(SecretDir):
 
 
 def stat_file(folder: int, name: str, _: SecretDir) -> os.stat_result:
-    """What the system says of a name in the open folder of a place, for `SecretDir.look`."""
+    """The status of a name in the open folder, for `SecretDir.look`."""
     return os.stat(name, dir_fd=folder, follow_symlinks=False)

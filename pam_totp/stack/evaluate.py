@@ -1,7 +1,7 @@
 """Whether a PAM stack asks for a code and refuses a wrong one: said only where it is certain.
 
-- What is not certain MUST be told, never taken for good: a stack that lets a login pass the line
-  by, or a wrong code pass, is one without a second factor.
+- What is not certain MUST be reported: in a stack that can skip the pam_totp.so line, or accept a
+  wrong code, there is no second factor.
 """
 
 import re
@@ -16,12 +16,12 @@ ACTIONS = {
     "binding": {"success": "done", "ignore": "ignore", "default": "bad"},
 }
 REFUSES = ("bad", "die")
-# su's first line: for root alone, which needs no code to be anybody.
+# The first line of su: root needs no code to become another user.
 FOR_ROOT = "pam_rootok.so"
 
 
 def actions_of(line: Line) -> dict[str, str]:
-    """What follows each answer of its module; empty for a substack, and for what libpam refuses."""
+    """The action for each return value of the module; empty for a substack or invalid control."""
     if not line.control.startswith("["):
         return ACTIONS.get(line.control, {})
     return dict(re.findall(r"(\w+)\s*=\s*(\w+)", line.control))
@@ -30,7 +30,7 @@ def actions_of(line: Line) -> dict[str, str]:
 def broken(lines: list[Line]) -> list[str]:
     """A sentence for each line that libpam cannot use."""
     return [
-        f"line {line.number} {line.fault}, so everybody is refused"
+        f"line {line.number} {line.fault}, so every login is refused"
         for line in all_lines(lines)
         if line.fault
     ]
@@ -63,27 +63,27 @@ def _on_the_way(lines: list[Line]) -> list[str]:
                 if not target.asks and target.module != "pam_permit.so":
                     found.append(f"{_named(line)} jumps to {_named(target)}: run set-up-sshd again")
             elif action == "done":
-                found.append(f"{_named(line)} can let in before the pam_totp.so line")
+                found.append(f"{_named(line)} can accept a login before the pam_totp.so line")
     ours = lines[at]
     found += _on_the_way(ours.inner) if ours.inner else _of_control(ours)
     if any("reset" in actions_of(line).values() for line in all_lines(lines[at + 1 :])):
-        found.append("a line after pam_totp.so can forget its answer (reset)")
+        found.append("a line after pam_totp.so can discard its result (reset)")
     return list(dict.fromkeys(found))
 
 
 def _of_control(line: Line) -> list[str]:
     if not line.control.startswith("["):
-        return []  # the plain words are told by services.faults
+        return []  # services.faults reports the plain words
     actions = actions_of(line)
     others = {"new_authtok_reqd": "bad", "default": "", **actions}
     for answer in ("success", "ignore"):
         others.pop(answer, None)
-    if others["new_authtok_reqd"] == "ok":  # which our module never answers
+    if others["new_authtok_reqd"] == "ok":  # which pam_totp.so never returns
         others.pop("new_authtok_reqd")
     if not all(action in REFUSES for action in others.values()):
         return [f"the control of pam_totp.so, {line.control}, does not refuse every wrong code"]
     if actions.get("success") not in ("ok", "done"):
-        return [f"the control of pam_totp.so, {line.control}, does not accept a right code"]
+        return [f"the control of pam_totp.so, {line.control}, does not accept a correct code"]
     if line.module == "pam_totp.so" and actions.get("ignore") != "ignore":
         return [f"the control of pam_totp.so, {line.control}, refuses users who need no code"]
     return []
@@ -94,11 +94,11 @@ def _named(line: Line) -> str:
 
 
 def wants_key(lines: list[Line]) -> bool:
-    """Whether it refuses whoever has not passed a public key at sshd."""
+    """Whether it refuses users who have not passed a public key at sshd."""
     gates = [line for line in all_lines(lines) if line.has("publickey_passed")]
     return any(actions_of(line).get("default") in REFUSES for line in gates)
 
 
 def is_combined(lines: list[Line]) -> bool:
-    """Whether it takes the code in one answer with the password."""
+    """Whether it reads the code from the same answer as the password."""
     return any(line.has("combined") for line in all_lines(lines))

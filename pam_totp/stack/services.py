@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 
 PAM_DIR = "/etc/pam.d"
-# Where libpam looks for what /etc/pam.d does not have; and whose auth lines hold for a service that
-# has none.
+# Where libpam looks for what /etc/pam.d does not have; and the service whose auth lines apply to
+# a service that has none.
 VENDOR, FALLBACK = "/usr/lib/pam.d", "other"
 TYPES = ("auth", "account", "session", "password")
 CONTROLS = ("required", "requisite", "sufficient", "optional", "binding", "include", "substack")
@@ -16,16 +16,15 @@ _OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|
 _WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|[^ \t\n]+")
 _BRACKETS = re.compile(r"\[\s*(?:\w+\s*=\s*(?:ignore|ok|done|bad|die|reset|\d+)\s*)+\]")
 _VERIFY = re.compile(r"/pam-totp/verify$")
-# Files that other services include, and what dpkg and editors leave: no service that anyone logs in
-# to is called so.
+# Files that other services include, and what dpkg and editors leave: not services themselves.
 _SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-|~$|\.bak$")
-# After a refusal of these, if `required`, a stack goes on: to our line too, with a wrong password.
+# If one of these is `required`, the stack continues after a wrong password, to pam_totp.so too.
 _PASSWORDS = tuple(f"pam_{name}.so" for name in ("unix", "sss", "ldap", "krb5", "winbind"))
 
 
 class Line:
-    """One auth line. module: without its folder; inner: the lines of a substack; fault: why it
-    refuses whoever gets there."""
+    """One auth line. module: without its folder; inner: the lines of a substack; fault: why libpam
+    refuses every login that reaches it."""
 
     __slots__ = ("control", "fault", "inner", "module", "number", "text", "words")
 
@@ -45,14 +44,14 @@ class Line:
 
     @property
     def asks(self) -> bool:
-        """Whether it asks for a code, or verifies one that was given before."""
+        """Whether it asks for a code, or verifies one that was entered before."""
         if self.module == "pam_totp.so":
             return not self.has("publickey_passed") and not self.has("combined")
         return any(_VERIFY.search(word) for word in self.words)
 
 
 def that_ask(folder: str = PAM_DIR) -> list[str]:
-    """The names of the services whose auth stack has a line of ours, by way of includes too."""
+    """The names of the services whose auth stack has a pam_totp.so line, even if included."""
     return [name for name in names(folder) if not _SHARED.search(name) and asks(name, folder)]
 
 
@@ -64,24 +63,30 @@ def names(folder: str = PAM_DIR) -> list[str]:
 
 def asks(name: str, folder: str = PAM_DIR) -> bool:
     """Whether the service's auth stack has a line that asks for a code."""
-    return bool(_lines_of_ours(name, folder))
+    return bool(_asking_lines(name, folder))
 
 
 def faults(name: str, folder: str = PAM_DIR) -> list[str]:
-    """Why the lines of ours that a service has do not do what they are for."""
+    """A sentence for each reason why a service's pam_totp.so lines do not work."""
     found = []
-    for line, goes_on in _lines_of_ours(name, folder):
+    for line, goes_on in _asking_lines(name, folder):
         _, control, *rest = _WORD.findall(line)
         if goes_on:
             is_substack = goes_on.startswith("substack")
             instead = "replace 'auth substack' by '@include'" if is_substack else "use requisite"
             what = f"a wrong password still reaches the pam_totp.so line, after '{goes_on}'"
-            found.append(f"{what}: {instead}")
+            found.append(f"{what}; {instead}")
         if control.lower() in ("optional", "sufficient"):
-            found.append(f"its line is {control.lower()}: a wrong code is passed over")
+            found.append(
+                f"pam_totp.so is {control.lower()!r} there, "
+                "so a wrong code does not refuse the login"
+            )
         if rest and rest[0].endswith("pam_totp.so"):
             wrong = [each for each in rest[1:] if not _OPTION.fullmatch(each.strip("[]"))]
-            found += [f"its line has an invalid option, {each}: all are refused" for each in wrong]
+            found += [
+                f"the pam_totp.so line has an invalid option, {each}, so every login is refused"
+                for each in wrong
+            ]
     return found
 
 
@@ -112,8 +117,8 @@ def all_lines(lines: list[Line]) -> Iterator[Line]:
 
 
 def stack_of(name: str, folder: str = PAM_DIR) -> tuple[str, list[Line]]:
-    """The file that libpam takes for a service, empty for none, and its auth lines: includes are
-    put in, substacks are lines with lines of their own."""
+    """The file that libpam uses for a service, empty for none, and its auth lines: includes are
+    expanded, substacks are lines with inner lines."""
     path = path_of(name, folder)
     lines = _read(path, folder, (path,)) if path else []
     if lines or name == FALLBACK:
@@ -137,14 +142,14 @@ def _read(path: str, folder: str, within: tuple[str, ...]) -> list[Line]:
         with open(path, encoding="utf-8", errors="replace", newline="") as file:
             text = file.read()
     except OSError:
-        return []  # not ours to read: nothing can be said of it
+        return []  # not readable, so nothing is known of it
     found: list[Line] = []
     for number, line in _joined(text):
         words = _WORD.findall(line)
         kind = words[0].removeprefix("-").lower()
         is_include = words[0] == "@include"
         if "\r" in line:
-            found.append(Line(line, number, "ends as lines do on Windows (CR LF)"))
+            found.append(Line(line, number, "ends with CR LF"))
         elif not is_include and kind not in TYPES:
             found.append(Line(line, number, f"begins with {words[0]!a}, which PAM does not know"))
         elif is_include or kind == "auth":
@@ -161,7 +166,7 @@ def _of_auth(
         target = words[1] if words[0] == "@include" and len(words) > 1 else "".join(words[2:3])
         path = path_of(target, folder) if target else ""
         if not path or path in within:
-            line.fault = f"includes {target}, which {'includes it' if path else 'is not there'}"
+            line.fault = f"includes {target}, which {'includes it' if path else 'does not exist'}"
             return [line]
         inner = _read(path, folder, (*within, path))
         if control == "include":
@@ -175,8 +180,8 @@ def _of_auth(
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """Each line with its number: comments are taken off first, then a backslash at the end joins
-    the next line that is not empty."""
+    """Each line with its number: comments are removed first, then a backslash at the end joins the
+    next line that is not empty."""
     kept, first = "", 0
     for number, line in enumerate(text.split("\n"), 1):
         line = line.lstrip(" \t")

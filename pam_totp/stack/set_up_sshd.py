@@ -1,8 +1,8 @@
-"""set-up-sshd CHOICE: the lines of a choice into /etc/pam.d/sshd, its settings into sshd's folder.
+"""set-up-sshd CHOICE: writes the lines of a choice to /etc/pam.d/sshd, and sshd's settings for it.
 
-- Both files MUST be checked before the first one changes anything, and be as they were if one of
-  them is found wrong: a half-made change locks people out, or lets them in without a code.
-- What else stands in /etc/pam.d/sshd MUST stay.
+- Both files MUST be checked before either is changed, and MUST be unchanged if one of them is
+  wrong: half a change locks people out, or lets them in without a code.
+- Everything else in /etc/pam.d/sshd MUST be kept.
 """
 
 import os
@@ -27,9 +27,9 @@ USAGE = f"usage: set-up-sshd {{{' | '.join(CHOICES)} | --undo}}"
 
 
 def main(arguments: list[str]) -> int:
-    """0: done, or nothing to do; 1: nothing was changed, and why; 2: wrong usage."""
+    """0: done, or nothing to do; 1: failed, nothing was changed; 2: wrong usage."""
     if len(arguments) != 1 or arguments[0] not in (*CHOICES, "--undo"):
-        print(f"set-up-sshd: error: nothing was changed\n{USAGE}", file=sys.stderr)
+        print(f"set-up-sshd: error: wrong usage; nothing was changed\n{USAGE}", file=sys.stderr)
         return 2
     choice = "" if arguments[0] == "--undo" else arguments[0]
     try:
@@ -50,20 +50,18 @@ def _change(choice: str) -> None:
         raise Error(f"there is no {STACK}", "apt-get install openssh-server")
     plain = _BLOCK.sub(PASSWORD_LINE, before)
     if _OURS.search(plain):
-        raise Error(f"{STACK} has pam_totp.so lines that were put there by hand", "remove them")
+        raise Error(f"{STACK} has pam_totp.so lines that were added by hand", "remove those lines")
     if len(_PASSWORD.findall(plain)) != 1:
         raise Error(
-            f"{STACK} has no single line {PASSWORD_LINE!r}",
-            f"write the lines of {SNIPPETS}/pam there by hand",
+            f"{STACK} does not have exactly one line {PASSWORD_LINE!r}",
+            f"add the lines of {SNIPPETS}/pam by hand",
         )
     block = f"{BEGIN} {choice}\n{_lines(choice)}{END}" if choice else PASSWORD_LINE
     after = _PASSWORD.sub(lambda _: block, plain)
     settings_before = _read(SETTINGS)
     settings = _read(f"{SNIPPETS}/sshd/{choice}.conf") if choice else None
     if (before, settings_before) == (after, settings):
-        print(
-            f"{'It is so already' if choice else 'There is nothing to undo'}: nothing was changed."
-        )
+        print(f"{'Already set up' if choice else 'There is nothing to undo'}; nothing was changed.")
         return
     new = f"{os.path.dirname(path)}/.sshd.pam-totp"
     try:
@@ -82,12 +80,12 @@ def _change(choice: str) -> None:
     finally:
         _write(new, None)
     if choice:
-        print(f"{STACK}: the lines of {choice} are there; as it was before: {ORIGINAL}")
-        print(f"{SETTINGS}: written, and sshd accepts it")
+        print(f"{STACK}: added {choice}\n  (the original is {ORIGINAL})")
+        print(f"{SETTINGS}: written and accepted by sshd")
     else:
-        print(f"{STACK}: {PASSWORD_LINE} is back in the place of pam-totp's lines")
+        print(f"{STACK}: restored {PASSWORD_LINE}")
         print(f"{SETTINGS}: removed")
-    print("Next: systemctl restart ssh, and try a login before you close this session.")
+    print("Run: systemctl restart ssh\nThen test a login before you close this session.")
 
 
 def _lines(choice: str) -> str:
@@ -109,12 +107,12 @@ def _check_stack(path: str) -> None:
     if sum(line.asks for line in lines) != 1:
         wrong.append("there is not exactly one line that asks for a code")
     if wrong:
-        raise Error(f"{STACK} would not be right: {wrong[0]}", "nothing was changed")
+        raise Error(f"the new {STACK} would be wrong: {wrong[0]}", "nothing was changed")
 
 
 def _check_sshd(choice: str, settings: str | None) -> None:
-    """By sshd itself, with the new settings in place. Raises Error."""
-    os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd -t wants it, its unit makes it
+    """Lets sshd check the new settings, which are in place by then. Raises Error."""
+    os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd -t needs it; its unit creates it
     told = subprocess.run([sshd.SSHD, "-t"], capture_output=True, text=True, errors="replace")
     if told.returncode != 0:
         raise Error(f"sshd -t: {' '.join(told.stderr.split())}", "nothing was changed")
@@ -142,7 +140,7 @@ def _read(path: str) -> str | None:
 
 
 def _write(path: str, content: str | None) -> None:
-    """Gives a file this content, whole or not at all; None removes it."""
+    """Replaces a file's content, whole or not at all; None removes the file."""
     if content is None:
         if os.path.lexists(path):
             os.unlink(path)

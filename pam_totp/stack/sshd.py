@@ -1,4 +1,4 @@
-"""The ways that sshd's own settings let a user in, by what `sshd -T` says of this login."""
+"""Which authentication methods sshd accepts for a login, as `sshd -T` reports."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ METHODS = {
     "keyboard-interactive": "kbdinteractiveauthentication",
 }
 BY_PAM = ("password", "keyboard-interactive")  # the methods that run PAM's auth stack
-# Under this PermitRootLogin (and its older name) sshd refuses root after any of those.
+# With these values of PermitRootLogin sshd refuses root after any of those.
 NO_PASSWORDS = ("prohibit-password", "without-password", "forced-commands-only")
 
 Way = tuple[str, ...]
@@ -27,11 +27,11 @@ class Unknown(Exception):
 def settings_for(user: str, address: str | None) -> dict[str, str]:
     """By keyword, in lower case; address: None for this machine's own. Raises Unknown."""
     if not os.path.exists(SSHD):
-        raise Unknown(f"there is no {SSHD} to ask")
+        raise Unknown(f"there is no {SSHD}")
     if "," in user:
         raise Unknown("sshd -T cannot be asked about a name with a comma")
     here = address or "127.0.0.1"
-    login = f"user={user},host={here},addr={here}"  # so that its Match blocks are heeded
+    login = f"user={user},host={here},addr={here}"  # so that Match blocks apply
     try:
         told = subprocess.run(
             [SSHD, "-T", "-C", login],
@@ -49,8 +49,8 @@ def settings_for(user: str, address: str | None) -> dict[str, str]:
 
 
 def ways(settings: dict[str, str], uid: int) -> list[Way]:
-    """The methods that let this user in together, in their order; those that never run PAM's auth
-    stack first."""
+    """Each list of methods that together log this user in; those that never run PAM's auth stack
+    first."""
     enabled = [method for method, keyword in METHODS.items() if settings.get(keyword) == "yes"]
     lists = settings.get("authenticationmethods", "any")
     found: list[Way] = [(method,) for method in enabled]
@@ -70,5 +70,5 @@ def asks_pam(way: Way) -> bool:
 
 
 def shown(way: Way) -> str:
-    """For people."""
+    """As text."""
     return ", then ".join(way)

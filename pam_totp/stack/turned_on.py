@@ -1,11 +1,11 @@
-"""Remembers which services ask for a code, and tells of those that no longer do.
+"""Records which services ask for a code, and reports those that no longer do.
 
-/etc/pam.d/sshd belongs to openssh-server. An upgrade from one Debian to the next may put a new file
-there, without the pam_totp.so line and without a word: from then on the password alone lets in. So
-every command of root's, and dpkg when a package has changed /etc/pam.d, looks at what is there.
+/etc/pam.d/sshd belongs to openssh-server. An upgrade of Debian may silently replace it by a file
+without the pam_totp.so line; then the password alone is enough. So every command that root runs
+checks this, and dpkg does when a package has changed /etc/pam.d.
 
-Each service that was ever seen to ask is an empty file /var/lib/pam-totp/services/NAME. Where the
-code was turned off on purpose, the administrator removes that file.
+Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME. Where the code
+was turned off on purpose, the administrator removes that file.
 """
 
 import os
@@ -20,9 +20,9 @@ KIND = "services"
 
 
 def lost() -> tuple[str, str] | None:
-    """What to tell root of the services that no longer ask, and the hint; None if all do. Logs it.
+    """A warning and a hint for root if services no longer ask; None if all do. Logs the warning.
 
-    What cannot be looked at now is looked at by the next command: this one goes on.
+    If this cannot be checked now, the next command tries again.
     """
     try:
         asking = set(services.that_ask())
@@ -31,15 +31,19 @@ def lost() -> tuple[str, str] | None:
         return None
     if not names:
         return None
-    message = f"no longer asked for a code, since its line is gone: {', '.join(sorted(names))}"
+    listed = ", ".join(sorted(names))
+    message = f"no longer asking for a code, because the pam_totp.so line is gone: {listed}"
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
     files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
-    return message, f"put it back into {services.PAM_DIR}, or accept this with: rm {files}"
+    return (
+        message,
+        f"restore the line in {services.PAM_DIR}; if it was removed on purpose: rm {files}",
+    )
 
 
 def _remembered(asking: set[str]) -> set[str]:
-    """The services that have asked so far, those that ask now included. Raises OSError, Failure."""
+    """The services that have ever asked, including those that ask now. Raises OSError, Failure."""
     folder = VAR.open(KIND, make=True)
     assert folder is not None
     try:

@@ -53,7 +53,7 @@ def test_shipped_settings_leave_pam_nowhere_out(
     assert said(user) == []
     after_a_key = said(user, "--publickey")
     if choice == "password-then-code":
-        assert after_a_key == [f"sshd has no way in for {user.name} by a key"]
+        assert after_a_key == [f"sshd accepts no login of {user.name} with a key"]
     else:
         assert after_a_key == []
 
@@ -63,10 +63,10 @@ def test_settings_of_the_distribution_let_a_key_in_and_cannot_ask(
 ) -> None:
     sshd("")
     cannot_ask, key = said(user)
-    assert "KbdInteractiveAuthentication no" in cannot_ask and "a key alone" in key
+    assert "KbdInteractiveAuthentication no" in cannot_ask and "the key alone" in key
     assert f"  BUT {key}\n" in pam_totp("explain", user.name).output
     assert list(ways(user.name)) == ["publickey", "password"]
-    assert ways(user.name)["publickey"] == "no code is asked for: sshd never asks PAM"
+    assert ways(user.name)["publickey"] == "no code is asked for, because PAM is never asked"
     assert "cannot ask" in ways(user.name)["password"]
 
 
@@ -81,7 +81,7 @@ def test_every_way_in_is_told_worst_first_without_being_asked(
     assert list(outcomes)[-1] == "keyboard-interactive"
     assert outcomes.pop("keyboard-interactive") == "a code is asked for"
     assert set(outcomes) == {"hostbased", "gssapi-with-mic", "publickey"}
-    assert set(outcomes.values()) == {"no code is asked for: sshd never asks PAM"}
+    assert set(outcomes.values()) == {"no code is asked for, because PAM is never asked"}
 
 
 def test_way_with_a_key_goes_by_the_rules_for_one(
@@ -103,8 +103,10 @@ def test_stack_that_wants_a_key_and_sshd_that_takes_none_refuse_everybody(
     pam_services.replace_password("sshd", shipped_lines("key-then-code"))
     sshd(shipped_settings("password-then-code"))
     (sentence,) = said(user)
-    assert "everybody is refused" in sentence
-    assert ways(user.name)["keyboard-interactive"].startswith("is refused: PAM's stack wants a key")
+    assert "every login is refused" in sentence
+    assert ways(user.name)["keyboard-interactive"].startswith(
+        "refused, because the PAM stack requires"
+    )
     sshd(shipped_settings("key-then-code"))
     assert said(user) == []
 
@@ -151,4 +153,4 @@ def test_settings_that_sshd_refuses_are_told(user: User, sshd: Callable[[str], N
     sshd("NoSuchKeyword yes")
     (sentence,) = said(user)
     assert sentence.startswith("sshd -T: ") and "NoSuchKeyword" in sentence
-    assert "pam-totp cannot tell" in sentence
+    assert "cannot be determined" in sentence

@@ -66,7 +66,7 @@ def test_everything_of_the_user_is_gone_and_each_was_named(user: User, marked: C
     for path in before:
         if "/grants/" not in path:
             assert f"removed {path}\n" in done.output
-    assert done.output.endswith(f"{user.name} is not enrolled now.\n")
+    assert done.output.endswith(f"{user.name} is no longer enrolled.\n")
     assert gate(user).code == NO_CODE_NEEDED
 
 
@@ -80,7 +80,7 @@ def test_it_says_what_it_removes_before_it_does(user: User, marked: Credential) 
 def test_yes_at_the_terminal_resets(
     user: User, marked: Credential, on_terminal: Converse, answer: str
 ) -> None:
-    done = on_terminal([COMMAND, "reset", user.name], [(r"Go on\? \[y/N\]", answer)])
+    done = on_terminal([COMMAND, "reset", user.name], [(r"Continue\? \[y/N\]", answer)])
     assert done.status == 0
     assert gate(user).code == NO_CODE_NEEDED
 
@@ -90,7 +90,7 @@ def test_anything_else_at_the_terminal_changes_nothing(
     user: User, marked: Credential, on_terminal: Converse, answer: str
 ) -> None:
     before = tree(STATE), tree(RECORDS), tree(user.home)
-    done = on_terminal([COMMAND, "reset", user.name], [(r"Go on\? \[y/N\]", answer)])
+    done = on_terminal([COMMAND, "reset", user.name], [(r"Continue\? \[y/N\]", answer)])
     assert done.status == 1
     errors = done.transcript[done.transcript.index("pam-totp: error: ") :].strip().splitlines()
     assert len(errors) == 2
@@ -102,7 +102,7 @@ def test_anything_else_at_the_terminal_changes_nothing(
 def test_without_a_terminal_it_wants_to_be_told_yes(user: User, marked: Credential) -> None:
     before = tree(STATE)
     answer = pam_totp("reset", user.name, typed="y\n")
-    assert_refused(answer, "nobody to ask: nothing was changed")
+    assert_refused(answer, "standard input is not a terminal; nothing was changed")
     assert f"pam-totp reset --yes {user.name}" in answer.errors
     assert tree(STATE) == before
 
@@ -110,12 +110,12 @@ def test_without_a_terminal_it_wants_to_be_told_yes(user: User, marked: Credenti
 def test_explanation_stands_before_the_error_in_one_file(user: User) -> None:
     log = run(["/bin/sh", "-c", f"{COMMAND} reset {user.name} 2>&1 </dev/null"]).output
     assert log.startswith("This removes the second factor")
-    assert log.splitlines()[-2].startswith("pam-totp: error: nobody to ask")
+    assert log.splitlines()[-2].startswith("pam-totp: error: standard input is not a terminal")
 
 
 def test_error_is_said_where_the_output_cannot_be(user: User) -> None:
     done = run(["/bin/sh", "-c", f"{COMMAND} reset {user.name} </dev/null >/dev/full"])
-    assert_refused(done, "nobody to ask: nothing was changed")
+    assert_refused(done, "standard input is not a terminal; nothing was changed")
 
 
 def test_user_who_was_never_enrolled_can_be_reset(user: User) -> None:

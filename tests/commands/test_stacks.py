@@ -64,9 +64,9 @@ def test_shipped_stack_is_certain(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        (["auth sufficient pam_unix.so", OURS], "can let in before"),
-        (["auth [success=done default=ignore] pam_sss.so", OURS], "can let in before"),
-        (["@include sufficient-inside", OURS], "can let in before"),
+        (["auth sufficient pam_unix.so", OURS], "can accept a login before"),
+        (["auth [success=done default=ignore] pam_sss.so", OURS], "can accept a login before"),
+        (["@include sufficient-inside", OURS], "can accept a login before"),
         (["auth [success=1 default=ignore] pam_succeed_if.so", OURS], "can jump over"),
         (["auth [success=5 default=die] pam_unix.so", OURS], "can jump over"),
         (["auth [success=4 default=ignore] pam_x.so", "@include common-auth", OURS], ""),
@@ -75,11 +75,11 @@ def test_shipped_stack_is_certain(tmp_path: Path, name: str) -> None:
         (["auth [default=ignore] pam_totp.so"], "does not refuse every wrong code"),
         (["auth [success=ok default=ignore] pam_totp.so"], "does not refuse every wrong code"),
         (["auth [success=ok auth_err=ignore default=die] pam_totp.so"], "not refuse every wrong"),
-        (["auth [success=1 default=die] pam_totp.so"], "does not accept a right code"),
+        (["auth [success=1 default=die] pam_totp.so"], "does not accept a correct code"),
         (["auth [success=ok default=die] pam_totp.so"], "refuses users who need no code"),
-        ([OURS, "auth [success=reset default=ignore] pam_permit.so"], "forget its answer"),
+        ([OURS, "auth [success=reset default=ignore] pam_permit.so"], "discard its result"),
         ([OURS, "auth required pam_totp.so combined"], "has no pam_totp.so line after it"),
-        (["auth substack sufficient-and-ours"], "can let in before"),
+        (["auth substack sufficient-and-ours"], "can accept a login before"),
     ],
 )
 def test_stack_that_is_not_certain_is_told(tmp_path: Path, lines: list[str], part: str) -> None:
@@ -94,15 +94,15 @@ def test_stack_that_is_not_certain_is_told(tmp_path: Path, lines: list[str], par
 @pytest.mark.parametrize(
     ("line", "part"),
     [
-        ("auth required pam_unix.so\r", "line 2 ends as lines do on Windows"),
-        ("account required pam_unix.so\r", "line 2 ends as lines do on Windows"),
+        ("auth required pam_unix.so\r", "line 2 ends with CR LF"),
+        ("account required pam_unix.so\r", "line 2 ends with CR LF"),
         ("\ufeffauth required pam_unix.so", "which PAM does not know"),
         ("autn required pam_unix.so", "begins with 'autn', which PAM does not know"),
         ("auth requierd pam_unix.so", "has the control 'requierd', which PAM does not know"),
         ("auth pam_totp.so", "has the control 'pam_totp.so', which PAM does not know"),
         ("auth required", "names no module"),
-        ("@include nowhere", "includes nowhere, which is not there"),
-        ("auth substack nowhere", "includes nowhere, which is not there"),
+        ("@include nowhere", "includes nowhere, which does not exist"),
+        ("auth substack nowhere", "includes nowhere, which does not exist"),
         ("@include svc", "includes svc, which includes it"),
         ("auth required pam_unix.so \\", "which PAM does not know"),
     ],
@@ -111,7 +111,7 @@ def test_line_that_libpam_refuses_everybody_for_is_told(
     tmp_path: Path, line: str, part: str
 ) -> None:
     (sentence,) = said(tmp_path, OURS, line)
-    assert part in sentence and sentence.endswith("so everybody is refused")
+    assert part in sentence and sentence.endswith("so every login is refused")
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def nothing_remembered() -> Iterator[None]:
 def warning(*names: str) -> list[str]:
     files = " ".join(f"{REMEMBERED}/{name}" for name in names)
     return [
-        "pam-totp: warning: no longer asked for a code, since its line is gone: "
+        "pam-totp: warning: no longer asking for a code, because the pam_totp.so line is gone: "
         + ", ".join(names),
-        f"hint: put it back into /etc/pam.d, or accept this with: rm {files}",
+        f"hint: restore the line in /etc/pam.d; if it was removed on purpose: rm {files}",
     ]
 
 
@@ -41,7 +41,7 @@ def test_line_that_another_package_took_away_is_told_by_every_command(
     pam_services.write("sshd", DISTRIBUTION)
     for _ in range(2):
         assert pam_totp(*command).errors.splitlines()[:2] == warning("sshd")
-    lines = syslog.lines("no longer asked for a code", ident="pam-totp")
+    lines = syslog.lines("no longer asking for a code", ident="pam-totp")
     assert [(line.facility, line.severity) for line in lines] == [("authpriv", "warning")] * 2
     assert all(line.message.endswith(": sshd") for line in lines)
 

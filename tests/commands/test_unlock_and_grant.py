@@ -39,7 +39,7 @@ def test_verb_for_root_is_refused_to_everybody_else(
 ) -> None:
     words = [word.format(user.name) for word in arguments]
     answer = pam_totp(*words, user=user)
-    assert_refused(answer, "this is for root")
+    assert_refused(answer, "root")
     assert f"hint: sudo pam-totp {' '.join(words)}\n" in answer.errors
 
 
@@ -116,7 +116,7 @@ def test_grant_is_for_half_an_hour_where_nothing_is_said(user: User) -> None:
 def test_end_of_a_grant_takes_no_time(user: User, option: str) -> None:
     assert pam_totp("grant", user.name).code == 0
     answer = pam_totp("grant", user.name, "--end", *option.split())
-    assert_refused(answer, "--end ends a grant, and takes neither --for nor --once")
+    assert_refused(answer, "--end cannot be combined with --for or --once")
     assert answer.errors.endswith(f"\nhint: pam-totp grant {user.name} --end\n")
     assert (STATE / "grants" / str(user.uid)).exists()
 
@@ -197,12 +197,12 @@ def test_what_is_done_and_cannot_be_said_is_said_to_be_done(
     user: User, credential: Credential, verb: str
 ) -> None:
     answer = run(["/bin/sh", "-c", f"pam-totp {verb} {user.name} >/dev/full"])
-    assert_refused(answer, "done, but its output cannot be written: No space left on device")
+    assert_refused(answer, "done, but the output cannot be written: No space left on device")
 
 
 @pytest.mark.parametrize("verb", ["grant", "users"])
 def test_closed_standard_output_is_said_and_nothing_is_done(user: User, verb: str) -> None:
     name = user.name if verb == "grant" else ""
     answer = run(["/bin/sh", "-c", f"pam-totp {verb} {name} >&-"])
-    assert_refused(answer, "standard output is closed: nothing was done")
+    assert_refused(answer, "standard output is closed; nothing was done")
     assert not (STATE / "grants" / str(user.uid)).exists()

@@ -36,7 +36,9 @@ def test_right_code_is_right_and_not_spent(
     person.answer(CHECK_PROMPT, code)
     finished = person.finish()
     assert finished.status == 0
-    assert "Right: this code of 'my phone' would be let in. It is not spent." in finished.output
+    assert (
+        "This code from 'my phone' would be accepted.\nIt has not been used up." in finished.output
+    )
     assert run(user, "check", typed=f"{code}\n").status == 0
     assert verify(user.name, code) == LET_IN
 
@@ -110,7 +112,7 @@ def test_user_is_told_that_only_root_knows_what_is_spent(
     finished = run(user, "check", typed=f"{code}\n")
     assert finished.status == 0
     assert (
-        "Whether it was used before, or has to wait after wrong ones, is known to root"
+        "Only root can see whether it was already used, and whether there is a wait after"
         in finished.output
     )
     assert verify(user.name, code) == REFUSED

@@ -53,10 +53,10 @@ def test_wrong_usage_is_told_in_two_lines(user: User, arguments: list[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (["enrol"], "there is no verb 'enrol'; did you mean enroll?", "pam-totp"),
-        (["user", "--json"], "there is no verb 'user'; did you mean users?", "pam-totp"),
-        (["help"], "there is no verb 'help'", "pam-totp"),
-        (["config", "chek"], "there is no action 'chek'; did you mean check?", "pam-totp config"),
+        (["enrol"], "unknown verb 'enrol'; did you mean enroll?", "pam-totp"),
+        (["user", "--json"], "unknown verb 'user'; did you mean users?", "pam-totp"),
+        (["help"], "unknown verb 'help'", "pam-totp"),
+        (["config", "chek"], "unknown action 'chek'; did you mean check?", "pam-totp config"),
         (["users", "--jsn"], "unrecognized arguments: --jsn", "pam-totp users"),
         (["config", "check", "--jsn"], "unrecognized arguments: --jsn", "pam-totp config check"),
         (["--jsn", "users"], "unrecognized arguments: --jsn", "pam-totp"),

@@ -142,7 +142,7 @@ def test_giving_up_renews_nothing(
     dialogue = [(QUESTION, typed)] if typed else [(QUESTION, ""), (PASSWORD, CTRL_C)]
     shown = on_terminal([COMMAND, "recovery-codes"], dialogue, user=user)
     assert shown.status == 1
-    assert "pam-totp: error: interrupted: nothing was changed" in shown.transcript
+    assert "pam-totp: error: interrupted; nothing was changed" in shown.transcript
     assert tree(user.home) == before
 
 
@@ -230,7 +230,7 @@ def test_full_disk_keeps_the_old_ones(user: User, credential: Credential) -> Non
 def test_closed_standard_output_renews_nothing(user: User, credential: Credential) -> None:
     old = new_recovery_codes(user)
     done = run(["/bin/sh", "-c", f"{RENEW} --user {user.name} >&-"])
-    assert_refused(done, "standard output is closed: nothing was done")
+    assert_refused(done, "standard output is closed; nothing was done")
     assert verify(user, old[0]).code == LET_IN
 
 
@@ -277,4 +277,4 @@ def test_enrollment_whose_recovery_codes_cannot_be_saved_does_not_say_that_nothi
 def test_status_says_how_many_were_made(user: User, credential: Credential) -> None:
     assert "no recovery codes" in pam_totp("status", user=user).output
     new_recovery_codes(user)
-    assert "10 recovery codes were made" in pam_totp("status", user=user).output
+    assert "10 recovery codes were created" in pam_totp("status", user=user).output

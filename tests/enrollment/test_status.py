@@ -40,9 +40,10 @@ def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
         "faults": [],
     }
     lines = run(user, "status").output.splitlines()
-    assert lines[:2] == [
-        f"{user.name}: not enrolled (pam-totp enroll)",
-        "  if a code has let you in before, logins are refused until then",
+    assert lines[:3] == [
+        f"{user.name}: not enrolled; run: pam-totp enroll",
+        "  if you have ever logged in with a code, logins will be refused until you",
+        "  enroll again",
     ]
 
 
@@ -83,7 +84,7 @@ def test_every_device_is_told_without_its_secret(
 def test_services_that_ask_are_told(user: User, pam_services: PamServices) -> None:
     pam_services.add("sshd")
     assert status(user)[1]["services"] == ["sshd"]
-    assert "a code is asked for by sshd" in run(user, "status").output
+    assert "services that ask for a code: sshd" in run(user, "status").output
 
 
 def move_and_link(user: User) -> None:
@@ -138,8 +139,8 @@ def test_recovery_codes_are_told_whatever_is_wrong_with_the_secret(
     secret_file(user).chmod(0o644)
     assert status(user)[1]["recovery_codes"] == 10
     lines = run(user, "status").output.splitlines()
-    assert lines[0] == f"{user.name}: enrolled unknown, see the fault"
-    assert "  10 recovery codes were made" in lines
+    assert lines[0] == f"{user.name}: enrollment unknown"
+    assert "  10 recovery codes were created" in lines
 
 
 def test_faulty_recovery_codes_hide_no_device(
@@ -193,7 +194,7 @@ def test_home_that_is_not_there_is_a_fault(user: User) -> None:
     shutil.rmtree(user.home)
     done = user.run_as("/usr/bin/pam-totp", "status", cwd="/")
     assert done.returncode == 1
-    assert f"fault: {user.home} is not there" in done.stdout
+    assert f"fault: {user.home} does not exist" in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -52,7 +52,9 @@ class PamServices:
     def _change(self, service: str, lines: list[str]) -> None:
         text = (SERVICES / service).read_text(encoding="utf-8")
         parts = text.split(f"\n{PASSWORD_LINE}\n")
-        assert len(parts) == 2, f"/etc/pam.d/{service} has no single line {PASSWORD_LINE!r}"
+        assert len(parts) == 2, (
+            f"/etc/pam.d/{service} does not have exactly one line {PASSWORD_LINE!r}"
+        )
         self.write(service, "\n".join([parts[0], *lines, parts[1]]))
 
     def restore(self) -> None:

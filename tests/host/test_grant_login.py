@@ -183,7 +183,7 @@ def test_grant_is_roots_alone(user: User, credential: Credential) -> None:
 
 def test_command_says_until_when_and_logs_who_gave_it(user: User, syslog: SystemLog) -> None:
     given = pam_totp("grant", user.name, "--for", "2h", "--once")
-    assert f"{user.name} is let in once, until 20" in given.output
+    assert f"{user.name} can log in once without a code until 20" in given.output
     line = syslog.wait_for("action=grant")
     assert (line.facility, line.severity, line.ident) == ("authpriv", "notice", "pam-totp")
     assert line.fields["user"] == user.name

@@ -92,7 +92,7 @@ def test_chosen_lines_stand_where_the_tests_have_them_also_after_another_choice(
     after = state()
     assert after[2] == sorted(set(after[2]) - {".sshd.pam-totp", ".sshd.pam-totp.new"})
     if choice != earlier:
-        assert f"the lines of {choice} are there" in said and "systemctl restart ssh" in said
+        assert f"added {choice}" in said and "systemctl restart ssh" in said
     assert "nothing was changed" in set_up(choice)
     assert state() == after
     set_up("--undo")
@@ -121,12 +121,12 @@ def test_what_else_stands_there_stays(untouched: str) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("auth required pam_unix.so\n", "no single line"),
-        (f"{PASSWORD_LINE}\n{PASSWORD_LINE}\n", "no single line"),
-        (f"{PASSWORD_LINE}\nauth required pam_totp.so\n", "put there by hand"),
-        (f"auth sufficient pam_unix.so\n{PASSWORD_LINE}\n", "would not be right"),
-        (f"{PASSWORD_LINE}\nauth required pam_unix.so\r\n", "would not be right"),
-        (f"{PASSWORD_LINE}\n@include nowhere\n", "would not be right"),
+        ("auth required pam_unix.so\n", "not have exactly one line"),
+        (f"{PASSWORD_LINE}\n{PASSWORD_LINE}\n", "not have exactly one line"),
+        (f"{PASSWORD_LINE}\nauth required pam_totp.so\n", "added by hand"),
+        (f"auth sufficient pam_unix.so\n{PASSWORD_LINE}\n", "would be wrong"),
+        (f"{PASSWORD_LINE}\nauth required pam_unix.so\r\n", "would be wrong"),
+        (f"{PASSWORD_LINE}\n@include nowhere\n", "would be wrong"),
     ],
 )
 def test_stack_that_would_not_be_right_is_left_as_it_is(

@@ -145,10 +145,12 @@ def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
         assert verify(user, credential.fresh_code()).code == REFUSED
         decision = syslog.decisions()[-1]
         assert decision["reason"] == "secret-missing"
-        assert decision["detail"].endswith(f"in the other store: pam-totp migrate {user.name}")
+        assert decision["detail"].endswith(f"in the other store; run: pam-totp migrate {user.name}")
         listed = pam_totp("users")
         assert listed.code == 1
-        assert f"the secret is in the other store: pam-totp migrate {user.name}" in listed.output
+        assert (
+            f"the secret is in the other store; run: pam-totp migrate {user.name}" in listed.output
+        )
         move(user)
         assert gate(user).code == ASK
         assert verify(user, credential.code_of(used)).code == (REFUSED if marked else LET_IN)

@@ -104,10 +104,10 @@ def test_right_code_at_a_service_that_may_log_enrolls_nobody_and_prints_no_recov
 @pytest.mark.parametrize(
     ("service", "outcome"),
     [
-        ("sshd", "sees a QR code at the login, and is in once enrolled"),
+        ("sshd", "a QR code is shown at the login, for enrolling there"),
         (
             "cockpit",
-            "is refused: has to give a code and has not enrolled; cockpit is not in "
+            "refused: a code is required, but the user has not enrolled; cockpit is not in "
             "enrollment_services, so no QR code is shown",
         ),
     ],

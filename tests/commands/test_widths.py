@@ -1,0 +1,91 @@
+"""What a terminal of 80 columns shows: no line is wider, and nothing is broken within a word."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pam_totp.commands.users import _table
+from pam_totp.listing import fit
+from tests.commands.commands import COMMAND, configured, pam_totp, secret_of, verify
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.terminal import Conversation
+
+OnTerminal = Callable[..., Conversation]
+VERBS = (
+    *("enroll", "status", "check", "recovery-codes", "users", "reset", "unlock", "grant"),
+    *("explain", "migrate", "config"),
+)
+
+
+def assert_fits(shown: Conversation) -> None:
+    assert [line for line in shown.transcript.splitlines() if len(line) > 80] == []
+
+
+@pytest.fixture
+def faulty_user(make_user: Callable[[], User], enrolled: Callable[..., Credential]) -> User:
+    """One whose every listing has much to say: a secret that others can read, a wait, a grant."""
+    user = make_user()
+    credential = enrolled(user)
+    verify(user, credential.fresh_code())
+    for index in range(6):
+        verify(user, credential.wrong_code(index))
+    pam_totp("grant", user.name, "--once")
+    secret_of(user).chmod(0o644)
+    return user
+
+
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS), ("config", "check")], ids=str)
+def test_help_of_a_verb_fits_80_columns(on_terminal: OnTerminal, verb: tuple[str, ...]) -> None:
+    shown = on_terminal([COMMAND, *verb, "--help"])
+    assert shown.status == 0
+    assert_fits(shown)
+
+
+def test_listings_of_a_faulty_user_fit_80_columns(
+    on_terminal: OnTerminal, faulty_user: User
+) -> None:
+    for command in (["users"], ["explain", faulty_user.name]):
+        shown = on_terminal([COMMAND, *command])
+        assert "chmod 600" in " ".join(shown.transcript.split())
+        assert_fits(shown)
+    shown = on_terminal([COMMAND, "status"], user=faulty_user)
+    assert "chmod 600" in " ".join(shown.transcript.split())
+    assert_fits(shown)
+
+
+def test_explain_of_every_service_fits_80_columns(on_terminal: OnTerminal, user: User) -> None:
+    with configured(f"rules:\n  - {{user: {user.name}, service: [sshd, su], code: required}}\n"):
+        for options in ([], ["--publickey"], ["--service=su"], ["--service=i3lock"]):
+            assert_fits(on_terminal([COMMAND, "explain", user.name, *options]))
+        assert_fits(on_terminal([COMMAND, "explain", user.name, "--service=nosuch"]))
+
+
+def test_message_of_an_error_fits_80_columns(on_terminal: OnTerminal, user: User) -> None:
+    for command in (["users", "--wrong", "x" * 40], ["explain", user.name, "--service=a/b"]):
+        assert_fits(on_terminal([COMMAND, *command]))
+
+
+def test_listing_that_goes_into_a_file_has_one_line_for_each_fact(faulty_user: User) -> None:
+    lines = pam_totp("users").output.splitlines()
+    (fault,) = [line for line in lines if str(faulty_user.home) in line]
+    assert len(fault) > 80
+
+
+def test_path_that_is_wider_than_the_terminal_stays_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/" + "x" * 60
+    assert fit(f"  fault: {path} is open to others").split("\n")[1:2] == [f"    {path}"]
+
+
+def test_name_that_is_too_long_for_the_table_has_a_line_of_its_own() -> None:
+    row: dict[str, object] = {"enrolled": True, "since": 1, "last_code": 1, "recovery_codes": 10}
+    row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
+    short, long = {"user": "a" * 24, **row}, {"user": "b" * 32, **row}
+    lines = _table([short, long]).split("\n")
+    assert [line for line in lines if len(line) > 80] == []
+    assert lines[2] == "b" * 32
+    assert lines[3].index("yes") == lines[0].index("enrolled")
