@@ -24,7 +24,7 @@ class Demo:
         self.terminal: pexpect.spawn[str] = pexpect.spawn(
             COMMAND[0], COMMAND[1:], cwd=REPOSITORY, encoding="utf-8", dimensions=(50, 100)
         )
-        self.answer("at hand", "y")
+        self.answer("Do you have one", "y")
         self.terminal.expect(r"secret=([A-Z2-7]+)")
         found = self.terminal.match
         assert isinstance(found, re.Match)
@@ -64,7 +64,7 @@ def test_a_persons_slips_are_told_by_the_logs_reason_and_tried_again(demo: Demo)
     demo.log_in("the right code", demo.phone.fresh_code())
     used = demo.phone.fresh_code()
     demo.log_in("the same code again", used)
-    demo.terminal.expect("=> let in")
+    demo.terminal.expect("=> accepted")
     demo.terminal.expect("reason=reused-code in the log. Try again.")
     demo.log_in("the same code again", used, *wrong * 2)
     code, shown = demo.end()
