@@ -14,7 +14,7 @@ from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
-HELP = "show what is enrolled, and which services ask"
+HELP = "show what is enrolled, and which services ask for codes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

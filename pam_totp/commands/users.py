@@ -18,7 +18,7 @@ from pam_totp.review.everybody import accounts, names, names_without_user
 from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
 from pam_totp.rules.reasons import Failure
 
-HELP = "root: list users who have enrolled, and faults"
+HELP = "root: list enrolled users and faults"
 
 COLUMNS = ("user", "enrolled", "since (UTC)", "last code (UTC)", "recovery")
 MAX_NAME = 24  # a longer one has a line of its own, so that 80 columns hold the table
