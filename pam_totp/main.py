@@ -25,6 +25,7 @@ from pam_totp.commands import (
     users,
 )
 from pam_totp.errors import Error, give_output_up, print_only_text, printable
+from pam_totp.listing import fit
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.stack import turned_on
 
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         if sys.stdout.isatty():
             print()
-        _say_error("interrupted: nothing was changed", "run the command again")
+        _say_error("interrupted; nothing was changed", "run the command again")
     except OSError as failure:
         give_output_up()
         if not isinstance(failure, BrokenPipeError):
@@ -129,6 +130,7 @@ def _say(what: str, message: str, hint: str) -> None:
         print(end="", flush=True)
     except OSError:
         give_output_up()
-    # Two lines, whatever was typed and is quoted in them.
-    lines = (f"pam-totp: {what}: {message}", f"hint: {hint}")
-    print("\n".join(map(printable, lines)), file=sys.stderr)
+    # Two lines, whatever they quote; at a terminal the first is wrapped. The hint is not, since it
+    # is there to be copied.
+    first = fit(printable(f"pam-totp: {what}: {message}"), sys.stderr)
+    print(f"{first}\n{printable(f'hint: {hint}')}", file=sys.stderr)

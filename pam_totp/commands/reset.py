@@ -95,11 +95,10 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
 
 def _remove_secret_file(secret_dir: SecretDir, name: str) -> bool:
     try:
-        return secret_writer.remove(place, name)
+        return secret_writer.remove(secret_dir, name)
     except IsADirectoryError:
-        raise Error(
-            f"not all was removed: {place.path}/{name} is a folder", f"rm -r {place.path}/{name}"
-        ) from None
+        path = f"{secret_dir.path}/{name}"
+        raise Error(f"not all was removed: {path} is a folder", f"rm -r {path}") from None
     except Failure:
         if os.path.lexists(os.path.dirname(os.path.dirname(secret_dir.path))):
             raise

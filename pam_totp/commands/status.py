@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         codes = recovery.read(secret_dir)
         made = len(codes.hashes) if codes else 0
-    except Failure as refused:
-        faults += [refused.detail] if refused.detail not in faults else []
-    faults += filter(None, [closed_home.fault_of(place)])
+    except Failure as failure:
+        faults += [failure.detail] if failure.detail not in faults else []
+    faults += filter(None, [closed_home.fault_of(secret_dir)])
     found: dict[str, Any] = {
         "user": account.pw_name,
         "enrolled": enrolled,

@@ -8,14 +8,15 @@ import sys
 import time
 from typing import Any
 
-from pam_totp.errors import Error, for_root, printable
+from pam_totp.errors import Error, for_root
+from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, recovery, secret
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.everybody import accounts, names, names_without_user
-from pam_totp.review.user_row import describe, fault_of_home, is_persons, may_log_in
+from pam_totp.review.user_row import describe, fault_of_home, is_person, may_log_in
 from pam_totp.rules.reasons import Failure
 
 HELP = "root: list enrolled users and faults"
@@ -40,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         gone = [_without_user(name) for name in names_without_user()]
         records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
-    except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
+    except Failure as failure:
+        raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
     configured = settings.load()
     fault = fault_of(configured)
     if fault:
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         for account in accounts(records[enforced.KIND] | records[grant.KIND])
     )
     found = sorted([row for row in rows if row] + gone, key=lambda row: str(row["user"]))
-    print(json.dumps(found, indent=2) if options.json else _table(found))
+    print(json.dumps(found, indent=2) if options.json else fit(_table(found)))
     return 1 if fault or any(row["fault"] for row in found) else 0
 
 
@@ -75,7 +76,7 @@ def _is_missing(account: pwd.struct_passwd) -> bool:
 
 def _without_user(name: str) -> dict[str, Any]:
     """The row of a secret in the system's store whose name no user has."""
-    fault = f"there is no such user; if renamed: pam-totp migrate NEW --renamed-from {name}"
+    fault = f"there is no such user; if renamed, run: pam-totp migrate NEW --renamed-from {name}"
     row: dict[str, Any] = {"user": name, "uid": None, "enrolled": None}
     row |= {"since": None, "last_code": None, "recovery_codes": None, "waiting_seconds": 0}
     return row | {"granted_until": None, "granted_once": False, "fault": fault}
@@ -104,9 +105,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         _moment(row["since"]),
         _moment(row["last_code"]),
         "unknown" if row["recovery_codes"] is None else str(row["recovery_codes"]),
-        waiting,
-        moment(row["granted_until"]) + (" once" if row["granted_once"] else ""),
-        printable(row["fault"]) or "-",
     )
 
 
@@ -118,7 +116,7 @@ def _notes(row: dict[str, Any]) -> list[str]:
         once = "once, " if row["granted_once"] else ""
         notes.append(f"  grant: {once}until {_moment(row['granted_until'])} UTC")
     if row["fault"]:
-        notes.append(f"  fault: {row['fault']}")
+        notes.append(f"  fault: {printable(row['fault'])}")
     return notes
 
 

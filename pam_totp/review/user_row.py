@@ -58,10 +58,10 @@ def describe(
     if uid in records[enforced.KIND]:
         row["last_code"] = _last_code_at(account.pw_uid)
         if row["enrolled"] is False and not row["granted_until"]:
-            gone = "has logged in with a code, the secret is gone: every login is refused"
+            gone = "the secret is missing, so every login is refused"
             if configured.store == "system" and names_without_user():
                 command = f"pam-totp migrate {account.pw_name} --renamed-from"
-                gone += f"; if renamed: {command} {names_without_user()[0]}"
+                gone += f"; if renamed, run: {command} {names_without_user()[0]}"
             row["fault"] = row["fault"] or gone
     fill(lambda: _waiting(account.pw_uid, configured))
     return row

@@ -88,7 +88,11 @@ def judge(
             refusal = Verdict(False, REUSED_CODE, credential, step, f"code already used ({steps})")
         elif refusal.reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
             seconds = offset * credential.period
-            when = f"be correct in {seconds} s" if seconds > 0 else f"have been correct {-seconds} s ago"
+            when = (
+                f"be correct in {seconds} s"
+                if seconds > 0
+                else f"have been correct {-seconds} s ago"
+            )
             detail = f"code would {when}; compare the clocks"
             refusal = Verdict(False, CLOCK_SKEW, credential, current + offset, detail)
     return refusal

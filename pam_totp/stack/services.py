@@ -90,7 +90,7 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     return found
 
 
-def _lines_of_ours(name: str, folder: str) -> list[tuple[str, str]]:
+def _asking_lines(name: str, folder: str) -> list[tuple[str, str]]:
     """The texts of the `pam_totp.so` lines in a service's auth stack, by way of includes too, each
     with what stands before it that lets a wrong password pass; empty if nothing does."""
     found: list[tuple[str, str]] = []

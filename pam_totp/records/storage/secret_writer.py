@@ -1,4 +1,4 @@
-"""Writing and removing a user's secret files, as the owner of their place.
+"""Writing and removing a user's secret files, as the owner of their secret_dir.
 
 - What a login would refuse MUST NOT take its name: each temporary file is read by the code that
   reads it at a login first. File systems that set owner and mode themselves (CIFS, exFAT, 9p, some
@@ -39,9 +39,9 @@ def save_all(
 ) -> None:
     """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
     (state_dir.replace_all), Failure or Changed. `over`: a name and the content, or None, it has."""
-    place.acting.all_groups = True
-    with place.acting:
-        open_folder = _open_made(place, [])
+    secret_dir.acting.all_groups = True
+    with secret_dir.acting:
+        open_folder = _open_made(secret_dir, [])
         try:
             if over is not None:
                 _lock(open_folder)
@@ -51,25 +51,25 @@ def save_all(
                 if left.startswith(tuple(name + state_dir.TEMPORARY for name, _ in files)):
                     # by a command that was killed
                     os.unlink(left, dir_fd=open_folder)
-            state_dir.replace_all(open_folder, files, prover(open_folder, place))
+            state_dir.replace_all(open_folder, files, prover(open_folder, secret_dir))
         finally:
             _close(open_folder)
 
 
-def try_out(place: SecretDir, size: int) -> None:
+def try_out(secret_dir: SecretDir, size: int) -> None:
     """Saves a file of this size there, looks at it as a login will, and removes it again with the
     folders that were not there. Raises OSError or Failure where a secret could not be saved."""
-    place.acting.all_groups = True
-    with place.acting:
+    secret_dir.acting.all_groups = True
+    with secret_dir.acting:
         made: list[str] = []
         try:
-            folder = _open_made(place, made)
+            folder = _open_made(secret_dir, made)
             try:
                 _refuse_unchangeable(folder)
                 content, temporary = bytes(size), SECRET + state_dir.TEMPORARY + "tried"
                 try:
                     state_dir.write(folder, temporary, content)
-                    prover(folder, place)(temporary, SECRET, content)
+                    prover(folder, secret_dir)(temporary, SECRET, content)
                 finally:
                     _unlink(folder, temporary)
             finally:
@@ -79,18 +79,18 @@ def try_out(place: SecretDir, size: int) -> None:
                 _remove_empty(path)
 
 
-def _open_made(place: SecretDir, made: list[str]) -> int:
+def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
     """A descriptor of the place's folder, which is made if it is not there, as is the one above:
     `made` gets what was. Raises OSError or Failure."""
-    for path in (os.path.dirname(place.path), place.path):
+    for path in (os.path.dirname(secret_dir.path), secret_dir.path):
         try:
             os.mkdir(path, 0o700)
             made.append(path)
         except FileExistsError:
             pass
-    checked = place.open()
+    checked = secret_dir.open()
     if checked is None:
-        raise Failure(SECRET_UNSAFE, f"{place.path} went away")
+        raise Failure(SECRET_UNSAFE, f"{secret_dir.path} went away")
     try:  # the checked one is only a handle: it cannot be synced or listed
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
     finally:
@@ -107,17 +107,21 @@ def _refuse_unchangeable(folder: int) -> None:
             raise
 
 
-def prover(folder: int, place: SecretDir) -> "Callable[[str, str, bytes], None]":
+def prover(folder: int, secret_dir: SecretDir) -> "Callable[[str, str, bytes], None]":
     """What looks at a new file in the place's open folder as a login will, and raises Failure."""
 
     def prove(temporary: str, name: str, content: bytes) -> None:
         try:
-            if read_file(folder, temporary, place) == content:
+            if read_file(folder, temporary, secret_dir) == content:
                 return
             fault = "has another content than was written"
         except Failure as refused:
-            fault = refused.detail.removeprefix(f"{place.path}/{temporary} ").partition("; ")[0]
-        detail = f"{place.path}/{name} would be refused at a login, as a new file there {fault}"
+            fault = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ").partition("; ")[
+                0
+            ]
+        detail = (
+            f"{secret_dir.path}/{name} would be refused at a login, as a new file there {fault}"
+        )
         raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
 
     return prove
@@ -168,11 +172,11 @@ def _unlink(folder: int, name: str) -> bool:
         return False
 
 
-def remove_empty_folder(place: SecretDir) -> None:
+def remove_empty_folder(secret_dir: SecretDir) -> None:
     """Removes the place's folder if nothing is left in it."""
-    place.acting.all_groups = True
-    with place.acting:
-        _remove_empty(place.path)
+    secret_dir.acting.all_groups = True
+    with secret_dir.acting:
+        _remove_empty(secret_dir.path)
 
 
 def _remove_empty(path: str) -> None:

@@ -2,8 +2,8 @@
 
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
 "pam-totp recovery 1 N R P SALT" (scrypt, RFC 7914, salt in hex), then one hash a line. Which ones
-are used is recorded by root: /var/lib/pam-totp/used/UID, one hash a line. How many wrong ones in a row were
-entered is in /run/pam-totp/wrong-recovery-codes/UID, a number.
+are used is recorded by root: /var/lib/pam-totp/used/UID, one hash a line. How many wrong ones in a
+row were entered is in /run/pam-totp/wrong-recovery-codes/UID, a number.
 
 - A code MUST be recorded as used, on the disk, before it is accepted.
 """
