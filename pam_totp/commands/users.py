@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from pam_totp.errors import Error, for_root
+from pam_totp.errors import Error, for_root, printable
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir

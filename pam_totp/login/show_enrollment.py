@@ -16,7 +16,7 @@ import termios
 
 from pam_totp.access.decision import UNENROLLED
 from pam_totp.access.facts import state_of
-from pam_totp.enrollment import console, password, qr
+from pam_totp.enrollment import console, pam_password, qr
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.records.config import settings
 from pam_totp.records.host import account, audit
@@ -97,7 +97,7 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
     if request.key:
         return True
     text = typed.removesuffix(b"\0").decode("utf-8", "surrogateescape")
-    return bool(text) and not password.what_is_wrong(user, text)
+    return bool(text) and not pam_password.what_is_wrong(user, text)
 
 
 def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:

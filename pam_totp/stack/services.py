@@ -72,7 +72,7 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     for line, goes_on in _asking_lines(name, folder):
         _, control, *rest = _WORD.findall(line)
         if goes_on:
-            is_substack = goes_on.startswith("substack")
+            is_substack = goes_on.lower().startswith("substack")
             instead = "replace 'auth substack' by '@include'" if is_substack else "use requisite"
             what = f"a wrong password still reaches the pam_totp.so line, after '{goes_on}'"
             found.append(f"{what}; {instead}")
