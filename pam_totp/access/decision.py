@@ -9,13 +9,8 @@ from pam_totp.rules.reasons import EXEMPT, GRACE, GRANTED, NOT_ENROLLED, REMEMBE
 
 # What is known of a user's secret. MISSING: has logged in with a code, and there is no secret now;
 # ELSEWHERE: it is in the store that is not active; UNKNOWN: it cannot be determined.
-ENROLLED, UNENROLLED, MISSING, ELSEWHERE, UNKNOWN = (
-    "enrolled",
-    "not enrolled",
-    "missing",
-    "elsewhere",
-    "unknown",
-)
+ENROLLED, UNENROLLED, MISSING = "enrolled", "not enrolled", "missing"
+ELSEWHERE, UNKNOWN = "elsewhere", "unknown"
 # What follows: the code is asked for; the user may enroll at this very login; nothing is asked.
 ASK, ENROLL, LET_THROUGH = "ask", "enroll", "let through"
 
