@@ -59,13 +59,17 @@ def forget(uid: int) -> bool:
 
 def _read(uid: int, remember_seconds: int) -> dict[str, int]:
     """The stamps that still count; none where one line is malformed, or the file is not root's."""
-    now = boot_seconds()
+    now, stamps = boot_seconds(), {}
     try:
-        lines = (RUN.read(KIND, uid) or b"").decode("ascii").split("\n")[:-1]
-        stamps = {name: int(seconds) for name, seconds in (line.split(" ") for line in lines)}
+        for line in (RUN.read(KIND, uid) or b"").decode("ascii").split("\n")[:-1]:
+            name, seconds = line.split(" ")
+            if not seconds.isdigit():
+                return {}
+            if 0 <= now - int(seconds) < remember_seconds:
+                stamps[name] = int(seconds)
     except (Failure, ValueError):
         return {}
-    return {name: then for name, then in stamps.items() if 0 <= now - then < remember_seconds}
+    return stamps
 
 
 def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> str:
