@@ -10,7 +10,8 @@ from pam_totp.enrollment import closed_home
 from pam_totp.enrollment.identity import own_account, place_of
 from pam_totp.listing import fit
 from pam_totp.records.user import recovery, secret
-from pam_totp.rules.credential import Credential, parse_file
+from pam_totp.review import secret_file
+from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 

@@ -10,6 +10,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import attempts, enforced, grant, recovery, secret
+from pam_totp.review import secret_file
 from pam_totp.review.everybody import names_without_user
 from pam_totp.review.visited import Visited, stat_file
 from pam_totp.rules.reasons import Failure

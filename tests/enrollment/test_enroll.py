@@ -60,7 +60,9 @@ def test_file_holds_the_uri_and_the_device_for_the_user_alone(user: User, start:
     assert path.stat().st_mode & 0o7777 == 0o600
     assert path.parent.stat().st_mode & 0o7777 == 0o700
     assert {each.stat().st_uid for each in (path, path.parent, path.parent.parent)} == {user.uid}
-    assert sorted(path.parent.iterdir()) == [path.with_name("recovery"), path]
+    assert sorted(path.parent.iterdir()) == [
+        path.with_name(name) for name in (".gitignore", "recovery", "secret")
+    ]
 
 
 def test_parameters_that_every_app_assumes_are_left_out(user: User, start: Start) -> None:

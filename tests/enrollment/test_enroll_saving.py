@@ -46,7 +46,7 @@ except Error as fault:
 SAVED, NOTHING_CHANGED, CHANGED_BUT = 0, 3, 4
 KILLS = 40
 MEANWHILE = "pam-totp: error: the secret was changed meanwhile: nothing was changed"
-LEFT = (["secret"], ["recovery", "secret"])
+LEFT = (["secret"], [".gitignore", "secret"], [".gitignore", "recovery", "secret"])
 """What lies in the folder: no temporary file, whatever happened."""
 ON_FILES = re.compile(
     r"(openat|mkdir|mkdirat|newfstatat|statx|write|fsync|rename|renameat|close|getdents64)\("
@@ -164,7 +164,7 @@ def test_what_a_killed_enrollment_left_is_cleared_by_the_next(user: User, start:
     left = secret_file(user).with_name("secret.new-0123456789abcdef")
     user.give(left, NEW)
     phone = enroll(start, user)
-    assert sorted(path.name for path in left.parent.iterdir()) == ["recovery", "secret"]
+    assert sorted(path.name for path in left.parent.iterdir()) == LEFT[-1]
     assert verify(user.name, phone.code()) == LET_IN
 
 
@@ -319,9 +319,9 @@ def test_nothing_is_open_to_others_from_its_first_byte_on(user: User, start: Sta
     lines = trace.read_text(encoding="utf-8").splitlines()
     folders = [line for line in lines if re.search(r"mkdir(at)?\(", line) and line.endswith("= 0")]
     files = [line for line in lines if "O_CREAT" in line]
-    # Twice, as the place is tried first; then secret and recovery codes.
+    # Twice, as the place is tried first; then .gitignore, secret and recovery codes.
     assert [re.findall(r", (\d+)\)", line) for line in folders] == [["0700"]] * 4
-    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 3
+    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 4
     assert all("O_EXCL" in line and "O_NOFOLLOW" in line for line in files)
     assert not any("chmod" in line for line in lines)
 

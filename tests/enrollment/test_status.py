@@ -203,3 +203,58 @@ def test_status_changes_nothing(user: User, enrolled: Callable[..., Credential])
     before = {path: path.lstat().st_mtime_ns for path in user.home.rglob("*")}
     status(user)
     assert {path: path.lstat().st_mtime_ns for path in user.home.rglob("*")} == before
+
+
+GOOGLES = """JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP
+" RATE_LIMIT 3 30
+" WINDOW_SIZE 17
+" DISALLOW_REUSE
+" TOTP_AUTH
+12345678
+"""
+
+
+def fault_in_users(user: User) -> str:
+    rows = json.loads(run(None, "users", "--json").output)
+    return str(next(row["fault"] for row in rows if row["user"] == user.name))
+
+
+def test_file_of_google_authenticator_is_called_that(user: User) -> None:
+    user.give(secret_file(user), GOOGLES)
+    code, found = status(user)
+    (fault,) = found["faults"]
+    assert (code, found["enrolled"]) == (1, None)
+    assert "format of google-authenticator, which cannot be read; run: pam-totp enroll" in fault
+    assert fault_in_users(user) == fault
+    assert "JBSWY3DP" not in json.dumps(found)
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_users_has_a_fault_wherever_status_has(
+    user: User, enrolled: Callable[..., Credential], bad: int
+) -> None:
+    enrolled(user)
+    for _ in range(bad):
+        add_a_bad_line(user)
+    faults = status(user)[1]["faults"]
+    assert len(faults) == bad
+    assert fault_in_users(user) == faults[0] + (" (and 2 more)" if bad == 3 else "")
+
+
+def test_repository_of_dotfiles_does_not_take_the_secret(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    assert run(None, "recovery-codes", "--user", user.name).status == 0
+    user.give(user.home / ".config" / "editor", "set nocompatible\n")
+    for command in (["init", "-q"], ["add", "--all"]):
+        assert user.run_as("git", *command, cwd=user.home / ".config").returncode == 0
+    assert user.run_as("git", "ls-files", cwd=user.home / ".config").stdout == "editor\n"
+
+
+def test_reset_leaves_no_folder_of_ours(user: User, enrolled: Callable[..., Credential]) -> None:
+    enrolled(user)
+    assert run(None, "recovery-codes", "--user", user.name).status == 0
+    assert secret_file(user).with_name(".gitignore").exists()
+    assert run(None, "reset", "--yes", user.name).status == 0
+    assert not secret_file(user).parent.exists()

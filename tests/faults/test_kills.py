@@ -145,7 +145,7 @@ def test_a_killed_enrollment_leaves_the_old_secret_or_the_new_one_whole(
     runs = until_killed(KILLS_OF_ENROLL, run)
     assert within and replaced, "no kill came where it matters"
     assert command.enroll(subject).status == 0
-    assert {path.name for path in folder.iterdir()} == {"secret", "recovery"}
+    assert {path.name for path in folder.iterdir()} == {".gitignore", "secret", "recovery"}
     count(
         f"enroll: {KILLS_OF_ENROLL} kills in {runs} runs, "
         f"{within} while a file was written, {replaced} after the new secret"
@@ -180,7 +180,7 @@ def test_a_killed_renewal_leaves_the_old_recovery_codes_or_the_new_ones_whole(
     runs = until_killed(KILLS_OF_RENEWAL, run)
     assert within and replaced, "no kill came where it matters"
     assert command.renew(subject).status == 0
-    assert {path.name for path in folder.iterdir()} == {"secret", "recovery"}
+    assert {path.name for path in folder.iterdir()} == {".gitignore", "secret", "recovery"}
     count(
         f"recovery-codes: {KILLS_OF_RENEWAL} kills in {runs} runs, "
         f"{within} while the file was written, {replaced} after the new codes"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+GIT_IGNORE, TRIED = ".gitignore", f"{SECRET}{state_dir.TEMPORARY}tried-"
+
+
 class Unusable(Failure):
     """The file system there gives new files an owner or a mode that a login refuses."""
 
@@ -66,7 +69,7 @@ def try_out(secret_dir: SecretDir, size: int) -> None:
             folder = _open_made(secret_dir, made)
             try:
                 _refuse_unchangeable(folder)
-                content, temporary = bytes(size), SECRET + state_dir.TEMPORARY + "tried"
+                content, temporary = bytes(size), TRIED + os.urandom(8).hex()
                 try:
                     state_dir.write(folder, temporary, content)
                     prover(folder, secret_dir)(temporary, SECRET, content)
@@ -98,8 +101,7 @@ def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
 
 
 def _refuse_unchangeable(folder: int) -> None:
-    """Raises OSError where a file has the attribute `i` or `a` (chattr(1)): no new one can take its
-    name."""
+    """Raises OSError where no new file can take the name: chattr(1), `i` or `a`."""
     try:
         os.close(os.open(SECRET, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder))
     except OSError as failure:
@@ -125,6 +127,19 @@ def prover(folder: int, secret_dir: SecretDir) -> "Callable[[str, str, bytes], N
         raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
 
     return prove
+
+
+def _keep_out_of_git(folder: int) -> None:
+    """`~/.config` is often a repository of dotfiles: nothing of ours may get into it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        file = os.open(GIT_IGNORE, flags, 0o600, dir_fd=folder)
+        try:
+            os.write(file, b"*\n")
+        finally:
+            os.close(file)
+    except OSError:
+        pass  # it is there, or the disk is full
 
 
 def _lock(folder: int) -> None:
@@ -181,6 +196,8 @@ def remove_empty_folder(secret_dir: SecretDir) -> None:
 
 def _remove_empty(path: str) -> None:
     try:
+        if os.listdir(path) == [GIT_IGNORE]:
+            os.unlink(f"{path}/{GIT_IGNORE}")
         os.rmdir(path)
     except OSError:
         pass  # something is in it, of the user's or of another command, or it is not there

@@ -1,0 +1,35 @@
+"""What `pam-totp users` and `pam-totp status` say of one secret file: the same."""
+
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.user import secret
+from pam_totp.rules.credential import Credential, parse_file
+
+OF_ANOTHER_PROGRAM = (
+    "the file is in the format of google-authenticator, which cannot be read; run: pam-totp enroll"
+)
+
+
+def look(place: SecretDir) -> tuple[bool | None, list[Credential], list[str]]:
+    """Whether the user is enrolled (None: unknown, because of the faults), the credentials, and
+    what is wrong. Raises Failure."""
+    content = place.read(secret.NAME)
+    if content is None:
+        return False, [], []
+    credentials, faults = parse_file(content)
+    if not credentials:
+        if is_of_google_authenticator(content):
+            faults = [OF_ANOTHER_PROGRAM]
+        faults = faults or ["no credential in the file"]
+    return (True if credentials else None), credentials, faults
+
+
+def is_of_google_authenticator(content: bytes) -> bool:
+    """Whether a file begins with a key, and then has options in that program's form."""
+    lines = content.split(b"\n")
+    return not lines[0].startswith(b"otpauth") and any(line.startswith(b'" ') for line in lines[1:])
+
+
+def summary(faults: list[str]) -> str:
+    """All faults in one cell of a table."""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}" if faults else ""
