@@ -10,7 +10,7 @@ from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
-from pam_totp.records.storage import secret_writer, state_dir
+from pam_totp.records.storage import secret_removal, secret_writer, state_dir
 from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
 from pam_totp.records.user import enforced, recovery, secret
 from pam_totp.review import everybody
@@ -115,7 +115,7 @@ def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, s
         finish_undisturbed()
         for name, content in found.items():
             _save(target, name, content, copied)
-            secret_writer.remove(source, name)
+            secret_removal.remove(source, name)
             moved.append(
                 {
                     "user": target.account.pw_name,
@@ -123,7 +123,7 @@ def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, s
                     "to": f"{target.path}/{name}",
                 }
             )
-        secret_writer.remove_empty_folder(source)
+        secret_removal.remove_empty_folder(source)
     except OSError as failure:
         message = f"cannot move the secret: {failure.strerror}"
         raise Error(message, f"df -h {target.path}") from None

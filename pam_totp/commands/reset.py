@@ -9,7 +9,7 @@ from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
-from pam_totp.records.storage import secret_writer, state_dir
+from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
 from pam_totp.rules.enrollment import BY
@@ -75,7 +75,7 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
             if _remove_secret_file(SecretDir(account, store), name):
                 removed.append(f"{SecretDir(account, store).path}/{name}")
         # An empty folder that others can write to would not prove "not enrolled".
-        secret_writer.remove_empty_folder(SecretDir(account, store))
+        secret_removal.remove_empty_folder(SecretDir(account, store))
     grant.revoke(account.pw_uid)
     for kind, remove in (
         (pending.KIND, pending.remove),
@@ -95,7 +95,7 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
 
 def _remove_secret_file(secret_dir: SecretDir, name: str) -> bool:
     try:
-        return secret_writer.remove(secret_dir, name)
+        return secret_removal.remove(secret_dir, name)
     except IsADirectoryError:
         path = f"{secret_dir.path}/{name}"
         raise Error(f"not all was removed: {path} is a folder", f"rm -r {path}") from None

@@ -33,12 +33,7 @@ def run(options: argparse.Namespace) -> int:
     faults: list[str] = []
     enrolled = made = None
     try:
-        content = secret_dir.read(secret.NAME)
-        if content is not None:
-            credentials, faults = parse_file(content)
-            if not credentials and not faults:
-                faults = ["no credential in the file"]
-        enrolled = True if credentials else None if faults else False
+        enrolled, credentials, faults = secret_file.look(secret_dir)
     except Failure as failure:
         faults = [failure.detail]
     try:

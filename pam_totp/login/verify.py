@@ -65,10 +65,8 @@ def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) 
     if posix.geteuid() == 0:
         try:
             enforced.set_mark(user.pw_uid)
-        except OSError as failure:
-            fault = f"cannot record this login with a code: {failure.strerror}"
-        except Failure as failure:
-            fault = f"cannot record this login with a code: {failure.detail}"
+        except (OSError, Failure) as failure:  # the text of either
+            fault = f"cannot record this login with a code: {failure.args[1]}"
     if settings.remember_seconds:
         remembered.remember(request, user, settings)
     return fault

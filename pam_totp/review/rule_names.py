@@ -20,21 +20,11 @@ STRICTEST = {
 }
 # Services that no remote daemon uses, so that "no remote host" means local there.
 LOCAL_SERVICES = (
-    *(
-        "login",
-        "su",
-        "su-l",
-        "sudo",
-        "sudo-i",
-        "runuser",
-        "runuser-l",
-        "polkit-1",
-        "pkexec",
-        "doas",
-    ),
-    *("passwd", "chfn", "chsh", "newgrp", "cron", "atd", "systemd-user", "lightdm", "sddm", "gdm*"),
+    *("login", "su", "su-l", "sudo", "sudo-i", "runuser", "runuser-l", "polkit-1", "pkexec"),
+    *("doas", "passwd", "chfn", "chsh", "newgrp", "cron", "atd", "systemd-user"),
+    *("lightdm", "sddm", "gdm*", "greetd"),
     *("i3lock", "swaylock", "gtklock", "slock", "vlock", "xscreensaver", "xsecurelock", "kde*"),
-    *("hyprlock", "waylock", "mate-screensaver", "cinnamon-screensaver", "greetd"),
+    *("hyprlock", "waylock", "mate-screensaver", "cinnamon-screensaver"),
 )
 _SETS = re.compile(r"\[(?:!.|[^!])[^\]]*\]", re.DOTALL)
 

@@ -69,8 +69,9 @@ def describe(
 
 
 def _enrolled(secret_dir: Visited, status: os.stat_result | None) -> dict[str, Any]:
-    enrolled = secret.read(secret_dir) is not None
-    return {"enrolled": enrolled, "since": int(status.st_mtime) if status and enrolled else None}
+    enrolled, _, faults = secret_file.look(secret_dir)
+    since = int(status.st_mtime) if status and enrolled else None
+    return {"enrolled": enrolled, "since": since, "fault": secret_file.summary(faults)}
 
 
 def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.storage import secret_dir as places
-from pam_totp.records.storage import secret_writer
+from pam_totp.records.storage import secret_removal, secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_UNSAFE, Failure
 
@@ -135,8 +135,8 @@ def test_caller_that_is_not_root_is_refused(saved: Path) -> None:
 
 def test_removed_secret_is_gone(saved: Path) -> None:
     place = SecretDir(account(), "system")
-    assert secret_writer.remove(place, "secret")
-    assert not secret_writer.remove(place, "secret")
+    assert secret_removal.remove(place, "secret")
+    assert not secret_removal.remove(place, "secret")
     assert place.read("secret") is None
 
 

@@ -1,4 +1,4 @@
-"""Writing and removing a user's secret files, as the owner of their secret_dir.
+"""Writing a user's secret files, as their owner.
 
 - What a login would refuse MUST NOT take its name: each temporary file is read by the code that
   reads it at a login first. File systems that set owner and mode themselves (CIFS, exFAT, 9p, some
@@ -51,10 +51,11 @@ def save_all(
                 if _content(open_folder, over[0], secret_dir) != over[1]:
                     raise Changed
             for left in os.listdir(open_folder):
-                if left.startswith(tuple(name + state_dir.TEMPORARY for name, _ in files)):
-                    # by a command that was killed
-                    os.unlink(left, dir_fd=open_folder)
+                if left.startswith((TRIED, *(name + state_dir.TEMPORARY for name, _ in files))):
+                    unlink(open_folder, left)  # of a command that was killed
             state_dir.replace_all(open_folder, files, prover(open_folder, secret_dir))
+            if secret_dir.owner is secret_dir.account:
+                _keep_out_of_git(open_folder)
         finally:
             _close(open_folder)
 
@@ -73,13 +74,15 @@ def try_out(secret_dir: SecretDir, size: int) -> None:
                 try:
                     state_dir.write(folder, temporary, content)
                     prover(folder, secret_dir)(temporary, SECRET, content)
+                except FileNotFoundError:
+                    pass  # a command that saves there at this moment has cleared it away
                 finally:
-                    _unlink(folder, temporary)
+                    unlink(folder, temporary)
             finally:
                 _close(folder)
         finally:
             for path in reversed(made):
-                _remove_empty(path)
+                remove_empty(path)
 
 
 def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
@@ -118,12 +121,10 @@ def prover(folder: int, secret_dir: SecretDir) -> "Callable[[str, str, bytes], N
                 return
             fault = "has another content than was written"
         except Failure as refused:
-            fault = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ").partition("; ")[
-                0
-            ]
-        detail = (
-            f"{secret_dir.path}/{name} would be refused at a login, as a new file there {fault}"
-        )
+            said = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ")
+            fault = said.partition("; ")[0]
+        path = f"{secret_dir.path}/{name}"
+        detail = f"{path} would be refused at a login, as a new file there {fault}"
         raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
 
     return prove
@@ -166,20 +167,8 @@ def _close(folder: int) -> None:
         pass  # it was only read from: nothing can be lost
 
 
-def remove(secret_dir: SecretDir, name: str) -> bool:
-    """Removes one file of the folder; whether it was there. Raises OSError or Failure."""
-    secret_dir.acting.all_groups = True
-    with secret_dir.acting:
-        folder = secret_dir.open(even_if_unsafe=True)
-        if folder is None:
-            return False
-        try:
-            return _unlink(folder, name)
-        finally:
-            os.close(folder)
-
-
-def _unlink(folder: int, name: str) -> bool:
+def unlink(folder: int, name: str) -> bool:
+    """Removes a name; whether it was there. Raises OSError."""
     try:
         os.unlink(name, dir_fd=folder)
         return True
@@ -187,14 +176,8 @@ def _unlink(folder: int, name: str) -> bool:
         return False
 
 
-def remove_empty_folder(secret_dir: SecretDir) -> None:
-    """Removes the place's folder if nothing is left in it."""
-    secret_dir.acting.all_groups = True
-    with secret_dir.acting:
-        _remove_empty(secret_dir.path)
-
-
-def _remove_empty(path: str) -> None:
+def remove_empty(path: str) -> None:
+    """Removes a folder if nothing is left in it but our .gitignore."""
     try:
         if os.listdir(path) == [GIT_IGNORE]:
             os.unlink(f"{path}/{GIT_IGNORE}")
