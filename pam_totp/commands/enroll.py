@@ -40,11 +40,12 @@ def run(options: argparse.Namespace) -> int:
     if present is not None and options.add:
         _refuse_too_many(place, present)
     if present is not None:
-        what = "adds a device to" if options.add else "replaces"
-        say(f"{account.pw_name} is enrolled already. This {what} the present secret.")
+        what = "add a device to" if options.add else "replace"
+        say(f"{account.pw_name} is already enrolled. This will {what} the existing secret.")
         confirm(account)
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
-        say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}: no sudo for that.")
+        say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}.")
+        say("To enroll yourself, run it without sudo.")
     warning = warning_of(place)
     if warning:
         say(warning.rstrip())
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     text = f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n"
     if codes and (trouble is None or trouble.codes):
         text += f"\n{recovery.describe(codes)}\n"
-    unseen = "the new secret is in force"
+    unseen = "the new secret is active"
     unseen += f"; {save.UNSEEN_CODES}" if codes else ""
     tell(text, Error(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
     if trouble is not None:
@@ -147,7 +148,7 @@ def _present_content(place: SecretDir) -> bytes | None:
     try:
         content = place.read(secret.NAME)
     except Failure as refused:
-        message = f"the present secret cannot be used: {refused.detail}; nothing was changed"
+        message = f"the existing secret cannot be used: {refused.detail}; nothing was changed"
         raise Error(message, save.hint_for(refused.detail, place)) from None
     return content
 

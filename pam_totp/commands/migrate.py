@@ -101,7 +101,7 @@ def _renamed(account: pwd.struct_passwd, old: str) -> SecretDir:
         pwd.getpwnam(old)
     except KeyError:
         return SecretDir(pwd.struct_passwd((old, *account[1:])), "system")
-    raise Error(f"there is a user {old!a}: nothing was changed", f"pam-totp migrate {old}")
+    raise Error(f"there is a user {old!a}; nothing was changed", f"pam-totp migrate {old}")
 
 
 def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, str]]:
@@ -142,7 +142,7 @@ def _what_to_move(source: SecretDir, target: SecretDir) -> dict[str, bytes]:
             continue
         existing = target.read(name)
         if existing is not None and existing != content:
-            message = f"{target.path}/{name} exists and differs: nothing was changed"
+            message = f"{target.path}/{name} exists and differs; nothing was changed"
             raise Error(message, f"diff {source.path}/{name} {target.path}/{name}")
         found[name] = content
     return found

@@ -63,6 +63,6 @@ def _has_a_right_code(credentials: list[Credential]) -> bool:
     except Failure:
         pass
     raise Error(
-        "not a right code of the app: nothing was changed",
+        "incorrect code; nothing was changed",
         "pam-totp recovery-codes; without the phone press Enter, then give the system password",
     )

@@ -21,7 +21,7 @@ def confirm(account: pwd.struct_passwd) -> None:
             return
         say(f"Not accepted ({wrong}).")
     raise Error(
-        "the password was not accepted: nothing was changed",
+        "the password was not accepted; nothing was changed",
         f"who has no password asks root for it: pam-totp reset {account.pw_name}, or "
         f"pam-totp recovery-codes --user {account.pw_name}",
     )

@@ -29,7 +29,7 @@ def prove(credential: Credential) -> None:
         if judge([credential], code, now, {}).accepted:
             return
         say(what_is_wrong(credential, code, now))
-    raise Error(f"{TRIES} incorrect codes: nothing was changed", "pam-totp enroll")
+    raise Error(f"{TRIES} incorrect codes; nothing was changed", "pam-totp enroll")
 
 
 def what_is_wrong(credential: Credential, code: str, now: float) -> str:

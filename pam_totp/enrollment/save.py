@@ -68,7 +68,7 @@ def save_enrollment(place: SecretDir, content: bytes, codes: bytes, over: Known)
         raise Error(f"cannot save the secret: {failure}{_NOTHING}", where_to_look(place))
     if failure:
         save(place, secret.NAME, content, over)
-        message = f"the new secret is in force, but without recovery codes: {failure}"
+        message = f"the new secret is active, but without recovery codes: {failure}"
         effect = TookEffect(message, "pam-totp recovery-codes")
         effect.codes = False
         raise effect
@@ -86,10 +86,10 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
         secret_writer.save_all(place, files, over)
         return ""
     except Changed:
-        message = f"{called} was changed meanwhile: nothing was changed"
+        message = f"{called} was changed meanwhile; nothing was changed"
         raise Error(message, "pam-totp enroll") from None
     except Unsynced as failure:
-        message = f"{called} is in force, but a power cut may undo it: {failure.strerror}"
+        message = f"{called} is active, but a power cut may undo it: {failure.strerror}"
         raise TookEffect(message, f"sync; {hint}") from None
     except Halfway as failure:
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
@@ -101,7 +101,7 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
 
 
 def refusal(called: str, refused: Failure, place: SecretDir) -> Error:
-    """The error for a place that a login would refuse: nothing was changed."""
+    """The error for a place that a login would refuse; nothing was changed."""
     hint = hint_for(refused.detail, place)
     if isinstance(refused, secret_writer.Unusable):
         hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)

@@ -38,7 +38,7 @@ def ask(prompt: str) -> str:
     if is_asked and not (line and sys.stdin.isatty()):
         print(file=_terminal() or sys.stderr)
     if not line:
-        raise Error("no answer: nothing was changed", "run it at a terminal, and answer there")
+        raise Error("no answer; nothing was changed", "run it at a terminal, and answer there")
     return line.rstrip("\n")
 
 
@@ -87,7 +87,7 @@ def ask_password(prompt: str) -> str:
             command = shlex.join(["pam-totp", *sys.argv[1:]])
             if "SSH_CONNECTION" in os.environ:
                 command = f"ssh -t {socket.gethostname()} {command}"
-            message = "without a terminal the password would be shown: nothing was changed"
+            message = "without a terminal the password would be shown; nothing was changed"
             raise Error(message, command)
         line = sys.stdin.readline()
         if not line:
@@ -97,7 +97,7 @@ def ask_password(prompt: str) -> str:
         _end_line()
         if sys.stdout.isatty():
             print()
-        raise Error("no password: nothing was changed", "run it at a terminal") from None
+        raise Error("no password; nothing was changed", "run it at a terminal") from None
     except KeyboardInterrupt:
         _end_line()
         raise

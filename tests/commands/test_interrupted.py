@@ -119,7 +119,7 @@ def test_import_moves_nothing_where_one_of_the_files_differs(
         kept.write_text("another\n", encoding="ascii")
         kept.chmod(0o600)
         answer = pam_totp("migrate", user.name)
-        assert "differs: nothing was changed" in answer.errors
+        assert "differs; nothing was changed" in answer.errors
         assert secret_of(user).exists()
         assert not kept.with_name("secret").exists()
     assert actions(syslog) == []

@@ -126,7 +126,7 @@ def test_ten_wrong_codes_end_it_without_a_file(user: User, start: Start) -> None
         person.answer(CODE_PROMPT, wrong)
     finished = person.finish()
     assert finished.status == 1
-    assert "pam-totp: error: 10 incorrect codes: nothing was changed\nhint: " in finished.output
+    assert "pam-totp: error: 10 incorrect codes; nothing was changed\nhint: " in finished.output
     assert not (user.home / ".config").exists()
 
 
@@ -203,7 +203,7 @@ def test_add_keeps_the_device_enrolled_before(user: User, start: Start) -> None:
     person.type_line(second.code())
     finished = person.finish()
     assert finished.status == 0
-    assert "This adds a device to the present secret." in finished.output
+    assert "This will add a device to the existing secret." in finished.output
     assert secret_file(user).read_text(encoding="utf-8") == before + f"{second.uri} tablet\n"
     assert verify(user.name, second.code()) == LET_IN
     assert verify(user.name, first.code()) == LET_IN

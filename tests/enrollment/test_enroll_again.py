@@ -15,7 +15,7 @@ from tests.login.programs import LET_IN, REFUSED, verify
 
 def test_password_replaces_the_secret(user: User, credential: Credential, start: Start) -> None:
     person = start(user, "enroll")
-    person.read_until("is enrolled already. This replaces the present secret.")
+    person.read_until("is already enrolled. This will replace the existing secret.")
     person.answer(PASSWORD_PROMPT, user.password)
     phone = person.scan()
     person.type_line(phone.code())
@@ -51,7 +51,7 @@ def test_three_wrong_passwords_keep_the_old_secret_byte_for_byte(
     assert finished.status == 1
     assert finished.output.count("Not accepted") == 3
     assert (
-        "pam-totp: error: the password was not accepted: nothing was changed\nhint: "
+        "pam-totp: error: the password was not accepted; nothing was changed\nhint: "
         in finished.output
     )
     assert "otpauth" not in finished.output
@@ -61,7 +61,7 @@ def test_three_wrong_passwords_keep_the_old_secret_byte_for_byte(
 
 def test_password_may_come_from_a_pipe(user: User, credential: Credential) -> None:
     finished = run(user, "enroll", typed=f"{user.password}\n")
-    assert finished.error == "no answer: nothing was changed"
+    assert finished.error == "no answer; nothing was changed"
     assert "otpauth" in finished.output
     assert user.password not in finished.output + finished.errors
     assert verify(user.name, credential.fresh_code()) == LET_IN
@@ -143,7 +143,7 @@ def test_secret_that_a_login_would_not_read_is_not_built_upon(
     break_it(secret_file(user))
     finished = run(user, "enroll", *option, typed=f"{user.password}\n")
     assert finished.status == 1
-    assert finished.error.startswith("the present secret cannot be used: ")
+    assert finished.error.startswith("the existing secret cannot be used: ")
     assert "ls -ld ~" in finished.errors
     assert finished.output == ""
 

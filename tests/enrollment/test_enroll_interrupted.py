@@ -102,7 +102,7 @@ def test_signal_at_the_code_prompt_changes_nothing(
 def test_input_that_ends_too_early_changes_nothing(user: User, typed: str) -> None:
     finished = run(user, "enroll", typed=typed)
     assert finished.status == 1
-    assert finished.error == "no answer: nothing was changed"
+    assert finished.error == "no answer; nothing was changed"
     assert finished.errors.endswith("hint: run it at a terminal, and answer there\n")
     assert list(user.home.glob(".config")) == []
 
@@ -113,7 +113,7 @@ def test_bytes_that_are_no_text_are_no_code(user: User, locale: str) -> None:
         subprocess.run(["localedef", "-i", "en_US", "-f", "UTF-8", locale], check=True)
     finished = run(user, "enroll", typed=b"\xff\xfe\n\x80\n", LC_ALL=locale)
     assert finished.status == 1
-    assert finished.error == "no answer: nothing was changed"
+    assert finished.error == "no answer; nothing was changed"
     assert finished.output.count("A code is 6 digits.") == 2
 
 
@@ -234,7 +234,7 @@ def test_saved_secret_is_said_although_the_output_cannot_be_written(
         process.stdin.close()
         errors = process.stderr.read().decode().removeprefix("\n")
     assert process.returncode == 1
-    assert errors.startswith("pam-totp: error: the new secret is in force; the old recovery codes")
+    assert errors.startswith("pam-totp: error: the new secret is active; the old recovery codes")
     assert errors.count("\n") == 2
     assert secret_file(user).exists()
 

@@ -45,7 +45,7 @@ except Error as fault:
 """
 SAVED, NOTHING_CHANGED, CHANGED_BUT = 0, 3, 4
 KILLS = 40
-MEANWHILE = "pam-totp: error: the secret was changed meanwhile: nothing was changed"
+MEANWHILE = "pam-totp: error: the secret was changed meanwhile; nothing was changed"
 LEFT = (["secret"], [".gitignore", "secret"], [".gitignore", "recovery", "secret"])
 """What lies in the folder: no temporary file, whatever happened."""
 ON_FILES = re.compile(

@@ -108,7 +108,7 @@ def test_wrong_code_renews_nothing(user: User, credential: Credential, typed: st
     old = new_recovery_codes(user)
     before = tree(user.home)
     answer = pam_totp("recovery-codes", user=user, typed=f"{typed}\n")
-    assert_refused(answer, "not a right code of the app: nothing was changed")
+    assert_refused(answer, "incorrect code; nothing was changed")
     assert tree(user.home) == before
     assert verify(user, old[0]).code == LET_IN
 
@@ -116,7 +116,7 @@ def test_wrong_code_renews_nothing(user: User, credential: Credential, typed: st
 def test_recovery_code_itself_renews_nothing(user: User, credential: Credential) -> None:
     old = new_recovery_codes(user)
     answer = pam_totp("recovery-codes", user=user, typed=f"{old[0]}\n")
-    assert_refused(answer, "not a right code of the app")
+    assert_refused(answer, "incorrect code")
     assert "press Enter, then give the system password" in answer.errors
 
 
@@ -129,7 +129,7 @@ def test_wrong_passwords_renew_nothing(
     dialogue = [(QUESTION, ""), *[(PASSWORD, "wrong")] * 3]
     shown = on_terminal([COMMAND, "recovery-codes"], dialogue, user=user)
     assert shown.status == 1
-    assert "the password was not accepted: nothing was changed" in shown.transcript
+    assert "the password was not accepted; nothing was changed" in shown.transcript
     assert f"pam-totp recovery-codes --user {user.name}" in shown.transcript
     assert tree(user.home) == before
 
@@ -147,7 +147,7 @@ def test_giving_up_renews_nothing(
 
 
 def test_nobody_to_answer_renews_nothing(user: User, credential: Credential) -> None:
-    assert_refused(pam_totp("recovery-codes", user=user), "no answer: nothing was changed")
+    assert_refused(pam_totp("recovery-codes", user=user), "no answer; nothing was changed")
 
 
 def test_who_is_not_enrolled_gets_none(user: User) -> None:
@@ -170,7 +170,7 @@ def test_root_makes_them_for_a_user_without_a_question(user: User, credential: C
 def test_user_option_is_roots(make_user: Callable[..., User], credential: Credential) -> None:
     other = make_user()
     answer = pam_totp("recovery-codes", "--user", credential.user.name, user=other)
-    assert_refused(answer, "--user is for root")
+    assert_refused(answer, "--user must be run as root")
     assert f"hint: sudo pam-totp recovery-codes --user {credential.user.name}\n" in answer.errors
     assert_refused(pam_totp("recovery-codes", "--user", "nobody-at-all"), "there is no user")
 
