@@ -15,6 +15,10 @@ class Error(Exception):
         self.hint = hint
 
 
+class UsageError(Error):
+    """Wrong usage that the parser of the options cannot see: exit code 2."""
+
+
 def for_root(message: str) -> Error:
     """The error of a command that must be run as root; the hint is that command with sudo."""
     return Error(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")

@@ -24,7 +24,7 @@ from pam_totp.commands import (
     unlock,
     users,
 )
-from pam_totp.errors import Error, give_output_up, print_only_text, printable
+from pam_totp.errors import Error, UsageError, give_output_up, print_only_text, printable
 from pam_totp.listing import fit
 from pam_totp.records.config.validators import did_you_mean
 from pam_totp.stack import turned_on
@@ -82,6 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
         what = "done, but the output cannot be written: "
         sys.stdout.flush()
         return code
+    except UsageError as fault:
+        _say_error(fault.message, fault.hint)
+        return 2
     except Error as fault:
         _say_error(fault.message, fault.hint)
     except KeyboardInterrupt:

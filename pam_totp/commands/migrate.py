@@ -7,7 +7,7 @@ import pwd
 from typing import Any
 
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error, for_root
+from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_removal, secret_writer, state_dir
@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     error. 1: some of `--all` could not be moved."""
     if os.geteuid() != 0:
         raise for_root("only root can migrate secrets")
-    if options.all == bool(options.name) or (options.all and options.renamed_from):
-        raise Error("name one user, or use --all", "pam-totp migrate --help")
+    if options.all == (options.name is not None) or (options.all and options.renamed_from):
+        raise UsageError("name one user, or use --all", "pam-totp migrate --help")
     configured = settings.load()
     moved: list[dict[str, str]] = []
     faults: list[dict[str, str]] = []
@@ -78,7 +78,7 @@ def _way_of(account: pwd.struct_passwd, active: str) -> tuple[SecretDir, SecretD
 
 def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
     """What was moved of one user. Raises Error."""
-    if "/" in name:
+    if os.path.isfile(name):
         message = f"{name!a} is a file, not a user; codes of other programs cannot be read"
         raise Error(message, "pam-totp enroll")
     account = find(name)

@@ -132,11 +132,15 @@ def test_secret_of_somebody_else_is_not_moved_as_of_a_renamed_user(
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "somebody"], ["--all", "--renamed-from", "x"]])
 def test_who_is_meant_must_be_said(arguments: list[str]) -> None:
-    assert_refused(pam_totp("migrate", *arguments), "name one user, or use --all")
+    answer = pam_totp("migrate", *arguments)
+    assert answer.code == 2
+    assert answer.errors.startswith("pam-totp: error: name one user, or use --all\nhint: pam-totp ")
 
 
 def test_file_of_another_program_is_not_taken_for_a_user(user: User) -> None:
-    answer = pam_totp("migrate", f"{user.home}/.google_authenticator")
+    file = user.home / ".google_authenticator"
+    user.give(file, "JBSWY3DPEHPK3PXP\n")
+    answer = pam_totp("migrate", str(file))
     assert_refused(answer, "is a file, not a user")
     assert "hint: pam-totp enroll" in answer.errors
 

@@ -240,7 +240,7 @@ def test_faulty_settings_are_said_with_what_is_in_force(user: User, option: list
     ("before", "held"),
     [
         (None, "there were no good settings before, so the defaults are active"),
-        ("junk", "the last good settings cannot be read: enrollment is required"),
+        ("junk", "the last good settings cannot be read, so every user must enter a code"),
     ],
 )
 def test_faulty_settings_are_not_said_to_leave_good_ones_that_are_not_there(
