@@ -77,4 +77,4 @@ def test_a_demo_that_is_interrupted_says_so_in_two_lines(demo: Demo) -> None:
     demo.terminal.sendintr()
     code, shown = demo.end()
     assert code == 130
-    assert shown.strip().endswith("demo: error: stopped before its end\r\nhint: make demo")
+    assert shown.strip().endswith("demo: error: interrupted\r\nhint: make demo")
