@@ -89,7 +89,7 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
         message = f"{called} was changed meanwhile; nothing was changed"
         raise Error(message, "pam-totp enroll") from None
     except Unsynced as failure:
-        message = f"{called} is active, but a power cut may undo it: {failure.strerror}"
+        message = f"{called} is active, but a power failure may undo it: {failure.strerror}"
         raise TookEffect(message, f"sync; {hint}") from None
     except Halfway as failure:
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"

@@ -99,13 +99,14 @@ def traced(trace: Path, *options: str) -> list[str]:
     return ["/usr/bin/strace", "-f", "-o", str(trace), *options, "--"]
 
 
-def failing(call: str, number: int | str, how: str) -> list[str]:
+def failing(call: str, number: int | str, how: str, trace: Path = Path("/dev/null")) -> list[str]:
     """The command to start a program through, so that the `number`th such call fails.
 
     A `number` such as "3+" is strace's own way to say it: the third and every later one.
     """
     injected = f"inject={call}:{how}:when={number}"
-    return ["/usr/bin/strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", injected, "--"]
+    options = ["-f", "-y", "-o", str(trace), "-e", f"trace={call}", "-e", injected]
+    return ["/usr/bin/strace", *options, "--"]
 
 
 def number_of(trace: Path, call: str, containing: str) -> int:

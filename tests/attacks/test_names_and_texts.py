@@ -59,7 +59,7 @@ def test_control_characters_of_a_file_are_neither_logged_nor_shown(
     printed.append(run(GATE, user.name).printed)
     assert all(text.isascii() and text.decode().replace("\n", "").isprintable() for text in printed)
     assert b"recovery codes left" in printed[0]
-    assert b"try again in" in printed[-1]
+    assert b"Try again in" in printed[-1]
     assert all(line.message.isprintable() for line in syslog.lines(ident="pam-totp"))
     assert {line["device"] for line in syslog.decisions()} > {""}
 
