@@ -48,7 +48,14 @@ class Finished:
     def __init__(self, status: int, output: bytes, errors: bytes) -> None:
         self.status = status
         self.raw = output + errors
-        self.output = output.decode("utf-8", "replace").replace("\r\n", "\n")
+        text = output.decode("utf-8", "replace").replace("\r\n", "\n")
+        # At a terminal an error is as wide as the terminal; here it is one line again.
+        self.output = re.sub(
+            r"^pam-totp: error: .*?(?=^hint: )",
+            lambda error: " ".join(error[0].split()) + "\n",
+            text,
+            flags=re.MULTILINE | re.DOTALL,
+        )
         self.errors = errors.decode("utf-8", "replace")
         assert "Traceback" not in self.output + self.errors
         assert "Error:" not in self.output + self.errors, "a Python exception was shown"

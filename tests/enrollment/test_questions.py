@@ -3,11 +3,20 @@
 import os
 import select
 import subprocess
+import time
 
 import pytest
 
 from tests.commands.commands import RECOVERY_CODE
-from tests.enrollment.person import CHECK_PROMPT, CODE_PROMPT, PASSWORD_PROMPT, Start, run
+from tests.enrollment.person import (
+    CHECK_PROMPT,
+    CODE_PROMPT,
+    PASSWORD_PROMPT,
+    URI,
+    Phone,
+    Start,
+    run,
+)
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 
@@ -42,7 +51,7 @@ def test_file_gets_recovery_codes_alone(
     shown = person.finish().output
     assert RECOVERY_CODE.findall(shown) == []
     text = (user.home / "answer").read_text(encoding="utf-8")
-    assert text.startswith("Recovery codes, each good for one login")
+    assert text.startswith("Recovery codes, each valid for one login")
     assert len(RECOVERY_CODE.findall(text)) == 10
     assert "accepted" not in text
 
@@ -52,11 +61,16 @@ def test_enrollment_through_a_pipe_shows_key_and_question(
 ) -> None:
     person = start(user, "enroll", through=["/bin/sh", "-c", '"$0" "$@" | tee piped'])
     person.answer(PASSWORD_PROMPT, user.password)
-    phone = person.scan()
+    person.read_until(CODE_PROMPT)
     person.type_line("12")
-    person.answer(CODE_PROMPT, phone.code())
+    person.read_until(CODE_PROMPT)
+    file = user.home / "piped"
+    while not (found := URI.findall(file.read_bytes())):  # the pipe's other end takes its time
+        time.sleep(0.01)
+    phone = Phone(found[-1].decode())
+    person.type_line(phone.code())
     person.finish()
-    piped = (user.home / "piped").read_text(encoding="utf-8")
+    piped = file.read_text(encoding="utf-8")
     assert f"URI:  {phone.uri}\n" in piped
     assert len(RECOVERY_CODE.findall(piped)) == 10
     for said in (CODE_PROMPT, "A code is 6 digits", "This replaces", PASSWORD_PROMPT):
