@@ -78,7 +78,8 @@ def main() -> None:
         fields = request.audit_fields("", "a new secret is shown for enrolling at this login")
         audit.write(True, "ask", NOT_ENROLLED, fields)
     except (OSError, Failure, Malformed) as failure:
-        detail = failure.detail if isinstance(failure, Failure) else str(failure)
+        said = failure.detail if isinstance(failure, Failure) else getattr(failure, "strerror", "")
+        detail = said or str(failure)
         fields = request.audit_fields("", f"cannot enroll at this login: {detail}")
         audit.write(False, "ask", STATE_UNAVAILABLE, fields)
         lines = [configured.message("not_enrolled")]

@@ -127,15 +127,17 @@ def test_wrong_code_at_the_console_writes_nothing(user: User, console: Converse)
     assert_not_enrolled(user)
 
 
-def test_read_only_home_refuses_at_the_console(
+def test_read_only_home_is_told_before_anything_is_shown(
     user: User, console: Converse, syslog: SystemLog
 ) -> None:
     with read_only(user.home):
-        console(user, [(CODE, Phone(user).type_code), (CODE, CTRL_D), (NAME, HANG_UP)])
+        login = console(user, [(CODE, "000000"), (CODE, CTRL_D), (NAME, HANG_UP)])
     assert_not_enrolled(user)
-    refusals = [each for each in syslog.decisions() if each["verdict"] == "refuse"]
-    assert refusals[0]["reason"] == "state-unavailable"
-    assert "cannot enroll at this login: Read-only file system" in refusals[0]["detail"]
+    assert "Key: " not in login.transcript
+    asked, *refusals = syslog.decisions()
+    assert (asked["verdict"], asked["reason"]) == ("ask", "state-unavailable")
+    assert "cannot enroll at this login: Read-only file system" in asked["detail"]
+    assert {each["verdict"] for each in refusals} == {"refuse"}
 
 
 def test_su_shows_the_qr_code_of_whom_one_becomes(
