@@ -267,7 +267,7 @@ def test_wrong_recovery_codes_are_counted_and_never_keep_the_owner_out(
     counted = RECORDS / recovery.WRONG_KIND / str(user.uid)
     assert counted.read_bytes() == b"3"
     details = [line["detail"] for line in syslog.decisions()]
-    assert details == [f"no such recovery code: {number} in a row" for number in (1, 2, 3)]
+    assert details == [f"unknown recovery code: {number} in a row" for number in (1, 2, 3)]
     counted.write_bytes(b"99999")
     assert (
         verify(user, CODE, through=["strace", "-qqe", "inject=clock_nanosleep:signal=KILL"]).code

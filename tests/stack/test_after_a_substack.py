@@ -53,7 +53,7 @@ def test_explain_names_the_line_that_a_wrong_password_reaches(
     (said,) = but(user)
     assert said == (
         "/etc/pam.d/cockpit: a wrong password still reaches the pam_totp.so line, after 'substack "
-        "common-auth': replace 'auth substack' by '@include'"
+        "common-auth'; replace 'auth substack' by '@include'"
     )
 
 

@@ -141,7 +141,7 @@ def _read(file: int, path: str) -> tuple[dict[str, int], Failures]:
     try:
         return _parse(posix.pread(file, SIZE_BYTES + 1, 0))
     except ValueError:
-        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed: remove it") from None
+        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed; run: rm {path}") from None
 
 
 def _parse(content: bytes) -> tuple[dict[str, int], Failures]:
