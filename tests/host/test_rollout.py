@@ -122,7 +122,7 @@ def test_on_the_day_who_is_late_is_refused_and_a_grant_lets_them_in_to_enroll(
         assert "refused" in says(bob, OUTSIDE) and "refused" in says(backup, OUTSIDE)
         refused = ssh_from(OUTSIDE, bob, [(PASSWORD, bob.password), *[(CODE, "123456")] * 3])
         assert refused.status == 255
-        assert "You have none yet: ask the administrator." in refused.transcript
+        assert "you have not enrolled. Contact your administrator." in refused.transcript
         assert {each["reason"] for each in syslog.decisions()} == {"not-enrolled"}
         assert pam_totp("grant", bob.name, "--for", "30m", "--once").code == 0
         assert ssh_from(OUTSIDE, bob, [(PASSWORD, bob.password)]).status == 0
