@@ -118,7 +118,10 @@ def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") 
     another name than the id has."""
     if request.service == PASSWORD_SERVICE:
         return Rule(NEVER)
-    address, otherwise = address_of(request.rhost), settings.enrollment.otherwise()
+    otherwise = settings.enrollment.otherwise()
+    if not settings.rules.strip():
+        return Rule(otherwise)
+    address = address_of(request.rhost)
 
     def rule_of(name: str) -> Rule:
         is_in = Groups(name, user.pw_gid).has

@@ -484,7 +484,7 @@ def test_logins_at_once_keep_every_secret_and_make_one_set_of_recovery_codes(use
     (made,) = [codes for codes in sets if codes]
     assert len(made) == 10
     assert verify(user, made[0]).code == LET_IN
-    assert tree(secret_of(user).parent).keys() == {"secret", "recovery"}
+    assert tree(secret_of(user).parent).keys() == {"secret", "recovery", ".gitignore"}
 
 
 @contextlib.contextmanager

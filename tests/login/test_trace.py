@@ -13,7 +13,7 @@ from tests.host.programs import ASK, LET_IN, LOGIN
 from tests.login.programs import verify
 
 # House rule: only ever lowered. The aim is 60 functions in 18 files.
-MAX_FUNCTIONS, MAX_FILES = 97, 27
+MAX_FUNCTIONS, MAX_FILES = 94, 27
 
 PROGRAM = """
 import posix, sys
