@@ -15,6 +15,12 @@ ENTER = str(REPOSITORY / "tests" / "host" / "enter")
 # As nohup, and & in a shell without job control, leave it to what they start; and more than that.
 IGNORING = 'trap \'\' HUP INT QUIT TERM CHLD ALRM PIPE USR1 TSTP; exec "$0" "$@"'
 SIGNALS = "grep -E '^Sig(Blk|Ign):' /proc/self/status | cut -f 2"
+# The C library's own two signals are ignored in what it starts so.
+SPAWN = [
+    sys.executable,
+    "-c",
+    "import os, sys; os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); os.wait()",
+]
 DESCRIPTORS = "for n in 0 1 2; do test -e /proc/$$/fd/$n || exit 1; done"
 PLUGINS = [
     "-p",
@@ -42,10 +48,10 @@ def run_with_a_worker(
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
 
-def test_ignored_and_blocked_signals_are_as_at_a_login_in_the_host() -> None:
-    done = subprocess.run(
-        ["bash", "-c", IGNORING, ENTER, "sh", "-c", SIGNALS], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("start", [[], SPAWN], ids=["fork", "posix_spawn"])
+def test_ignored_and_blocked_signals_are_as_at_a_login_in_the_host(start: list[str]) -> None:
+    command = [*start, "/bin/bash", "-c", IGNORING, ENTER, "sh", "-c", SIGNALS]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.split() == ["0" * 16, "0" * 16], done.stderr
 
 
