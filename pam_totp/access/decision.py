@@ -6,6 +6,11 @@ It is made of facts (pam_totp.access.facts), by the gate and by `pam-totp explai
 from pam_totp.rules.enrollment import BY, DAY_SECONDS, Enrollment
 from pam_totp.rules.policy import IF_ENROLLED, NEVER
 from pam_totp.rules.reasons import EXEMPT, GRACE, GRANTED, NOT_ENROLLED, REMEMBERED
+from pam_totp.rules.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.access.facts import Facts
 
 # What is known of a user's secret. MISSING: has logged in with a code, and there is no secret now;
 # ELSEWHERE: it is in the store that is not active; UNKNOWN: it cannot be determined.
@@ -15,39 +20,29 @@ ELSEWHERE, UNKNOWN = "elsewhere", "unknown"
 ASK, ENROLL, LET_THROUGH = "ask", "enroll", "let through"
 
 
-class Decision:
+class Decision(Record):
     """action: ASK, ENROLL or LET_THROUGH; reason: of LET_THROUGH, of the closed set; days: that
     are left to enroll, where the reason is GRACE."""
 
-    __slots__ = ("action", "days", "reason")
-
-    def __init__(self, action: str, reason: str = "", days: int = 0) -> None:
-        self.action = action
-        self.reason = reason
-        self.days = days
+    action: str
+    reason: str = ""
+    days: int = 0
 
 
-def decide(
-    code: str,
-    state: str,
-    enrollment: Enrollment,
-    service: str,
-    now: float,
-    *,
-    is_granted: bool = False,
-    is_remembered: bool = False,
-) -> Decision:
-    """The decision by what the rule asks for (`code`), the state of the user's secret, and whether
-    a grant or a remembered code is valid. `now`: Unix time."""
+def decide(facts: "Facts", enrollment: Enrollment, service: str, now: float) -> Decision:
+    """The decision about a login at a service at `now` (Unix time)."""
+    code, state = facts.rule.code, facts.state
     if code == NEVER:
-        return Decision(LET_THROUGH, EXEMPT)
+        return Decision(action=LET_THROUGH, reason=EXEMPT)
     if state == UNENROLLED and code == IF_ENROLLED:
-        return Decision(LET_THROUGH, NOT_ENROLLED)
-    if is_granted:
-        return Decision(LET_THROUGH, GRANTED)
+        return Decision(action=LET_THROUGH, reason=NOT_ENROLLED)
+    if facts.grant is not None:
+        return Decision(action=LET_THROUGH, reason=GRANTED)
     if state != UNENROLLED:
-        return Decision(LET_THROUGH, REMEMBERED) if is_remembered else Decision(ASK)
+        if facts.is_remembered:
+            return Decision(action=LET_THROUGH, reason=REMEMBERED)
+        return Decision(action=ASK)
     if enrollment.mode == BY and now < enrollment.deadline:
         days = -int(-(enrollment.deadline - now) // DAY_SECONDS)
-        return Decision(LET_THROUGH, GRACE, days)
-    return Decision(ENROLL if enrollment.enrolls_at(service) else ASK)
+        return Decision(action=LET_THROUGH, reason=GRACE, days=days)
+    return Decision(action=ENROLL if enrollment.enrolls_at(service) else ASK)

@@ -11,10 +11,21 @@ from pam_totp.access.decision import ELSEWHERE, ENROLLED, MISSING, UNENROLLED, U
 from pam_totp.records.host import account
 from pam_totp.records.host.groups import Groups
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
-from pam_totp.records.user import enforced, grant, remembered
-from pam_totp.records.user.attempts import boot_seconds, look
-from pam_totp.rules.policy import NEVER, Rule, Subject, first_match, is_stricter
+from pam_totp.records.user import attempts, enforced, grant, remembered
+from pam_totp.records.user.attempts import boot_seconds
+from pam_totp.records.user.grant import Grant
+from pam_totp.rules.enrollment import OPTIONAL
+from pam_totp.rules.policy import (
+    IF_ENROLLED,
+    NEVER,
+    REQUIRED,
+    Rule,
+    Subject,
+    first_match,
+    is_stricter,
+)
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.record import Record
 from pam_totp.rules.throttle import wait_seconds
 
 TYPE_CHECKING = False
@@ -27,7 +38,7 @@ if TYPE_CHECKING:
 PASSWORD_SERVICE = "pam-totp"
 
 
-class Facts:
+class Facts(Record):
     """What is known of one login.
 
     rule: the one that matches; state: of the user's secret (pam_totp.access.decision), UNKNOWN with
@@ -36,27 +47,16 @@ class Facts:
     grant_fault, wait_fault: why those are not known.
     """
 
-    __slots__ = (
-        "fault",
-        "grant",
-        "grant_fault",
-        "is_enforced",
-        "is_remembered",
-        "rule",
-        "state",
-        "user",
-        "wait",
-        "wait_fault",
-    )
-
-    def __init__(self, user: pwd.struct_passwd, rule: Rule) -> None:
-        self.user = user
-        self.rule = rule
-        self.state = UNKNOWN
-        self.is_enforced = self.is_remembered = False
-        self.grant: grant.Grant | None = None
-        self.wait = 0.0
-        self.fault = self.grant_fault = self.wait_fault = ""
+    user: pwd.struct_passwd
+    rule: Rule
+    state: str = UNKNOWN
+    is_enforced: bool = False
+    grant: Grant | None = None
+    wait: float = 0.0
+    is_remembered: bool = False
+    fault: str = ""
+    grant_fault: str = ""
+    wait_fault: str = ""
 
 
 def gather_facts(
@@ -66,37 +66,44 @@ def gather_facts(
     are left out. Raises Failure where there is no such user."""
     user = account.find(request.user)
     rule = rule_for(request, user, settings)
-    facts = Facts(user, rule)
     if rule.code == NEVER and not complete:
-        return facts
-    gather_about_user(facts, settings, now, complete=complete)
-    if settings.remember_seconds and facts.state != UNENROLLED:
-        facts.is_remembered = remembered.holds(request, user, settings)
-    return facts
-
-
-def gather_about_user(facts: Facts, settings: "Settings", now: float, *, complete: bool) -> None:
-    """Adds what is known of the user, whatever the login is."""
-    uid = facts.user.pw_uid
+        return Facts(user=user, rule=rule)
     # Grants, and who has logged in with a code, are root's to read. A screen locker runs as the
     # user, who could remove the secret anyway: there the user's own file decides.
     is_root = posix.geteuid() == 0
+    state, is_enforced, fault = UNKNOWN, False, ""
     try:
-        facts.is_enforced = is_root and enforced.is_set(uid)
-        if facts.is_enforced and not complete:
-            facts.state = ENROLLED  # or MISSING: a code is asked for, and the verifier looks
+        is_enforced = is_root and enforced.is_set(user.pw_uid)
+        if is_enforced and not complete:
+            state = ENROLLED  # or MISSING: a code is asked for, and the verifier looks
         else:
-            facts.state = state_of(facts.user, settings, is_enforced=facts.is_enforced)
+            state = state_of(user, settings, is_enforced=is_enforced)
     except Failure as failure:
-        facts.fault = failure.detail
+        fault = failure.detail
+    valid_grant, grant_fault = None, ""
     try:
-        facts.grant = grant.read(uid, now) if is_root else None
+        valid_grant = grant.read(user.pw_uid, now) if is_root else None
     except Failure as failure:  # what is wrong with one is no reason to let in or out
-        facts.grant_fault = failure.detail
+        grant_fault = failure.detail
+    wait, wait_fault = 0.0, ""
     try:
-        facts.wait = wait_seconds(look(uid)[1], boot_seconds(), settings.limits)
+        _, failures = attempts.look(user.pw_uid)
+        wait = wait_seconds(failures, boot_seconds(), settings.limits)
     except Failure as failure:
-        facts.wait_fault = failure.detail
+        wait_fault = failure.detail
+    may_be_remembered = settings.remember_seconds and state != UNENROLLED
+    return Facts(
+        user=user,
+        rule=rule,
+        state=state,
+        is_enforced=is_enforced,
+        grant=valid_grant,
+        wait=wait,
+        is_remembered=bool(may_be_remembered) and remembered.holds(request, user, settings),
+        fault=fault,
+        grant_fault=grant_fault,
+        wait_fault=wait_fault,
+    )
 
 
 def state_of(user: pwd.struct_passwd, settings: "Settings", *, is_enforced: bool) -> str:
@@ -117,15 +124,21 @@ def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") 
     """The rule that decides about this login; the stricter of two, where the user is asked for by
     another name than the id has."""
     if request.service == PASSWORD_SERVICE:
-        return Rule(NEVER)
-    otherwise = settings.enrollment.otherwise()
+        return Rule(code=NEVER)
+    otherwise = IF_ENROLLED if settings.enrollment.mode == OPTIONAL else REQUIRED
     if not settings.rules.strip():
-        return Rule(otherwise)
+        return Rule(code=otherwise)
     address = address_of(request.rhost)
 
     def rule_of(name: str) -> Rule:
         is_in = Groups(name, user.pw_gid).has
-        subject = Subject(name, request.service, address, bool(request.key), is_in)
+        subject = Subject(
+            user=name,
+            service=request.service,
+            address=address,
+            publickey=bool(request.key),
+            is_in=is_in,
+        )
         return first_match(settings.rules, subject, otherwise)
 
     found = rule_of(user.pw_name)

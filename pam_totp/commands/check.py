@@ -8,9 +8,9 @@ from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import own_account, place_of
 from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error
-from pam_totp.records.user import attempts, secret
+from pam_totp.records.user import attempts
+from pam_totp.rules.otp import read_code, verdict_on
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Failure
-from pam_totp.rules.verdict import judge, read_code
 
 HELP = "check whether a code would be accepted"
 
@@ -29,7 +29,7 @@ def run(_options: argparse.Namespace) -> int:
     """Asks for a code and says whether it would be accepted. Raises Error."""
     account = own_account()
     try:
-        credentials = secret.read(place_of(account))
+        credentials = place_of(account).credentials()
         if credentials is None:
             raise Error(f"{account.pw_name} is not enrolled", "pam-totp enroll")
         code = read_code(ask("Verification code: ").encode("utf-8", "replace"))
@@ -37,7 +37,7 @@ def run(_options: argparse.Namespace) -> int:
     except Failure as failure:
         message = f"refused ({failure.reason}): {failure.detail}"
         raise Error(message, _HINTS.get(failure.reason, "pam-totp status")) from None
-    verdict = judge(credentials, code, time.time(), used)
+    verdict = verdict_on(credentials, code, time.time(), used)
     if not verdict.accepted:
         message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
         if verdict.reason == CLOCK_SKEW and verdict.credential is not None:

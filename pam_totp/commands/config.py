@@ -79,9 +79,7 @@ def _acting_for(file: str) -> AbstractContextManager[None]:
         raise Error(f"there is no user {name or uid}, who became root", "getent passwd") from None
     if not caller.pw_uid:
         return nullcontext()
-    acting = ActingAs(caller)
-    acting.all_groups = True
-    return acting
+    return ActingAs(account=caller, all_groups=True)
 
 
 def _without_a_file() -> int:

@@ -122,12 +122,12 @@ def uri_for(
     """A fresh otpauth URI by the options, and by the settings where an option was not given."""
     return new_uri(
         user,
-        issuer=options.issuer or configured["issuer"],
+        issuer=options.issuer or configured.values["issuer"],
         label=options.label or "",
         additions=additions,
-        digits=options.digits or int(configured["code.digits"]),
-        period=options.period or int(configured["code.period"]),
-        algorithm=options.algorithm or configured["code.algorithm"],
+        digits=options.digits or int(configured.values["code.digits"]),
+        period=options.period or int(configured.values["code.period"]),
+        algorithm=options.algorithm or configured.values["code.algorithm"],
     )
 
 

@@ -15,7 +15,7 @@ from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import grant, secret
+from pam_totp.records.user import grant
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.explanation import as_text, rule_as_text
 from pam_totp.review.not_asked import AS_USER, Stack, ways_of_sshd
@@ -94,29 +94,21 @@ def _describe(
     configured: settings.Settings,
 ) -> dict[str, Any]:
     """The decision and its facts, as `--json` prints them."""
-    environment = {
-        b"PAM_USER": options.name.encode("utf-8", "surrogateescape"),
-        b"PAM_SERVICE": options.service.encode("utf-8", "surrogateescape"),
-        b"PAM_RHOST": (options.address or "").encode(),
-        b"SSH_AUTH_INFO_0": b"publickey any" if publickey else b"",
-    }
+    request = Request(
+        user=options.name,
+        service=options.service,
+        rhost=options.address or "",
+        key="publickey any" if publickey and options.service == "sshd" else "",
+    )
     now = time.time()
     try:
-        facts = gather_facts(Request(environment), configured, now, complete=True)
+        facts = gather_facts(request, configured, now, complete=True)
     except Failure as failure:
         raise Error(failure.detail, "getent passwd") from None
-    decision = decide(
-        facts.rule.code,
-        facts.state,
-        configured.enrollment,
-        options.service,
-        now,
-        is_granted=facts.grant is not None,
-        is_remembered=facts.is_remembered,
-    )
+    decision = decide(facts, configured.enrollment, options.service, now)
     enrolled, secret_fault = None, ""
     try:
-        enrolled = secret.read(SecretDir(facts.user, configured.store)) is not None
+        enrolled = SecretDir(facts.user, configured.store).credentials() is not None
     except Failure as failure:
         secret_fault = fault_of_home(facts.user) or failure.detail
     outcome = _outcome(facts, decision, enrolled, secret_fault)

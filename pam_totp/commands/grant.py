@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     until = now + (options.seconds or USUAL_SECONDS)
     finish_undisturbed()
     try:
-        grant.give(account.pw_uid, grant.Grant(now, until, options.once))
+        grant.give(account.pw_uid, grant.Grant(since=now, until=until, once=options.once))
     except Failure as failure:
         raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
     except state_dir.Unsynced as failure:

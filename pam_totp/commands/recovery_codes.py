@@ -8,10 +8,10 @@ from pam_totp.enrollment import save
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
 from pam_totp.enrollment.terminal import ask, say, tell
 from pam_totp.errors import Error
-from pam_totp.records.user import recovery, secret
+from pam_totp.records.user import recovery
 from pam_totp.rules.credential import Credential
+from pam_totp.rules.otp import read_code, verdict_on
 from pam_totp.rules.reasons import Failure
-from pam_totp.rules.verdict import judge, read_code
 
 HELP = "make ten codes for a lost phone"
 
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     os.umask(0o077)
     place = place_of(account)
     try:
-        credentials = secret.read(place)
+        credentials = place.credentials()
         present = recovery.read(place)
     except Failure as refused:
         raise Error(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
@@ -58,7 +58,7 @@ def _has_a_right_code(credentials: list[Credential]) -> bool:
     if not typed.strip():
         return False
     try:
-        if judge(credentials, read_code(typed.encode()), time.time(), {}).accepted:
+        if verdict_on(credentials, read_code(typed.encode()), time.time(), {}).accepted:
             return True
     except Failure:
         pass

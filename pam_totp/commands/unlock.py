@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         record = attempts.Attempts(account.pw_uid)
         finish_undisturbed()
         try:
-            record.record_failures(clear(record.failures))
+            record.record(record.steps, clear(record.failures))
             left = wait_seconds(record.failures, attempts.boot_seconds(), limits)
         finally:
             record.close()

@@ -7,8 +7,8 @@ from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
+from pam_totp.rules.otp import nearest_step, read_code, verdict_on
 from pam_totp.rules.reasons import Failure
-from pam_totp.rules.verdict import judge, nearest_step, read_code
 
 TRIES = 10
 # A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
@@ -26,7 +26,7 @@ def prove(credential: Credential) -> None:
         except Failure:
             say(f"A code is {credential.digits} digits.")
             continue
-        if judge([credential], code, now, {}).accepted:
+        if verdict_on([credential], code, now, {}).accepted:
             return
         say(what_is_wrong(credential, code, now))
     raise Error(f"{TRIES} incorrect codes; nothing was changed", "pam-totp enroll")

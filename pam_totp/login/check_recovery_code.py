@@ -30,7 +30,7 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         raise Failure(STATE_UNAVAILABLE, "only root can record a recovery code as used")
     codes = recovery.read(secret_dir)
     if codes is None:
-        return Verdict(False, WRONG_CODE, detail="no recovery codes")
+        return Verdict(accepted=False, reason=WRONG_CODE, detail="no recovery codes")
     digest = codes.hash(code)
     delay = 0
     attempts = Attempts(user.pw_uid)
@@ -39,13 +39,13 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         if not codes.holds(digest):
             delay = recovery.delay_seconds(count := recovery.count_wrong(user.pw_uid))
             detail = f"unknown recovery code: {count} in a row"
-            return Verdict(False, WRONG_CODE, detail=detail)
+            return Verdict(accepted=False, reason=WRONG_CODE, detail=detail)
         if digest in spent:
-            return Verdict(False, REUSED_CODE, detail="recovery code already used")
+            return Verdict(accepted=False, reason=REUSED_CODE, detail="recovery code already used")
         recovery.spend(user.pw_uid, digest, spent)
         left = len(set(codes.hashes).difference(spent)) - 1
         try:
-            attempts.record_failures(clear(attempts.failures))
+            attempts.record(attempts.steps, clear(attempts.failures))
             recovery.forget_wrong(user.pw_uid)
         except (Failure, OSError):
             pass  # the code is used up: the wait may go on, but this login is let in
@@ -56,4 +56,4 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
     message = f"{left} recovery codes left."
     if left <= 3:
         message += " For new ones, run: pam-totp recovery-codes"
-    return Verdict(True, RECOVERY_CODE, message=message)
+    return Verdict(accepted=True, reason=RECOVERY_CODE, message=message)

@@ -7,7 +7,7 @@ import posix
 
 from pam_totp.access.decision import ELSEWHERE, MISSING
 from pam_totp.access.facts import state_of
-from pam_totp.login.check_code import check_under_lock
+from pam_totp.login.verify import check_code
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
@@ -15,6 +15,7 @@ from pam_totp.records.user import enforced, pending, recovery, secret
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.credential import Credential, parse_line
 from pam_totp.rules.ignored_parameters import ignored_parameters
+from pam_totp.rules.otp import read_code
 from pam_totp.rules.reasons import (
     NOT_ENROLLED,
     SECRET_MISSING,
@@ -23,7 +24,7 @@ from pam_totp.rules.reasons import (
     Failure,
 )
 from pam_totp.rules.request import Request
-from pam_totp.rules.verdict import Verdict, read_code
+from pam_totp.rules.verdict import Verdict
 
 
 def enroll_with_code(
@@ -50,15 +51,15 @@ def enroll_with_code(
     attempts = Attempts(user.pw_uid)
     try:
         # Of two logins at once the second finds, under the lock, what the first has saved.
-        credentials = secret.read(secret_dir)
+        credentials = secret_dir.credentials()
         if credentials is not None:
-            return check_under_lock(attempts, credentials, code, settings, now)
+            return check_code(attempts, credentials, code, settings, now)
         lines = [f"{uri} phone" for uri in pending.read(user)]
         if not lines:
             detail = "no secret file, and no secret was shown to this user in the last 10 minutes"
             raise Failure(NOT_ENROLLED, detail)
         credentials = [parse_line(line) for line in lines]
-        verdict = check_under_lock(attempts, credentials, code, settings, now)
+        verdict = check_code(attempts, credentials, code, settings, now)
         if verdict.credential is None or not verdict.accepted:
             return explain_refusal(verdict, credentials, code, settings, now)
         line = lines[credentials.index(verdict.credential)]
@@ -73,10 +74,10 @@ def enroll_with_code(
     finally:
         attempts.close()
     return Verdict(
-        True,
-        verdict.reason,
-        verdict.credential,
-        verdict.step,
+        accepted=True,
+        reason=verdict.reason,
+        credential=verdict.credential,
+        step=verdict.step,
         detail="enrolled at this login",
         message=save_first_recovery_codes(secret_dir),
     )
@@ -91,7 +92,7 @@ def explain_refusal(
     said = [ignored_parameters(each, code, now, settings.window_steps) for each in credentials]
     shown = f"{len(credentials)} secrets were shown in the last 10 minutes"
     detail = "; ".join(filter(None, [verdict.detail, shown, *said]))
-    return Verdict(False, verdict.reason, detail=detail)
+    return Verdict(accepted=False, reason=verdict.reason, detail=detail)
 
 
 def save_first_recovery_codes(secret_dir: SecretDir) -> str:

@@ -34,19 +34,11 @@ def main() -> None:
     status = 1
     try:
         own_process.begin(MAX_SECONDS)
-        request = Request(posix.environ)
+        request = own_process.read_request(posix.environ)
         settings = load()
         now = time.time()
         facts = gather_facts(request, settings, now)
-        decision = decide(
-            facts.rule.code,
-            facts.state,
-            settings.enrollment,
-            request.service,
-            now,
-            is_granted=facts.grant is not None,
-            is_remembered=facts.is_remembered,
-        )
+        decision = decide(facts, settings.enrollment, request.service, now)
         if sys.argv[1:] == ["look"]:
             status = int(decision.action != LET_THROUGH)
         elif decision.action == LET_THROUGH:
@@ -69,12 +61,12 @@ def let_through(
         try:
             is_used_up = grant.use_up(facts.user.pw_uid, now)
         except Failure as failure:
-            log(request, False, "ask", failure.reason, [failure.detail])
+            audit.write(request, "ask", failure.reason, failure.detail)
             raise
         if not is_used_up:
             raise Failure(GRANTED, "another login has used the grant")
-    notes = [f"rule of line {facts.rule.line}" if facts.rule.line else "", settings.fault]
-    log(request, True, "skip", decision.reason, notes)
+    line = f"rule of line {facts.rule.line}" if facts.rule.line else ""
+    audit.write(request, "skip", decision.reason, line, settings.fault)
     if decision.reason == GRACE:
         day = time.gmtime(settings.enrollment.deadline // DAY_SECONDS * DAY_SECONDS)
         date = f"{day.tm_year}-{day.tm_mon:02}-{day.tm_mday:02}"
@@ -84,15 +76,15 @@ def let_through(
 def prepare_prompt(request: Request, facts: Facts, decision: Decision, settings: Settings) -> None:
     """Prints what comes before the prompt; to show an enrollment, this process becomes another."""
     if facts.grant_fault:
-        log(request, False, "ask", STATE_UNAVAILABLE, [facts.grant_fault])
+        audit.write(request, "ask", STATE_UNAVAILABLE, facts.grant_fault)
     if facts.wait > 0:
         say(settings.message("wait", seconds=whole_seconds(facts.wait)))
     elif decision.action == ENROLL and posix.geteuid() == 0:
         become_show_enrollment()
     elif facts.state == UNENROLLED:
         if settings.enrollment.mode == AT_LOGIN and decision.action != ENROLL:
-            note = "this service is not in enrollment_services, so no secret is shown"
-            log(request, False, "ask", NOT_ENROLLED, [note])
+            detail = "this service is not in enrollment_services, so no secret is shown"
+            audit.write(request, "ask", NOT_ENROLLED, detail)
         say(settings.message("not_enrolled"))
 
 
@@ -103,12 +95,6 @@ def become_show_enrollment() -> None:
     known = (b"PAM_", b"SSH_AUTH_INFO_0")
     kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
     posix.execve(SHOW_ENROLLMENT, [SHOW_ENROLLMENT], kept)
-
-
-def log(request: Request, accepted: bool, verdict: str, reason: str, notes: list[str]) -> None:
-    """The audit line of what was decided here."""
-    detail = "; ".join(filter(None, notes))
-    audit.write(accepted, verdict, reason, request.audit_fields("", detail))
 
 
 def say(line: str) -> None:

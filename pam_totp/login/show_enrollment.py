@@ -18,6 +18,7 @@ from pam_totp.access.decision import UNENROLLED
 from pam_totp.access.facts import state_of
 from pam_totp.enrollment import console, pam_password, qr
 from pam_totp.enrollment.uri import new_uri
+from pam_totp.login import own_process
 from pam_totp.records.config import settings
 from pam_totp.records.host import account, audit
 from pam_totp.records.storage import secret_writer
@@ -64,24 +65,23 @@ class Screen:
 
 def main() -> None:
     """Shows the secret, or logs why it is not shown. The verifier decides what follows."""
-    request = Request(dict(os.environb))
+    request = own_process.read_request(dict(os.environb))
     configured = settings.load()
     try:
         user = account.find(request.user)
         if not is_first_factor_proved(request, user):
-            fields = request.audit_fields("", "no first factor is proven, so no QR code is shown")
-            audit.write(False, "ask", NOT_ENROLLED, fields)
+            detail = "no first factor is proven, so no QR code is shown"
+            audit.write(request, "ask", NOT_ENROLLED, detail)
             say([configured.message("not_enrolled")])
             return
         uri = new_pending_uri(user, configured)
         lines = describe(uri, Screen(request), configured)
-        fields = request.audit_fields("", "a new secret is shown for enrolling at this login")
-        audit.write(True, "ask", NOT_ENROLLED, fields)
+        detail = "a new secret is shown for enrolling at this login"
+        audit.write(request, "ask", NOT_ENROLLED, detail)
     except (OSError, Failure, Malformed) as failure:
         said = failure.detail if isinstance(failure, Failure) else getattr(failure, "strerror", "")
-        detail = said or str(failure)
-        fields = request.audit_fields("", f"cannot enroll at this login: {detail}")
-        audit.write(False, "ask", STATE_UNAVAILABLE, fields)
+        detail = f"cannot enroll at this login: {said or failure}"
+        audit.write(request, "ask", STATE_UNAVAILABLE, detail)
         lines = [configured.message("not_enrolled")]
     say(lines)
 
@@ -109,10 +109,10 @@ def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> s
             raise Failure(STATE_UNAVAILABLE, "another login enrolled this user at the same time")
         uri = new_uri(
             user.pw_name,
-            issuer=configured["issuer"],
-            digits=int(configured["code.digits"]),
-            period=int(configured["code.period"]),
-            algorithm=configured["code.algorithm"],
+            issuer=configured.values["issuer"],
+            digits=int(configured.values["code.digits"]),
+            period=int(configured.values["code.period"]),
+            algorithm=configured.values["code.algorithm"],
             max_version=MAX_VERSION,
         )
         parse_line(uri)
@@ -129,7 +129,7 @@ def describe(uri: str, screen: Screen, configured: settings.Settings) -> list[st
     whatever becomes of the rest: no colour passes through a prompt."""
     key = uri.partition("secret=")[2].partition("&")[0]
     groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
-    message, background = configured.message("enroll"), configured["enrollment_qr"]
+    message, background = configured.message("enroll"), configured.values["enrollment_qr"]
     lines = [message, f"Key: {groups}"]
     if not screen.columns or background not in qr.BACKGROUNDS:
         return lines

@@ -1,5 +1,8 @@
 """The verifier: is the code correct? Exit 0: accept. Anything else: refuse.
 
+- A try MUST be counted before the code is checked: killing the verifier gives no free guess.
+- An accepted code MUST be recorded as used before the login goes on.
+
 Runs inside every login. Only modules compiled into the interpreter are imported here.
 """
 
@@ -8,17 +11,21 @@ import pwd
 import time
 
 from pam_totp.login import own_process
-from pam_totp.login.check_code import check_answer
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
+from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import enforced, remembered
-from pam_totp.rules.reasons import INTERNAL_ERROR, Failure
+from pam_totp.records.user.attempts import Attempts, boot_seconds
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.otp import RECOVERY_CHARACTERS, read_code, verdict_on
+from pam_totp.rules.reasons import INTERNAL_ERROR, REUSED_CODE, THROTTLED, Failure
 from pam_totp.rules.request import Request
+from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
 from pam_totp.rules.verdict import Verdict
 
 # A directory, a disk or a lock that does not answer: the signal ends this process, which refuses.
 MAX_SECONDS = 20
-MAX_INPUT_BYTES = 512  # what pam_exec passes on at most
+MAX_INPUT_BYTES = 512  # what pam_exec passes on at most; no code is as long
 
 
 def main() -> None:
@@ -26,12 +33,11 @@ def main() -> None:
     status = 1
     try:
         own_process.begin(MAX_SECONDS)
-        request = Request(posix.environ)
-        verdict, notes = reach_verdict(request, time.time())
+        request = own_process.read_request(posix.environ)
+        verdict, faults = reach_verdict(request, time.time())
         device = verdict.credential.device if verdict.credential is not None else ""
-        fields = request.audit_fields(device, "; ".join(filter(None, notes)))
         word = "accept" if verdict.accepted else "refuse"
-        audit.write(verdict.accepted, word, verdict.reason, fields)
+        audit.write(request, word, verdict.reason, verdict.detail, *faults, device=device)
         status = 0 if verdict.accepted else 1
         if verdict.message:
             posix.write(1, f"{verdict.message}\n".encode())
@@ -41,21 +47,78 @@ def main() -> None:
 
 
 def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
-    """The verdict on the code on standard input, and the notes for the log; acceptance is
-    recorded before it is reported."""
-    settings_fault = login_fault = ""
+    """The verdict on the code on standard input, and what else went wrong, for the log; acceptance
+    is recorded before it is reported."""
+    faults: list[str] = []
     try:
         settings = load()
-        settings_fault = settings.fault
+        faults = [settings.fault]
         user = account.find(request.user)
-        verdict = check_answer(request, user, read_input(), settings, now)
+        with open(0, "rb", closefd=False) as answer:
+            typed = answer.read(MAX_INPUT_BYTES + 1)
+        verdict = check_answer(request, user, typed, settings, now)
         if verdict.accepted:
-            login_fault = record_login(request, user, settings)
+            faults.insert(0, record_login(request, user, settings))
     except Failure as failure:
-        verdict = Verdict(False, failure.reason, detail=failure.detail)
+        verdict = Verdict(accepted=False, reason=failure.reason, detail=failure.detail)
     except BaseException as failure:
-        verdict = Verdict(False, INTERNAL_ERROR, detail=f"{type(failure).__name__}: {failure}")
-    return verdict, [verdict.detail, login_fault, settings_fault]
+        detail = f"{type(failure).__name__}: {failure}"
+        verdict = Verdict(accepted=False, reason=INTERNAL_ERROR, detail=detail)
+    return verdict, faults
+
+
+def check_answer(
+    request: Request, user: pwd.struct_passwd, typed: bytes, settings: Settings, now: float
+) -> Verdict:
+    """The verdict on what was typed. Raises Failure."""
+    secret_dir = SecretDir(user, settings.store)
+    credentials = secret_dir.credentials()
+    if credentials is None:
+        from pam_totp.login.enroll_at_login import enroll_with_code  # hardly any login enrolls
+
+        return enroll_with_code(request, secret_dir, typed, settings, now)
+    code = read_code(typed, allow_recovery=True)
+    if len(code) == RECOVERY_CHARACTERS:
+        from pam_totp.login.check_recovery_code import check_recovery_code  # few logins have one
+
+        return check_recovery_code(user, secret_dir, code)
+    attempts = Attempts(user.pw_uid)
+    try:
+        return check_code(attempts, credentials, code, settings, now)
+    finally:
+        attempts.close()
+
+
+def check_code(
+    attempts: Attempts,
+    credentials: list[Credential],
+    code: str,
+    settings: Settings,
+    now: float,
+) -> Verdict:
+    """The verdict on a code from the app, under the lock of `attempts`. Raises Failure."""
+    before, used, booted = attempts.failures, attempts.steps, boot_seconds()
+    wait = wait_seconds(before, booted, settings.limits)
+    if wait > 0:
+        detail = f"{before.in_a_row} incorrect codes, {whole_seconds(wait)} s to wait"
+        return Verdict(accepted=False, reason=THROTTLED, detail=detail)
+    # Compared with several secrets, a code is as many guesses. Where the budget is nearly used up
+    # it is compared with fewer, the one that was used last first.
+    latest = sorted(credentials, key=lambda each: used.get(each.identity, -1), reverse=True)
+    compared, counted = count_try(before, booted, settings.limits, len(credentials))
+    attempts.record(used, counted)
+    verdict = verdict_on(latest[:compared], code, now, used, settings.window_steps)
+    if verdict.accepted and verdict.credential is not None:
+        names = {each.identity for each in credentials}  # those that the user still has
+        steps = {name: step for name, step in used.items() if name in names}
+        attempts.record(steps | {verdict.credential.identity: verdict.step}, clear(before))
+    elif verdict.reason == REUSED_CODE:
+        attempts.record(used, before)  # the owner in a hurry; it tells a guesser nothing
+    elif compared < len(credentials):
+        detail = f"too many guesses, so compared with {compared} of {len(credentials)} secrets"
+        details = "; ".join(filter(None, [verdict.detail, detail]))
+        return Verdict(**vars(verdict) | {"detail": details})
+    return verdict
 
 
 def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) -> str:
@@ -70,14 +133,3 @@ def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) 
     if settings.remember_seconds:
         remembered.remember(request, user, settings)
     return fault
-
-
-def read_input() -> bytes:
-    """Standard input up to its end, or up to more than any code has."""
-    typed = b""
-    while len(typed) <= MAX_INPUT_BYTES:
-        chunk = posix.read(0, MAX_INPUT_BYTES)
-        if not chunk:
-            break
-        typed += chunk
-    return typed

@@ -1,7 +1,6 @@
 """What is wrong with the settings file, and which settings are active meanwhile."""
 
-from pam_totp.records.config import snapshot
-from pam_totp.records.config.settings import PATH, Settings
+from pam_totp.records.config.settings import PATH, Settings, last_good
 from pam_totp.rules.reasons import Failure
 
 
@@ -11,7 +10,7 @@ def fault_of(configured: Settings) -> str:
         return configured.fault
     active = "there were no good settings before, so the defaults are active"
     try:
-        if snapshot.find("") is not None:
+        if last_good() is not None:
             active = "the last good settings are active"
     except (OSError, Failure, ValueError):
         active = "the last good settings cannot be read, so every user must enter a code"

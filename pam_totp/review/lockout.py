@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pam_totp.access.decision import ASK, UNENROLLED, decide
-from pam_totp.access.facts import rule_for, state_of
-from pam_totp.records.config.settings import Settings
+from pam_totp.access.facts import Facts, rule_for, state_of
+from pam_totp.records.config.settings import Settings, typed
 from pam_totp.records.user import enforced
 from pam_totp.review.shadowed_rules import covers, networks
 from pam_totp.rules.encoding import encode
@@ -38,7 +38,7 @@ def locked_out(
 ) -> Iterator[Warned]:
     """root and the only administrator, if they must enter a code, have not enrolled, and cannot
     enroll. `asking`: the services that ask; `existing`: all."""
-    configured = Settings(found.values, f"\n{encode(found.rules)}")
+    configured = typed(found.values, encode(found.rules))
     people = [(account, WAYS_OF_ROOT) for account in (_account("root"),) if account]
     others = _administrators() - {"root"}
     only = _account(*others) if len(others) == 1 else None
@@ -83,14 +83,10 @@ def _refusal(
         when = time.strftime("from %Y-%m-%d on, ", time.gmtime(now))
     place = None
     for rhost, key in _ways_in(service, found.rules):
-        environment = {
-            b"PAM_USER": account.pw_name.encode("utf-8", "surrogateescape"),
-            b"PAM_SERVICE": service.encode(),
-            b"PAM_RHOST": rhost.encode(),
-            b"SSH_AUTH_INFO_0": key,
-        }
-        rule = rule_for(Request(environment), account, configured)
-        decision = decide(rule.code, UNENROLLED, enrollment, service, now)
+        request = Request(user=account.pw_name, service=service, rhost=rhost, key=key)
+        rule = rule_for(request, account, configured)
+        facts = Facts(user=account, rule=rule, state=UNENROLLED)
+        decision = decide(facts, enrollment, service, now)
         if decision.action != ASK:
             return None
         place = place or (
@@ -99,18 +95,18 @@ def _refusal(
     return (place, when) if place else None
 
 
-def _ways_in(service: str, rules: list[Rule]) -> Iterator[tuple[str, bytes]]:
+def _ways_in(service: str, rules: list[Rule]) -> Iterator[tuple[str, str]]:
     """A remote host and a public key of every kind of login that the rules tell apart."""
     if service != "sshd":
-        yield "", b""
+        yield "", ""
         return
     sources = {source for rule in rules for source in rule.sources if source != LOCAL}
     if len(sources) > MAX_SOURCES:
         return
     ends = [(network[0], network[-1]) for network in networks(tuple(sorted(sources)))]
     for rhost in [*ELSEWHERE, *(str(address) for pair in ends for address in pair)]:
-        yield rhost, b""
-        yield rhost, b"publickey any"
+        yield rhost, ""
+        yield rhost, "publickey any"
 
 
 def _account(name: str) -> pwd.struct_passwd | None:
@@ -134,14 +130,14 @@ def _administrators() -> set[str]:
 
 def never_asked(rules: list[Rule], asking: list[str]) -> Iterator[Warned]:
     """Where the rules never ask any user for a code."""
-    everywhere = _exempting(rules, Rule("", services=()))
+    everywhere = _exempting(rules, Rule(code=""))
     if everywhere is not None:
         yield (
             f"line {everywhere.line}",
             "no user is ever asked for a code, because no earlier rule asks",
         )
         return
-    shut = {service: _exempting(rules, Rule("", services=[service])) for service in asking}
+    shut = {service: _exempting(rules, Rule(code="", services=(service,))) for service in asking}
     for service, rule in shut.items():
         if rule is not None:
             what = (

@@ -7,6 +7,7 @@ which accepts an empty secret and a period of 0 and lets a second `secret=` win.
 from binascii import unhexlify
 
 from pam_totp.rules.otp import ALGORITHMS, DIGITS
+from pam_totp.rules.record import Record
 
 MIN_SECRET_BYTES = 10  # The classic 16-character secret; RFC 4226 asks for 16 of new ones.
 MAX_SECRET_BYTES = 128
@@ -23,7 +24,7 @@ class Malformed(ValueError):
     """A line that is not a credential; the message says why and never contains the secret."""
 
 
-class Credential:
+class Credential(Record):
     """A TOTP secret with its parameters.
 
     secret: key bytes; algorithm: a key of ALGORITHMS; digits: 6 to 8; period: seconds;
@@ -31,19 +32,13 @@ class Credential:
     identity: 32 hex digits that name this secret in root's state without telling it.
     """
 
-    __slots__ = ("account", "algorithm", "device", "digits", "identity", "period", "secret")
-
-    def __init__(
-        self, secret: bytes, algorithm: str, digits: int, period: int, account: str, device: str
-    ) -> None:
-        self.secret = secret
-        self.algorithm = algorithm
-        self.digits = digits
-        self.period = period
-        self.account = account
-        self.device = device
-        new_hash, _ = ALGORITHMS["SHA256"]
-        self.identity = new_hash(b"pam-totp credential 1\0" + secret).hexdigest()[:32]
+    secret: bytes
+    algorithm: str
+    digits: int
+    period: int
+    account: str
+    device: str
+    identity: str
 
 
 def parse_line(line: str) -> Credential:
@@ -65,10 +60,13 @@ def parse_line(line: str) -> Credential:
     algorithm = parameters.get("algorithm", "SHA1").upper()
     if algorithm not in ALGORITHMS:
         raise Malformed("must have the algorithm SHA1, SHA256 or SHA512")
-    digits = _number(parameters.get("digits", "6"), "digits")
+    numbers = [parameters.get("digits", "6"), parameters.get("period", "30")]
+    for name, text in zip(("digits", "period"), numbers):  # noqa: B905 - two
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise Malformed(f"must have a number as {name}")
+    digits, period = (int(text) for text in numbers)
     if digits not in DIGITS:
         raise Malformed("must have 6, 7 or 8 digits")
-    period = _number(parameters.get("period", "30"), "period")
     if not 1 <= period <= MAX_PERIOD_SECONDS:
         raise Malformed(f"must have a period of 1 to {MAX_PERIOD_SECONDS} seconds")
     if "secret" not in parameters:
@@ -76,7 +74,16 @@ def parse_line(line: str) -> Credential:
     secret = decode_base32(parameters["secret"])
     if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
         raise Malformed(f"must have a secret of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
-    return Credential(secret, algorithm, digits, period, _unquote(label), device)
+    new_hash, _ = ALGORITHMS["SHA256"]
+    return Credential(
+        secret=secret,
+        algorithm=algorithm,
+        digits=digits,
+        period=period,
+        account=_unquote(label),
+        device=device,
+        identity=new_hash(b"pam-totp credential 1\0" + secret).hexdigest()[:32],
+    )
 
 
 def _split(rest: str) -> tuple[str, str]:
@@ -108,7 +115,8 @@ def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
     """
     credentials: list[Credential] = []
     faults: list[str] = []
-    for number, line in enumerate(_text(content).split("\n"), 1):
+    text = content.decode("utf-8", "replace").removeprefix("\ufeff")  # as some editors write it
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if len(credentials) == MAX_CREDENTIALS:
@@ -119,11 +127,6 @@ def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
         except Malformed as fault:
             faults.append(f"line {number} {fault}")
     return credentials, faults
-
-
-def _text(content: bytes) -> str:
-    """The text without the byte order mark that some editors write."""
-    return content.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
 def decode_base32(text: str) -> bytes:
@@ -140,12 +143,6 @@ def decode_base32(text: str) -> bytes:
         bits = bits << 5 | value
     spare_bits = len(symbols) * 5 % 8
     return (bits >> spare_bits).to_bytes(len(symbols) * 5 // 8, "big")
-
-
-def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Malformed(f"must have a number as {name}")
-    return int(text)
 
 
 def _unquote(text: str) -> str:

@@ -1,10 +1,7 @@
 """The setting `enrollment`: what happens to users who have not enrolled and need a code. Pure."""
 
-from pam_totp.rules.policy import IF_ENROLLED, REQUIRED
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from pam_totp.rules.policy import REQUIRED
+from pam_totp.rules.record import Record
 
 OPTIONAL, AT_LOGIN, BY = "optional", "at-login", "by"
 MODES = (OPTIONAL, REQUIRED, AT_LOGIN)  # and BY, with a day
@@ -14,24 +11,17 @@ DAY_SECONDS = 86400
 SHOW_SECRETS = ("sshd", "login", "su", "su-l", "sudo", "sudo-i")
 
 
-class Enrollment:
+class Enrollment(Record):
     """What happens to users who must enter a code but have not enrolled.
 
     mode: of MODES, or BY with `deadline`, the Unix time from which it is REQUIRED. more_services:
     that may show secrets, besides SHOW_SECRETS.
     """
 
-    __slots__ = ("deadline", "mode", "more_services")
-
-    def __init__(self, mode: str, deadline: int = 0, more_services: "Sequence[str]" = ()) -> None:
-        self.mode = mode
-        self.deadline = deadline
-        self.more_services = more_services
+    mode: str
+    deadline: int = 0
+    more_services: tuple[str, ...] = ()
 
     def enrolls_at(self, service: str) -> bool:
         """Whether users enroll at a login of this service, where a secret is shown then."""
         return self.mode == AT_LOGIN and service in (*SHOW_SECRETS, *self.more_services)
-
-    def otherwise(self) -> str:
-        """The code that is asked for where no rule matches."""
-        return IF_ENROLLED if self.mode == OPTIONAL else REQUIRED

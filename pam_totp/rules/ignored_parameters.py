@@ -1,7 +1,7 @@
 """Which parameters of a secret an app ignores: a code is correct without them. Pure."""
 
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import matching_steps, step_at
+from pam_totp.rules.otp import matching_steps
 
 # What apps use that ignore parameters (Key URI Format).
 DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
@@ -13,7 +13,7 @@ def ignored_parameters(secret: Credential, code: str, now: float, window_steps: 
     for digits in {secret.digits, DIGITS} & {len(code)}:
         for period in (secret.period, PERIOD):
             for algorithm in (secret.algorithm, ALGORITHM):
-                now_step = step_at(now, period)
+                now_step = int(now // period)
                 steps = range(now_step - window_steps, now_step + window_steps + 1)
                 used = (
                     ("digits", digits, secret.digits),
@@ -21,6 +21,7 @@ def ignored_parameters(secret: Credential, code: str, now: float, window_steps: 
                     ("algorithm", algorithm, secret.algorithm),
                 )
                 ignored = [f"{name} ({its} for {own})" for name, its, own in used if its != own]
-                if ignored and matching_steps(secret.secret, code, steps, digits, algorithm):
+                tried = Credential(**vars(secret) | {"digits": digits, "algorithm": algorithm})
+                if ignored and matching_steps(tried, code, steps):
                     return f"the app ignores {', '.join(ignored)}"
     return ""

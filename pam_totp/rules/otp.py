@@ -1,4 +1,9 @@
-"""One-time passwords: HOTP (RFC 4226) and TOTP (RFC 6238). Pure; standard library only.
+"""One-time passwords: HOTP (RFC 4226) and TOTP (RFC 6238), how one is read, and whether it is
+correct now for one of several credentials. Pure; standard library only.
+
+The time step is the Unix time divided by the period (RFC 6238, section 4.2), and the window is one
+step to each side of now, unless set otherwise (section 5.2). An accepted time step and all earlier
+ones count as used: `used_steps` maps a credential's identity to the last one accepted.
 
 Runs inside every login: no module that is not compiled into the interpreter is imported here,
 hence HMAC (RFC 2104) in five lines over the built-in hashes instead of hashlib and hmac.
@@ -14,12 +19,47 @@ else:
     from _sha256 import sha256
     from _sha512 import sha512
 
+from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Failure
+from pam_totp.rules.verdict import Verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.rules.credential import Credential
+
 # Name in the otpauth URI: (hash, its block size in bytes; RFC 2104 and FIPS 180-4).
 ALGORITHMS = {"SHA1": (sha1, 64), "SHA256": (sha256, 64), "SHA512": (sha512, 128)}
 DIGITS = (6, 7, 8)
+WINDOW_STEPS = 1
+# Searched only after a refusal, so that the log can tell a wrong clock from an incorrect code.
+SKEW_STEPS = 20
+# Of a recovery code: 16 characters of 5 bits, 80 bits, beyond guessing at any rate, so no throttle
+# holds them up.
+RECOVERY_CHARACTERS = 16
+RECOVERY_SYMBOLS = "abcdefghijklmnopqrstuvwxyz234567"
+MAX_TYPED_DIGITS, MAX_TYPED_RECOVERY = 32, 64  # bytes, spaces and dashes counted
 
+_MISREAD = bytes.maketrans(b"018", b"olb")
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+def read_code(typed: bytes, *, allow_recovery: bool = False) -> str:
+    """The digits of what was typed: ASCII only, spaces as in "123 456" left out. With
+    `allow_recovery` a recovery code too, as it is hashed: any case, spaces and dashes anywhere; 0,
+    1 and 8, which no such code has, for o, l and b.
+
+    Raises Failure(bad-input). One trailing NUL is what older pam_exec releases append.
+    """
+    text = typed.removesuffix(b"\0").replace(b" ", b"")
+    if not text:
+        raise Failure(BAD_INPUT, "no code, or no way to ask (sshd: KbdInteractiveAuthentication)")
+    if len(typed) <= MAX_TYPED_DIGITS and len(text) in DIGITS and text.isdigit():
+        return text.decode("ascii")
+    code = text.lower().replace(b"-", b"").translate(_MISREAD)
+    is_recovery = len(code) == RECOVERY_CHARACTERS and not code.strip(RECOVERY_SYMBOLS.encode())
+    if allow_recovery and is_recovery and len(typed) <= MAX_TYPED_RECOVERY:
+        return code.decode("ascii")
+    raise Failure(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
 
 
 def hotp(secret: bytes, counter: int, digits: int, algorithm: str) -> str:
@@ -35,15 +75,51 @@ def hotp(secret: bytes, counter: int, digits: int, algorithm: str) -> str:
     return str(truncated % 10**digits).zfill(digits)
 
 
-def step_at(now: float, period: int) -> int:
-    """The time step that `now` (Unix time in seconds) lies in. RFC 6238, section 4.2."""
-    return int(now // period)
+def verdict_on(
+    credentials: list["Credential"],
+    code: str,
+    now: float,
+    used_steps: dict[str, int],
+    window_steps: int = WINDOW_STEPS,
+) -> Verdict:
+    """Whether `code` (ASCII digits) is correct at `now` (Unix seconds) and not yet used."""
+    reason, matched, matched_step, detail = WRONG_CODE, None, 0, ""
+    for credential in credentials:
+        current = int(now // credential.period)
+        used = used_steps.get(credential.identity, -1)
+        window = range(current - window_steps, current + window_steps + 1)
+        step = max(matching_steps(credential, code, window), default=-1)
+        if step > used:
+            return Verdict(accepted=True, reason=TOTP, credential=credential, step=step)
+        if step >= 0:
+            reason, matched, matched_step = REUSED_CODE, credential, step
+            steps = f"time step {step}; last accepted {used}, current {current}"
+            detail = f"code already used ({steps})"
+        elif reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
+            reason, matched, matched_step = CLOCK_SKEW, credential, current + offset
+            seconds = offset * credential.period
+            when = f"be correct in {seconds} s"
+            if seconds < 0:
+                when = f"have been correct {-seconds} s ago"
+            detail = f"code would {when}; compare the clocks"
+    return Verdict(
+        accepted=False, reason=reason, credential=matched, step=matched_step, detail=detail
+    )
 
 
-def matching_steps(
-    secret: bytes, code: str, steps: range, digits: int, algorithm: str
-) -> list[int]:
+def nearest_step(
+    credential: "Credential", code: str, now: float, reach_steps: int = SKEW_STEPS
+) -> int:
+    """How many time steps from now `code` is correct, the nearest within reach; 0: none."""
+    current = int(now // credential.period)
+    around = range(current - reach_steps, current + reach_steps + 1)
+    offsets = [step - current for step in matching_steps(credential, code, around)]
+    return min(offsets, key=abs, default=0)
+
+
+def matching_steps(credential: "Credential", code: str, steps: range) -> list[int]:
     """Those of `steps` whose code is `code`, compared in constant time, each one looked at."""
+    secret, digits, algorithm = credential.secret, credential.digits, credential.algorithm
     return [
         step
         for step in steps

@@ -6,10 +6,11 @@ two outcomes is used.
 """
 
 from pam_totp.rules.pattern import matches
+from pam_totp.rules.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 NEVER, IF_ENROLLED, REQUIRED = CODES = ("never", "if-enrolled", "required")  # stricter each
 LOCAL = "local"
@@ -17,54 +18,32 @@ LOCAL = "local"
 BETWEEN_FIELDS, BETWEEN_NAMES = "\t", "\x1f"
 
 
-class Rule:
+class Rule(Record):
     """users, groups, services: names and shell patterns; sources: networks and "local"; of each,
     empty means any. publickey: "yes", "no" or "" for either. code: one of CODES. line: of the
     settings file, 0 for the default where no rule matches."""
 
-    __slots__ = ("code", "groups", "line", "publickey", "services", "sources", "users")
-
-    def __init__(
-        self,
-        code: str,
-        line: int = 0,
-        users: "Iterable[str]" = (),
-        groups: "Iterable[str]" = (),
-        services: "Iterable[str]" = (),
-        sources: "Iterable[str]" = (),
-        publickey: str = "",
-    ) -> None:
-        self.users = tuple(users)
-        self.groups = tuple(groups)
-        self.services = tuple(services)
-        self.sources = tuple(sources)
-        self.publickey = publickey
-        self.code = code
-        self.line = line
+    code: str
+    line: int = 0
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    publickey: str = ""
 
 
-class Subject:
+class Subject(Record):
     """The login that rules are matched against.
 
     address: bytes of an IPv4 or IPv6 address; empty: from this machine; None: unknown.
     is_in: whether the user is in a group of this name or pattern; None: unknown.
     """
 
-    __slots__ = ("address", "is_in", "publickey", "service", "user")
-
-    def __init__(
-        self,
-        user: str,
-        service: str,
-        address: bytes | None,
-        publickey: bool,
-        is_in: "Callable[[str], bool | None]",
-    ) -> None:
-        self.user = user
-        self.service = service
-        self.address = address
-        self.publickey = "yes" if publickey else "no"
-        self.is_in = is_in
+    user: str
+    service: str
+    address: bytes | None
+    publickey: bool
+    is_in: "Callable[[str], bool | None]"
 
 
 def rules_about(rules: str, user: str) -> list[str]:
@@ -83,18 +62,17 @@ def rules_about(rules: str, user: str) -> list[str]:
 def decode(text: str) -> Rule:
     """The rule of one of these. Raises ValueError."""
     _number, *names, publickey, code, line = text.split(BETWEEN_FIELDS)
-    users, groups, services, sources = (
-        field.split(BETWEEN_NAMES) if field else () for field in names
-    )
+    lists = (tuple(field.split(BETWEEN_NAMES)) if field else () for field in names)
     if code not in CODES or publickey not in ("", "yes", "no"):
         raise ValueError("no rule")
-    return Rule(code, int(line), users, groups, services, sources, publickey)
+    named = dict(zip(("users", "groups", "services", "sources"), lists, strict=True))
+    return Rule(code=code, line=int(line), publickey=publickey, **named)
 
 
 def first_match(rules: str, subject: Subject, otherwise: str) -> Rule:
     """The rule that decides, of encoded ones; `otherwise` is the code where none matches."""
     strictest: Rule | None = None  # of those that may match
-    found = Rule(otherwise)
+    found = Rule(code=otherwise)
     for text in rules_about(rules, subject.user):
         rule = decode(text)
         does_match = match(rule, subject)
@@ -113,7 +91,7 @@ def is_stricter(rule: Rule, other: Rule) -> bool:
 
 def match(rule: Rule, subject: Subject) -> bool | None:
     """Whether all of the rule's conditions are met; None: unknown."""
-    if rule.publickey not in ("", subject.publickey):
+    if rule.publickey and subject.publickey != (rule.publickey == "yes"):
         return False
     if not (_has(rule.users, subject.user) and _has(rule.services, subject.service)):
         return False

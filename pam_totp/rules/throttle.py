@@ -9,39 +9,30 @@ Times are seconds of a clock that only goes forward (the kernel's boot time), so
 clock changes no wait.
 """
 
+from pam_totp.rules.record import Record
+
 BUDGET_TRIES = 300
+MAX_BUDGET_TRIES = BUDGET_TRIES + 2  # as many as a record says at most
 # 15 minutes: the owner can always try again within them; 2,880 tries in 30 days.
 MAX_WAIT_SECONDS = 900
 
 
-class Limits:
+class Limits(Record):
     """free_tries: incorrect codes in a row without a wait; first_wait: seconds after the next one,
     doubled by each after it, up to longest_wait."""
 
-    __slots__ = ("first_wait", "free_tries", "longest_wait")
-
-    def __init__(
-        self, free_tries: int = 5, first_wait: int = 30, longest_wait: int = MAX_WAIT_SECONDS
-    ) -> None:
-        if not (1 <= free_tries <= 20 and 1 <= first_wait <= MAX_WAIT_SECONDS):
-            raise ValueError("limits out of range")
-        if not 30 <= longest_wait <= MAX_WAIT_SECONDS:
-            raise ValueError("limits out of range")
-        self.free_tries = free_tries
-        self.first_wait = first_wait
-        self.longest_wait = longest_wait
+    free_tries: int = 5
+    first_wait: int = 30
+    longest_wait: int = MAX_WAIT_SECONDS
 
 
-class Failures:
+class Failures(Record):
     """in_a_row: incorrect codes since the last success; last: when the latest one was;
     budget_used: until when the budget is used, in seconds of the same clock."""
 
-    __slots__ = ("budget_used", "in_a_row", "last")
-
-    def __init__(self, in_a_row: int = 0, last: float = 0.0, budget_used: float = 0.0) -> None:
-        self.in_a_row = in_a_row
-        self.last = last
-        self.budget_used = budget_used
+    in_a_row: int = 0
+    last: float = 0.0
+    budget_used: float = 0.0
 
 
 def wait_seconds(failures: Failures, now: float, limits: Limits) -> float:
@@ -60,27 +51,26 @@ def wait_seconds(failures: Failures, now: float, limits: Limits) -> float:
 def is_of_an_earlier_boot(failures: Failures, now: float, limits: Limits) -> bool:
     """Whether the record lies in the future of the clock: where /run survives a reboot, as in some
     containers, its times are meaningless."""
-    return failures.last > now or failures.budget_used > _max_budget(now, limits)
+    latest = now + MAX_BUDGET_TRIES * limits.longest_wait
+    return failures.last > now or failures.budget_used > latest
 
 
-def _max_budget(now: float, limits: Limits) -> float:
-    return now + (BUDGET_TRIES + 2) * limits.longest_wait
-
-
-def secrets_a_try(failures: Failures, now: float, limits: Limits) -> int:
-    """With how many secrets the next code may be compared: with each it is one guess of the budget.
-    With one it may always, so that nobody waits longer for having more."""
-    left = failures.budget_used - BUDGET_TRIES * limits.longest_wait - now
-    return 1 + max(0, int(-left // limits.longest_wait))
-
-
-def count_try(failures: Failures, now: float, limits: Limits, secrets: int = 1) -> Failures:
-    """The failures once one more try is counted, before the code is checked.
-    `secrets`: with how many the code is compared."""
+def count_try(
+    failures: Failures, now: float, limits: Limits, secrets: int = 1
+) -> tuple[int, Failures]:
+    """With how many of a user's `secrets` the next code is compared, and the failures once that try
+    is counted, before the code is checked. With each secret it is one guess of the budget. With one
+    it may always, so that nobody waits longer for having more."""
     if is_of_an_earlier_boot(failures, now, limits):
         failures = Failures()
-    budget_used = max(failures.budget_used, now) + secrets * limits.longest_wait
-    return Failures(failures.in_a_row + 1, now, min(budget_used, _max_budget(now, limits)))
+    left = failures.budget_used - BUDGET_TRIES * limits.longest_wait - now
+    compared = min(secrets, 1 + max(0, int(-left // limits.longest_wait)))
+    budget_used = max(failures.budget_used, now) + compared * limits.longest_wait
+    latest = now + MAX_BUDGET_TRIES * limits.longest_wait
+    counted = Failures(
+        in_a_row=failures.in_a_row + 1, last=now, budget_used=min(budget_used, latest)
+    )
+    return compared, counted
 
 
 def whole_seconds(wait: float) -> int:
@@ -90,4 +80,4 @@ def whole_seconds(wait: float) -> int:
 
 def clear(failures: Failures) -> Failures:
     """The failures after a success. `failures` are those before its try: it costs no budget."""
-    return Failures(0, 0.0, failures.budget_used)
+    return Failures(budget_used=failures.budget_used)

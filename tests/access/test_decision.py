@@ -1,6 +1,7 @@
 """The decision: every mode of enrollment with every code and every state of the secret."""
 
 import itertools
+import pwd
 
 import pytest
 
@@ -16,6 +17,10 @@ from pam_totp.access.decision import (
     Decision,
     decide,
 )
+from pam_totp.access.facts import Facts, rule_for
+from pam_totp.records.config.settings import typed
+from pam_totp.records.config.table import DEFAULTS
+from pam_totp.records.user.grant import Grant
 from pam_totp.rules.enrollment import (
     AT_LOGIN,
     BY,
@@ -25,8 +30,9 @@ from pam_totp.rules.enrollment import (
     SHOW_SECRETS,
     Enrollment,
 )
-from pam_totp.rules.policy import CODES, IF_ENROLLED, NEVER, REQUIRED
+from pam_totp.rules.policy import CODES, IF_ENROLLED, NEVER, REQUIRED, Rule
 from pam_totp.rules.reasons import EXEMPT, GRACE, GRANTED, NOT_ENROLLED, REMEMBERED
+from pam_totp.rules.request import Request
 
 DEADLINE = 1_803_859_200  # 2027-03-01 in UTC
 BEFORE, AFTER = DEADLINE - 1.0, float(DEADLINE)
@@ -48,11 +54,21 @@ TABLE: dict[tuple[str, str, bool], str] = {
     (REQUIRED, UNENROLLED, True): GRANTED,
 }
 ENROLLMENTS = {
-    **{(mode, "any time"): (Enrollment(mode), AFTER) for mode in MODES},
-    (BY, "before the day"): (Enrollment(BY, DEADLINE), BEFORE),
-    (BY, "from the day on"): (Enrollment(BY, DEADLINE), AFTER),
+    **{(mode, "any time"): (Enrollment(mode=mode), AFTER) for mode in MODES},
+    (BY, "before the day"): (Enrollment(mode=BY, deadline=DEADLINE), BEFORE),
+    (BY, "from the day on"): (Enrollment(mode=BY, deadline=DEADLINE), AFTER),
 }
 CASES = [(*case, *enrollment) for case in TABLE for enrollment in ENROLLMENTS]
+
+
+def facts(code: str, state: str, granted: bool = False, *, is_remembered: bool = False) -> Facts:
+    return Facts(
+        user=pwd.getpwuid(0),
+        rule=Rule(code=code),
+        state=state,
+        grant=Grant(since=0, until=1, once=False) if granted else None,
+        is_remembered=is_remembered,
+    )
 
 
 def test_table_has_every_case() -> None:
@@ -63,7 +79,7 @@ def test_table_has_every_case() -> None:
 def test_decision(code: str, state: str, granted: bool, mode: str, when: str) -> None:
     enrollment, now = ENROLLMENTS[mode, when]
     expected = TABLE[code, state, granted]
-    found = decide(code, state, enrollment, "sshd", now, is_granted=granted)
+    found = decide(facts(code, state, granted), enrollment, "sshd", now)
     if expected == ENROLLMENT and when == "before the day":
         expected = GRACE
     if expected == ENROLLMENT:
@@ -83,8 +99,8 @@ def test_remembered_code_spares_only_those_who_would_be_asked_for_another(
         return decision.action, decision.reason
 
     enrollment, now = ENROLLMENTS[mode, when]
-    without = decide(code, state, enrollment, "sshd", now, is_granted=granted)
-    with_one = decide(code, state, enrollment, "sshd", now, is_granted=granted, is_remembered=True)
+    without = decide(facts(code, state, granted), enrollment, "sshd", now)
+    with_one = decide(facts(code, state, granted, is_remembered=True), enrollment, "sshd", now)
     if without.action == ASK and state != UNENROLLED:
         assert shown(with_one) == (LET_THROUGH, REMEMBERED)
     else:
@@ -96,8 +112,8 @@ def test_not_knowing_who_is_enrolled_never_lets_in_who_would_be_asked(
     code: str, state: str, granted: bool, mode: str, when: str
 ) -> None:
     enrollment, now = ENROLLMENTS[mode, when]
-    unknown = decide(code, UNKNOWN, enrollment, "sshd", now, is_granted=granted)
-    known = decide(code, state, enrollment, "sshd", now, is_granted=granted)
+    unknown = decide(facts(code, UNKNOWN, granted), enrollment, "sshd", now)
+    known = decide(facts(code, state, granted), enrollment, "sshd", now)
     if code != NEVER and not granted:
         assert unknown.action == ASK
         assert known.action in (ASK, ENROLL) or state == UNENROLLED
@@ -116,19 +132,22 @@ def test_not_knowing_who_is_enrolled_never_lets_in_who_would_be_asked(
     ],
 )
 def test_days_that_are_left_are_counted_up_to_the_day_itself(left: float, days: int) -> None:
-    found = decide(REQUIRED, UNENROLLED, Enrollment(BY, DEADLINE), "sshd", DEADLINE - left)
+    enrollment = Enrollment(mode=BY, deadline=DEADLINE)
+    found = decide(facts(REQUIRED, UNENROLLED), enrollment, "sshd", DEADLINE - left)
     assert (found.reason, found.days) == (GRACE, days)
 
 
 @pytest.mark.parametrize("mode", [*MODES, BY])
 def test_where_no_rule_matches_only_optional_leaves_the_others_alone(mode: str) -> None:
-    assert Enrollment(mode, DEADLINE).otherwise() == (IF_ENROLLED if mode == OPTIONAL else REQUIRED)
+    settings = typed(DEFAULTS | {"enrollment": f"{mode} {DEADLINE}"}, "")
+    rule = rule_for(Request(user="root", service="sshd"), pwd.getpwuid(0), settings)
+    assert rule.code == (IF_ENROLLED if mode == OPTIONAL else REQUIRED)
 
 
 @pytest.mark.parametrize("mode", [*MODES, BY])
 @pytest.mark.parametrize("service", [*SHOW_SECRETS, "mail", "cockpit", "", "ssh", "sshd "])
 def test_only_services_that_show_secrets_enroll_and_only_at_login(mode: str, service: str) -> None:
-    enrollment = Enrollment(mode, DEADLINE, ["mail"])
-    found = decide(REQUIRED, UNENROLLED, enrollment, service, AFTER)
+    enrollment = Enrollment(mode=mode, deadline=DEADLINE, more_services=("mail",))
+    found = decide(facts(REQUIRED, UNENROLLED), enrollment, service, AFTER)
     may_enroll = mode == AT_LOGIN and service in (*SHOW_SECRETS, "mail")
     assert found.action == (ENROLL if may_enroll else ASK)

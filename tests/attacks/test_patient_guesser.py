@@ -7,7 +7,7 @@ import pyotp
 import pytest
 
 from pam_totp.rules import throttle
-from pam_totp.rules.verdict import WINDOW_STEPS
+from pam_totp.rules.otp import WINDOW_STEPS
 from tests.attacks.programs import (
     REFUSED,
     RUN,
@@ -39,8 +39,7 @@ def tries_of_a_patient_guesser(
             event = min(owner, unlock)
             now += min(wait, max(event - now, 1e-3)) if event > now else wait
         else:
-            compared = min(secrets, throttle.secrets_a_try(failures, now, limits))
-            failures = throttle.count_try(failures, now, limits, compared)
+            compared, failures = throttle.count_try(failures, now, limits, secrets)
             tries += compared
         if now >= unlock:
             failures, unlock = throttle.clear(failures), now + unlock_every
@@ -108,9 +107,14 @@ def test_owner_waits_fifteen_minutes_at_most_whatever_a_guesser_does() -> None:
         wait = throttle.wait_seconds(failures, now, limits)
         assert wait <= 900
         now += wait
-        failures = throttle.count_try(failures, now, limits)
+        _, failures = throttle.count_try(failures, now, limits)
     # Nor where /run outlived a boot, and with it times that are yet to come.
-    assert throttle.wait_seconds(throttle.Failures(9, 1e6, 2e6), 10.0, limits) <= 900
+    assert (
+        throttle.wait_seconds(
+            throttle.Failures(in_a_row=9, last=1e6, budget_used=2e6), 10.0, limits
+        )
+        <= 900
+    )
 
 
 def test_killed_verifier_is_no_free_guess(credential: Credential, syslog: SystemLog) -> None:

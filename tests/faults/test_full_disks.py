@@ -27,7 +27,7 @@ ERRORS = {
 
 @pytest.fixture
 def subject(user: User) -> Iterator[Subject]:
-    subject = Subject(user)
+    subject = Subject(user=user)
     subject.enroll()
     yield subject
     subject.forget()

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
 
 @pytest.fixture
 def subject(user: User) -> Iterator[Subject]:
-    subject = Subject(user)
+    subject = Subject(user=user)
     subject.enroll()
     yield subject
     subject.forget()

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def subject(user: User) -> Iterator[Subject]:
-    subject = Subject(user, recovery_cost=1 << 14)
+    subject = Subject(user=user, recovery_cost=1 << 14)
     subject.enroll()
     yield subject
     subject.forget()
@@ -170,7 +170,7 @@ def crowd() -> Iterator[list[User]]:
 def test_500_logins_of_100_users_lose_no_step_and_never_deadlock(
     crowd: list[User], count: Callable[[str], None]
 ) -> None:
-    subjects = {user.name: Subject(user) for user in crowd}
+    subjects = {user.name: Subject(user=user) for user in crowd}
     devices = {
         name: [Credential(subject.user, secret) for secret in new_secrets(DEVICES)]
         for name, subject in subjects.items()

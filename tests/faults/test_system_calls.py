@@ -38,7 +38,7 @@ NAMES_ARE_DENIED_IN = ("gate, enrolled",)
 @pytest.fixture(scope="module")
 def subjects() -> Iterator[list[Subject]]:
     users = [add_user() for _ in range(WORKERS)]
-    yield [Subject(user) for user in users]
+    yield [Subject(user=user) for user in users]
     for user in users:
         remove_user(user)
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pam_totp.records.config import reader, settings, snapshot
+from pam_totp.login import own_process
+from pam_totp.records.config import reader, settings
 from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import grant, recovery
 from pam_totp.records.user.attempts import Attempts
-from pam_totp.rules import credential, reasons, throttle, verdict
+from pam_totp.rules import credential, otp, reasons, throttle
 from pam_totp.rules.reasons import Failure
-from pam_totp.rules.request import Request
 
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
@@ -49,7 +49,7 @@ class Given(SecretDir):
 def surroundings() -> Iterator[None]:
     """Folders for the records; a configuration that cannot be read, so that its snapshot is."""
     path, away = Path(settings.PATH), Path(settings.PATH + ".away")
-    for folder in (FOLDER, STATE / grant.KIND, STATE / recovery.KIND, STATE / snapshot.KIND):
+    for folder in (FOLDER, STATE / grant.KIND, STATE / recovery.KIND, STATE / settings.KIND):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.mkdir(exist_ok=True)
     if path.is_file():
@@ -65,7 +65,7 @@ def surroundings() -> Iterator[None]:
         for kind, name in (
             (grant.KIND, str(UID)),
             (recovery.KIND, str(UID)),
-            (snapshot.KIND, snapshot.NAME),
+            (settings.KIND, settings.NAME),
         ):
             (STATE / kind / name).unlink(missing_ok=True)
         (FOLDER / str(UID)).unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def secret_file(content: bytes) -> None:
     assert all(PRINTABLE_LINE.fullmatch(fault) for fault in faults)
     for each in credentials:
         typed = "0" * each.digits
-        judged = verdict.judge([each], typed, NOW, {})
+        judged = otp.verdict_on([each], typed, NOW, {})
         window = range(-1, 2)
         codes = [right_code(each, int(NOW // each.period) + offset) for offset in window]
         assert judged.accepted == (typed in codes)
@@ -122,7 +122,7 @@ def recovery_file(content: bytes) -> None:
     assert cost > 1 and cost & (cost - 1) == 0 and blocks > 0 and lanes > 0
     assert cost * blocks * lanes <= 1 << 20, "a second and 128 MiB at most"
     if cost * blocks * lanes <= MAX_COST:
-        digest = codes.hash("a" * verdict.RECOVERY_CHARACTERS)
+        digest = codes.hash("a" * otp.RECOVERY_CHARACTERS)
         assert codes.holds(digest) == (digest in codes.hashes)
 
 
@@ -137,7 +137,7 @@ def attempts_record(content: bytes) -> None:
     try:
         limits = throttle.Limits()
         assert 0 <= throttle.wait_seconds(attempts.failures, 1000.0, limits) <= 900
-        attempts.record_failures(throttle.count_try(attempts.failures, 1000.0, limits))
+        attempts.record(attempts.steps, throttle.count_try(attempts.failures, 1000.0, limits)[1])
         steps, in_a_row = attempts.steps, attempts.failures.in_a_row
     except Failure as refused:
         assert refused.reason == reasons.STATE_UNAVAILABLE
@@ -165,7 +165,7 @@ def grant_file(content: bytes) -> None:
 
 
 def settings_snapshot(content: bytes) -> None:
-    (STATE / snapshot.KIND / snapshot.NAME).write_bytes(content)
+    (STATE / settings.KIND / settings.NAME).write_bytes(content)
     loaded = settings.load()
     limits = loaded.limits
     assert loaded.fault
@@ -187,7 +187,7 @@ def spent_file(content: bytes) -> None:
 
 def typed_code(content: bytes) -> None:
     try:
-        code = verdict.read_code(content)
+        code = otp.read_code(content)
     except Failure as refused:
         assert refused.reason == reasons.BAD_INPUT
     else:
@@ -196,17 +196,23 @@ def typed_code(content: bytes) -> None:
 
 
 def typed_recovery_code(content: bytes) -> None:
-    code = verdict.read_recovery_code(content)
-    if code is not None:
+    try:
+        code = otp.read_code(content, allow_recovery=True)
+    except Failure as refused:
+        assert refused.reason == reasons.BAD_INPUT
+        return
+    if len(code) == otp.RECOVERY_CHARACTERS:
         assert re.fullmatch(r"[a-z2-7]{16}", code, re.ASCII)
         assert len(re.sub(rb"[\0 -]", b"", content)) == 16
+    else:
+        assert re.fullmatch(r"[0-9]{6,8}", code, re.ASCII)
 
 
 def environment(content: bytes) -> None:
     pairs = (pair.partition(b"=") for pair in content.split(b"\0"))
-    request = Request({name: value for name, _, value in pairs})
+    request = own_process.read_request({name: value for name, _, value in pairs})
     assert not request.key or request.service == "sshd"
-    for _, value in request.audit_fields("", request.tty + request.ruser):
+    for value in vars(request).values():
         shown = audit.quote(value)
         assert shown.isprintable() and len(shown) <= audit.MAX_CHARACTERS + 2
         assert '"' not in shown[1:-1] and "\\" not in shown

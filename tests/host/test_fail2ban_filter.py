@@ -132,9 +132,10 @@ def test_hostile_user_name_in_a_line_that_counts_bans_its_own_address_alone(
 ) -> None:
     """Whatever the name, written by the product's own quoting into a line that does count."""
     from pam_totp.records.host import audit
+    from pam_totp.rules.request import Request
 
-    fields = [("user", name), ("service", "sshd"), ("rhost", ADDRESS), ("device", "")]
-    audit.write(False, "refuse", "wrong-code", fields)
+    request = Request(user=name, service="sshd", rhost=ADDRESS)
+    audit.write(request, "refuse", "wrong-code")
     assert banned(log_of(syslog), tmp_path) == [ADDRESS]
 
 
@@ -143,10 +144,12 @@ def test_hostile_device_or_service_name_bans_nobody_else(
     tmp_path: Path, syslog: SystemLog, name: str
 ) -> None:
     from pam_totp.records.host import audit
+    from pam_totp.rules.request import Request
 
-    for field in ("service", "device", "detail"):
-        fields = {"user": "x", "service": "sshd", "rhost": ADDRESS, "device": "", "detail": ""}
-        audit.write(False, "refuse", "wrong-code", list((fields | {field: name}).items()))
+    request = Request(user="x", service="sshd", rhost=ADDRESS)
+    audit.write(Request(**vars(request) | {"service": name}), "refuse", "wrong-code")
+    audit.write(request, "refuse", "wrong-code", device=name)
+    audit.write(request, "refuse", "wrong-code", name)
     assert set(banned(log_of(syslog), tmp_path)) == {ADDRESS}
 
 

@@ -12,8 +12,8 @@ from tests.host.credentials import Credential
 from tests.host.programs import ASK, LET_IN, LOGIN
 from tests.login.programs import verify
 
-# House rule: only ever lowered. The aim is 60 functions in 18 files.
-MAX_FUNCTIONS, MAX_FILES = 94, 27
+# House rule: only ever lowered.
+MAX_FUNCTIONS, MAX_FILES = 60, 18
 
 PROGRAM = """
 import posix, sys

@@ -35,7 +35,7 @@ def test_user_number_is_no_name(user: User) -> None:
 def test_root_becomes_the_user_with_its_groups_and_root_again(user: User) -> None:
     subprocess.run(["usermod", "--append", "--groups", "audio,video", user.name], check=True)
     before = identity()
-    acting = ActingAs(pwd.getpwnam(user.name))
+    acting = ActingAs(account=pwd.getpwnam(user.name))
     with acting:
         assert identity() == (user.uid, user.gid, [user.gid])
     assert identity() == before
@@ -50,7 +50,7 @@ def test_root_becomes_the_user_with_its_groups_and_root_again(user: User) -> Non
 def test_groups_of_root_come_back(user: User) -> None:
     before = os.getgroups()
     os.setgroups([0, 5, 42])
-    with ActingAs(pwd.getpwnam(user.name)):
+    with ActingAs(account=pwd.getpwnam(user.name)):
         pass
     assert identity() == (0, 0, [0, 5, 42])
     os.setgroups(before)
@@ -58,7 +58,7 @@ def test_groups_of_root_come_back(user: User) -> None:
 
 def test_exception_inside_passes_and_root_is_back(user: User) -> None:
     before = identity()
-    with pytest.raises(ZeroDivisionError), ActingAs(pwd.getpwnam(user.name)):
+    with pytest.raises(ZeroDivisionError), ActingAs(account=pwd.getpwnam(user.name)):
         raise ZeroDivisionError
     assert identity() == before
 
@@ -71,7 +71,7 @@ def test_root_that_may_not_change_identity_goes_on_as_nobody(user: User, missing
         "sys.path[:0] = ['/usr/lib/pam-totp']\n"
         "from pam_totp.records.host.account import ActingAs\n"
         "try:\n"
-        f"    with ActingAs(pwd.getpwnam({user.name!r})): print('inside')\n"
+        f"    with ActingAs(account=pwd.getpwnam({user.name!r})): print('inside')\n"
         "except PermissionError: print(os.geteuid(), os.getegid())\n"
     )
     command = ["setpriv", "--bounding-set", f"-{missing}", "/usr/bin/python3", "-BIS", "-c"]

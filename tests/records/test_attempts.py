@@ -12,15 +12,16 @@ import pytest
 
 from pam_totp.records.user import attempts
 from pam_totp.records.user.attempts import SIZE_BYTES, Attempts
-from pam_totp.rules.credential import Credential
+from pam_totp.rules.credential import Credential, parse_line
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import Failures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UID = 4711
-PHONE = Credential(b"12345678901234567890", "SHA1", 6, 30, "", "phone")
-TABLET = Credential(b"09876543210987654321", "SHA1", 6, 30, "", "tablet")
-BOTH = [PHONE, TABLET]
+BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+URI = "otpauth://totp/x?secret="
+PHONE = parse_line(f"{URI}GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ phone")
+TABLET = parse_line(f"{URI}GA4TQNZWGU2DGMRRGA4TQNZWGU2DGMRR tablet")
 
 HOLD = f"""
 from pam_totp.records.user.attempts import Attempts
@@ -39,7 +40,7 @@ for _ in range(50):
     record = Attempts({UID}, FOLDER)
     step = record.steps.get(PHONE.identity, 0) + 1
     time.sleep(0.001)
-    record.spend(PHONE, step, [PHONE], Failures())
+    record.record({{PHONE.identity: step}}, Failures())
     record.close()
 """
 
@@ -86,7 +87,7 @@ def wait_until_open(pid: int, file: Path) -> None:
 def spend(folder: Path, credential: Credential, step: int) -> None:
     record = Attempts(UID, str(folder))
     try:
-        record.spend(credential, step, BOTH, Failures())
+        record.record(record.steps | {credential.identity: step}, Failures())
     finally:
         record.close()
 
@@ -114,10 +115,10 @@ class TestRecord:
         spend(folder, PHONE, 60_000_001)
         assert steps(folder) == {PHONE.identity: 60_000_001, TABLET.identity: 7}
 
-    def test_credential_that_is_gone_is_forgotten(self, folder: Path) -> None:
+    def test_what_is_not_recorded_again_is_forgotten(self, folder: Path) -> None:
         spend(folder, PHONE, 1)
         record = Attempts(UID, str(folder))
-        record.spend(TABLET, 2, [TABLET], Failures())
+        record.record({TABLET.identity: 2}, Failures())
         record.close()
         assert steps(folder) == {TABLET.identity: 2}
 
@@ -136,10 +137,10 @@ class TestRecord:
         assert PHONE.secret.hex().encode()[:16] not in content
 
     def test_32_devices_of_a_far_future_fit(self, folder: Path) -> None:
-        many = [Credential(bytes([n] * 20), "SHA1", 6, 1, "", "") for n in range(32)]
+        many = [parse_line(f"{URI}{letter * 16}") for letter in BASE32]
         for credential in many:
             record = Attempts(UID, str(folder))
-            record.spend(credential, 10**18, many, Failures())
+            record.record(record.steps | {credential.identity: 10**18}, Failures())
             record.close()
         assert steps(folder) == {each.identity: 10**18 for each in many}
 
@@ -147,7 +148,7 @@ class TestRecord:
         spend(folder, PHONE, 10**15)
         spend(folder, TABLET, 10**15)
         record = Attempts(UID, str(folder))
-        record.spend(PHONE, 1, [PHONE], Failures())
+        record.record({PHONE.identity: 1}, Failures())
         record.close()
         assert steps(folder) == {PHONE.identity: 1}
 
@@ -327,7 +328,7 @@ def test_limit_of_the_caller_cuts_no_record_off(folder: Path, limit: int, presen
         "from pam_totp.rules.reasons import Failure\n"
         "from pam_totp.rules.throttle import Failures\n"
         f"record = Attempts({UID}, FOLDER)\n"
-        "try: record.record_failures(Failures(5, 10, 20))\n"
+        "try: record.record({}, Failures(in_a_row=5, last=10, budget_used=20))\n"
         "except Failure as refused: print(refused.reason)\n"
     )
     command = ["prlimit", f"--fsize={limit}", "/usr/bin/python3", "-B", "-c"]

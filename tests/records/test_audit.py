@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pam_totp.records.host import audit
 from pam_totp.records.host.audit import MAX_CHARACTERS, quote
+from pam_totp.rules.request import Request
 from tests.host.system_log import SystemLog
 
 
@@ -63,13 +64,15 @@ def test_any_value_is_one_short_word_of_printable_characters(value: str) -> None
 
 
 def test_acceptance_is_information_and_refusal_a_warning(syslog: SystemLog) -> None:
-    audit.write(True, "accept", "totp", [("user", "alice"), ("device", "my phone")])
-    audit.write(False, "refuse", "wrong-code", [("user", "alice"), ("device", "")])
+    request = Request(user="alice", service="sshd", rhost="192.0.2.1")
+    audit.write(request, "accept", "totp", "", device="my phone")
+    audit.write(request, "refuse", "wrong-code", "one", "", "two")
     accepted, refused = syslog.lines(ident="pam-totp")
     assert (accepted.facility, accepted.severity) == ("authpriv", "info")
-    assert accepted.message == 'verdict=accept reason=totp user=alice device="my phone"'
+    who = "user=alice service=sshd rhost=192.0.2.1"
+    assert accepted.message == f'verdict=accept reason=totp {who} device="my phone"'
     assert (refused.facility, refused.severity) == ("authpriv", "warning")
-    assert refused.message == "verdict=refuse reason=wrong-code user=alice device="
+    assert refused.message == f'verdict=refuse reason=wrong-code {who} device= detail="one; two"'
 
 
 @pytest.mark.parametrize(
@@ -84,9 +87,9 @@ def test_acceptance_is_information_and_refusal_a_warning(syslog: SystemLog) -> N
     ],
 )
 def test_no_value_makes_a_line_or_a_field_of_its_own(syslog: SystemLog, value: str) -> None:
-    audit.write(False, "refuse", "wrong-code", [("user", value), ("service", "sshd")])
+    audit.write(Request(user=value, service="sshd"), "refuse", "wrong-code")
     (line,) = syslog.lines(ident="pam-totp")
     assert "\n" not in line.message
-    assert line.fields.keys() == {"verdict", "reason", "user", "service"}
+    assert line.fields.keys() == {"verdict", "reason", "user", "service", "rhost", "device"}
     assert line.fields["verdict"] == "refuse"
     assert line.fields["service"] == "sshd"

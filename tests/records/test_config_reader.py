@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pam_totp.records.config import reader, rule_reader
-from pam_totp.records.config.settings import MESSAGE, Settings
+from pam_totp.records.config.settings import MESSAGE, typed
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.validators import KINDS
 from pam_totp.rules.encoding import encode
@@ -369,7 +369,7 @@ def test_no_bytes_raise(content: bytes) -> None:
     assert set(found.values) == set(DEFAULTS)
     assert (again.values, again.faults) == (found.values, found.faults)
     assert all(fault.isprintable() for fault in found.faults)
-    Settings(found.values, encode(found.rules))
+    typed(found.values, encode(found.rules))
 
 
 KEYS = st.sampled_from(

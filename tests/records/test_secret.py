@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
-from pam_totp.records.user import secret
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -77,7 +76,7 @@ def refusal(user: User) -> Failure:
     """How reading the user's secret is refused, within the time and the bytes allowed."""
     account, begun, read = account_of(user), time.monotonic(), bytes_read()
     with pytest.raises(Failure) as refused:
-        secret.read(SecretDir(account))
+        SecretDir(account).credentials()
     assert time.monotonic() - begun < MAX_SECONDS
     assert bytes_read() - read < MAX_BYTES_READ
     return refused.value
@@ -85,61 +84,60 @@ def refusal(user: User) -> Failure:
 
 class TestProvenAbsent:
     def test_home_without_config_folder_is_not_enrolled(self, user: User) -> None:
-        assert secret.read(place_of(user)) is None
+        assert place_of(user).credentials() is None
 
     def test_config_without_our_folder_is_not_enrolled(self, user: User) -> None:
         user.give(user.home / ".config" / "other", "")
-        assert secret.read(place_of(user)) is None
+        assert place_of(user).credentials() is None
 
     def test_our_folder_without_the_file_is_not_enrolled(self, user: User) -> None:
         user.give(folder_of(user) / "recovery", "")
-        assert secret.read(place_of(user)) is None
+        assert place_of(user).credentials() is None
 
 
 class TestRead:
     def test_enrolled_user_has_credentials(self, alice: User) -> None:
-        credentials = secret.read(place_of(alice))
+        credentials = place_of(alice).credentials()
         assert credentials is not None
         assert [each.device for each in credentials] == ["phone"]
 
     def test_login_leaves_the_file_as_it_was(self, alice: User) -> None:
         path = folder_of(alice) / "secret"
         before = path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino
-        secret.read(place_of(alice))
+        place_of(alice).credentials()
         assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) == before
 
     def test_file_that_its_user_cannot_write_is_read(self, alice: User) -> None:
         (folder_of(alice) / "secret").chmod(0o400)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
     def test_config_folder_may_be_a_link_to_one_of_the_user(self, alice: User) -> None:
         (alice.home / ".config").rename(alice.home / "dotfiles")
         (alice.home / ".config").symlink_to("dotfiles")
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
     def test_home_may_be_a_link(self, alice: User) -> None:
         real = alice.home.with_name(f"{alice.name}-on-another-disk")
         alice.home.rename(real)
         alice.home.symlink_to(real)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
         alice.home.unlink()
         real.rename(alice.home)
 
     def test_home_that_the_group_may_write_is_read(self, alice: User) -> None:
         alice.home.chmod(0o2770)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
     def test_user_without_a_shell_has_credentials_too(self, alice: User) -> None:
         subprocess.run(["usermod", "--shell", "/usr/sbin/nologin", alice.name], check=True)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
     def test_user_reads_the_own_secret_without_root(self, alice: User) -> None:
         program = (
             "import sys, pwd\n"
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
-            "from pam_totp.records.user import secret\n"
             "from pam_totp.records.storage.secret_dir import SecretDir\n"
-            f"print(secret.read(SecretDir(pwd.getpwnam({alice.name!r})))[0].device)\n"
+            f"print(SecretDir(pwd.getpwnam({alice.name!r})).credentials()[0].device)\n"
         )
         assert alice.run_as("/usr/bin/python3", "-BIS", "-c", program).stdout == "phone\n"
 
@@ -147,10 +145,9 @@ class TestRead:
         program = (
             "import sys, pwd\n"
             "sys.path[:0] = ['/usr/lib/pam-totp']\n"
-            "from pam_totp.records.user import secret\n"
             "from pam_totp.records.storage.secret_dir import SecretDir\n"
             "from pam_totp.rules.reasons import Failure\n"
-            f"try: secret.read(SecretDir(pwd.getpwnam({mallory.name!r})))\n"
+            f"try: SecretDir(pwd.getpwnam({mallory.name!r})).credentials()\n"
             "except Failure as refused: print(refused.reason)\n"
         )
         assert alice.run_as("/usr/bin/python3", "-BIS", "-c", program).stdout == "secret-unsafe\n"
@@ -211,7 +208,7 @@ class TestInPlaceOfTheFile:
         path = folder_of(alice) / "secret"
         content = path.read_bytes() + b"#"
         path.write_bytes(content.ljust(MAX_BYTES, b"x"))
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
         path.write_bytes(content.ljust(MAX_BYTES + 1, b"x"))
         assert refusal(alice).reason == SECRET_MALFORMED
 
@@ -246,7 +243,7 @@ class TestOfAnother:
         (folder_of(mallory) / "secret").chmod(0o600)
         (folder / "secret").hardlink_to(folder_of(mallory) / "secret")
         with pytest.raises(Failure) as refused:
-            secret.read(SecretDir(pwd.getpwuid(0)))
+            SecretDir(pwd.getpwuid(0)).credentials()
         shutil.rmtree(folder)
         assert refused.value.reason == SECRET_UNSAFE
 
@@ -296,12 +293,12 @@ class TestOfAnother:
             f"{folder} is writable by a group; run: chmod g-w {folder}",
         )
         folder.chmod(0o750)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
     def test_group_of_the_user_that_names_the_user_is_read(self, alice: User) -> None:
         subprocess.run(["gpasswd", "--add", alice.name, alice.name], check=True)
         alice.home.chmod(0o770)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
     @pytest.mark.parametrize("name", ["", ".config"])
     def test_home_or_config_folder_of_another_is_unsafe_and_of_root_is_read(
@@ -311,7 +308,7 @@ class TestOfAnother:
         os.chown(alice.home / name, mallory.uid, alice.gid)
         assert refusal(alice).reason == SECRET_UNSAFE
         os.chown(alice.home / name, 0, 0)
-        assert secret.read(place_of(alice)) is not None
+        assert place_of(alice).credentials() is not None
 
 
 class TestPlantedFolders:
@@ -377,4 +374,4 @@ class TestHomeThatIsNotThere:
         fields = list(account_of(alice))
         for home in ("", "/nonexistent"):
             with pytest.raises(Failure):
-                secret.read(SecretDir(pwd.struct_passwd([*fields[:5], home, fields[6]])))
+                SecretDir(pwd.struct_passwd([*fields[:5], home, fields[6]])).credentials()

@@ -27,6 +27,7 @@ from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
 
+YAML_LIBRARY = "/usr/lib/python3/dist-packages/yaml"
 STRICT = "throttle:\n  free_tries: 2\n  first_wait: 600\n  longest_wait: 900\n"
 WAITS = "Too many incorrect codes"
 INVALID = {
@@ -288,7 +289,13 @@ def test_missing_yaml_library_is_a_fault_like_any_other(
         assert is_strict(credential)
         path.write_text(STRICT + "\n", encoding="utf-8")
         syslog.clear()
-        with mounted("/usr/lib/python3/dist-packages/yaml", "size=4k"):
+        with mounted(YAML_LIBRARY, "size=4k"):
             assert is_strict(credential)
             assert verify(user, credential.fresh_code()).code == LET_IN
         assert "/etc/pam-totp/config.yaml" in syslog.decisions()[0]["detail"]
+
+
+def test_where_the_file_was_never_read_a_missing_library_exempts_nobody(user: User) -> None:
+    with configured("enrollment: required\n"), mounted(YAML_LIBRARY, "size=4k"):
+        LAST_GOOD.unlink(missing_ok=True)
+        assert gate(user).code == ASK

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.otp import ALGORITHMS, DIGITS, hotp, matching_steps, step_at
+from pam_totp.rules.credential import Credential, parse_line
+from pam_totp.rules.otp import ALGORITHMS, DIGITS, hotp, matching_steps, verdict_on
 
 # RFC 4226, appendix D: the codes of counters 0 to 9.
 RFC4226_SECRET = b"12345678901234567890"
+RFC4226_BASE32 = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 RFC4226_CODES = (
     *("755224", "287082", "359152", "969429", "338314"),
     *("254676", "287922", "162583", "399871", "520489"),
@@ -41,7 +43,7 @@ def test_codes_are_those_of_rfc_4226(counter: int, code: str) -> None:
 @pytest.mark.parametrize(("algorithm", "now", "code"), RFC6238_VECTORS)
 def test_codes_are_those_of_rfc_6238(algorithm: str, now: int, code: str) -> None:
     secret = (b"1234567890" * 7)[: RFC6238_KEY_BYTES[algorithm]]
-    assert hotp(secret, step_at(now, 30), 8, algorithm) == code
+    assert hotp(secret, int(now // 30), 8, algorithm) == code
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
@@ -73,22 +75,27 @@ def test_codes_are_those_of_oathtool() -> None:
             text=True,
             check=True,
         )
-        assert hotp(secret, step_at(now, period), digits, algorithm) == oathtool.stdout.strip()
+        assert hotp(secret, int(now // period), digits, algorithm) == oathtool.stdout.strip()
+
+
+def credential_of(period: int) -> Credential:
+    return parse_line(f"otpauth://totp/x?period={period}&secret={RFC4226_BASE32}")
 
 
 @pytest.mark.parametrize("period", [1, 15, 30, 60, 3600])
 def test_a_step_lasts_its_period_to_the_last_moment(period: int) -> None:
-    first = 1_800_000_000 // period * period
-    step = first // period
-    assert step_at(first, period) == step_at(first + period - 0.001, period) == step
-    assert step_at(first - 0.001, period) == step - 1
-    assert step_at(first + period, period) == step + 1
+    step = 1_800_000_000 // period
+    first, credential = step * period, credential_of(period)
+    code = hotp(RFC4226_SECRET, step, 6, "SHA1")
+    moments = (first - 0.001, first, first + period - 0.001, first + period)
+    accepted = [verdict_on([credential], code, now, {}, 0).accepted for now in moments]
+    assert accepted == [False, True, True, False]
 
 
 def test_no_step_lies_before_1970() -> None:
-    code = hotp(RFC4226_SECRET, 0, 6, "SHA1")
-    assert matching_steps(RFC4226_SECRET, code, range(-1, 2), 6, "SHA1") == [0]
-    assert matching_steps(RFC4226_SECRET, code, range(-40, 0), 6, "SHA1") == []
+    code, credential = hotp(RFC4226_SECRET, 0, 6, "SHA1"), credential_of(30)
+    assert matching_steps(credential, code, range(-1, 2)) == [0]
+    assert matching_steps(credential, code, range(-40, 0)) == []
 
 
 @pytest.mark.parametrize("digits", DIGITS)

@@ -14,7 +14,6 @@ from pam_totp.rules.throttle import (
     clear,
     count_try,
     is_of_an_earlier_boot,
-    secrets_a_try,
     wait_seconds,
 )
 
@@ -26,15 +25,20 @@ MAX_CHANCE = 0.01
 DEFAULTS = Limits()
 
 times = st.integers(0, 10**9)
-failures = st.builds(Failures, st.integers(0, 10**6), times, times)
-limits = st.builds(Limits, st.integers(1, 20), st.integers(1, 900), st.integers(30, 900))
+failures = st.builds(Failures, in_a_row=st.integers(0, 10**6), last=times, budget_used=times)
+limits = st.builds(
+    Limits,
+    free_tries=st.integers(1, 20),
+    first_wait=st.integers(1, 900),
+    longest_wait=st.integers(30, 900),
+)
 
 
 def waits_after(tries: int, limit: Limits = DEFAULTS) -> list[float]:
     """How long to wait after each of so many wrong codes, every one typed as soon as allowed."""
     now, past, waits = 1000.0, Failures(), []
     for _ in range(tries):
-        past = count_try(past, now, limit)
+        _, past = count_try(past, now, limit)
         waits.append(wait_seconds(past, now, limit))
         now += waits[-1]
     return waits
@@ -63,7 +67,7 @@ def test_limits_are_those_that_were_configured() -> None:
 def test_success_clears_the_row() -> None:
     past = Failures()
     for _ in range(9):
-        past = count_try(past, 1000.0, DEFAULTS)
+        _, past = count_try(past, 1000.0, DEFAULTS)
     assert wait_seconds(past, 1000.0, DEFAULTS) > 0
     cleared = clear(past)
     assert wait_seconds(cleared, 1000.0, DEFAULTS) == 0
@@ -73,7 +77,7 @@ def test_success_clears_the_row() -> None:
 def test_success_does_not_give_a_guesser_the_budget_back() -> None:
     past = Failures()
     for _ in range(BUDGET_TRIES + 1):  # more are never looked at, so never counted
-        past = clear(count_try(past, 1000.0, DEFAULTS))
+        past = clear(count_try(past, 1000.0, DEFAULTS)[1])
     assert wait_seconds(past, 1000.0, DEFAULTS) == MAX_WAIT_SECONDS
 
 
@@ -90,7 +94,7 @@ def test_wait_is_over_when_it_has_passed(
 ) -> None:
     """Whatever happened before now, and although somebody guessed up to the very limit."""
     used = now + min(budget_tries, 301) * limit.longest_wait
-    past = Failures(in_a_row, now, used)
+    past = Failures(in_a_row=in_a_row, last=now, budget_used=used)
     assert wait_seconds(past, now + wait_seconds(past, now, limit), limit) == 0
 
 
@@ -102,8 +106,10 @@ def test_wait_goes_down_as_time_passes(past: Failures, now: int, limit: Limits) 
 
 @given(failures, times, limits)
 def test_one_more_try_never_shortens_the_wait(past: Failures, now: int, limit: Limits) -> None:
-    before = Failures(past.in_a_row, min(past.last, now), past.budget_used)
-    counted = count_try(before, now, limit)
+    before = Failures(
+        in_a_row=past.in_a_row, last=min(past.last, now), budget_used=past.budget_used
+    )
+    _, counted = count_try(before, now, limit)
     assert wait_seconds(counted, now, limit) >= wait_seconds(before, now, limit)
 
 
@@ -120,7 +126,7 @@ def simulate(owner_logins_a_day: int, typos: int = 0) -> tuple[int, float]:
         wait = wait_seconds(past, now, DEFAULTS)
         if now + wait < owner:
             now += wait
-            past = count_try(past, now, DEFAULTS)
+            _, past = count_try(past, now, DEFAULTS)
             guesses += 1
             continue
         now = owner
@@ -129,7 +135,7 @@ def simulate(owner_logins_a_day: int, typos: int = 0) -> tuple[int, float]:
         # The guesser does best who lets the owner in: a success ends everybody's wait.
         now += wait
         for _ in range(typos):
-            past = count_try(past, now, DEFAULTS)
+            _, past = count_try(past, now, DEFAULTS)
             now += wait_seconds(past, now, DEFAULTS)
         past = clear(past)
         next_login += every
@@ -175,9 +181,9 @@ def test_codes_that_may_be_of_several_secrets_add_up_to_the_same_guesses(pending
         if wait > 0:
             now += wait
             continue
-        secrets = min(pending, secrets_a_try(past, now, DEFAULTS))
-        assert secrets >= 1
-        past = clear(count_try(past, now, DEFAULTS, secrets))
+        secrets, counted = count_try(past, now, DEFAULTS, pending)
+        assert 1 <= secrets <= pending
+        past = clear(counted)
         compared += secrets
     assert compared <= BUDGET_TRIES + DAYS * DAY / MAX_WAIT_SECONDS + 1
     assert compared * STEPS / CODES < MAX_CHANCE
@@ -185,4 +191,4 @@ def test_codes_that_may_be_of_several_secrets_add_up_to_the_same_guesses(pending
 
 @given(failures, times, limits)
 def test_one_secret_may_always_be_compared(past: Failures, now: float, limit: Limits) -> None:
-    assert secrets_a_try(past, now, limit) >= 1
+    assert count_try(past, now, limit, 32)[0] >= 1

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import ALGORITHMS, DIGITS, hotp
+from pam_totp.rules.otp import ALGORITHMS, DIGITS, SKEW_STEPS, hotp, nearest_step, verdict_on
 from pam_totp.rules.reasons import CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE
-from pam_totp.rules.verdict import SKEW_STEPS, judge, nearest_step
 
 STEP = 60_000_000
 """Of 30 s: in the year 2027."""
@@ -23,7 +22,15 @@ def credential_of(
     algorithm: str = "SHA1",
     device: str = "phone",
 ) -> Credential:
-    return Credential(secret, algorithm, digits, period, "Server:alice@server", device)
+    return Credential(
+        secret=secret,
+        algorithm=algorithm,
+        digits=digits,
+        period=period,
+        account="Server:alice@server",
+        device=device,
+        identity=secret.hex(),
+    )
 
 
 def code_of(credential: Credential, step: int) -> str:
@@ -36,7 +43,7 @@ PHONE = credential_of()
 @pytest.mark.parametrize("second", WITHIN_A_STEP)
 @pytest.mark.parametrize("offset", [-1, 0, 1])
 def test_code_of_this_step_and_of_one_to_each_side_is_right(offset: int, second: float) -> None:
-    verdict = judge([PHONE], code_of(PHONE, STEP + offset), STEP * 30 + second, {})
+    verdict = verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30 + second, {})
     assert verdict.accepted
     assert (verdict.reason, verdict.credential, verdict.step) == (TOTP, PHONE, STEP + offset)
 
@@ -44,12 +51,12 @@ def test_code_of_this_step_and_of_one_to_each_side_is_right(offset: int, second:
 @pytest.mark.parametrize("second", WITHIN_A_STEP)
 @pytest.mark.parametrize("offset", [-3, -2, 2, 3])
 def test_code_of_two_steps_away_is_refused(offset: int, second: float) -> None:
-    assert not judge([PHONE], code_of(PHONE, STEP + offset), STEP * 30 + second, {}).accepted
+    assert not verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30 + second, {}).accepted
 
 
 @pytest.mark.parametrize("offset", [-SKEW_STEPS, -2, 2, SKEW_STEPS])
 def test_code_of_another_clock_is_refused_and_the_log_says_how_far_it_is_off(offset: int) -> None:
-    verdict = judge([PHONE], code_of(PHONE, STEP + offset), STEP * 30 + 7, {})
+    verdict = verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30 + 7, {})
     assert (verdict.accepted, verdict.reason) == (False, CLOCK_SKEW)
     assert verdict.step == STEP + offset
     when = f"be correct in {offset * 30} s" if offset > 0 else f"been correct {-offset * 30} s ago"
@@ -58,7 +65,7 @@ def test_code_of_another_clock_is_refused_and_the_log_says_how_far_it_is_off(off
 
 @pytest.mark.parametrize("offset", [-SKEW_STEPS - 1, SKEW_STEPS + 1, 120, 5000])
 def test_code_of_a_far_moment_is_just_wrong(offset: int) -> None:
-    verdict = judge([PHONE], code_of(PHONE, STEP + offset), STEP * 30, {})
+    verdict = verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30, {})
     assert (verdict.accepted, verdict.reason, verdict.credential) == (False, WRONG_CODE, None)
 
 
@@ -66,7 +73,7 @@ def test_code_of_a_far_moment_is_just_wrong(offset: int) -> None:
 @pytest.mark.parametrize("spent_later", [0, 1, 2, 1000])
 def test_spent_step_and_every_earlier_one_are_refused(offset: int, spent_later: int) -> None:
     spent = {PHONE.identity: STEP + offset + spent_later}
-    verdict = judge([PHONE], code_of(PHONE, STEP + offset), STEP * 30, spent)
+    verdict = verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30, spent)
     assert (verdict.accepted, verdict.reason) == (False, REUSED_CODE)
 
 
@@ -75,7 +82,7 @@ def test_spent_code_stays_spent_after_the_clock_was_set_back(back_seconds: int) 
     now = STEP * 30 - back_seconds
     spent = {PHONE.identity: STEP}
     for step in range(int(now // 30) - 1, min(int(now // 30) + 1, STEP) + 1):
-        verdict = judge([PHONE], code_of(PHONE, step), now, spent)
+        verdict = verdict_on([PHONE], code_of(PHONE, step), now, spent)
         assert (verdict.accepted, verdict.reason) == (False, REUSED_CODE)
         assert f"last accepted {STEP}, current {int(now // 30)}" in verdict.detail
 
@@ -83,7 +90,7 @@ def test_spent_code_stays_spent_after_the_clock_was_set_back(back_seconds: int) 
 @pytest.mark.parametrize("offset", [0, 1])
 def test_code_after_the_spent_one_is_right(offset: int) -> None:
     spent = {PHONE.identity: STEP + offset - 1}
-    assert judge([PHONE], code_of(PHONE, STEP + offset), STEP * 30, spent).accepted
+    assert verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30, spent).accepted
 
 
 class TestCodeOfTwoSteps:
@@ -97,28 +104,28 @@ class TestCodeOfTwoSteps:
 
     def test_later_step_counts_where_only_the_first_is_spent(self) -> None:
         for current in (self.FIRST, self.FIRST + 1):
-            verdict = judge([PHONE], self.CODE, current * 30, {PHONE.identity: self.FIRST})
+            verdict = verdict_on([PHONE], self.CODE, current * 30, {PHONE.identity: self.FIRST})
             assert (verdict.accepted, verdict.step) == (True, self.FIRST + 1)
 
     def test_both_are_spent_by_one_login(self) -> None:
         for current in (self.FIRST, self.FIRST + 1):
-            spent = {PHONE.identity: judge([PHONE], self.CODE, current * 30, {}).step}
+            spent = {PHONE.identity: verdict_on([PHONE], self.CODE, current * 30, {}).step}
             for later in range(current - 5, current + 5):
-                assert not judge([PHONE], self.CODE, later * 30, spent).accepted
+                assert not verdict_on([PHONE], self.CODE, later * 30, spent).accepted
 
 
 def test_each_device_has_its_own_spent_steps() -> None:
     tablet = credential_of(secret=b"another secret of it", device="tablet")
     spent = {PHONE.identity: STEP + 5}
-    verdict = judge([PHONE, tablet], code_of(tablet, STEP), STEP * 30, spent)
+    verdict = verdict_on([PHONE, tablet], code_of(tablet, STEP), STEP * 30, spent)
     assert (verdict.accepted, verdict.credential) == (True, tablet)
-    assert not judge([PHONE, tablet], code_of(PHONE, STEP), STEP * 30, spent).accepted
+    assert not verdict_on([PHONE, tablet], code_of(PHONE, STEP), STEP * 30, spent).accepted
 
 
 def test_right_code_of_one_device_wins_over_the_skewed_one_of_another() -> None:
     tablet = credential_of(secret=b"another secret of it", period=60)
     for credentials in ([PHONE, tablet], [tablet, PHONE]):
-        verdict = judge(credentials, code_of(tablet, STEP // 2), STEP * 30, {})
+        verdict = verdict_on(credentials, code_of(tablet, STEP // 2), STEP * 30, {})
         assert (verdict.accepted, verdict.credential) == (True, tablet)
 
 
@@ -132,18 +139,18 @@ def test_every_kind_of_credential_is_judged_by_its_own_parameters(
     now = 1_800_000_007.0
     step = int(now // period)
     code = code_of(credential, step)
-    assert judge([credential], code, now, {}).step == step
+    assert verdict_on([credential], code, now, {}).step == step
     for other in (code[:-1], code + "0", "0" + code, code[1:], ""):
-        assert not judge([credential], other, now, {}).accepted
+        assert not verdict_on([credential], other, now, {}).accepted
 
 
 def test_nobody_without_a_credential_is_let_in() -> None:
-    assert judge([], "755224", 0.0, {}).reason == WRONG_CODE
+    assert verdict_on([], "755224", 0.0, {}).reason == WRONG_CODE
 
 
 def test_first_minute_of_1970_has_no_step_before_it() -> None:
-    assert judge([PHONE], code_of(PHONE, 0), 3.0, {}).accepted
-    assert not judge([PHONE], code_of(PHONE, 2), 3.0, {}).accepted
+    assert verdict_on([PHONE], code_of(PHONE, 0), 3.0, {}).accepted
+    assert not verdict_on([PHONE], code_of(PHONE, 2), 3.0, {}).accepted
 
 
 @pytest.mark.parametrize("offset", [-1600, -25, -2, 2, 25, 1600])
@@ -165,7 +172,7 @@ def test_accepted_steps_only_ever_grow(logins: list[tuple[int, int]]) -> None:
         now = STEP * 30 + half_steps * 15
         step = int(now // 30) + offset
         before = spent.get(PHONE.identity, -1)
-        verdict = judge([PHONE], code_of(PHONE, step), now, spent)
+        verdict = verdict_on([PHONE], code_of(PHONE, step), now, spent)
         assert verdict.accepted == (abs(offset) <= 1 and step > before)
         if verdict.accepted:
             assert verdict.step == step > before

@@ -7,7 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pam_totp.records.config import rule_reader, snapshot
+from pam_totp.records.config import rule_reader
+from pam_totp.records.config.settings import MAX_BYTES as MAX_SNAPSHOT_BYTES
 from pam_totp.records.config.settings import SCARCE
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.validators import Wrong, pairs, position, read_value
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
 # The snapshot that could not be read again would be made anew at every login.
-MAX_RULES_BYTES = snapshot.MAX_BYTES - 64 * 1024
+MAX_RULES_BYTES = MAX_SNAPSHOT_BYTES - 64 * 1024
 RULES = "rules"
 
 

@@ -35,7 +35,7 @@ def read(node: "Node", faults: list[Wrong]) -> list[Rule]:
 
 
 def _read_rule(node: "Node", faults: list[Wrong]) -> Rule | None:
-    rule, wrong, given = Rule("", node.start_mark.line + 1), list[Wrong](), set[str]()
+    rule, wrong, given = Rule(code="", line=node.start_mark.line + 1), list[Wrong](), set[str]()
     for key, _, value in pairs(node, "a rule", KEYS, wrong):
         given.add(key)
         try:

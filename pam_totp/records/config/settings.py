@@ -1,67 +1,58 @@
 """The administrator's settings, as the login path has them.
 
 /etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms, so the
-first login after a change keeps a snapshot (pam_totp.records.config.snapshot). A file that is
-invalid, empty or gone changes nothing: the snapshot still applies, and every decision says so in
-the log. If there never was one, the defaults apply. (A file of comments is valid: it sets the
-defaults.)
+first login after a change keeps a snapshot: /var/lib/pam-totp/settings/last-good, which names the
+very file that it was made from. While it cannot be kept there (a full or a read-only disk), it is
+in /run/pam-totp/settings/last-good, and every decision says so in the log. A file that is invalid,
+empty or gone changes nothing: the snapshot still applies, and every decision says so in the log. If
+there never was one, the defaults apply. (A file of comments is valid: it sets the defaults.)
+
+Format, UTF-8: "pam-totp settings 1 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
+line "rules", the rules (pam_totp.rules.encoding), and the line "end".
 """
 
 import posix
 import time
 from errno import EMFILE, ENFILE, ENOENT, ENOMEM
 
-from pam_totp.records.config import snapshot
 from pam_totp.records.config.table import DEFAULTS
-from pam_totp.rules.enrollment import BY, MODES, Enrollment
+from pam_totp.records.storage.state_dir import RUN, VAR
+from pam_totp.rules.enrollment import Enrollment
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.record import Record
 from pam_totp.rules.throttle import Limits
 
 PATH = "/etc/pam-totp/config.yaml"
+KIND, NAME = "settings", "last-good"
+MAX_BYTES = 4 * 1024 * 1024  # of a snapshot
 # A file that was changed so lately can change again without another time or size to tell.
 UNSETTLED_SECONDS = 0.1
 SCARCE = (EMFILE, ENFILE, ENOMEM)
 MESSAGE = "messages."
 
+_HEADER = "pam-totp settings 1 "
+_OF_NO_FILE = "0 0 0 0 0"
+_RULES, _END = "\nrules\n", "\nend\n"
 
-class Settings:
-    """store: "user" or "system"; limits: of the throttle; window_steps: to each side of now;
-    remember_seconds: 0 is off; rules: a text that holds the encoded ones; fault: why the file is
-    not used."""
 
-    __slots__ = (
-        "_values",
-        "enrollment",
-        "fault",
-        "limits",
-        "remember_seconds",
-        "rules",
-        "store",
-        "window_steps",
-    )
+class Settings(Record):
+    """values: by the keys of DEFAULTS; store: "user" or "system"; limits: of the throttle;
+    window_steps: to each side of now; remember_seconds: 0 is off; rules: encoded, each
+    between line ends; fault: why the file is not used, or its snapshot not kept."""
 
-    def __init__(self, values: dict[str, str], rules: str = "", fault: str = "") -> None:
-        self._values = values
-        self.store = values["store"]
-        self.limits = Limits(**{name: int(values[f"throttle.{name}"]) for name in Limits.__slots__})
-        self.window_steps = int(values["code.window"])
-        mode, _, deadline = values["enrollment"].partition(" ")
-        if self.store not in ("user", "system") or mode not in (*MODES, BY):
-            raise ValueError("unknown store or mode of enrollment")
-        services = values["enrollment_services"].split()
-        self.enrollment = Enrollment(mode, int(deadline or 0), services)
-        self.remember_seconds = int(values["remember"])
-        self.rules = rules
-        self.fault = fault
-
-    def __getitem__(self, key: str) -> str:
-        """The value of a key of DEFAULTS."""
-        return self._values[key]
+    values: dict[str, str]
+    store: str
+    limits: Limits
+    window_steps: int
+    enrollment: Enrollment
+    remember_seconds: int
+    rules: str
+    fault: str
 
     def message(self, name: str, **values: object) -> str:
         """A line for the user, with what changes from login to login put in."""
-        text = self._values[MESSAGE + name]
+        text = self.values[MESSAGE + name]
         for key, value in values.items():
             text = text.replace(f"{{{key}}}", str(value))
         return text
@@ -73,66 +64,124 @@ def load() -> Settings:
     its caller may have taken them away."""
     try:
         status = posix.stat(PATH)
+    except FileNotFoundError:
+        return _without_the_file("")
     except OSError as failure:
-        return _without_the_file(
-            "" if failure.errno == ENOENT else posix.strerror(failure.errno or 0)
-        )
+        return _without_the_file(posix.strerror(failure.errno or 0), is_known=False)
     identity = (
         f"{status.st_dev} {status.st_ino} {status.st_size} "
         f"{status.st_mtime_ns} {status.st_ctime_ns}"
     )
     try:
-        last_good = _last_good(identity)
+        kept = last_good(identity)
     except (OSError, Failure, ValueError):
-        last_good = None  # it is made anew
-    if last_good is not None:
-        return last_good
+        kept = None  # it is made anew
+    if kept is not None:
+        return kept
     try:
         from pam_totp.records.config import reader  # PyYAML: only in the first one after a change
 
         values, rules, faults = reader.read(PATH)
-        settings = Settings(values, f"\n{rules}")
-    except (MemoryError, Failure):
+        typed(values, rules)
+    except (MemoryError, SystemError, Failure):  # SystemError: it had no memory to say so
         raise
     except Exception as failure:  # a broken library must not lock everybody out
         if isinstance(failure, OSError) and failure.errno in SCARCE:
             raise
-        return _without_the_file(f"{type(failure).__name__}: {failure}")
+        return _without_the_file(f"{type(failure).__name__}: {failure}", is_known=False)
     if faults:
         return _without_the_file(faults[0])
     # Some file systems count whole seconds.
     unsettled = UNSETTLED_SECONDS if status.st_ctime_ns % 1_000_000_000 else 2.0
     if abs(time.time() - status.st_ctime) <= unsettled:
-        identity = snapshot.OF_NO_FILE  # good, and read again at the next login
-    settings.fault = snapshot.make(identity, values, rules)
-    return settings
+        identity = _OF_NO_FILE  # good, and read again at the next login
+    lines = [_HEADER + identity, *(f"{key} {value}" for key, value in values.items())]
+    snapshot = "\n".join(lines) + _RULES + rules + _END[1:]
+    return typed(values, rules, _keep(snapshot.encode("utf-8")))
 
 
-def _without_the_file(fault: str) -> Settings:
-    """The settings if the file cannot be used: the last good ones, or the defaults if there never
-    were any. If it cannot be determined what there was, every user must enter a code."""
-    kept: Settings | None = None
-    try:
-        kept = _last_good()
-        settings = kept or Settings(DEFAULTS)
-    except (OSError, Failure, ValueError):
-        if posix.geteuid() != 0:
-            # Only root can look. A screen locker asks users who have enrolled; where root never
-            # wrote a file, which is how it is installed, there is no fault.
-            settings = Settings(DEFAULTS)
-        else:
-            settings = Settings(DEFAULTS | {"enrollment": REQUIRED})
-            fault = fault or "No such file; the last good settings cannot be read"
-    if fault or kept is not None:
-        settings.fault = f"{PATH}: {fault or posix.strerror(ENOENT)}"
-    return settings
+def typed(values: dict[str, str], rules: str, fault: str = "") -> Settings:
+    """The settings of values that were read and checked. Raises ValueError or KeyError."""
+    mode, _, deadline = values["enrollment"].partition(" ")
+    services = tuple(values["enrollment_services"].split())
+    return Settings(
+        values=values,
+        store=values["store"],
+        limits=Limits(
+            free_tries=int(values["throttle.free_tries"]),
+            first_wait=int(values["throttle.first_wait"]),
+            longest_wait=int(values["throttle.longest_wait"]),
+        ),
+        window_steps=int(values["code.window"]),
+        enrollment=Enrollment(mode=mode, deadline=int(deadline or 0), more_services=services),
+        remember_seconds=int(values["remember"]),
+        rules=f"\n{rules}",
+        fault=fault,
+    )
 
 
-def _last_good(identity: str = "") -> Settings | None:
+def last_good(identity: str = "") -> Settings | None:
     """The snapshot's settings, None without any; with an identity only if it is of that file.
     Raises OSError, Failure or ValueError where there is one and it cannot be used."""
-    found = snapshot.find(identity)
-    if found is None:
+    content, snapshot, fault = VAR.read(KIND, NAME, MAX_BYTES), None, ""
+    if content is not None:
+        snapshot = _parse(content, identity)
+    if snapshot is None or not identity:
+        content = RUN.read(KIND, NAME, MAX_BYTES)
+        latest = _parse(content, identity) if content is not None else None
+        if content is not None and latest is not None:
+            snapshot, fault = latest, _keep(content)
+    if snapshot is None:
         return None
-    known = {key: value for key, value in found.values.items() if key in DEFAULTS}
-    return Settings(DEFAULTS | known, found.text, found.fault)
+    values, rules = snapshot
+    known = {key: value for key, value in values.items() if key in DEFAULTS}
+    return typed(DEFAULTS | known, rules, fault)
+
+
+def _without_the_file(fault: str, *, is_known: bool = True) -> Settings:
+    """The settings if the file cannot be used: the last good ones, or the defaults if there never
+    were any. If it is not known what the file says, or what there was, every user must enter a
+    code."""
+    try:
+        kept = last_good()
+    except (OSError, Failure, ValueError):
+        kept, is_known = None, False
+    if kept is not None:
+        return typed(kept.values, kept.rules, f"{PATH}: {fault or posix.strerror(ENOENT)}")
+    defaults = DEFAULTS
+    # Only root can look. A screen locker asks users who have enrolled; where root never wrote a
+    # file, which is how it is installed, there is no fault.
+    if not is_known and posix.geteuid() == 0:
+        defaults = DEFAULTS | {"enrollment": REQUIRED}
+        fault = fault or "No such file; the last good settings cannot be read"
+    return typed(defaults, "", f"{PATH}: {fault}" if fault else "")
+
+
+def _parse(content: bytes, identity: str) -> tuple[dict[str, str], str] | None:
+    """The values of a snapshot and its rules; None if it is of another file."""
+    text = content.decode("utf-8")
+    head, has_rules, rules = text.partition(_RULES)
+    header, *lines = head.split("\n")
+    if identity and header != _HEADER + identity:
+        return None
+    if not (header.startswith(_HEADER) and has_rules and text.endswith(_END)):
+        raise ValueError("no snapshot")
+    values = {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
+    return values, rules[: 1 - len(_END)]
+
+
+def _keep(snapshot: bytes) -> str:
+    """Keeps a snapshot; why it is not kept for good, empty if it is."""
+    if posix.geteuid() != 0:
+        return ""
+    try:
+        VAR.write(KIND, NAME, snapshot)
+        RUN.remove(KIND, NAME)
+        return ""
+    except (OSError, Failure) as failure:
+        detail = failure.detail if isinstance(failure, Failure) else failure.strerror
+    try:
+        RUN.write(KIND, NAME, snapshot)
+    except (OSError, Failure):
+        pass  # the next login reads the file again
+    return f"the settings cannot be kept: {detail}"

@@ -10,6 +10,7 @@ import posix
 import pwd
 
 from pam_totp.rules.reasons import SECRET_MISSING, SECRET_UNSAFE, Failure
+from pam_totp.rules.record import MutableRecord
 
 
 def find(name: str) -> pwd.struct_passwd:
@@ -21,45 +22,39 @@ def find(name: str) -> pwd.struct_passwd:
         raise Failure(SECRET_MISSING, "no such user in the password database") from None
 
 
-class ActingAs:
+class ActingAs(MutableRecord):
     """A `with` block that runs with the effective identity of an account.
 
     Root becomes the user and root again; the user itself stays what it is; anyone else is
     refused. Leaving root's identity behind or not getting it back raises: nothing goes on then.
     """
 
-    __slots__ = ("_account", "_before", "all_groups")
-
-    def __init__(self, account: pwd.struct_passwd) -> None:
-        self._account = account
-        self.all_groups = False  # with the primary one alone it gets less, never more
-        self._before: tuple[int, list[int]] | None = None
+    account: pwd.struct_passwd
+    all_groups: bool = False  # with the primary one alone it gets less, never more
+    before: tuple[int, list[int]] | None = None
 
     def __enter__(self) -> None:
         uid = posix.geteuid()
-        if uid == self._account.pw_uid:
+        if uid == self.account.pw_uid:
             return
         if uid != 0:
-            raise Failure(SECRET_UNSAFE, f"only root can read files of {self._account.pw_name}")
-        self._before = posix.getegid(), posix.getgroups()
+            raise Failure(SECRET_UNSAFE, f"only root can read files of {self.account.pw_name}")
+        self.before = posix.getegid(), posix.getgroups()
         try:
             if self.all_groups:
-                posix.initgroups(self._account.pw_name, self._account.pw_gid)
+                posix.initgroups(self.account.pw_name, self.account.pw_gid)
             else:
-                posix.setgroups([self._account.pw_gid])
-            posix.setegid(self._account.pw_gid)
-            posix.seteuid(self._account.pw_uid)
+                posix.setgroups([self.account.pw_gid])
+            posix.setegid(self.account.pw_gid)
+            posix.seteuid(self.account.pw_uid)
         except OSError:
-            self._come_back()
+            self.__exit__()
             raise
 
     def __exit__(self, *exception: object) -> None:
-        if self._before is not None:
-            self._come_back()
-
-    def _come_back(self) -> None:
-        assert self._before is not None
-        group, groups = self._before
+        if self.before is None:
+            return
+        group, groups = self.before
         posix.seteuid(0)
         posix.setegid(group)
         posix.setgroups(groups)

@@ -2,18 +2,25 @@
 
 import syslog
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pam_totp.rules.request import Request
+
+LET_IN = ("accept", "skip")  # verdicts; the others are "ask" and "refuse"
 MAX_CHARACTERS = 255
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/@_+%-")
 
 
-def write(accepted: bool, verdict: str, reason: str, fields: list[tuple[str, str]]) -> None:
-    """Logs a decision. `fields` are (key, value), values as they came: they are made safe here."""
-    line = " ".join(f"{key}={quote(value)}" for key, value in fields)
+def write(request: "Request", verdict: str, reason: str, *details: str, device: str = "") -> None:
+    """Logs a decision about a request. Texts are made safe here; empty details are left out."""
+    fields = {"user": request.user, "service": request.service, "rhost": request.rhost}
+    fields["device"] = device
+    if detail := "; ".join(filter(None, details)):
+        fields["detail"] = detail
+    line = " ".join(f"{key}={quote(value)}" for key, value in fields.items())
+    priority = syslog.LOG_INFO if verdict in LET_IN else syslog.LOG_WARNING
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
-    syslog.syslog(
-        syslog.LOG_INFO if accepted else syslog.LOG_WARNING,
-        f"verdict={verdict} reason={reason} {line}",
-    )
+    syslog.syslog(priority, f"verdict={verdict} reason={reason} {line}")
 
 
 def quote(value: str) -> str:

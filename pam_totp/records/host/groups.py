@@ -3,7 +3,6 @@
 import grp
 import posix
 
-from pam_totp.records.storage.opened import Opened
 from pam_totp.rules.pattern import is_pattern, matches
 
 LOCAL_SOURCES = ("files", "compat", "systemd")
@@ -67,10 +66,8 @@ def _local_groups() -> dict[str, tuple[int, str]]:
     """Id and members of this machine's own groups. Asked for 500 of them, the C library would read
     the file 500 times; it is asked for those that are not there."""
     groups = dict[str, tuple[int, str]]()
-    with Opened(posix.open("/etc/group", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
-        content = b""
-        while chunk := posix.read(file, 1 << 20):
-            content += chunk
+    with open("/etc/group", "rb") as file:
+        content = file.read()
     for line in content.decode("utf-8", "surrogateescape").split("\n"):
         name, _, rest = line.lstrip().partition(":")
         group_id, _, members = rest.partition(":")[2].partition(":")
@@ -82,8 +79,8 @@ def _local_groups() -> dict[str, tuple[int, str]]:
 def has_directory() -> bool:
     """Whether groups may come from elsewhere than this machine's own files (nsswitch.conf(5))."""
     try:
-        with Opened(posix.open("/etc/nsswitch.conf", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
-            lines = posix.read(file, 1 << 16).decode("ascii", "replace").split("\n")
+        with open("/etc/nsswitch.conf", "rb") as file:
+            lines = file.read(1 << 16).decode("ascii", "replace").split("\n")
     except FileNotFoundError:
         return False  # the C library's default: files
     return any(

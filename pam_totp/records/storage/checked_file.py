@@ -6,8 +6,8 @@
 
 import posix
 
-from pam_totp.records.storage.opened import Opened
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
+from pam_totp.rules.record import Record
 
 # O_NONBLOCK: opening a FIFO does not wait. O_NOCTTY: opening a terminal does not take it over.
 _FLAGS = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
@@ -15,51 +15,50 @@ _TYPE, _REGULAR, _LINK = 0o170000, 0o100000, 0o120000
 WRITABLE_BY_OTHERS, OPEN_TO_OTHERS = 0o022, 0o077
 
 
-class Checks:
+class Opened(int):
+    """A descriptor that is closed at the end of a block: `with Opened(posix.open(…)) as file:`"""
+
+    __slots__ = ()
+
+    def __enter__(self) -> int:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        posix.close(self)
+
+
+class Checks(Record):
     """What a file must be. owner, owner_name: the account that must own it; forbidden_mode: bits
     that it must not have; max_bytes: of its content; unsafe, too_large: the reasons of Failure."""
 
-    __slots__ = ("forbidden_mode", "max_bytes", "owner", "owner_name", "too_large", "unsafe")
+    owner: int = 0
+    owner_name: str = "root"
+    forbidden_mode: int = WRITABLE_BY_OTHERS
+    max_bytes: int = 64 * 1024
+    unsafe: str = STATE_UNAVAILABLE
+    too_large: str = STATE_UNAVAILABLE
 
-    def __init__(
-        self,
-        owner: int = 0,
-        owner_name: str = "root",
-        forbidden_mode: int = WRITABLE_BY_OTHERS,
-        max_bytes: int = 64 * 1024,
-        unsafe: str = STATE_UNAVAILABLE,
-        too_large: str = STATE_UNAVAILABLE,
-    ) -> None:
-        self.owner = owner
-        self.owner_name = owner_name
-        self.forbidden_mode = forbidden_mode
-        self.max_bytes = max_bytes
-        self.unsafe = unsafe
-        self.too_large = too_large
 
-    def refuse_unsafe(self, status: posix.stat_result, path: str) -> None:
-        """Raises Failure if it is not a regular file, has another owner or is open to others."""
-        if status.st_mode & _TYPE != _REGULAR:
-            what = "is a symbolic link" if status.st_mode & _TYPE == _LINK else "is not a file"
-            raise Failure(self.unsafe, f"{path} {what}; it must be a regular file")
-        if status.st_uid != self.owner:
-            detail = f"{path} is owned by user id {status.st_uid}"
-            raise Failure(self.unsafe, f"{detail}; it must be owned by {self.owner_name}")
-        if status.st_mode & self.forbidden_mode:
-            raise Failure(self.unsafe, f"{path} is open to others; run: chmod 600 {path}")
+def refuse_unsafe(status: posix.stat_result, path: str, checks: Checks) -> None:
+    """Raises Failure if it is not a regular file, has another owner or is open to others."""
+    if status.st_mode & _TYPE != _REGULAR:
+        what = "is a symbolic link" if status.st_mode & _TYPE == _LINK else "is not a file"
+        raise Failure(checks.unsafe, f"{path} {what}; it must be a regular file")
+    if status.st_uid != checks.owner:
+        detail = f"{path} is owned by user id {status.st_uid}"
+        raise Failure(checks.unsafe, f"{detail}; it must be owned by {checks.owner_name}")
+    if status.st_mode & checks.forbidden_mode:
+        raise Failure(checks.unsafe, f"{path} is open to others; run: chmod 600 {path}")
 
 
 def read(folder: int, name: str, path: str, checks: Checks) -> bytes:
     """The content of a file in the open folder; `path` is its name in messages. Raises OSError or
     Failure."""
     # Before the open for a better message, after it to be sure.
-    checks.refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path)
-    with Opened(posix.open(name, _FLAGS, dir_fd=folder)) as file:
-        checks.refuse_unsafe(posix.fstat(file), path)
-        content = b""
-        while len(content) <= checks.max_bytes:
-            chunk = posix.read(file, checks.max_bytes + 1)
-            if not chunk:
-                return content
-            content += chunk
+    refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path, checks)
+    with open(posix.open(name, _FLAGS, dir_fd=folder), "rb") as file:
+        refuse_unsafe(posix.fstat(file.fileno()), path, checks)
+        content = file.read(checks.max_bytes + 1)
+    if len(content) > checks.max_bytes:
         raise Failure(checks.too_large, f"{path} is larger than {checks.max_bytes} bytes")
+    return content

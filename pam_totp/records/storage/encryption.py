@@ -10,7 +10,7 @@ import sys
 from errno import EINVAL, ENODATA, ENOENT, ENOSYS, ENOTSUP, ENOTTY
 from fcntl import ioctl
 
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.checked_file import Opened
 
 # linux/fscrypt.h: FS_IOC_GET_ENCRYPTION_POLICY_EX, FS_IOC_GET_ENCRYPTION_KEY_STATUS
 _GET_POLICY, _GET_KEY_STATUS, _PRESENT = 0xC0096616, 0xC080661A, 2

@@ -14,8 +14,9 @@ import pwd
 
 from pam_totp.records.host.account import ActingAs
 from pam_totp.records.storage import checked_file, encryption
-from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Checks
+from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, WRITABLE_BY_OTHERS, Checks
 from pam_totp.records.storage.walk import Walk, refuse_owner
+from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 
 TYPE_CHECKING = False
@@ -41,6 +42,19 @@ def stores_of(account: pwd.struct_passwd) -> tuple[str, ...]:
     return STORES[:1] if "/" in name or name in ("", ".", "..") else STORES
 
 
+def read_file(folder: int, name: str, secret_dir: "SecretDir") -> bytes:
+    """The bytes of a file in the open folder. Raises Failure or OSError."""
+    checks = Checks(
+        owner=secret_dir.owner.pw_uid,
+        owner_name=secret_dir.owner.pw_name,
+        forbidden_mode=OPEN_TO_OTHERS,
+        max_bytes=MAX_BYTES,
+        unsafe=SECRET_UNSAFE,
+        too_large=SECRET_MALFORMED,
+    )
+    return checked_file.read(folder, name, f"{secret_dir.path}/{name}", checks)
+
+
 class SecretDir:
     """The folder of one account's secret files, which are the owner's. `acting`: to be entered
     (`with`), to act as the owner."""
@@ -48,21 +62,32 @@ class SecretDir:
     __slots__ = ("_names", "_top", "account", "acting", "owner", "path")
 
     def __init__(self, account: pwd.struct_passwd, store: str = "user") -> None:
-        if store not in stores_of(account):
-            raise Failure(SECRET_UNSAFE, "the user name cannot be used as a directory name")
         self.account = self.owner = account
         self._top = account.pw_dir
         self._names: tuple[str, ...] = SECRET_DIR
         if store != "user":
+            if store not in stores_of(account):
+                raise Failure(SECRET_UNSAFE, "the user name cannot be used as a directory name")
             self.owner = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", ""))
             self._top, self._names = f"{STATE_DIR}/{SYSTEM_STORE}", (account.pw_name,)
         self.path = "/".join((self._top, *self._names))
-        self.acting = ActingAs(self.owner)
-        self.acting.all_groups = self.owner.pw_uid == 0  # root needs none, so looks once
+        is_root = self.owner.pw_uid == 0  # who needs none, so looks once
+        self.acting = ActingAs(account=self.owner, all_groups=is_root)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, None if it is proven not to be there. Raises Failure."""
         return self.look(name, read_file)
+
+    def credentials(self) -> list[Credential] | None:
+        """The credentials in the secret file, at least one; None if the account is proven not to be
+        enrolled. Raises Failure for everything else."""
+        content = self.look(SECRET, read_file)
+        if content is None:
+            return None
+        credentials, faults = parse_file(content)
+        if not credentials:
+            raise Failure(SECRET_MALFORMED, faults[0] if faults else "no credential in the file")
+        return credentials
 
     def look(self, name: str, look: "Callable[[int, str, SecretDir], Found]") -> "Found | None":
         """What `look` finds at a name in the open folder, None if it is proven not to be there.
@@ -92,7 +117,7 @@ class SecretDir:
         Raises OSError or Failure; `even_if_unsafe`: even if others can write to it, to remove."""
         if not self._top.startswith("/"):
             raise Failure(SECRET_UNSAFE, f"the home {self._top!a} does not begin with /")
-        walk, arrived = Walk(self.owner, checked=not even_if_unsafe), False
+        walk, arrived = Walk(user=self.owner, is_checked=not even_if_unsafe), False
         try:
             walk.go(self._top, follow=self._names is SECRET_DIR)
             for name in self._names:
@@ -107,8 +132,9 @@ class SecretDir:
                     self._prove_absent(walk.folder, walk.path or "/", name, even_if_unsafe)
                     return None
             if not even_if_unsafe:
-                refuse_owner(walk.status, self.path, self.owner)
-                if walk.status.st_mode & 0o022:
+                status = posix.fstat(walk.folder)
+                refuse_owner(status, self.path, self.owner)
+                if status.st_mode & WRITABLE_BY_OTHERS:
                     detail = f"{self.path} is writable by others; run: chmod go-w {self.path}"
                     raise Failure(SECRET_UNSAFE, detail)
             arrived = True
@@ -132,16 +158,3 @@ class SecretDir:
         except FileNotFoundError:
             return
         raise Failure(SECRET_MISSING, f"{path} is encrypted and locked")
-
-
-def read_file(folder: int, name: str, secret_dir: SecretDir) -> bytes:
-    """The bytes of a file in the open folder. Raises Failure or OSError."""
-    checks = Checks(
-        secret_dir.owner.pw_uid,
-        secret_dir.owner.pw_name,
-        OPEN_TO_OTHERS,
-        MAX_BYTES,
-        SECRET_UNSAFE,
-        SECRET_MALFORMED,
-    )
-    return checked_file.read(folder, name, f"{secret_dir.path}/{name}", checks)

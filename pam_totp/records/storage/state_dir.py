@@ -11,9 +11,9 @@ tmpfs, for what matters for minutes. NAME is a user id, mostly.
 import posix
 
 from pam_totp.records.storage import checked_file
-from pam_totp.records.storage.checked_file import WRITABLE_BY_OTHERS, Checks
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.checked_file import WRITABLE_BY_OTHERS, Checks, Opened
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
+from pam_totp.rules.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +31,13 @@ class Halfway(OSError):
     """Some of several new files were renamed into place, and the rest could not be."""
 
 
-class StateDir:
+class StateDir(Record):
     """One of the two folders. path: where it is; is_volatile: whether it is empty after a boot;
     owner: the user id that it must have."""
 
-    __slots__ = ("is_volatile", "owner", "path")
-
-    def __init__(self, path: str, *, is_volatile: bool, owner: int = 0) -> None:
-        self.path = path
-        self.is_volatile = is_volatile
-        self.owner = owner
+    path: str
+    is_volatile: bool
+    owner: int = 0
 
     def read(self, kind: str, name: object, max_bytes: int = 64 * 1024) -> bytes | None:
         """The content of a record; None if it is proven not to be there. Raises Failure."""
@@ -77,22 +74,21 @@ class StateDir:
             _sync(folder)
         return True
 
-    def open(self, kind: str, *, make: bool = False) -> int | None:
-        """A descriptor of the folder of one kind of record, None if it is proven not to be there;
-        `make`: makes it then. Raises Failure."""
+    def open(self, kind: str = "", *, make: bool = False) -> int | None:
+        """A descriptor of the folder of one kind of record, or of the one that holds them all;
+        None if it is proven not to be there; `make`: makes it then. Raises Failure."""
         path = self.path
         try:
-            with Opened(self.open_itself(make=make and self.is_volatile)) as parent:
+            folder = self._open_checked(path, path, make=make and self.is_volatile)
+            if not kind:
+                return folder
+            with Opened(folder):
                 path += f"/{kind}"
-                return self._open_checked(kind, path, make=make, parent=parent)
+                return self._open_checked(kind, path, make=make, parent=folder)
         except OSError as failure:
             if isinstance(failure, FileNotFoundError) and (self.is_volatile or path != self.path):
                 return None
             raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
-
-    def open_itself(self, *, make: bool = False) -> int:
-        """A descriptor of the folder that holds the kinds. Raises OSError or Failure."""
-        return self._open_checked(self.path, self.path, make=make)
 
     def _open_checked(self, name: str, path: str, *, make: bool, parent: int | None = None) -> int:
         """A descriptor of a folder that its owner alone may write."""
@@ -116,8 +112,8 @@ class StateDir:
         raise Failure(STATE_UNAVAILABLE, f"{path} {fault}")
 
 
-VAR = StateDir("/var/lib/pam-totp", is_volatile=False)
-RUN = StateDir("/run/pam-totp", is_volatile=True)
+VAR = StateDir(path="/var/lib/pam-totp", is_volatile=False)
+RUN = StateDir(path="/run/pam-totp", is_volatile=True)
 
 
 def replace_all(

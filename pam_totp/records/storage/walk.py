@@ -16,8 +16,9 @@ import posix
 import pwd
 from errno import ENODATA, ENOTSUP
 
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.checked_file import Opened
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
+from pam_totp.rules.record import MutableRecord
 
 _NAME_FLAGS = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 # Without O_DIRECTORY, autofs would show the empty folder that it is about to mount over.
@@ -26,18 +27,16 @@ _TYPE, _LINK, _STICKY = 0o170000, 0o120000, 0o1000
 _MAX_LINKS = 40  # as the kernel has it
 
 
-class Walk:
-    """`folder`: an open descriptor of where it stands, for the caller to close if it is not -1;
-    `path`: that folder's name, without a link; `links`: how many were followed. `checked`: whether
-    to refuse what others can move."""
+class Walk(MutableRecord):
+    """user: for whom it is; is_checked: whether to refuse what others can move. `folder`: an open
+    descriptor of where it stands, for the caller to close if it is not -1; `path`: that folder's
+    name, without a link; `links`: how many were followed."""
 
-    __slots__ = ("_checked", "_user", "folder", "links", "path", "status")
-
-    def __init__(self, user: pwd.struct_passwd, *, checked: bool) -> None:
-        self._user = user
-        self._checked = checked
-        self.folder = -1
-        self.links = 0
+    user: pwd.struct_passwd
+    is_checked: bool
+    folder: int = -1
+    path: str = ""
+    links: int = 0
 
     def go(self, way: str, *, follow: bool) -> None:
         """Goes to a folder, from where it stands or from `/`. `follow`: also if the last name is a
@@ -60,11 +59,17 @@ class Walk:
         folder = posix.open(name, _FOLDER_FLAGS, dir_fd=self.folder)
         if self.folder >= 0:
             posix.close(self.folder)
-        self.folder, self.path, self.status = folder, path, posix.fstat(folder)
-        if self._checked:
-            refuse_owner(self.status, path or "/", self._user, 0)
-            if not self.status.st_mode & _STICKY or is_last:
-                self._refuse_shared(path or "/")
+        self.folder, self.path = folder, path
+        if not self.is_checked:
+            return
+        path, status = path or "/", posix.fstat(folder)
+        refuse_owner(status, path, self.user, 0)
+        if status.st_mode & _STICKY and not is_last:
+            return
+        if status.st_mode & 0o002:
+            raise Failure(SECRET_UNSAFE, f"{path} is writable by others; run: chmod o-w {path}")
+        if status.st_mode & 0o020 and (_has_access_list(folder) or not self._is_alone(status)):
+            raise Failure(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
 
     def _read_link(self, name: str, *, follow: bool) -> str:
         path = f"{self.path}/{name}"
@@ -74,26 +79,19 @@ class Walk:
                 raise Failure(SECRET_UNSAFE, f"{path} is not a folder")
             if not follow:
                 raise Failure(SECRET_UNSAFE, f"{path} is a symbolic link; it must be a folder")
-            if self._checked:
-                refuse_owner(status, path, self._user, 0)
+            if self.is_checked:
+                refuse_owner(status, path, self.user, 0)
             self.links += 1
             if not status.st_size or self.links > _MAX_LINKS:
                 raise Failure(SECRET_UNSAFE, f"{path} is a link in /proc, or one of too many links")
             return posix.readlink("", dir_fd=link)
 
-    def _refuse_shared(self, path: str) -> None:
-        mode = self.status.st_mode
-        if mode & 0o002:
-            raise Failure(SECRET_UNSAFE, f"{path} is writable by others; run: chmod o-w {path}")
-        if mode & 0o020 and (_has_access_list(self.folder) or not self._is_alone()):
-            raise Failure(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
-
-    def _is_alone(self) -> bool:
+    def _is_alone(self, status: posix.stat_result) -> bool:
         try:
-            group = grp.getgrgid(self.status.st_gid)
+            group = grp.getgrgid(status.st_gid)
         except (KeyError, OSError):
             return False
-        return {group.gr_name, *group.gr_mem} == {self._user.pw_name}
+        return {group.gr_name, *group.gr_mem} == {self.user.pw_name}
 
 
 def refuse_owner(status: posix.stat_result, path: str, user: pwd.struct_passwd, *more: int) -> None:

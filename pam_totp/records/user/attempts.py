@@ -14,16 +14,12 @@ Callers that are not root, such as screen lockers, keep theirs in /run/user/UID/
 
 import posix
 import time
-from errno import EACCES, EAGAIN
+from errno import EACCES, EAGAIN, ENOENT
 
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.checked_file import Opened
 from pam_totp.records.storage.state_dir import RUN, StateDir
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import Failures
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.rules.credential import Credential
 
 SIZE_BYTES = 4096
 LOCK_SECONDS = 5.0
@@ -32,21 +28,31 @@ _HEADER = "pam-totp attempts 1"
 
 
 class Attempts:
-    """One user's record, locked from construction to `close`. Raises Failure."""
+    """One user's record, locked from construction to `close`. Raises Failure.
+
+    steps: the last accepted time step, by the credential's identity; failures: the recent incorrect
+    codes. `folder`: where it is, instead of the usual place.
+    """
 
     __slots__ = ("_file", "failures", "steps")
 
     def __init__(self, uid: int, folder: str = "") -> None:
-        kept_in = StateDir(folder, is_volatile=True, owner=posix.geteuid()) if folder else _dir()
+        self._file = -1
+        kept_in = _kept_in(folder)
         path = f"{kept_in.path}/{uid}"
         try:
-            self._file = _open_locked(uid, kept_in)
-            try:
-                self.steps, self.failures = _read(self._file, path)
-            except BaseException:
-                self.close()
+            directory = kept_in.open(make=True)
+            if directory is None:
+                raise FileNotFoundError(ENOENT, "No such file or directory")
+            with Opened(directory):
+                flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
+                self._file = posix.open(str(uid), flags, 0o600, dir_fd=directory)
+            _lock(self._file)
+            self.steps, self.failures = _read(self._file, path)
+        except BaseException as failure:
+            self.close()
+            if not isinstance(failure, OSError):
                 raise
-        except OSError as failure:
             hint = " (systemd makes /run/user at a login)" if kept_in is not RUN else ""
             raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}{hint}") from None
 
@@ -56,25 +62,9 @@ class Attempts:
             posix.close(self._file)
             self._file = -1
 
-    def record_failures(self, failures: Failures) -> None:
-        """Records the incorrect codes so far. Raises Failure."""
-        self._write(self.steps, failures)
-
-    def spend(
-        self,
-        credential: "Credential",
-        step: int,
-        credentials: "list[Credential]",
-        failures: Failures,
-    ) -> None:
-        """Records `step` as accepted; drops credentials that the user no longer has."""
-        known = {each.identity for each in credentials}
-        steps = {name: spent for name, spent in self.steps.items() if name in known}
-        steps[credential.identity] = step
-        self._write(steps, failures)
-
-    def _write(self, steps: dict[str, int], failures: Failures) -> None:
-        lines = [_HEADER, *(f"step {name} {spent}" for name, spent in steps.items())]
+    def record(self, steps: dict[str, int], failures: Failures) -> None:
+        """Records both in place of what was there. Raises Failure."""
+        lines = [_HEADER, *(f"step {name} {step}" for name, step in steps.items())]
         lines.append(
             f"failures {failures.in_a_row} {int(failures.last)} {int(failures.budget_used)}\n"
         )
@@ -100,7 +90,7 @@ class Attempts:
 def look(uid: int) -> tuple[dict[str, int], Failures]:
     """Used time steps and incorrect codes, read without the lock: to display, not to decide.
     Raises Failure."""
-    path = f"{_dir().path}/{uid}"
+    path = f"{_kept_in().path}/{uid}"
     try:
         flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
         with Opened(posix.open(path, flags)) as file:
@@ -116,50 +106,45 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _dir() -> StateDir:
+def _kept_in(folder: str = "") -> StateDir:
     uid = posix.geteuid()
-    return RUN if uid == 0 else StateDir(f"/run/user/{uid}/pam-totp", is_volatile=True, owner=uid)
+    if uid == 0 and not folder:
+        return RUN
+    return StateDir(path=folder or f"/run/user/{uid}/pam-totp", is_volatile=True, owner=uid)
 
 
-def _open_locked(uid: int, kept_in: StateDir) -> int:
-    with Opened(kept_in.open_itself(make=True)) as directory:
-        flags = posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC
-        file = posix.open(str(uid), flags, 0o600, dir_fd=directory)
+def _lock(file: int) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             posix.lockf(file, posix.F_TLOCK, 0)
-            return file
+            return
         except OSError as failure:
             if failure.errno not in (EAGAIN, EACCES) or time.monotonic() > deadline:
-                posix.close(file)
                 raise
         time.sleep(0.005)
 
 
 def _read(file: int, path: str) -> tuple[dict[str, int], Failures]:
-    try:
-        return _parse(posix.pread(file, SIZE_BYTES + 1, 0))
-    except ValueError:
-        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed; run: rm {path}") from None
-
-
-def _parse(content: bytes) -> tuple[dict[str, int], Failures]:
-    header, *lines = content.decode("ascii").rstrip(" \n").split("\n")
-    if header not in ("", _HEADER) or len(content) > SIZE_BYTES:
-        raise ValueError
+    content = posix.pread(file, SIZE_BYTES + 1, 0)
     steps: dict[str, int] = {}
     failures = Failures()
-    for line in lines:
-        word, *values = line.split(" ")
-        if word == "step":
-            identity, step = values
-            steps[identity] = int(step)
-        elif word == "failures":
-            in_a_row, last, budget_used = (int(value) for value in values)
-            if not all(0 <= number < 1 << 53 for number in (in_a_row, last, budget_used)):
-                raise ValueError
-            failures = Failures(in_a_row, last, budget_used)
-        else:
+    try:
+        header, *lines = content.decode("ascii").rstrip(" \n").split("\n")
+        if header not in ("", _HEADER) or len(content) > SIZE_BYTES:
             raise ValueError
+        for line in lines:
+            word, *values = line.split(" ")
+            if word == "step":
+                identity, step = values
+                steps[identity] = int(step)
+            elif word == "failures":
+                in_a_row, last, budget_used = (int(value) for value in values)
+                if not all(0 <= number < 1 << 53 for number in (in_a_row, last, budget_used)):
+                    raise ValueError
+                failures = Failures(in_a_row=in_a_row, last=last, budget_used=budget_used)
+            else:
+                raise ValueError
+    except ValueError:
+        raise Failure(STATE_UNAVAILABLE, f"{path} is malformed; run: rm {path}") from None
     return steps, failures

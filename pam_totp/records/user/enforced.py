@@ -7,7 +7,7 @@ change is that of the last login with a code.
 
 import posix
 
-from pam_totp.records.storage.opened import Opened
+from pam_totp.records.storage.checked_file import Opened
 from pam_totp.records.storage.state_dir import VAR
 
 KIND = "enforced"

@@ -11,21 +11,19 @@ import sys
 
 from pam_totp.records.storage.state_dir import VAR
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
+from pam_totp.rules.record import Record
 
 KIND = "grants"
 
 _HEADER = [b"pam-totp", b"grant", b"1"]
 
 
-class Grant:
+class Grant(Record):
     """since, until: Unix seconds; once: valid for one login."""
 
-    __slots__ = ("once", "since", "until")
-
-    def __init__(self, since: int, until: int, once: bool) -> None:
-        self.since = since
-        self.until = until
-        self.once = once
+    since: int
+    until: int
+    once: bool
 
 
 def read(uid: int, now: float) -> Grant | None:
@@ -35,7 +33,7 @@ def read(uid: int, now: float) -> Grant | None:
         return None
     try:
         *header, since, until, times, name = content.removesuffix(b"\n").split(b" ", 6)
-        grant = Grant(int(since), int(until), times == b"ONCE")
+        grant = Grant(since=int(since), until=int(until), once=times == b"ONCE")
         if header != _HEADER or times not in (b"ONCE", b"MANY"):
             raise ValueError
     except ValueError:

@@ -13,8 +13,8 @@ from _operator import _compare_digest
 
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.storage.state_dir import RUN, VAR
+from pam_totp.rules.otp import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 from pam_totp.rules.reasons import SECRET_MALFORMED, STATE_UNAVAILABLE, Failure
-from pam_totp.rules.verdict import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
 
 NAME = "recovery"
 KIND = "used"

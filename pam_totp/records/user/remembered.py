@@ -10,7 +10,6 @@ Format 1, ASCII: lines "HASH SECONDS_SINCE_BOOT". HASH binds all of the above.
 import posix
 import pwd
 
-from pam_totp.records.storage.opened import Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
 from pam_totp.records.storage.state_dir import RUN
 from pam_totp.records.user.attempts import boot_seconds
@@ -96,7 +95,7 @@ def _session() -> str:
     pam_exec gives its program a session of its own; its parent is the application.
     """
     leader = posix.getsid(posix.getppid())
-    with Opened(posix.open(f"/proc/{leader}/stat", posix.O_RDONLY | posix.O_CLOEXEC)) as file:
-        fields = posix.read(file, 4096).rpartition(b")")[2].split()
+    with open(f"/proc/{leader}/stat", "rb") as file:
+        fields = file.read(4096).rpartition(b")")[2].split()
     terminal, began = fields[4].decode("ascii"), fields[19].decode("ascii")  # proc(5): 7 and 22
     return f"{leader} {terminal} {began}" if terminal != "0" else ""
