@@ -127,7 +127,7 @@ def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) 
     fault = ""
     if posix.geteuid() == 0:
         try:
-            enforced.set_mark(user.pw_uid)
+            enforced.record_login(user.pw_uid)
         except (OSError, Failure) as failure:  # the text of either
             fault = f"cannot record this login with a code: {failure.args[1]}"
     if settings.remember_seconds:

@@ -42,7 +42,7 @@ def test_nobody_is_marked_at_first(folder: str) -> None:
 
 def test_mark_is_set_for_one_user_and_stays(folder: str) -> None:
     for _ in range(2):  # a set mark stays as it is
-        enforced.set_mark(UID)
+        enforced.record_login(UID)
         assert enforced.is_set(UID)
         assert not enforced.is_set(UID + 1)
     assert not enforced.is_set(471)
@@ -50,7 +50,7 @@ def test_mark_is_set_for_one_user_and_stays(folder: str) -> None:
 
 def test_mark_is_for_root_alone(folder: str) -> None:
     before = os.umask(0)
-    enforced.set_mark(UID)
+    enforced.record_login(UID)
     os.umask(before)
     marks = Path(folder) / "enforced"
     assert marks.stat().st_mode & 0o7777 == 0o700
@@ -65,7 +65,7 @@ def test_mark_is_durable_before_the_login_goes_on(folder: str) -> None:
         "from pam_totp.records.storage import state_dir\n"
         "from pam_totp.records.user import enforced\n"
         f"state_dir.VAR.path = {folder!r}\n"
-        f"enforced.set_mark({UID})\n"
+        f"enforced.record_login({UID})\n"
     )
     trace = Path(folder) / "trace"
     subprocess.run(
@@ -84,7 +84,7 @@ def test_missing_folder_is_no_proof_that_there_is_no_mark(folder: str) -> None:
     os.rmdir(folder)
     refusal(folder)
     with pytest.raises(Failure):
-        enforced.set_mark(UID)
+        enforced.record_login(UID)
 
 
 @pytest.mark.parametrize("name", ["", "enforced"])
@@ -113,7 +113,7 @@ def test_full_disk_sets_no_mark_and_says_so(folder: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "full", folder], check=True)
     try:
         with pytest.raises(Failure, match="No space left"):
-            enforced.set_mark(UID)
+            enforced.record_login(UID)
         assert not enforced.is_set(UID)
     finally:
         subprocess.run(["umount", folder], check=True)

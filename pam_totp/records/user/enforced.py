@@ -18,20 +18,20 @@ def is_set(uid: int) -> bool:
     return VAR.read(KIND, uid) is not None
 
 
-def set_mark(uid: int) -> None:
+def record_login(uid: int) -> None:
     """Records it durably. Raises OSError or Failure.
 
     An existing record only gets the current time, which may be lost.
     """
-    marks = VAR.open(KIND, make=True)
-    assert marks is not None
-    with Opened(marks):
+    folder = VAR.open(KIND, make=True)
+    assert folder is not None
+    with Opened(folder):
         try:
             flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
-            posix.close(posix.open(str(uid), flags, 0o600, dir_fd=marks))
-            posix.fsync(marks)
+            posix.close(posix.open(str(uid), flags, 0o600, dir_fd=folder))
+            posix.fsync(folder)
         except FileExistsError:
             try:
-                posix.utime(str(uid), dir_fd=marks, follow_symlinks=False)
+                posix.utime(str(uid), dir_fd=folder, follow_symlinks=False)
             except OSError:
                 pass  # only the listing of users shows an older time

@@ -28,21 +28,21 @@ TERMINAL_SERVICES = ("su", "su-l", "sudo", "sudo-i")
 MAX_STAMPS = 32
 
 
-def holds(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> bool:
+def holds(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> bool:
     """Whether this login need not be asked again. What cannot be read remembers nothing."""
     try:
-        binding = _binding(request, user, configured)
+        binding = _binding(request, user, settings)
     except (Failure, OSError):
         return False
-    return bool(binding) and binding in _read(user.pw_uid, configured.remember_seconds)
+    return bool(binding) and binding in _read(user.pw_uid, settings.remember_seconds)
 
 
-def remember(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> None:
+def remember(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> None:
     """Stamps this login. Where that fails the next one is asked, as if this were off."""
     try:
-        if not (binding := _binding(request, user, configured)):
+        if not (binding := _binding(request, user, settings)):
             return
-        stamps = _read(user.pw_uid, configured.remember_seconds)
+        stamps = _read(user.pw_uid, settings.remember_seconds)
         stamps[binding] = int(boot_seconds())
         latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MAX_STAMPS:]
         lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
@@ -71,7 +71,7 @@ def _read(uid: int, remember_seconds: int) -> dict[str, int]:
     return stamps
 
 
-def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings") -> str:
+def _binding(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> str:
     """What a stamp is bound to, hashed; empty where nothing would tell two people apart."""
     if posix.geteuid() != 0:
         return ""
@@ -81,7 +81,7 @@ def _binding(request: "Request", user: pwd.struct_passwd, configured: "Settings"
         by = f"{request.tty} {session}"
     else:
         return ""  # a password and an address are all that an attacker next door needs
-    secret = SecretDir(user, configured.store).read(SECRET) or b""
+    secret = SecretDir(user, settings.store).read(SECRET) or b""
     parts = [user.pw_name, str(user.pw_uid), request.service, request.rhost, request.ruser, by]
     new_hash, _ = ALGORITHMS["SHA256"]
     text = "\0".join(["pam-totp remembered 1", *parts]).encode("utf-8", "surrogateescape")
