@@ -19,12 +19,10 @@
 #include <unistd.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
-#define SLOW_SECONDS 9 /* under the 10 of the gate, the 20 of the verifier */
 #define SECRET __attribute__((cleanup(wipe_and_free))) char *
 struct login {
 	pam_handle_t *pamh;
-	int flags, tries;
-	size_t combined; /* how many digits to split off */
+	int flags, tries, combined; /* combined: how many digits to split off */
 	const char *prompt;
 	bool publickey_passed, debug;
 };
@@ -36,69 +34,72 @@ static void wipe_and_free(char **text)
 	free(*text);
 }
 
-static bool is_service(pam_handle_t *pamh, const char *name)
+/* NULL where there is none. From a module, libpam refuses no item that it knows. */
+static const char *get_item(pam_handle_t *pamh, int item)
 {
-	const void *service = NULL;
-	int status = pam_get_item(pamh, PAM_SERVICE, &service);
-	return status == PAM_SUCCESS && service != NULL && strcmp(service, name) == 0;
+	const void *value = NULL;
+	pam_get_item(pamh, item, &value);
+	return value;
 }
 
-static int read_options(struct login *login, int argc, const char **argv)
+/* NULL is never the same. Whoever could measure how long this takes has typed both. */
+static bool is_same(const char *one, const char *other)
 {
-	for (int i = 0; i < argc; i++) {
-		if (fnmatch("tries=[123456789]", argv[i], 0) == 0) {
-			login->tries = argv[i][6] - '0';
-		} else if (fnmatch("combined=[678]", argv[i], 0) == 0) {
-			login->combined = (size_t)(argv[i][9] - '0');
-		} else if (strcmp(argv[i], "combined") == 0) {
-			login->combined = 6;
-		} else if (strncmp(argv[i], "prompt=", 7) == 0) {
-			login->prompt = argv[i] + 7;
-		} else if (strcmp(argv[i], "publickey_passed") == 0) {
-			login->publickey_passed = true;
-		} else if (strcmp(argv[i], "debug") == 0) {
-			login->debug = true;
-		} else {
-			pam_syslog(login->pamh, LOG_ERR, "refused: option '%s' is invalid", argv[i]);
-			return PAM_SERVICE_ERR;
-		}
-	}
-	return PAM_SUCCESS;
+	return one != NULL && other != NULL && strcmp(one, other) == 0;
 }
 
 /* sshd alone fills SSH_AUTH_INFO_0, one passed method a line; elsewhere it may be the user's. */
 static int publickey_passed(pam_handle_t *pamh)
 {
-	const char *methods = is_service(pamh, "sshd") ? pam_getenv(pamh, "SSH_AUTH_INFO_0") : NULL;
-	if (methods == NULL)
-		return PAM_AUTH_ERR;
-	if (strncmp(methods, "publickey ", 10) != 0 && strstr(methods, "\npublickey ") == NULL)
-		return PAM_AUTH_ERR;
-	return PAM_SUCCESS;
+	const char *methods = pam_getenv(pamh, "SSH_AUTH_INFO_0");
+	if (is_same(get_item(pamh, PAM_SERVICE), "sshd") && methods != NULL &&
+	    (strncmp(methods, "publickey ", 10) == 0 || strstr(methods, "\npublickey ") != NULL))
+		return PAM_SUCCESS;
+	pam_syslog(pamh, LOG_NOTICE, "publickey_passed: sshd reports no accepted public key");
+	return PAM_AUTH_ERR;
+}
+
+/* PAM_IGNORE: the options alone decide nothing. */
+static int read_options(struct login *login, int argc, const char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		const char *option = strcmp(argv[i], "combined") == 0 ? "combined=6" : argv[i];
+		if (fnmatch("tries=[123456789]", option, 0) == 0) {
+			login->tries = option[6] - '0';
+		} else if (fnmatch("combined=[678]", option, 0) == 0) {
+			login->combined = option[9] - '0';
+		} else if (strncmp(option, "prompt=", 7) == 0) {
+			login->prompt = option + 7;
+		} else if (strcmp(option, "publickey_passed") == 0) {
+			login->publickey_passed = true;
+		} else if (strcmp(option, "debug") == 0) {
+			login->debug = true;
+		} else {
+			pam_syslog(login->pamh, LOG_ERR, "refused: option '%s' is invalid", option);
+			return PAM_SERVICE_ERR;
+		}
+	}
+	return login->publickey_passed ? publickey_passed(login->pamh) : PAM_IGNORE;
 }
 
 /* The calling program MUST NOT see our child: where it ignores or reaps its children, pam_exec
  * (Linux-PAM 1.5.2) finds none to wait for. Nor may a caller's limits and folder (su) have the
  * interpreter leave a core file of root's. Both are the whole process's, not this thread's: the
  * first thread in changes them, the last one out puts them back. A thread of the program that waits
- * for any child is out of our reach; a limit that cannot be set (seccomp) stops nobody. */
+ * for any child is out of our reach; a limit that cannot be read or set (seccomp) stops nobody. */
 static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int running;
 static struct sigaction callers_action;
 static struct rlimit callers_core;
-static bool core_is_limited;
-static const struct sigaction default_action = {.sa_handler = SIG_DFL};
 
 static void hide_child(void)
 {
 	pthread_mutex_lock(&caller_lock);
-	if (running == 0) {
-		sigaction(SIGCHLD, &default_action, &callers_action);
-		core_is_limited = getrlimit(RLIMIT_CORE, &callers_core) == 0;
-		struct rlimit none = {.rlim_cur = 0, .rlim_max = callers_core.rlim_max};
-		core_is_limited = core_is_limited && setrlimit(RLIMIT_CORE, &none) == 0;
+	if (running++ == 0) {
+		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &callers_action);
+		getrlimit(RLIMIT_CORE, &callers_core);
+		setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_max = callers_core.rlim_max});
 	}
-	running++;
 	pthread_mutex_unlock(&caller_lock);
 }
 
@@ -106,35 +107,31 @@ static void show_children(void)
 {
 	siginfo_t ended = {.si_pid = 0};
 	pthread_mutex_lock(&caller_lock);
-	running--;
-	if (running == 0) {
-		if (core_is_limited)
-			setrlimit(RLIMIT_CORE, &callers_core);
+	if (--running == 0) {
+		setrlimit(RLIMIT_CORE, &callers_core);
 		/* Once more the default: drops a blocked SIGCHLD that our child left pending. */
-		sigaction(SIGCHLD, &default_action, NULL);
+		signal(SIGCHLD, SIG_DFL);
 		sigaction(SIGCHLD, &callers_action, NULL);
 		/* The caller's own children that ended meanwhile are reaped, or told, as it wants. */
-		waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT);
+		if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0)
+			kill(getpid(), SIGCHLD);
 		if (callers_action.sa_handler == SIG_IGN || callers_action.sa_flags & SA_NOCLDWAIT)
 			while (waitpid(-1, NULL, WNOHANG) > 0)
 				continue;
 	}
 	pthread_mutex_unlock(&caller_lock);
-	if (ended.si_pid != 0)
-		kill(getpid(), SIGCHLD);
 }
 
 /* Programs load and believe variables (LD_*, TZ, a second PAM_USER): while one of ours runs there
- * MUST be none but sshd's report. With values they are put back, without taken away. */
-static bool change_environment(pam_handle_t *pamh, char **variables, bool with_values)
+ * MUST be none but sshd's report. After each name comes '\0', which takes it away, or '=' again. */
+static bool change_environment(pam_handle_t *pamh, char **variables, char after_name)
 {
 	bool all = variables != NULL;
 	for (char **each = variables; each != NULL && *each != NULL; each++) {
-		size_t end = strcspn(*each, "=");
-		(*each)[end] = with_values ? '=' : '\0';
-		if (with_values || strcmp(*each, "SSH_AUTH_INFO_0") != 0)
-			all = pam_putenv(pamh, *each) == PAM_SUCCESS && all;
-		(*each)[end] = '=';
+		if (strncmp(*each, "SSH_AUTH_INFO_0=", 16) == 0)
+			continue;
+		(*each)[strcspn(*each, "=")] = after_name;
+		all = pam_putenv(pamh, *each) == PAM_SUCCESS && all;
 	}
 	return all;
 }
@@ -146,51 +143,50 @@ static __attribute__((noinline)) void wipe_stack(void)
 	explicit_bzero(dead, sizeof(dead));
 }
 
-/* Runs a program; answer is what pam_exec makes of its end. Returns PAM_SUCCESS if it was run and
- * all is as before: everything else MUST refuse. The last argument may be NULL. */
-static int run(const struct login *login, const char *fifth, const char *sixth, int *answer)
+/* Runs a program of ours. After PAM_SUCCESS (it ended with 0) and PAM_AUTH_ERR (any other end) all is
+ * as before; everything else MUST refuse. */
+static int run(const struct login *login, const char *program)
 {
-	/* sudo always passes PAM_SILENT, and its user is to see the key to enroll, or how long to wait. */
-	bool silent = ((unsigned int)login->flags & PAM_SILENT) && !is_service(login->pamh, "sudo");
-	const char *text = silent ? "quiet" : "stdout";
-	const char *argv[] = {"quiet", "quiet_log", text, "seteuid", fifth, sixth};
+	pam_handle_t *pamh = login->pamh;
 	/* The stock module beside this one: it forks, closes descriptors, changes ids and waits, in no
 	 * line of ours, and what is mended there comes with libpam's updates. */
 	void *library = dlopen(PAM_EXEC, RTLD_NOW | RTLD_LOCAL);
 	typeof(pam_sm_authenticate) *pam_exec = library ? dlsym(library, "pam_sm_authenticate") : NULL;
 	if (pam_exec == NULL) {
-		const char *why = dlerror();
-		pam_syslog(login->pamh, LOG_CRIT, "refused: no pam_exec.so beside this module: %s", why);
+		pam_syslog(pamh, LOG_CRIT, "refused: no pam_exec.so beside this module: %s", dlerror());
 		if (library != NULL)
 			dlclose(library);
 		return PAM_AUTHINFO_UNAVAIL;
 	}
-	char **variables = pam_getenvlist(login->pamh);
-	bool ready = change_environment(login->pamh, variables, false);
+	/* sudo always passes PAM_SILENT, and its user is to see the key to enroll, or how long to wait. */
+	bool silent = (login->flags & (int)PAM_SILENT) && !is_same(get_item(pamh, PAM_SERVICE), "sudo");
+	/* Whoever enrolls at this login proves the password again. Without one pam_exec would ask. */
+	bool exposed = login->combined == 0 && get_item(pamh, PAM_AUTHTOK) != NULL;
+	const char *argv[] = {"quiet", login->debug ? "debug" : "quiet_log", silent ? "quiet" : "stdout",
+			      "seteuid", exposed ? "expose_authtok" : "quiet", program, "look"};
+	char **variables = pam_getenvlist(pamh);
+	bool changed = change_environment(pamh, variables, '\0');
+	int answer = PAM_AUTH_ERR;
 	time_t began = time(NULL);
-	if (ready) {
+	if (changed) {
 		hide_child();
-		*answer = pam_exec(login->pamh, login->flags, sixth != NULL ? 6 : 5, argv);
+		answer = pam_exec(pamh, login->flags, login->combined != 0 ? 7 : 6, argv);
 		wipe_stack();
 		show_children();
 	}
-	bool restored = change_environment(login->pamh, variables, true);
+	changed = change_environment(pamh, variables, '=') && changed;
 	for (char **each = variables; each != NULL && *each != NULL; each++)
 		free(*each);
 	free(variables);
 	dlclose(library);
-	if (!ready || !restored) {
-		const char *what = ready ? "put back" : "taken away";
-		pam_syslog(login->pamh, LOG_CRIT, "refused: PAM's environment cannot be %s", what);
+	if (!changed) {
+		pam_syslog(pamh, LOG_CRIT, "refused: PAM's environment cannot be changed or put back");
 		return PAM_BUF_ERR;
 	}
-	/* One that was ended because it hung has said nothing itself. */
-	if (*answer != PAM_SUCCESS && time(NULL) - began >= SLOW_SECONDS)
-		pam_syslog(login->pamh, LOG_WARNING, "%s took over %d s: does a directory or a disk hang?",
-			   sixth != NULL ? sixth : fifth, SLOW_SECONDS);
-	if (login->debug)
-		pam_syslog(login->pamh, LOG_DEBUG, "debug: %s: %d", sixth != NULL ? sixth : fifth, *answer);
-	return PAM_SUCCESS;
+	/* One that was ended because it hung (the gate after 10 s, VERIFY after 20) has said nothing. */
+	if (answer != PAM_SUCCESS && time(NULL) - began >= 9)
+		pam_syslog(pamh, LOG_WARNING, "%s took too long: does a directory or a disk hang?", program);
+	return answer == PAM_SUCCESS ? PAM_SUCCESS : PAM_AUTH_ERR;
 }
 
 /* Takes the code off the end of what was typed as the password, if it ends with one. */
@@ -199,131 +195,73 @@ static int split(const struct login *login)
 	const char *typed = NULL;
 	if (pam_get_authtok(login->pamh, PAM_AUTHTOK, &typed, NULL) != PAM_SUCCESS)
 		return PAM_AUTH_ERR;
-	size_t end = strlen(typed), digits = login->combined;
+	size_t end = strlen(typed), digits = (size_t)login->combined;
 	if (end > digits && strspn(typed + end - digits, "0123456789") == digits)
 		end -= digits;
 	SECRET password = strndup(typed, end);
-	if (password == NULL)
-		return PAM_BUF_ERR;
-	if (pam_set_item(login->pamh, PAM_OLDAUTHTOK, typed + end) != PAM_SUCCESS)
+	if (password == NULL || pam_set_item(login->pamh, PAM_OLDAUTHTOK, typed + end) != PAM_SUCCESS)
 		return PAM_BUF_ERR;
 	return pam_set_item(login->pamh, PAM_AUTHTOK, password) == PAM_SUCCESS ? PAM_IGNORE : PAM_BUF_ERR;
 }
 
-/* Whether the code is right. NULL never is: VERIFY is given an empty one, refuses it and logs. */
+/* Whether the code is right. An empty one never is: VERIFY refuses it and logs. */
 static int verify(const struct login *login, const char *code)
 {
-	int answer = PAM_AUTH_ERR;
-	if (pam_set_item(login->pamh, PAM_AUTHTOK, code != NULL ? code : "") != PAM_SUCCESS)
+	if (pam_set_item(login->pamh, PAM_AUTHTOK, code) != PAM_SUCCESS)
 		return PAM_BUF_ERR;
-	int status = run(login, "expose_authtok", VERIFY, &answer);
-	if (status != PAM_SUCCESS)
-		return status;
-	return answer == PAM_SUCCESS && code != NULL ? PAM_SUCCESS : PAM_AUTH_ERR;
-}
-
-/* In a time that tells nothing of where they differ. NULL is never the same. */
-static bool is_same(const char *one, const char *other)
-{
-	if (one == NULL || other == NULL || strlen(one) != strlen(other))
-		return false;
-	volatile unsigned char differ = 0;
-	for (size_t i = 0; one[i] != '\0'; i++)
-		differ = (unsigned char)(differ | (one[i] ^ other[i]));
-	return differ == 0;
-}
-
-/* An audit line for a try that VERIFY does not see, and so does not count. */
-static void log_refusal(pam_handle_t *pamh, const char *detail)
-{
-	const int items[] = {PAM_USER, PAM_SERVICE};
-	char names[2][64] = {"", ""};
-	for (int i = 0; i < 2; i++) {
-		const void *value = NULL;
-		pam_get_item(pamh, items[i], &value);
-		strncpy(names[i], value != NULL ? value : "", sizeof(names[i]) - 1);
-		for (char *c = names[i]; *c != '\0'; c++)
-			if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\' || *c == '=')
-				*c = '?';
-	}
-	pam_syslog(pamh, LOG_WARNING, "verdict=refuse reason=bad-input user=%s service=%s detail=\"%s\"",
-		   names[0], names[1], detail);
+	int status = run(login, VERIFY);
+	return status == PAM_SUCCESS && *code == '\0' ? PAM_AUTH_ERR : status;
 }
 
 /* Asks until the code is right, nobody answers, or the tries are used up. */
 static int ask(const struct login *login, const char *password)
 {
-	SECRET last = NULL;
-	for (int i = 0; i < login->tries; i++) {
+	int status = PAM_AUTH_ERR;
+	for (int i = 0; status == PAM_AUTH_ERR && i < login->tries; i++) {
 		SECRET code = NULL;
 		/* Shown while it is typed: a code is worthless a moment later, a typo is not. */
 		int asked = pam_prompt(login->pamh, PAM_PROMPT_ECHO_ON, &code, "%s", login->prompt);
 		if (asked != PAM_SUCCESS || code == NULL)
-			return verify(login, NULL);
+			return verify(login, "");
 		/* A screen locker that shows no question answers every one with the password. */
 		if (*code != '\0' && is_same(code, password)) {
-			log_refusal(login->pamh, "the answer is the password: does this program show the "
-				    "question? If not, see combined in pam_totp(8)");
-			return PAM_AUTH_ERR;
+			pam_syslog(login->pamh, LOG_WARNING, "the answer is the password: see pam_totp(8)");
+			return verify(login, "");
 		}
 		/* What answers by itself says the same each time: one mistyped code is one try. */
-		if (is_same(code, last)) {
-			log_refusal(login->pamh, "the same answer again: not verified, not counted");
+		if (i > 0 && is_same(code, get_item(login->pamh, PAM_AUTHTOK))) {
+			pam_syslog(login->pamh, LOG_WARNING, "the same answer again: not counted");
 			continue;
 		}
-		int status = verify(login, code);
-		if (status != PAM_AUTH_ERR)
-			return status;
-		wipe_and_free(&last);
-		last = code;
-		code = NULL;
+		status = verify(login, code);
 	}
-	return PAM_AUTH_ERR;
+	return status;
 }
 
-static int require_code(const struct login *login, const char *authtok)
+/* Whatever it answers, PAM_AUTHTOK is the password again. */
+static int require_code(const struct login *login)
 {
-	const void *kept = NULL;
-	if (pam_get_item(login->pamh, PAM_OLDAUTHTOK, &kept) != PAM_SUCCESS)
-		return PAM_AUTH_ERR;
+	const char *authtok = get_item(login->pamh, PAM_AUTHTOK);
+	const char *kept = get_item(login->pamh, PAM_OLDAUTHTOK);
 	SECRET password = authtok != NULL ? strdup(authtok) : NULL;
 	if (authtok != NULL && password == NULL)
 		return PAM_BUF_ERR;
-	int status;
-	if (kept == NULL) {
-		status = ask(login, password);
-	} else {
-		status = verify(login, *(const char *)kept != '\0' ? kept : NULL);
+	int status = kept != NULL ? verify(login, kept) : ask(login, password);
+	if (kept != NULL)
 		pam_set_item(login->pamh, PAM_OLDAUTHTOK, ""); /* it was good for one try */
-	}
-	if (pam_set_item(login->pamh, PAM_AUTHTOK, password) != PAM_SUCCESS)
-		return PAM_BUF_ERR;
-	return status;
+	return pam_set_item(login->pamh, PAM_AUTHTOK, password) == PAM_SUCCESS ? status : PAM_BUF_ERR;
 }
 
 int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	struct login login = {.pamh = pamh, .flags = flags, .tries = 3, .prompt = "Verification code: "};
-	const void *authtok = NULL;
-	int answer = PAM_AUTH_ERR, status = read_options(&login, argc, argv);
-	if (status != PAM_SUCCESS)
+	int status = read_options(&login, argc, argv);
+	if (status != PAM_IGNORE)
 		return status;
-	if (login.publickey_passed)
-		return publickey_passed(pamh);
-	if (pam_get_item(pamh, PAM_AUTHTOK, &authtok) != PAM_SUCCESS)
-		return PAM_AUTH_ERR;
-	/* Whoever enrolls at this login proves the password again. Without one pam_exec would ask. */
-	if (login.combined != 0)
-		status = run(&login, GATE, "look", &answer);
-	else if (authtok != NULL)
-		status = run(&login, "expose_authtok", GATE, &answer);
-	else
-		status = run(&login, GATE, NULL, &answer);
-	if (status != PAM_SUCCESS)
-		return status;
-	if (answer == PAM_SUCCESS)
-		return PAM_IGNORE;
-	return login.combined != 0 ? split(&login) : require_code(&login, authtok);
+	status = run(&login, GATE);
+	if (status != PAM_AUTH_ERR)
+		return status == PAM_SUCCESS ? PAM_IGNORE : status;
+	return login.combined != 0 ? split(&login) : require_code(&login);
 }
 
 /* sshd calls this in a process that never saw pam_sm_authenticate, and jumps follow what it
@@ -332,7 +270,5 @@ int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	struct login login = {.pamh = pamh, .flags = flags};
 	int status = read_options(&login, argc, argv);
-	if (status == PAM_SUCCESS && login.publickey_passed)
-		return publickey_passed(pamh);
-	return status;
+	return status == PAM_IGNORE ? PAM_SUCCESS : status;
 }

@@ -45,7 +45,7 @@ struct pam_handle {
 	int gate; /* the last answer of each, -1: not asked */
 	int verify;
 	int verified; /* how often VERIFY was asked */
-	bool combined;
+	bool combined, debug;
 	char *verified_last;
 	const char *password; /* what PAM_AUTHTOK held at the beginning */
 	bool ended; /* the conversation failed, nobody answered, or the answer was the password */
@@ -147,17 +147,19 @@ static int answer(void)
 static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	(void)flags;
-	promise(argc >= 5 && strcmp(argv[0], "quiet") == 0 && strcmp(argv[3], "seteuid") == 0);
+	promise(argc == (pamh->combined ? 7 : 6) && strcmp(argv[0], "quiet") == 0);
+	promise(strcmp(argv[1], pamh->debug ? "debug" : "quiet_log") == 0);
+	promise(strcmp(argv[2], "stdout") == 0 && strcmp(argv[3], "seteuid") == 0);
 	promise(pamh->hidden); /* programs see no variable but sshd's */
-	bool with_password = argc == 6 && strcmp(argv[4], "expose_authtok") == 0;
-	if (strcmp(argv[with_password ? 5 : 4], GATE) == 0) {
+	bool with_password = strcmp(argv[4], "expose_authtok") == 0;
+	promise(with_password || strcmp(argv[4], "quiet") == 0);
+	promise(with_password == (!pamh->combined && pamh->authtok != NULL));
+	if (strcmp(argv[5], GATE) == 0) {
 		promise(pamh->gate == -1 && pamh->prompts == 0 && pamh->passwords == 0);
-		promise(with_password == (!pamh->combined && pamh->authtok != NULL));
-		promise(with_password || (pamh->combined ? argc == 6 && strcmp(argv[5], "look") == 0
-							 : argc == 5));
+		promise(!pamh->combined || strcmp(argv[6], "look") == 0);
 		return pamh->gate = answer();
 	}
-	promise(argc == 6 && strcmp(argv[4], "expose_authtok") == 0 && strcmp(argv[5], VERIFY) == 0);
+	promise(with_password && strcmp(argv[5], VERIFY) == 0);
 	promise(pamh->gate != PAM_SUCCESS && pamh->verify != PAM_SUCCESS && !pamh->combined);
 	pamh->verified++;
 	if (pamh->prompts > 0 && pamh->answered) {
@@ -169,15 +171,13 @@ static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char
 	}
 	/* Where nobody answered, an empty code. */
 	promise(strcmp(pamh->authtok, pamh->answered ? pamh->typed : "") == 0);
-	return pamh->verify = answer();
+	int result = answer();
+	pamh->verify = *pamh->authtok != '\0' ? result : PAM_AUTH_ERR; /* no code is never right */
+	return result;
 }
 
 static int fake_get_item(const pam_handle_t *pamh, int item, const void **value)
 {
-	int status = answer();
-
-	if (status != PAM_SUCCESS && status < 8)
-		return status;
 	*value = item == PAM_SERVICE ? pamh->service : item == PAM_AUTHTOK ? pamh->authtok :
 		 item == PAM_OLDAUTHTOK ? pamh->kept : NULL;
 	return PAM_SUCCESS;
@@ -232,6 +232,7 @@ static int fake_prompt(pam_handle_t *pamh, int style, char **response, const cha
 	pamh->answered = !pamh->ended;
 	if (pamh->answered && pamh->password != NULL && *pamh->password != '\0')
 		pamh->ended = strcmp(pamh->typed, pamh->password) == 0;
+	pamh->answered = !pamh->ended;
 	return status == 1 ? PAM_CONV_ERR : PAM_SUCCESS; /* even then with an answer */
 }
 
@@ -254,10 +255,7 @@ static char **fake_getenvlist(pam_handle_t *pamh)
 
 static int fake_putenv(pam_handle_t *pamh, const char *name_value)
 {
-	if (strncmp(name_value, "SSH_AUTH_INFO_0", 15) == 0) { /* put back as it was, never taken away */
-		promise(name_value[15] == '=' && strcmp(name_value + 16, pamh->auth_info) == 0);
-		return PAM_SUCCESS;
-	}
+	promise(strncmp(name_value, "SSH_AUTH_INFO_0", 15) != 0); /* never taken away */
 	bool hides = strchr(name_value, '=') == NULL;
 	promise(strcmp(name_value, hides ? NAME : VARIABLE) == 0);
 	if (next_byte() == 1) {
@@ -338,7 +336,7 @@ static const char *METHODS[] = {
 	"password\npublickey ssh-rsa A", "publickey ssh-rsa A", "publickeys a", "password\n publickey ",
 };
 
-static bool is_good(const char *option, int *tries, bool *publickey, size_t *combined)
+static bool is_good(const char *option, int *tries, bool *publickey, size_t *combined, bool *debug)
 {
 	size_t length = strlen(option);
 
@@ -349,7 +347,7 @@ static bool is_good(const char *option, int *tries, bool *publickey, size_t *com
 	else if (strcmp(option, "combined") == 0)
 		*combined = 6;
 	else if (strcmp(option, "debug") == 0)
-		return true;
+		*debug = true;
 	else if (length == 10 && strncmp(option, "combined=", 9) == 0 && option[9] >= '6' &&
 		 option[9] <= '8')
 		*combined = (size_t)(option[9] - '0');
@@ -412,7 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	argc = next_byte() % 4;
 	for (int i = 0; i < argc; i++) {
 		argv[i] = OPTIONS[next_byte() % OPTION_COUNT];
-		good = is_good(argv[i], &tries, &publickey, &combined) && good;
+		good = is_good(argv[i], &tries, &publickey, &combined, &pamh.debug) && good;
 	}
 	pamh.combined = combined != 0;
 	pamh.service = next_byte() % 4 == 0 ? next_text() : strdup("sshd");
@@ -433,8 +431,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!good)
 		promise(result == PAM_SERVICE_ERR && pamh.gate == -1);
 	else if (publickey)
-		promise(pamh.gate == -1 && (result == PAM_AUTH_ERR ||
-					    (result == PAM_SUCCESS && key_reported(&pamh))));
+		promise(pamh.gate == -1 && result == (key_reported(&pamh) ? PAM_SUCCESS : PAM_AUTH_ERR));
 	else if (combined != 0 && !pamh.restore_failed)
 		check_split(&pamh, combined, result);
 	else if (result == PAM_SUCCESS)
@@ -458,8 +455,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!good)
 		promise(result == PAM_SERVICE_ERR);
 	else if (publickey)
-		promise(result == (key_reported(&pamh) ? PAM_SUCCESS : PAM_AUTH_ERR) ||
-			result == PAM_AUTH_ERR);
+		promise(result == (key_reported(&pamh) ? PAM_SUCCESS : PAM_AUTH_ERR));
 	else
 		promise(result == PAM_SUCCESS);
 	free(password);

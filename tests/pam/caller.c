@@ -4,9 +4,9 @@
  *     caller FOLDER SERVICE DISPOSITION THREADS CODE ...
  *
  * DISPOSITION is what it does with SIGCHLD: default, ignored, no-zombies (SA_NOCLDWAIT), reaped (a
- * handler that reaps every child) or blocked. Each of THREADS threads logs in with every CODE. The
- * pid of its own child, which sleeps, is in the file own-child before the first login; with
- * "early-" before DISPOSITION that child has ended by then.
+ * handler that reaps every child), blocked or held (such a handler, blocked). Each of THREADS threads
+ * logs in with every CODE. The pid of its own child, which sleeps, is in the file own-child before
+ * the first login; with "early-" before DISPOSITION that child has ended by then.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -88,9 +88,9 @@ int main(int argc, char **argv)
 		wanted.sa_handler = SIG_IGN;
 	else if (strcmp(disposition, "no-zombies") == 0)
 		wanted.sa_flags |= SA_NOCLDWAIT;
-	else if (strcmp(disposition, "reaped") == 0)
+	else if (strcmp(disposition, "reaped") == 0 || strcmp(disposition, "held") == 0)
 		wanted.sa_handler = reap;
-	else if (strcmp(disposition, "blocked") == 0)
+	if (strcmp(disposition, "blocked") == 0 || strcmp(disposition, "held") == 0)
 		pthread_sigmask(SIG_BLOCK, &children, NULL);
 	sigaction(SIGCHLD, &wanted, NULL);
 

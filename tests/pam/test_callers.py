@@ -11,7 +11,7 @@ import pytest
 from tests.pam.bench import RIGHT_CODE, SANITIZER_OPTIONS, Bench
 
 SUCCESS, AUTH_ERR = 0, 7  # security/_pam_types.h
-DISPOSITIONS = ["default", "ignored", "no-zombies", "reaped", "blocked"]
+DISPOSITIONS = ["default", "ignored", "no-zombies", "reaped", "blocked", "held"]
 LOGINS = 20
 # The sanitizer would set a limit of its own.
 KEEP_CORE_LIMIT = f"{SANITIZER_OPTIONS['ASAN_OPTIONS']}:disable_coredump=0"
@@ -98,6 +98,7 @@ def test_threads_that_log_in_at_once_do_not_disturb_each_other(
         ("no-zombies", False, 0, "gone"),
         ("reaped", False, 1, "gone"),
         ("blocked", True, 0, "Z"),
+        ("held", True, 0, "Z"),
     ],
 )
 def test_child_of_the_callers_own_that_ends_meanwhile_is_not_lost(

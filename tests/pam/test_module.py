@@ -236,10 +236,14 @@ class TestPublicKey:
             ("SSH_AUTH_INFO_1=publickey x",),
         ],
     )
-    def test_anything_else_fails(self, bench: Bench, variables: tuple[str, ...]) -> None:
+    def test_anything_else_fails_and_is_logged(
+        self, bench: Bench, syslog: SystemLog, variables: tuple[str, ...]
+    ) -> None:
         authenticate, setcred = self.answer(bench, *variables)
         assert authenticate == AUTH_ERR
         assert setcred != SUCCESS
+        line = syslog.wait_for("pam_totp(sshd:auth): publickey_passed: sshd reports no accepted")
+        assert (line.facility, line.severity) == ("authpriv", "notice")
 
     @pytest.mark.parametrize("service", ["login", "sudo", "ssh", "sshd2", "sshd-session"])
     def test_other_services_are_not_believed(self, bench: Bench, service: str) -> None:
