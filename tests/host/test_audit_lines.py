@@ -12,16 +12,21 @@ from tests.commands.commands import REFUSED, VERIFY, gate, new_recovery_codes, p
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import DEV_LOG, SystemLog
+from tests.host.terminal import Conversation
 
 DECISION = re.compile(r'verdict=[a-z]+ reason=[a-z-]+( [a-z]+=([^\s"]*|"[^"]*"))*')
 
 # Where Debian's AppArmor profile lets rsyslogd read and write.
 RSYSLOG, AUTH_LOG = Path("/etc/rsyslog.d/pam-totp-test.conf"), Path("/var/log/pam-totp-test.log")
 
+ROOT, CODE = Path(__file__).resolve().parents[2], "Verification code: "
+README, MANUAL = ROOT / "README.md", ROOT / "pam_totp" / "manual" / "pam_totp.8.scd"
+COMMAND = re.compile(r"journalctl -b \| grep '([^']+)'")
+
 
 @pytest.fixture
-def rsyslog(system_log: SystemLog) -> Iterator[Callable[[], str]]:
-    """Debian's rsyslogd reads /dev/log; `rsyslog()`: the first line that it writes."""
+def rsyslog(system_log: SystemLog) -> Iterator[Callable[..., str]]:
+    """Debian's rsyslogd reads /dev/log; `rsyslog()`: the file, once it has a line."""
     rules = f'module(load="imuxsock")\nauthpriv.* action(type="omfile" file="{AUTH_LOG}")\n'
     RSYSLOG.parent.mkdir(exist_ok=True)
     RSYSLOG.write_text(rules, encoding="ascii")
@@ -36,13 +41,13 @@ def rsyslog(system_log: SystemLog) -> Iterator[Callable[[], str]]:
                     assert time.monotonic() < deadline, "nothing arrived"
                     time.sleep(0.02)
 
-            def first_line() -> str:
-                wait_until(lambda: AUTH_LOG.exists() and "\n" in AUTH_LOG.read_text("utf-8"))
-                return AUTH_LOG.read_text("utf-8").splitlines()[0]
+            def what_arrived(last: str = "\n") -> str:
+                wait_until(lambda: AUTH_LOG.exists() and last in AUTH_LOG.read_text("utf-8"))
+                return AUTH_LOG.read_text("utf-8")
 
             try:
                 wait_until(DEV_LOG.exists)
-                yield first_line
+                yield what_arrived
             finally:
                 daemon.terminate()
     finally:
@@ -77,13 +82,35 @@ def test_decisions_go_to_authpriv_and_refusals_are_warnings(
 
 
 def test_line_is_in_rsyslogs_file_as_it_was_sent(
-    user: User, credential: Credential, rsyslog: Callable[[], str]
+    user: User, credential: Credential, rsyslog: Callable[..., str]
 ) -> None:
     assert verify(user, credential.fresh_code()).code == 0
-    where, _, message = rsyslog().partition("]: ")
+    where, _, message = rsyslog().splitlines()[0].partition("]: ")
     assert re.search(r" server pam-totp\[\d+$", where)
     accepted = f"verdict=accept reason=totp user={user.name} service=sshd rhost=192.0.2.7"
     assert message == f'{accepted} device="my ?phone? \\ é"'
+
+
+def test_pattern_of_the_manual_finds_the_lines_of_the_programs_and_of_the_module(
+    user: User,
+    credential: Credential,
+    rsyslog: Callable[..., str],
+    log_in: Callable[..., Conversation],
+) -> None:
+    """journalctl shows a line as rsyslog writes it: when, host, program, text."""
+    wrong = credential.wrong_code()
+    answers = [(CODE, wrong), (CODE, wrong), (CODE, credential.fresh_code())]
+    assert log_in(user, [("Password: ", user.password), *answers]).status == 0
+    lines = rsyslog("verdict=accept").splitlines()
+    for page in (README, MANUAL):
+        (pattern,) = set(COMMAND.findall(page.read_text("utf-8").replace("\\", "")))
+        found = [line.partition(" server ")[2] for line in lines if re.search(pattern, line)]
+        said = [re.sub(r"(-session)?\[\d+\]", "", line).partition(" user=")[0] for line in found]
+        assert said == [
+            "pam-totp: verdict=refuse reason=wrong-code",
+            "sshd: pam_totp(sshd:auth): the same answer again: not counted",
+            "pam-totp: verdict=accept reason=totp",
+        ]
 
 
 def test_skipped_logins_are_logged_too(user: User, syslog: SystemLog) -> None:
