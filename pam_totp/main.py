@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as failure:
         give_output_up()
         if not isinstance(failure, BrokenPipeError):
-            _say_error(f"{what}{failure.strerror or failure}", "df -h; ls -l /dev/stdout")
+            _say_error(f"{what}{failure.strerror or failure}", "ls -l /dev/stdout")
     except Exception as failure:
         detail = f"{type(failure).__name__}: {failure}"
         _say_error(f"unexpected failure: {detail}", "report this, with the command that you typed")

@@ -148,8 +148,9 @@ def _present_content(place: SecretDir) -> bytes | None:
     try:
         content = place.read(secret.NAME)
     except Failure as refused:
-        message = f"the existing secret cannot be used: {refused.detail}; nothing was changed"
-        raise Error(message, save.hint_for(refused.detail, place)) from None
+        fault, hint = save.with_repair(refused.detail, place)
+        message = f"the existing secret cannot be used: {fault}; nothing was changed"
+        raise Error(message, hint) from None
     return content
 
 

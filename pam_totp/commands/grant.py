@@ -5,6 +5,7 @@ import pwd
 import re
 import time
 
+from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.host import audit
@@ -18,6 +19,8 @@ HELP = "root: let a user log in without a code for a while"
 USUAL_SECONDS = 30 * 60
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 MAX_SECONDS = 30 * 86400
+
+_FOLDER = f"{state_dir.VAR.path}/{grant.KIND}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,14 +51,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         grant.give(account.pw_uid, grant.Grant(since=now, until=until, once=options.once))
     except Failure as failure:
-        raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
+        raise Error(*repair.split(failure.detail, _FOLDER)) from None
     except state_dir.Unsynced as failure:
         audit.write_action("grant", account.pw_name, caller())
         message = f"the grant is active, but a power failure may undo it: {failure.strerror}"
         raise Error(message, f"pam-totp grant {account.pw_name} --end") from None
     except OSError as failure:
-        message = f"cannot record the grant: {failure.strerror}; nothing was changed"
-        raise Error(message, f"df -h {state_dir.VAR.path}") from None
+        fault, hint = repair.split(failure.strerror or str(failure), _FOLDER)
+        raise Error(f"cannot record the grant: {fault}; nothing was changed", hint) from None
     audit.write_action("grant", account.pw_name, caller())
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     what = "once without a code" if options.once else "without a code"
@@ -73,10 +76,10 @@ def _end_grant(account: pwd.struct_passwd) -> int:
         message = f"the grant has ended, but a power failure may undo that: {failure.strerror}"
         raise Error(message, "sync") from None
     except Failure as failure:
-        raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
+        raise Error(*repair.split(failure.detail, _FOLDER)) from None
     except OSError as failure:
-        message = f"cannot end the grant: {failure.strerror}; nothing was changed"
-        raise Error(message, f"ls -ld {state_dir.VAR.path}") from None
+        fault, hint = repair.split(failure.strerror or str(failure), _FOLDER)
+        raise Error(f"cannot end the grant: {fault}; nothing was changed", hint) from None
     if not ended:
         raise Error(f"{account.pw_name} has no grant", "pam-totp users")
     audit.write_action("grant-ended", account.pw_name, caller())

@@ -6,6 +6,7 @@ import os
 import pwd
 from typing import Any
 
+from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.records.config import settings
@@ -67,7 +68,7 @@ def _everybody() -> list[pwd.struct_passwd]:
     try:
         return everybody.accounts(everybody.names(enforced.KIND))
     except Failure as refused:
-        raise Error(refused.detail, f"ls -ld {state_dir.VAR.path}") from None
+        raise Error(*repair.split(refused.detail, state_dir.VAR.path)) from None
 
 
 def _way_of(account: pwd.struct_passwd, active: str) -> tuple[SecretDir, SecretDir]:
@@ -91,8 +92,8 @@ def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
             raise Error(f"{name} has no secret in {source.path}", "pam-totp users")
         return moved
     except Failure as refused:
-        hint = f"ls -la {SecretDir(account).path}"
-        raise Error(f"cannot move the secret: {refused.detail}", hint) from None
+        fault, hint = repair.split(refused.detail, SecretDir(account).path)
+        raise Error(f"cannot move the secret: {fault}", hint) from None
 
 
 def _renamed(account: pwd.struct_passwd, old: str) -> SecretDir:
@@ -125,8 +126,8 @@ def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, s
             )
         secret_removal.remove_empty_folder(source)
     except OSError as failure:
-        message = f"cannot move the secret: {failure.strerror}"
-        raise Error(message, f"df -h {target.path}") from None
+        fault, hint = repair.split(failure.strerror or str(failure), target.path)
+        raise Error(f"cannot move the secret: {fault}", hint) from None
     finally:  # what is there is active, whatever failed after it
         if copied:
             audit.write_action(f"migrate-to-{active}", target.account.pw_name, caller())

@@ -11,7 +11,7 @@ from pam_totp.errors import Error
 from pam_totp.records.user import recovery
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import read_code, verdict_on
-from pam_totp.rules.reasons import Failure
+from pam_totp.rules.reasons import SECRET_MALFORMED, Failure
 
 HELP = "make ten codes for a lost phone"
 
@@ -30,7 +30,10 @@ def run(options: argparse.Namespace) -> int:
         credentials = place.credentials()
         present = recovery.read(place)
     except Failure as refused:
-        raise Error(f"the secret cannot be used: {refused.detail}", "pam-totp status") from None
+        fault, hint = save.with_repair(refused.detail, place)
+        if refused.reason == SECRET_MALFORMED:
+            hint = "pam-totp status"
+        raise Error(f"the secret cannot be used: {fault}", hint) from None
     if credentials is None:
         command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
         raise Error(f"{account.pw_name} is not enrolled", command)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
@@ -37,9 +38,10 @@ def run(options: argparse.Namespace) -> int:
         remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"
-        raise Error(f"{folder}: {failure.strerror}", f"ls -l {folder}") from None
+        fault, hint = repair.split(failure.strerror or str(failure), folder)
+        raise Error(f"{folder}: {fault}", hint) from None
     except Failure as failure:
-        raise Error(failure.detail, f"rm {state_dir.RUN.path}/{account.pw_uid}") from None
+        raise Error(*repair.split(failure.detail, state_dir.RUN.path)) from None
     audit.write_action("unlock", account.pw_name, caller())
     if left > 0:
         print("Too many codes were tried in the last 30 days, so guessing is slowed down further.")

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+from pam_totp import repair
 from pam_totp.errors import Error, for_root, printable
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         gone = [_without_user(name) for name in names_without_user()]
         records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
     except Failure as failure:
-        raise Error(failure.detail, f"ls -ld {state_dir.VAR.path}") from None
+        raise Error(*repair.split(failure.detail, state_dir.VAR.path)) from None
     configured = settings.load()
     fault = fault_of(configured)
     if fault:

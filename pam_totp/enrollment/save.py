@@ -3,6 +3,7 @@
 import os
 import stat
 
+from pam_totp import repair
 from pam_totp.enrollment import closed_home
 from pam_totp.errors import Error
 from pam_totp.records.storage import secret_writer
@@ -42,9 +43,7 @@ def try_out(place: SecretDir, name: str) -> None:
     except Failure as refused:
         raise refusal(called, refused, place) from None
     except OSError as failure:
-        fault = (failure.strerror or str(failure)).lower()
-        message = f"cannot save {called}: {failure.strerror}{_NOTHING}"
-        raise Error(message, hint_for(fault, place)) from None
+        raise _unsaved(called, failure.strerror or str(failure), place) from None
 
 
 def save(place: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
@@ -54,7 +53,7 @@ def save(place: SecretDir, name: str, content: bytes, over: Known | None = None)
     """
     failure = _try_to_save(place, [(name, content)], over)
     if failure:
-        raise Error(f"cannot save {_CALLED[name]}: {failure}{_NOTHING}", where_to_look(place))
+        raise _unsaved(_CALLED[name], failure, place)
 
 
 def save_enrollment(place: SecretDir, content: bytes, codes: bytes, over: Known) -> None:
@@ -65,7 +64,7 @@ def save_enrollment(place: SecretDir, content: bytes, codes: bytes, over: Known)
     """
     failure = _try_to_save(place, [(recovery.NAME, codes), (secret.NAME, content)], over)
     if failure and not _has_no_codes(place):
-        raise Error(f"cannot save the secret: {failure}{_NOTHING}", where_to_look(place))
+        raise _unsaved(_CALLED[secret.NAME], failure, place)
     if failure:
         save(place, secret.NAME, content, over)
         message = f"the new secret is active, but without recovery codes: {failure}"
@@ -78,7 +77,7 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
     """Empty, or why the system would not save; nothing was changed then. Raises Error."""
     finish_undisturbed()
     name, content = files[-1]
-    called, hint = _CALLED[name], where_to_look(place)
+    called = _CALLED[name]
     if len(content) > MAX_BYTES:
         message = f"cannot save {called}: over {MAX_BYTES} bytes{_NOTHING}"
         raise Error(message, f"remove devices: edit {place.path}/{name}")
@@ -90,10 +89,10 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
         raise Error(message, "pam-totp enroll") from None
     except Unsynced as failure:
         message = f"{called} is active, but a power failure may undo it: {failure.strerror}"
-        raise TookEffect(message, f"sync; {hint}") from None
+        raise TookEffect(message, "sync") from None
     except Halfway as failure:
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
-        raise Error(message, f"pam-totp recovery-codes; {hint}") from None
+        raise Error(message, "pam-totp recovery-codes") from None
     except Failure as refused:
         raise refusal(called, refused, place) from None
     except OSError as failure:
@@ -102,18 +101,25 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
 
 def refusal(called: str, refused: Failure, place: SecretDir) -> Error:
     """The error for a place that a login would refuse; nothing was changed."""
-    hint = hint_for(refused.detail, place)
+    error = _unsaved(called, refused.detail, place)
     if isinstance(refused, secret_writer.Unusable):
-        hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)
-    return Error(f"cannot save {called}: {refused.detail}{_NOTHING}", hint)
+        error.hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)
+    return error
 
 
-def hint_for(fault: str, place: SecretDir) -> str:
-    """What to do about a place that cannot be used. chmod and chown may change nothing there."""
-    is_of_modes = any(word in fault for word in ("owned", "writable", "open to", "denied"))
+def _unsaved(called: str, fault: str, place: SecretDir) -> Error:
+    fault, hint = with_repair(fault, place)
+    return Error(f"cannot save {called}: {fault}{_NOTHING}", hint)
+
+
+def with_repair(fault: str, place: SecretDir) -> tuple[str, str]:
+    """What is wrong with the place, and what to do about it."""
+    home = place.account.pw_dir if place.owner.pw_uid == os.getuid() else ""
+    said, hint = repair.split(fault, place.path, home)
+    is_of_modes = any(word in said for word in ("owned", "writable", "open to", "denied"))
     if is_of_modes and closed_home.sets_modes(place):
-        return TWO_WAYS_OUT.format(user=place.owner.pw_name)
-    return where_to_look(place)
+        hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)  # chmod and chown change nothing there
+    return said, hint
 
 
 def _has_no_codes(place: SecretDir) -> bool:
@@ -126,14 +132,3 @@ def _has_no_codes(place: SecretDir) -> bool:
         return not place.look(recovery.NAME, is_regular)
     except Failure:
         return False
-
-
-def where_to_look(place: SecretDir) -> str:
-    """A command that shows why a file of the place cannot be used."""
-    folders = [place.path]
-    while len(folders) < 3:
-        folders.append(os.path.dirname(folders[-1]))
-    shown = " ".join(reversed(folders))
-    if place.owner.pw_uid == os.getuid():
-        shown = shown.replace(place.account.pw_dir, "~")
-    return f"df -h {shown.partition(' ')[0]}; ls -ld {shown}"

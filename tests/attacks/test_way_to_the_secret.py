@@ -208,7 +208,8 @@ def test_what_another_made_in_a_sticky_folder_is_not_safe(
         give(shared / "turn", bob)
         link(shared / "turn" / "dotfiles", f"{user.home}/dotfiles", user)
     link(user.home / ".config", f"{shared}/turn/dotfiles", user)
-    assert_refused(user, syslog, f"{shared}/turn is owned by user id {bob.uid}")
+    repair = f"run: chown -h root {shared}/turn"
+    assert_refused(user, syslog, f"{shared}/turn is owned by user id {bob.uid}; {repair}")
 
 
 def test_sticky_folder_is_not_safe_for_what_is_not_there(
@@ -274,7 +275,7 @@ def test_forty_links_are_followed_and_no_more(
     assert verify(user.name, credential.fresh_code()) == LET_IN
     (user.home / ".config").unlink()
     link(user.home / ".config", "40", user)
-    assert_refused(user, syslog, "one of too many links")
+    assert_refused(user, syslog, "in a loop")
 
 
 def test_folder_on_the_way_that_nobody_can_list_is_passed_through(
@@ -307,8 +308,9 @@ def test_link_owner_and_mode_are_three_sentences_with_three_repairs(
     path = user.home / ".config" / "pam-totp"
     path = path / "secret" if name == "secret" else path
     os.chown(path, bob.uid, bob.gid)
-    owner = f"{path} is owned by user id {bob.uid}; it must be owned by {user.name}"
-    assert_refused(user, syslog, owner)
+    chown = "chown" if name == "secret" else "chown -h"
+    repair = f"run: {chown} {user.name} {path}"
+    assert_refused(user, syslog, f"{path} is owned by user id {bob.uid}; {repair}")
     give(path, user)
     path.chmod(0o777)
     run = "600" if name == "secret" else "o-w"
@@ -316,5 +318,5 @@ def test_link_owner_and_mode_are_three_sentences_with_three_repairs(
     path.chmod(0o700)
     path.rename(user.home / "elsewhere")
     link(path, str(user.home / "elsewhere"), user)
-    kind = "regular file" if name == "secret" else "folder"
-    assert_refused(user, syslog, f"{path} is a symbolic link; it must be a {kind}")
+    repair = "replace it with the file itself" if name == "secret" else "replace it with a folder"
+    assert_refused(user, syslog, f"{path} is a symbolic link; {repair}")

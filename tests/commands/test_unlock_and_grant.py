@@ -189,7 +189,9 @@ def test_malformed_record_is_said_with_the_file_to_remove(
 def test_unlock_where_nothing_can_be_written_says_so(user: User, credential: Credential) -> None:
     verify(user, credential.wrong_code())
     with read_only(Path("/run/pam-totp")):
-        assert_refused(pam_totp("unlock", user.name), "Read-only file system")
+        answer = pam_totp("unlock", user.name)
+    assert_refused(answer, "Read-only file system")
+    assert answer.errors.endswith("hint: findmnt -T /run/pam-totp\n")
 
 
 @pytest.mark.parametrize("verb", ["grant", "unlock"])

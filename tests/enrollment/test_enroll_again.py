@@ -131,20 +131,34 @@ def folder_open_to_all(path: Path) -> None:
     path.parent.chmod(0o777)
 
 
-@pytest.mark.parametrize(
-    "break_it",
-    [unsafe_mode, of_root, link, link_of_the_folder, link_to_nowhere, folder_open_to_all],
-    ids=lambda change: change.__name__,
-)
 @pytest.mark.parametrize("option", [[], ["--add"]], ids=["replace", "add"])
+@pytest.mark.parametrize(
+    ("break_it", "repair"),
+    [
+        (unsafe_mode, "chmod 600 {folder}/secret"),
+        (of_root, "sudo chown {user} {folder}/secret"),
+        (link, "replace it with the file itself"),
+        (link_of_the_folder, "replace it with a folder"),
+        (link_to_nowhere, "remove it"),
+        (folder_open_to_all, "chmod o-w {folder}"),
+    ],
+    ids=lambda each: each.__name__ if callable(each) else "",
+)
 def test_secret_that_a_login_would_not_read_is_not_built_upon(
-    user: User, credential: Credential, break_it: Callable[[Path], None], option: list[str]
+    user: User,
+    credential: Credential,
+    break_it: Callable[[Path], None],
+    repair: str,
+    option: list[str],
 ) -> None:
+    """The hint is the repair of that very fault."""
     break_it(secret_file(user))
     finished = run(user, "enroll", *option, typed=f"{user.password}\n")
     assert finished.status == 1
     assert finished.error.startswith("the existing secret cannot be used: ")
-    assert "ls -ld ~" in finished.errors
+    assert finished.error.endswith("; nothing was changed")
+    hint = repair.format(user=user.name, folder=secret_file(user).parent)
+    assert finished.errors.endswith(f"\nhint: {hint}\n")
     assert finished.output == ""
 
 

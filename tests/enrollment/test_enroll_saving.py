@@ -192,12 +192,12 @@ def fill(user: User) -> None:
             pass
 
 
-def enroll_in_vain(start: Start, user: User) -> str:
+def enroll_in_vain(start: Start, user: User, hint: str) -> str:
     """Begin to enroll where nothing can be saved. What was said, before anything was asked."""
     finished = start(user, "enroll").finish()
     assert finished.status == 1
     assert finished.output.startswith("pam-totp: error: cannot save the secret: ")
-    assert "nothing was changed\nhint: df -h ~" in finished.output
+    assert f"nothing was changed\nhint: {hint}\n" in finished.output
     return finished.output
 
 
@@ -206,7 +206,7 @@ def test_full_disk_is_said_before_anything_is_shown_or_asked(
 ) -> None:
     home_on_a_disk("size=64k")
     fill(user)
-    assert "No space left on device" in enroll_in_vain(start, user)
+    assert "No space left on device" in enroll_in_vain(start, user, "df -h ~")
 
 
 @pytest.mark.parametrize("owner", ["root", "user"])
@@ -223,9 +223,13 @@ def test_folder_that_takes_no_file_is_said_before_anything_is_shown_or_asked(
         subprocess.run(["rm", "-rf", str(folder / ".config"), str(folder / "pam-totp")], check=True)
     finished = start(user, "enroll").finish()
     fault = f"{folder} is owned by user id 0" if owner == "root" else "Permission denied"
+    hint = "namei -l ~/.config/pam-totp\n"
+    if owner == "root":  # where no secret is, its home may not be mounted
+        is_last = name == ".config/pam-totp"
+        hint = f"sudo chown -h {user.name} {folder}\n" if is_last else "is the home mounted?\n"
     assert finished.output.startswith("pam-totp: error: ")
     assert fault in finished.output
-    assert "; nothing was changed\nhint: " in finished.output
+    assert f"; nothing was changed\nhint: {hint}" in finished.output
     assert content(user) is None
 
 
@@ -240,7 +244,9 @@ def test_secret_that_cannot_be_replaced_is_said_before_anything_is_shown_or_aske
     kept = home / ".config" / "pam-totp" / "secret"
     subprocess.run(["chattr", "+i", str(kept)], check=True)
     try:
-        assert "Operation not permitted" in enroll_in_vain(start, user)
+        assert "Operation not permitted" in enroll_in_vain(
+            start, user, "lsattr -a ~/.config/pam-totp"
+        )
         assert sorted(path.name for path in kept.parent.iterdir()) == ["secret"]
     finally:
         subprocess.run(["chattr", "-i", str(kept)], check=True)
@@ -267,7 +273,8 @@ def test_full_disk_leaves_the_old_secret_or_none(
     credential = enrolled(user) if enrolled_before else None
     before = content(user)
     fill(user)
-    assert "No space left on device" in enroll_in_vain(start, user)
+    folder = "~/.config/pam-totp" if enrolled_before else "~"
+    assert "No space left on device" in enroll_in_vain(start, user, f"df -h {folder}")
     assert content(user) == before
     if credential is not None:
         assert verify(user.name, credential.fresh_code()) == LET_IN
@@ -283,7 +290,7 @@ def test_read_only_home_leaves_the_old_secret(
     home_on_a_disk("size=64k")
     credential = enrolled(user)
     subprocess.run(["mount", "-o", "remount,ro", str(user.home)], check=True)
-    assert "Read-only file system" in enroll_in_vain(start, user)
+    assert "Read-only file system" in enroll_in_vain(start, user, "findmnt -T ~/.config/pam-totp")
     assert verify(user.name, credential.fresh_code()) == LET_IN
 
 
@@ -292,7 +299,7 @@ def test_folder_that_the_user_cannot_write_leaves_the_old_secret(
 ) -> None:
     credential = enrolled(user)
     secret_file(user).parent.chmod(0o500)
-    assert "Permission denied" in enroll_in_vain(start, user)
+    assert "Permission denied" in enroll_in_vain(start, user, "namei -l ~/.config/pam-totp")
     assert verify(user.name, credential.fresh_code()) == LET_IN
 
 

@@ -43,10 +43,10 @@ def refuse_unsafe(status: posix.stat_result, path: str, checks: Checks) -> None:
     """Raises Failure if it is not a regular file, has another owner or is open to others."""
     if status.st_mode & _TYPE != _REGULAR:
         what = "is a symbolic link" if status.st_mode & _TYPE == _LINK else "is not a file"
-        raise Failure(checks.unsafe, f"{path} {what}; it must be a regular file")
+        raise Failure(checks.unsafe, f"{path} {what}; replace it with the file itself")
     if status.st_uid != checks.owner:
         detail = f"{path} is owned by user id {status.st_uid}"
-        raise Failure(checks.unsafe, f"{detail}; it must be owned by {checks.owner_name}")
+        raise Failure(checks.unsafe, f"{detail}; run: chown {checks.owner_name} {path}")
     if status.st_mode & checks.forbidden_mode:
         raise Failure(checks.unsafe, f"{path} is open to others; run: chmod 600 {path}")
 

@@ -127,7 +127,7 @@ class SecretDir:
                     walk.go(name, follow=name is SECRET_DIR[0])
                 except FileNotFoundError:
                     if walk.links > links:
-                        detail = f"{self._top}/{name} is a dangling symlink"
+                        detail = f"{self._top}/{name} is a dangling symlink; remove it"
                         raise Failure(SECRET_UNSAFE, detail) from None
                     self._prove_absent(walk.folder, walk.path or "/", name, even_if_unsafe)
                     return None
@@ -157,4 +157,4 @@ class SecretDir:
                 posix.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return
-        raise Failure(SECRET_MISSING, f"{path} is encrypted and locked")
+        raise Failure(SECRET_MISSING, f"{path} is encrypted and locked; unlock it")

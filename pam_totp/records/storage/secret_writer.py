@@ -96,7 +96,7 @@ def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
             pass
     checked = secret_dir.open()
     if checked is None:
-        raise Failure(SECRET_UNSAFE, f"{secret_dir.path} went away")
+        raise Failure(SECRET_UNSAFE, f"{secret_dir.path} went away; run the command again")
     try:  # the checked one is only a handle: it cannot be synced or listed
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
     finally:
@@ -148,7 +148,7 @@ def _lock(folder: int) -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Failure(SECRET_UNSAFE, "another command is saving there") from None
+        raise Failure(SECRET_UNSAFE, "another command is saving there; try again") from None
     except OSError:
         pass  # NFS locks no folder: two commands must then meet within the same moment
 

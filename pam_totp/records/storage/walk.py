@@ -76,14 +76,14 @@ class Walk(MutableRecord):
         with Opened(posix.open(name, _NAME_FLAGS, dir_fd=self.folder)) as link:
             status = posix.fstat(link)
             if status.st_mode & _TYPE != _LINK:
-                raise Failure(SECRET_UNSAFE, f"{path} is not a folder")
+                raise Failure(SECRET_UNSAFE, f"{path} is not a folder; replace it with a folder")
             if not follow:
-                raise Failure(SECRET_UNSAFE, f"{path} is a symbolic link; it must be a folder")
+                raise Failure(SECRET_UNSAFE, f"{path} is a symbolic link; replace it with a folder")
             if self.is_checked:
                 refuse_owner(status, path, self.user, 0)
             self.links += 1
             if not status.st_size or self.links > _MAX_LINKS:
-                raise Failure(SECRET_UNSAFE, f"{path} is a link in /proc, or one of too many links")
+                raise Failure(SECRET_UNSAFE, f"{path} is a link in /proc or in a loop; replace it")
             return posix.readlink("", dir_fd=link)
 
     def _is_alone(self, status: posix.stat_result) -> bool:
@@ -97,9 +97,10 @@ class Walk(MutableRecord):
 def refuse_owner(status: posix.stat_result, path: str, user: pwd.struct_passwd, *more: int) -> None:
     """Raises Failure where a name is owned by another than the user, or one more user id."""
     if status.st_uid not in (user.pw_uid, *more):
-        wanted = f"{user.pw_name} or root" if more and user.pw_uid else user.pw_name
-        detail = f"{path} is owned by user id {status.st_uid}; it must be owned by {wanted}"
-        raise Failure(SECRET_UNSAFE, detail)
+        # What the user shares, such as /home, is root's; -h, as it may be a link.
+        is_own = not more or path.startswith(user.pw_dir) or user.pw_name in path.split("/")
+        run = f"run: chown -h {user.pw_name if is_own else 'root'} {path}"
+        raise Failure(SECRET_UNSAFE, f"{path} is owned by user id {status.st_uid}; {run}")
 
 
 def _has_access_list(folder: int) -> bool:

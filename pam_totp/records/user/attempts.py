@@ -83,7 +83,7 @@ class Attempts:
         except OSError as failure:
             raise Failure(STATE_UNAVAILABLE, f"cannot record: {failure.strerror}") from None
         if written != SIZE_BYTES:
-            raise Failure(STATE_UNAVAILABLE, "cannot record: the file system is full")
+            raise Failure(STATE_UNAVAILABLE, "cannot record: No space left on device")
         self.steps, self.failures = steps, failures
 
 
