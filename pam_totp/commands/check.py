@@ -6,11 +6,15 @@ import time
 
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import own_account, place_of
+from pam_totp.enrollment.proof import WINDOW_STEPS, command_without
 from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error
 from pam_totp.records.user import attempts
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.ignored_parameters import ignored_parameters
 from pam_totp.rules.otp import read_code, verdict_on
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Failure
+from pam_totp.rules.verdict import Verdict
 
 HELP = "check whether a code would be accepted"
 
@@ -37,15 +41,10 @@ def run(_options: argparse.Namespace) -> int:
     except Failure as failure:
         message = f"refused ({failure.reason}): {failure.detail}"
         raise Error(message, _HINTS.get(failure.reason, "pam-totp status")) from None
-    verdict = verdict_on(credentials, code, time.time(), used)
+    now = time.time()
+    verdict = verdict_on(credentials, code, now, used)
     if not verdict.accepted:
-        message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
-        if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
-            period = verdict.credential.period
-            seconds = (verdict.step - int(time.time() // period)) * period
-            first, hint = describe_offset(seconds).split("\n")
-            message += f": {first}"
-        raise Error(message, hint)
+        raise _refusal(verdict, credentials, code, now)
     assert verdict.credential is not None
     print(f"This code from {verdict.credential.device!r} would be accepted.")
     print("It has not been used up.")
@@ -53,6 +52,21 @@ def run(_options: argparse.Namespace) -> int:
         print("Only root can see whether it was already used, and whether there is a wait after")
         print("incorrect codes.")
     return 0
+
+
+def _refusal(verdict: Verdict, credentials: list[Credential], code: str, now: float) -> Error:
+    message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
+    if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
+        period = verdict.credential.period
+        seconds = (verdict.step - int(now // period)) * period
+        first, hint = describe_offset(seconds).split("\n")
+        message += f": {first}"
+    elif verdict.reason == WRONG_CODE:
+        for credential in credentials:
+            ignored = ignored_parameters(credential, code, now, WINDOW_STEPS)
+            if ignored:
+                return Error(f"{message}: {ignored}", command_without(credential))
+    return Error(message, hint)
 
 
 def _used_steps(uid: int) -> dict[str, int]:

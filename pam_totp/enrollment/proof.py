@@ -57,6 +57,11 @@ def what_is_wrong(credential: Credential, code: str, now: float) -> str:
 
 
 def _way_out(credential: Credential) -> str:
+    return f"Use another app, or press Ctrl-C and run: {command_without(credential)}"
+
+
+def command_without(credential: Credential) -> str:
+    """The command that enrolls an app that ignores parameters."""
     options = []
     if credential.digits != 6:
         options.append("--digits 6")
@@ -64,7 +69,7 @@ def _way_out(credential: Credential) -> str:
         options.append("--period 30")
     if credential.algorithm != "SHA1":
         options.append("--algorithm SHA1")
-    return f"Use another app, or press Ctrl-C and run: pam-totp enroll {' '.join(options)}"
+    return f"pam-totp enroll {' '.join(options)}"
 
 
 class Unsaved:

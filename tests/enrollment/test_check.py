@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyotp
 import pytest
 
 from tests.enrollment.person import CHECK_PROMPT, Start, run, secret_file
@@ -53,6 +54,25 @@ def test_wrong_code_is_refused_with_a_hint(user: User, credential: Credential) -
     finished = run(user, "check", typed=f"{credential.wrong_code()}\n")
     assert finished.status == 1
     assert finished.error == "refused (wrong-code)"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "ignored", "way_out"),
+    [
+        ("&digits=8", "digits (6 for 8)", "--digits 6"),
+        ("&period=60", "period (30 for 60)", "--period 30"),
+        ("&algorithm=SHA256", "algorithm (SHA1 for SHA256)", "--algorithm SHA1"),
+    ],
+)
+def test_parameter_that_the_app_ignores_is_named(
+    user: User, parameters: str, ignored: str, way_out: str
+) -> None:
+    key = pyotp.random_base32()
+    user.give(secret_file(user), f"otpauth://totp/x?secret={key}{parameters} phone\n")
+    finished = run(user, "check", typed=f"{pyotp.TOTP(key).now()}\n")
+    assert finished.status == 1
+    assert finished.error == f"refused (wrong-code): the app ignores {ignored}"
+    assert finished.errors.endswith(f"\nhint: pam-totp enroll {way_out}\n")
 
 
 @pytest.mark.parametrize(("offset", "direction"), [(10, "ahead of"), (-10, "behind")])
