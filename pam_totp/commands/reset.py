@@ -5,6 +5,7 @@ import os
 import pwd
 import sys
 
+from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
@@ -42,17 +43,19 @@ def run(options: argparse.Namespace) -> int:
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
     removed: list[str] = []
-    fault = ""
+    fault = hint = ""
     try:
         _remove_everything(account, removed)
+    except Error as failure:
+        fault, hint = failure.message, failure.hint
     except Failure as failure:
-        fault = failure.detail
+        fault, hint = repair.split(failure.detail, state_dir.VAR.path)
     except OSError as failure:
-        fault = failure.strerror or str(failure)
+        fault, hint = repair.split(failure.strerror or str(failure), state_dir.VAR.path)
     audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
     print("".join(f"removed {path}\n" for path in removed), end="")
     if fault:
-        raise Error(f"not everything was removed: {fault}", f"ls -lR {state_dir.VAR.path}")
+        raise Error(f"not everything was removed: {fault}", hint)
     print(f"{account.pw_name} is no longer enrolled.")
     if settings.load().enrollment.mode in (REQUIRED, BY):
         print("Logins that require a code are refused until then. To allow one, run:")
@@ -94,12 +97,26 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
 
 
 def _remove_secret_file(secret_dir: SecretDir, name: str) -> bool:
+    path = f"{secret_dir.path}/{name}"
     try:
         return secret_removal.remove(secret_dir, name)
     except IsADirectoryError:
-        path = f"{secret_dir.path}/{name}"
-        raise Error(f"not all was removed: {path} is a folder", f"rm -r {path}") from None
+        return _remove_folder(secret_dir, path)
+    except OSError as failure:
+        fault, hint = repair.split(failure.strerror or str(failure), secret_dir.path)
+        raise Error(f"{path}: {fault}", hint) from None
     except Failure:
         if os.path.lexists(os.path.dirname(os.path.dirname(secret_dir.path))):
             raise
         return False  # no home or no store, so no secret in it
+
+
+def _remove_folder(secret_dir: SecretDir, path: str) -> bool:
+    """Removes a folder in the place of a secret file, as its owner, if it is empty: what it may
+    hold is not ours."""
+    try:
+        with secret_dir.acting:
+            os.rmdir(path)
+    except OSError:
+        raise Error(f"{path} is a folder that is not empty", f"rm -r {path}") from None
+    return True

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -225,13 +226,39 @@ def test_planted_link_in_the_home_removes_nobody_elses_file(user: User, marked: 
     shutil.rmtree(victim)
 
 
-def test_folder_where_the_secret_should_be_is_named_with_what_removes_it(user: User) -> None:
-    secret_of(user).mkdir(parents=True)
-    for folder in (secret_of(user), secret_of(user).parent, secret_of(user).parent.parent):
+def folder_for(user: User, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    for folder in (path, path.parent, path.parent.parent):
         os.chown(folder, user.uid, user.gid)
-    (secret_of(user) / "mine").touch()
+
+
+@pytest.mark.parametrize("path_of", [secret_of, recovery_of])
+def test_empty_folder_where_a_secret_file_should_be_is_removed(
+    user: User, marked: Credential, path_of: Callable[[User], Path]
+) -> None:
+    folder_for(user, path_of(user))
     answer = pam_totp("reset", "--yes", user.name)
-    assert_refused(answer, f"not all was removed: {secret_of(user)} is a folder")
-    assert answer.errors.endswith(f"hint: rm -r {secret_of(user)}\n")
-    shutil.rmtree(secret_of(user))
+    assert (answer.code, answer.errors) == (0, "")
+    assert f"removed {path_of(user)}\n" in answer.output
+    assert state_of(user) == []
+    assert gate(user).code == NO_CODE_NEEDED
+
+
+@pytest.mark.parametrize("path_of", [secret_of, recovery_of])
+def test_folder_that_is_not_empty_is_named_with_what_removes_it(
+    user: User, marked: Credential, path_of: Callable[[User], Path], syslog: SystemLog
+) -> None:
+    """What was removed before it is said and logged; logins still need a code."""
+    folder_for(user, path_of(user))
+    (path_of(user) / "mine").touch()
+    answer = pam_totp("reset", "--yes", user.name)
+    fault = f"not everything was removed: {path_of(user)} is a folder that is not empty"
+    assert_refused(answer, fault)
+    assert answer.errors.endswith(f"\nhint: rm -r {path_of(user)}\n")
+    assert (f"removed {secret_of(user)}\n" in answer.output) == (path_of is recovery_of)
+    assert [line.fields["action"] for line in syslog.lines("action=reset")] == ["reset-in-part"]
+    assert gate(user).code == ASK
+    shutil.rmtree(path_of(user))
     assert pam_totp("reset", "--yes", user.name).code == 0
+    assert gate(user).code == NO_CODE_NEEDED
