@@ -34,7 +34,7 @@ class Stack:
             ]
         self.buts += [f"{where}: {fault}" for fault in evaluate.broken(lines)]
         if self.asks:
-            self.buts += [f"{where}: {fault}" for fault in services.faults(service)]
+            self.buts += [f"{where}: {fault}" for fault in evaluate.faults(service)]
             self.buts += [
                 f"{where}: {doubt}; what a wrong code does there cannot be determined"
                 for doubt in evaluate.doubts(lines)

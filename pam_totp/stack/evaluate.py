@@ -4,9 +4,19 @@
   wrong code, there is no second factor.
 """
 
+import glob
+import os
 import re
 
-from pam_totp.stack.services import Line, all_lines
+from pam_totp.stack.services import PAM_DIR, Line, all_lines, stack_of
+
+# What the module takes (pam_totp/pam/pam_totp.c).
+_OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
+# If one of these refuses and does not end the stack, a wrong password reaches pam_totp.so too.
+_PASSWORDS = tuple(f"pam_{name}.so" for name in ("unix", "sss", "ldap", "krb5", "winbind", "deny"))
+# Where libpam looks for modules: in one of these.
+MODULE_FOLDERS = ("/lib/security", "/lib64/security", "/usr/lib/security", "/usr/lib64/security")
+MODULES_OF_EACH_ARCHITECTURE = "/usr/lib/*/security"
 
 ACTIONS = {
     "required": {"success": "ok", "ignore": "ignore", "default": "bad"},
@@ -16,6 +26,7 @@ ACTIONS = {
     "binding": {"success": "done", "ignore": "ignore", "default": "bad"},
 }
 REFUSES = ("bad", "die")
+INCLUDE_IT = "replace 'auth substack' by '@include'"
 # The first line of su: root needs no code to become another user.
 FOR_ROOT = "pam_rootok.so"
 
@@ -29,11 +40,90 @@ def actions_of(line: Line) -> dict[str, str]:
 
 def broken(lines: list[Line]) -> list[str]:
     """A sentence for each line that libpam cannot use."""
-    return [
-        f"line {line.number} {line.fault}, so every login is refused"
-        for line in all_lines(lines)
-        if line.fault
+    found = []
+    for line in all_lines(lines):
+        if line.fault:
+            found.append(f"line {line.number} {line.fault}, so every login is refused")
+        elif _refuses_without_module(line) and not _exists(line.module_path):
+            what = f"names {line.module_path}, which does not exist"
+            found.append(f"line {line.number} {what}, so every login that reaches it is refused")
+    return found
+
+
+def _refuses_without_module(line: Line) -> bool:
+    """Whether PAM_MODULE_UNKNOWN, which libpam takes for the answer of a module that it cannot
+    load, refuses. A bracket without it and without a default does."""
+    if line.control == "substack":
+        return False
+    actions = actions_of(line)
+    return actions.get("module_unknown", actions.get("default", "bad")) in REFUSES
+
+
+def _exists(path: str) -> bool:
+    if path.startswith("/") or "$" in path:
+        return "$" in path or os.path.exists(path)
+    folders = [*MODULE_FOLDERS, *glob.glob(MODULES_OF_EACH_ARCHITECTURE)]
+    return any(os.path.exists(f"{folder}/{path}") for folder in folders)
+
+
+def faults(name: str, folder: str = PAM_DIR) -> list[str]:
+    """A sentence for each reason why a service's pam_totp.so lines do not work."""
+    lines = stack_of(name, folder)[1]
+    found = [
+        f"a wrong password still reaches the pam_totp.so line, after '{goes_on}'; "
+        + (INCLUDE_IT if goes_on.lower().startswith("substack") else "use requisite")
+        for goes_on in _reached_by_wrong_passwords(lines)
     ]
+    found += _left_by_wrong_codes(lines)
+    for line in all_lines(lines):
+        if not line.asks:
+            continue
+        if line.control in ("optional", "sufficient"):
+            found.append(
+                f"pam_totp.so is {line.control!r} there, so a wrong code does not refuse the login"
+            )
+        if line.module == "pam_totp.so":
+            wrong = [each for each in line.words if not _OPTION.fullmatch(each.strip("[]"))]
+            found += [
+                f"the pam_totp.so line has an invalid option, {each}, so every login is refused"
+                for each in wrong
+            ]
+    return found
+
+
+def _reached_by_wrong_passwords(lines: list[Line]) -> list[str]:
+    """For each line that asks: what stands before it that lets a wrong password pass, if any."""
+    found: list[str] = []
+
+    def look(lines: list[Line], goes_on: str) -> str:
+        for line in lines:
+            if line.asks and goes_on:
+                found.append(goes_on)
+            goes_on = look(line.inner, goes_on)
+            is_refused = actions_of(line).get("default") == "bad" and line.module in _PASSWORDS
+            if is_refused or line.control == "substack":
+                goes_on = line.described
+        return goes_on
+
+    look(lines, "")
+    return found
+
+
+def _left_by_wrong_codes(lines: list[Line]) -> list[str]:
+    """A line that ends the stack (`die`) ends only the substack that it stands in."""
+    found = []
+    for at, line in enumerate(lines):
+        ends = [
+            each
+            for each in all_lines(line.inner)
+            if each.asks and "die" in actions_of(each).values()
+        ]
+        after = [each for each in lines[at + 1 :] if each.control != "optional"]
+        if ends and after:
+            what = f"'{after[0].described}' still runs after a wrong code in '{line.described}'"
+            found.append(f"{what}; {INCLUDE_IT}")
+        found += _left_by_wrong_codes(line.inner)
+    return found
 
 
 def doubts(lines: list[Line]) -> list[str]:
@@ -66,14 +156,15 @@ def _on_the_way(lines: list[Line]) -> list[str]:
                 found.append(f"{_named(line)} can accept a login before the pam_totp.so line")
     ours = lines[at]
     found += _on_the_way(ours.inner) if ours.inner else _of_control(ours)
-    if any("reset" in actions_of(line).values() for line in all_lines(lines[at + 1 :])):
+    # In a substack, `reset` discards only what that substack found.
+    if any("reset" in actions_of(line).values() for line in lines[at + 1 :]):
         found.append("a line after pam_totp.so can discard its result (reset)")
     return list(dict.fromkeys(found))
 
 
 def _of_control(line: Line) -> list[str]:
     if not line.control.startswith("["):
-        return []  # services.faults reports the plain words
+        return []  # `faults` reports the plain words
     actions = actions_of(line)
     others = {"new_authtok_reqd": "bad", "default": "", **actions}
     for answer in ("success", "ignore"):

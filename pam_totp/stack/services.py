@@ -10,29 +10,35 @@ PAM_DIR = "/etc/pam.d"
 VENDOR, FALLBACK = "/usr/lib/pam.d", "other"
 TYPES = ("auth", "account", "session", "password")
 CONTROLS = ("required", "requisite", "sufficient", "optional", "binding", "include", "substack")
-# What the module takes (pam_totp/pam/pam_totp.c), and how pam.conf(5) splits a line: brackets
-# hold spaces. A carriage return is no space there.
-_OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
+# How pam.conf(5) splits a line: brackets hold spaces. A carriage return is no space there.
 _WORD = re.compile(r"\[(?:[^\]\\]|\\.)*\]|[^ \t\n]+")
 _BRACKETS = re.compile(r"\[\s*(?:\w+\s*=\s*(?:ignore|ok|done|bad|die|reset|\d+)\s*)+\]")
 _VERIFY = re.compile(r"/pam-totp/verify$")
 # Files that other services include, and what dpkg and editors leave: not services themselves.
 _SHARED = re.compile(r"^common-|^pam-totp$|\.(dpkg|ucf)-|~$|\.bak$")
-# If one of these is `required`, the stack continues after a wrong password, to pam_totp.so too.
-_PASSWORDS = tuple(f"pam_{name}.so" for name in ("unix", "sss", "ldap", "krb5", "winbind"))
 
 
 class Line:
-    """One auth line. module: without its folder; inner: the lines of a substack; fault: why libpam
-    refuses every login that reaches it."""
+    """One auth line. described: control and module, for people; module: without its folder;
+    inner: the lines of a substack; fault: why libpam refuses every login that reaches it."""
 
-    __slots__ = ("control", "fault", "inner", "module", "number", "text", "words")
+    __slots__ = (
+        "control",
+        "described",
+        "fault",
+        "inner",
+        "module",
+        "module_path",
+        "number",
+        "words",
+    )
 
     def __init__(self, text: str, number: int, fault: str = "") -> None:
-        self.text, self.number = text, number
+        self.number = number
         _, control, module, *words = [*_WORD.findall(text), "", "", ""]
         self.control = control.lower()
-        self.module = os.path.basename(module)
+        self.described = f"{control} {module}"
+        self.module, self.module_path = os.path.basename(module), module
         self.words = [word for word in words if word]
         self.inner: list[Line] = []
         self.fault = fault
@@ -63,50 +69,7 @@ def names(folder: str = PAM_DIR) -> list[str]:
 
 def asks(name: str, folder: str = PAM_DIR) -> bool:
     """Whether the service's auth stack has a line that asks for a code."""
-    return bool(_asking_lines(name, folder))
-
-
-def faults(name: str, folder: str = PAM_DIR) -> list[str]:
-    """A sentence for each reason why a service's pam_totp.so lines do not work."""
-    found = []
-    for line, goes_on in _asking_lines(name, folder):
-        _, control, *rest = _WORD.findall(line)
-        if goes_on:
-            is_substack = goes_on.lower().startswith("substack")
-            instead = "replace 'auth substack' by '@include'" if is_substack else "use requisite"
-            what = f"a wrong password still reaches the pam_totp.so line, after '{goes_on}'"
-            found.append(f"{what}; {instead}")
-        if control.lower() in ("optional", "sufficient"):
-            found.append(
-                f"pam_totp.so is {control.lower()!r} there, "
-                "so a wrong code does not refuse the login"
-            )
-        if rest and rest[0].endswith("pam_totp.so"):
-            wrong = [each for each in rest[1:] if not _OPTION.fullmatch(each.strip("[]"))]
-            found += [
-                f"the pam_totp.so line has an invalid option, {each}, so every login is refused"
-                for each in wrong
-            ]
-    return found
-
-
-def _asking_lines(name: str, folder: str) -> list[tuple[str, str]]:
-    """The texts of the `pam_totp.so` lines in a service's auth stack, by way of includes too, each
-    with what stands before it that lets a wrong password pass; empty if nothing does."""
-    found: list[tuple[str, str]] = []
-
-    def look(lines: list[Line], goes_on: str) -> str:
-        for line in lines:
-            if line.asks:
-                found.append((line.text, goes_on))
-            goes_on = look(line.inner, goes_on)
-            is_required = line.control == "required" and line.module in _PASSWORDS
-            if is_required or line.control == "substack":
-                goes_on = " ".join(_WORD.findall(line.text)[1:3])
-        return goes_on
-
-    look(stack_of(name, folder)[1], "")
-    return found
+    return any(line.asks for line in all_lines(stack_of(name, folder)[1]))
 
 
 def all_lines(lines: list[Line]) -> Iterator[Line]:

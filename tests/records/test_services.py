@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.stack.services import faults, that_ask
+from pam_totp.stack.evaluate import faults
+from pam_totp.stack.services import that_ask
 
 LINE = "auth required pam_totp.so\n"
 
