@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Moves secrets and recovery codes: first there, then not here. What is in place already is no
     error. 1: some of `--all` could not be moved."""
     if os.geteuid() != 0:
-        raise for_root("only root can migrate secrets")
+        raise for_root("this command must be run as root")
     if options.all == (options.name is not None) or (options.all and options.renamed_from):
         raise UsageError("name one user, or use --all", "pam-totp migrate --help")
     configured = settings.load()

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints every user with a secret, a record or a fault. 1: found faults, also of the
     settings."""
     if os.geteuid() != 0:
-        raise for_root("must be run as root")
+        raise for_root("this command must be run as root")
     try:
         gone = [_without_user(name) for name in names_without_user()]
         records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}

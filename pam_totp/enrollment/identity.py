@@ -26,7 +26,7 @@ def account_of(name: str | None) -> pwd.struct_passwd:
     if name is None:
         return own_account()
     if os.geteuid() != 0:
-        raise for_root("--user must be run as root")
+        raise for_root("with --user, this command must be run as root")
     try:
         return find_account(name)
     except Failure:
@@ -60,7 +60,7 @@ def confirm(account: pwd.struct_passwd) -> None:
 def find(name: str) -> pwd.struct_passwd:
     """The account root named. Raises Error, also for whoever is not root."""
     if os.geteuid() != 0:
-        raise for_root("this must be run as root")
+        raise for_root("this command must be run as root")
     try:
         return find_account(name)
     except Failure:

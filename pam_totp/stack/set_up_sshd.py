@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     choice = "" if arguments[0] == "--undo" else arguments[0]
     try:
         if os.geteuid() != 0:
-            raise Error("must be run as root", f"sudo /usr/libexec/pam-totp/set-up-sshd {choice}")
+            raise Error("this command must be run as root", f"sudo /usr/libexec/pam-totp/set-up-sshd {choice}")
         _change(choice)
     except (Error, OSError) as failure:
         hint = failure.hint if isinstance(failure, Error) else "nothing was changed"

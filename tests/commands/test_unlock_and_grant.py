@@ -39,8 +39,11 @@ def test_verb_for_root_is_refused_to_everybody_else(
 ) -> None:
     words = [word.format(user.name) for word in arguments]
     answer = pam_totp(*words, user=user)
-    assert_refused(answer, "root")
-    assert f"hint: sudo pam-totp {' '.join(words)}\n" in answer.errors
+    assert (answer.code, answer.output) == (1, "")
+    assert answer.errors == (
+        "pam-totp: error: this command must be run as root\n"
+        f"hint: sudo pam-totp {' '.join(words)}\n"
+    )
 
 
 def test_hint_of_a_verb_for_root_is_what_was_typed(user: User) -> None:

@@ -170,7 +170,7 @@ def test_root_makes_them_for_a_user_without_a_question(user: User, credential: C
 def test_user_option_is_roots(make_user: Callable[..., User], credential: Credential) -> None:
     other = make_user()
     answer = pam_totp("recovery-codes", "--user", credential.user.name, user=other)
-    assert_refused(answer, "--user must be run as root")
+    assert_refused(answer, "with --user, this command must be run as root")
     assert f"hint: sudo pam-totp recovery-codes --user {credential.user.name}\n" in answer.errors
     assert_refused(pam_totp("recovery-codes", "--user", "nobody-at-all"), "there is no user")
 
