@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MANUALS = (ROOT / "README.md", *sorted((ROOT / "pam_totp" / "manual").glob("*.scd")))
+PAGES = ("README.md", "SECURITY.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md")
+MANUALS = (
+    *(ROOT / name for name in PAGES),
+    *sorted((ROOT / "pam_totp" / "manual").glob("*.scd")),
+)
 
 # What the text must not say, and what it says instead.
 IDIOMS = {

@@ -5,7 +5,7 @@ import os
 import time
 
 from pam_totp.enrollment.display import describe_offset
-from pam_totp.enrollment.identity import own_account, place_of
+from pam_totp.enrollment.identity import own_account, secret_dir_of
 from pam_totp.enrollment.proof import WINDOW_STEPS, command_without
 from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error
@@ -33,7 +33,7 @@ def run(_options: argparse.Namespace) -> int:
     """Asks for a code and says whether it would be accepted. Raises Error."""
     account = own_account()
     try:
-        credentials = place_of(account).credentials()
+        credentials = secret_dir_of(account).credentials()
         if credentials is None:
             raise Error(f"{account.pw_name} is not enrolled", "pam-totp enroll")
         code = read_code(ask("Verification code: ").encode("utf-8", "replace"))

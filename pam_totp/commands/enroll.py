@@ -6,7 +6,7 @@ import time
 
 from pam_totp.enrollment import display, save
 from pam_totp.enrollment.closed_home import warning_of
-from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
+from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.proof import Unsaved, prove
 from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
@@ -34,35 +34,35 @@ def run(options: argparse.Namespace) -> int:
     """Enrolls a user. Raises Error; the old secret stays then."""
     account = account_of(options.user)
     os.umask(0o077)
-    place = place_of(account)
-    present = _present_content(place)
-    save.try_out(place, secret.NAME)
-    if present is not None and options.add:
-        _refuse_too_many(place, present)
-    if present is not None:
+    secret_dir = secret_dir_of(account)
+    existing = _existing_content(secret_dir)
+    save.try_out(secret_dir, secret.NAME)
+    if existing is not None and options.add:
+        _refuse_too_many(secret_dir, existing)
+    if existing is not None:
         what = "add a device to" if options.add else "replace"
         say(f"{account.pw_name} is already enrolled. This will {what} the existing secret.")
         confirm(account)
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
         say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}.")
         say("To enroll yourself, run it without sudo.")
-    warning = warning_of(place)
+    warning = warning_of(secret_dir)
     if warning:
         say(warning.rstrip())
-    kept = present if present is not None and options.add else secret.HEADER.encode()
+    kept = existing if existing is not None and options.add else secret.HEADER.encode()
     kept += b"" if kept.endswith(b"\n") else b"\n"
-    additions = additions_to_label(options.device, present, time.localtime())
+    additions = additions_to_label(options.device, existing, time.localtime())
     uri = uri_for(options, account.pw_name, additions, settings.load())
     options.device = options.device or DEVICE
     credential = parse_line(f"{uri} {options.device}")
     display.show(uri, credential, options.qr)
-    unsaved = Unsaved(present is not None)
+    unsaved = Unsaved(existing is not None)
     with unsaved:
         prove(credential)
     content = kept + f"{uri} {options.device}\n".encode()
-    codes = recovery.new_codes() if present is None or not options.add else []
+    codes = recovery.new_codes() if existing is None or not options.add else []
     with unsaved:
-        trouble = _save(place, content, codes, (secret.NAME, present))
+        trouble = _save(secret_dir, content, codes, (secret.NAME, existing))
     log_for_another("enroll", account)
     text = f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n"
     if codes and (trouble is None or trouble.codes):
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _save(
-    place: SecretDir, content: bytes, codes: list[str], over: save.Known
+    secret_dir: SecretDir, content: bytes, codes: list[str], over: save.Known
 ) -> save.TookEffect | None:
     """Saves the secret, with recovery codes if there are new ones; what is not well then, if
     anything. Raises Error where the old ones stay."""
@@ -90,24 +90,24 @@ def _save(
     hashed = recovery.new_file(codes) if codes else b""
     try:
         if codes:
-            save.save_enrollment(place, content, hashed, over)
+            save.save_enrollment(secret_dir, content, hashed, over)
         else:
-            save.save(place, secret.NAME, content, over)
+            save.save(secret_dir, secret.NAME, content, over)
     except save.TookEffect as effect:
         return effect
     return None
 
 
 def additions_to_label(
-    device: str | None, present: bytes | None, now: time.struct_time
+    device: str | None, existing: bytes | None, now: time.struct_time
 ) -> tuple[str, ...]:
     """What may tell the new entry of an app from those made before: the device, if it was named and
     no entry has it yet, and the time; nothing for the first."""
-    if present is None:
+    if existing is None:
         return ("",)
     moment = time.strftime("%Y-%m-%dT%H%M", now)
     name = (device or "").replace(":", ".")  # apps split issuer and label at a colon
-    used = [credential.account for credential in parse_file(present)[0]]
+    used = [credential.account for credential in parse_file(existing)[0]]
     if name and not any(account.endswith(f" {name}") for account in used):
         return name, moment
     return (moment,)
@@ -117,17 +117,17 @@ def uri_for(
     options: argparse.Namespace,
     user: str,
     additions: tuple[str, ...],
-    configured: settings.Settings,
+    active: settings.Settings,
 ) -> str:
     """A fresh otpauth URI by the options, and by the settings where an option was not given."""
     return new_uri(
         user,
-        issuer=options.issuer or configured.values["issuer"],
+        issuer=options.issuer or active.values["issuer"],
         label=options.label or "",
         additions=additions,
-        digits=options.digits or int(configured.values["code.digits"]),
-        period=options.period or int(configured.values["code.period"]),
-        algorithm=options.algorithm or configured.values["code.algorithm"],
+        digits=options.digits or int(active.values["code.digits"]),
+        period=options.period or int(active.values["code.period"]),
+        algorithm=options.algorithm or active.values["code.algorithm"],
     )
 
 
@@ -144,19 +144,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="of the codes (SHA1)")
 
 
-def _present_content(place: SecretDir) -> bytes | None:
+def _existing_content(secret_dir: SecretDir) -> bytes | None:
     try:
-        content = place.read(secret.NAME)
+        content = secret_dir.read(secret.NAME)
     except Failure as refused:
-        fault, hint = save.with_repair(refused.detail, place)
+        fault, hint = save.with_repair(refused.detail, secret_dir)
         message = f"the existing secret cannot be used: {fault}; nothing was changed"
         raise Error(message, hint) from None
     return content
 
 
-def _refuse_too_many(place: SecretDir, content: bytes) -> None:
+def _refuse_too_many(secret_dir: SecretDir, content: bytes) -> None:
     """A login would not read more; said before anybody types or scans anything."""
-    hint = f"edit {place.path}/{secret.NAME}"
+    hint = f"edit {secret_dir.path}/{secret.NAME}"
     if len(parse_file(content)[0]) >= MAX_CREDENTIALS:
         raise Error(f"{MAX_CREDENTIALS} devices are enrolled", f"remove one: {hint}")
     if len(content) + MAX_LINE_BYTES > MAX_BYTES:

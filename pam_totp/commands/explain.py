@@ -66,12 +66,12 @@ def run(options: argparse.Namespace) -> int:
     as_user = options.as_user or options.service in AS_USER
     if as_user:
         _become(account)
-    configured = settings.load()
-    found = _describe(account, options, options.publickey, configured)
+    active = settings.load()
+    found = _describe(account, options, options.publickey, active)
     found |= {"service_asks": stack.asks, "runs_as_user": as_user, "but": buts, "ways": []}
     for way, outcome in ways:
         if not outcome:
-            outcome = _describe(account, options, "publickey" in way, configured)["outcome"]
+            outcome = _describe(account, options, "publickey" in way, active)["outcome"]
         found["ways"].append({"methods": way, "outcome": outcome})
     if buts and found["outcome"] == ASKED:
         found["outcome"] = "the settings ask for a code"
@@ -91,7 +91,7 @@ def _describe(
     account: pwd.struct_passwd,
     options: argparse.Namespace,
     publickey: bool,
-    configured: settings.Settings,
+    active: settings.Settings,
 ) -> dict[str, Any]:
     """The decision and its facts, as `--json` prints them."""
     request = Request(
@@ -102,24 +102,24 @@ def _describe(
     )
     now = time.time()
     try:
-        facts = gather_facts(request, configured, now, complete=True)
+        facts = gather_facts(request, active, now, complete=True)
     except Failure as failure:
         raise Error(failure.detail, "getent passwd") from None
-    decision = decide(facts, configured.enrollment, options.service, now)
+    decision = decide(facts, active.enrollment, options.service, now)
     enrolled, secret_fault = None, ""
     try:
-        enrolled = SecretDir(facts.user, configured.store).credentials() is not None
+        enrolled = SecretDir(facts.user, active.store).credentials() is not None
     except Failure as failure:
         secret_fault = fault_of_home(facts.user) or failure.detail
     outcome = _outcome(facts, decision, enrolled, secret_fault)
-    if outcome == NOT_ENROLLED and configured.enrollment.mode == AT_LOGIN:
+    if outcome == NOT_ENROLLED and active.enrollment.mode == AT_LOGIN:
         outcome += f"; {options.service} is not in enrollment_services, so no QR code is shown"
     faults = (
         facts.fault,
         secret_fault,
         facts.grant_fault,
         facts.wait_fault,
-        fault_of(configured),
+        fault_of(active),
         _grant_fault(facts),
         _run_fault(facts.user.pw_uid),
     )
@@ -130,15 +130,15 @@ def _describe(
         "outcome": outcome,
         "code": facts.rule.code,
         "line": facts.rule.line or None,
-        "rule": rule_as_text(facts.rule, configured),
-        "enrollment": configured.enrollment.mode,
+        "rule": rule_as_text(facts.rule, active),
+        "enrollment": active.enrollment.mode,
         "days_left": decision.days or None,
         "enrolled": enrolled,
         "enforced": facts.is_enforced,
         "granted_until": facts.grant.until if facts.grant else None,
         "granted_once": facts.grant is not None and facts.grant.once,
         "waiting_seconds": whole_seconds(facts.wait),
-        "remember_seconds": configured.remember_seconds,
+        "remember_seconds": active.remember_seconds,
         "faults": list(dict.fromkeys(fault for fault in faults if fault)),
     }
 

@@ -37,20 +37,20 @@ def run(options: argparse.Namespace) -> int:
         raise for_root("this command must be run as root")
     if options.all == (options.name is not None) or (options.all and options.renamed_from):
         raise UsageError("name one user, or use --all", "pam-totp migrate --help")
-    configured = settings.load()
+    active = settings.load().store
     moved: list[dict[str, str]] = []
     faults: list[dict[str, str]] = []
     if options.all:
         for account in _everybody():
             try:
-                moved += _move(*_way_of(account, configured.store), configured.store)
+                moved += _move(*_way_of(account, active), active)
             except Error as fault:
                 faults.append({"user": account.pw_name, "fault": fault.message})
             except Failure as refused:
                 if may_log_in(account) and not fault_of_home(account):
                     faults.append({"user": account.pw_name, "fault": refused.detail})
     else:
-        moved = _move_one(options.name, options.renamed_from, configured.store)
+        moved = _move_one(options.name, options.renamed_from, active)
     if options.json:
         found: dict[str, Any] = {"changed": bool(moved), "moved": moved, "faults": faults}
         print(json.dumps(found, indent=2))

@@ -5,7 +5,7 @@ import os
 import time
 
 from pam_totp.enrollment import save
-from pam_totp.enrollment.identity import account_of, confirm, log_for_another, place_of
+from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.terminal import ask, say, tell
 from pam_totp.errors import Error
 from pam_totp.records.user import recovery
@@ -25,27 +25,27 @@ def run(options: argparse.Namespace) -> int:
     """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Error."""
     account = account_of(options.user)
     os.umask(0o077)
-    place = place_of(account)
+    secret_dir = secret_dir_of(account)
     try:
-        credentials = place.credentials()
-        present = recovery.read(place)
+        credentials = secret_dir.credentials()
+        existing = recovery.read(secret_dir)
     except Failure as refused:
-        fault, hint = save.with_repair(refused.detail, place)
+        fault, hint = save.with_repair(refused.detail, secret_dir)
         if refused.reason == SECRET_MALFORMED:
             hint = "pam-totp status"
         raise Error(f"the secret cannot be used: {fault}", hint) from None
     if credentials is None:
         command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
         raise Error(f"{account.pw_name} is not enrolled", command)
-    save.try_out(place, recovery.NAME)
-    if present is not None and options.user is None:
+    save.try_out(secret_dir, recovery.NAME)
+    if existing is not None and options.user is None:
         say("New recovery codes make the present ones void.")
     if options.user is None and not _has_a_right_code(credentials):
         confirm(account)
     codes = recovery.new_codes()
     trouble = None
     try:
-        save.save(place, recovery.NAME, recovery.new_file(codes))
+        save.save(secret_dir, recovery.NAME, recovery.new_file(codes))
     except save.TookEffect as effect:
         trouble = effect
     log_for_another("recovery-codes", account)

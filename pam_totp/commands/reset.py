@@ -72,7 +72,7 @@ def _is_confirmed() -> bool:
 
 
 def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
-    # The record of earlier logins goes last: a reset that fails half-way must let nobody in.
+    # The record of earlier logins goes last: a reset that fails half-way must not exempt anybody.
     for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):
             if _remove_secret_file(SecretDir(account, store), name):
@@ -112,7 +112,7 @@ def _remove_secret_file(secret_dir: SecretDir, name: str) -> bool:
 
 
 def _remove_folder(secret_dir: SecretDir, path: str) -> bool:
-    """Removes a folder in the place of a secret file, as its owner, if it is empty: what it may
+    """Removes a folder where a secret file should be, as its owner, if it is empty: what it may
     hold is not ours."""
     try:
         with secret_dir.acting:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from pam_totp.enrollment import closed_home
-from pam_totp.enrollment.identity import own_account, place_of
+from pam_totp.enrollment.identity import own_account, secret_dir_of
 from pam_totp.listing import fit
 from pam_totp.records.user import recovery, secret
 from pam_totp.review import secret_file
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints what is enrolled. 0: no faults, also for "not enrolled"; 1: found faults, and what
     they hide is None."""
     account = own_account()
-    secret_dir = place_of(account)
+    secret_dir = secret_dir_of(account)
     path = f"{secret_dir.path}/{secret.NAME}"
     credentials: list[Credential] = []
     faults: list[str] = []

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             record.close()
         recovery.forget_wrong(account.pw_uid)
-        remembered.forget(account.pw_uid)  # whoever guessed may sit where a code was given
+        remembered.forget(account.pw_uid)  # the guesser may sit where a code was entered
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"
         fault, hint = repair.split(failure.strerror or str(failure), folder)

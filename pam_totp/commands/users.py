@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
         records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
     except Failure as failure:
         raise Error(*repair.split(failure.detail, state_dir.VAR.path)) from None
-    configured = settings.load()
-    fault = fault_of(configured)
+    active = settings.load()
+    fault = fault_of(active)
     if fault:
         print(f"pam-totp: fault: {fault}\nhint: pam-totp config check", file=sys.stderr)
     if options.missing:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
         return 1 if fault else 0
     rows = (
-        describe(account, configured, records)
+        describe(account, active, records)
         for account in accounts(records[enforced.KIND] | records[grant.KIND])
     )
     found = sorted([row for row in rows if row] + gone, key=lambda row: str(row["user"]))

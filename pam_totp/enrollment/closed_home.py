@@ -17,13 +17,13 @@ REFUSED = (
 )
 
 
-def warning_of(place: SecretDir) -> str:
-    """What to tell before anybody scans anything; empty where the place is always open."""
-    if place.owner is not place.account:
+def warning_of(secret_dir: SecretDir) -> str:
+    """What to say before anybody scans anything; empty if the folder is always open."""
+    if secret_dir.owner is not secret_dir.account:
         return ""  # `store: system`: no home matters
-    home = place.account.pw_dir
-    with place.acting:
-        what = "is encrypted" if _has_policy(home, place.path) else ""
+    home = secret_dir.account.pw_dir
+    with secret_dir.acting:
+        what = "is encrypted" if _has_policy(home, secret_dir.path) else ""
         real = os.path.realpath(home)
     point, kind = mount_of(real, MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
     if kind == "ecryptfs":
@@ -35,11 +35,11 @@ def warning_of(place: SecretDir) -> str:
     return f"Warning: {home} {what}.\n{REFUSED}" if what else ""
 
 
-def fault_of(place: SecretDir) -> str:
+def fault_of(secret_dir: SecretDir) -> str:
     """Why a login cannot read what its user can: a FUSE file system answers its user alone."""
-    if place.owner is not place.account:
+    if secret_dir.owner is not secret_dir.account:
         return ""
-    home = place.account.pw_dir
+    home = secret_dir.account.pw_dir
     real, table = os.path.realpath(home), MOUNTS.read_text("utf-8", "surrogateescape")
     mount = mount_of(real, table)
     if mount[1].partition(".")[0] not in ("fuse", "fuseblk"):
@@ -51,12 +51,12 @@ def fault_of(place: SecretDir) -> str:
     return f"{what}: they are refused. Root can use `store: system`"
 
 
-def sets_modes(place: SecretDir) -> bool:
-    """Whether the place lies on a file system that often sets owner and mode of all files itself:
+def sets_modes(secret_dir: SecretDir) -> bool:
+    """Whether the folder lies on a file system that often sets owner and mode of all files itself:
     chmod and chown change nothing there."""
     table = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-    with place.acting:
-        real = os.path.realpath(place.path)
+    with secret_dir.acting:
+        real = os.path.realpath(secret_dir.path)
     return mount_of(real, table)[1].partition(".")[0] in SETTING_MODES
 
 
@@ -71,7 +71,7 @@ def _has_policy(home: str, path: str) -> bool:
             if encryption.policy_of(listed):
                 return True
         except OSError:
-            pass  # nobody can tell, and a login refuses what it cannot tell
+            pass  # unknown, and a login refuses what is unknown
         finally:
             os.close(listed)
     return False

@@ -13,7 +13,7 @@ from pam_totp.rules.credential import Credential
 
 def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
     """The URI, the QR code where it fits or why not, and always last the key: whatever becomes of
-    the drawing, what stands right above the prompt is seen, and a screen reader reads it."""
+    the drawing, what is right above the prompt is seen, and a screen reader reads it."""
     terminal = Terminal()
     if terminal.utf8 and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # the locale may not be installed

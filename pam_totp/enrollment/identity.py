@@ -1,4 +1,4 @@
-"""Whose secret it is, where it lies, and the proof that whoever asks may change it."""
+"""Whose secret it is, where it lies, and the proof that the caller may change it."""
 
 import os
 import pwd
@@ -33,7 +33,7 @@ def account_of(name: str | None) -> pwd.struct_passwd:
         raise Error(f"there is no user {name!a}", "getent passwd") from None
 
 
-def place_of(account: pwd.struct_passwd) -> SecretDir:
+def secret_dir_of(account: pwd.struct_passwd) -> SecretDir:
     """Where the account's secret lies by the administrator's settings. Raises Error."""
     store = settings.load().store
     if store == "system" and os.geteuid() != 0:
@@ -46,7 +46,7 @@ def place_of(account: pwd.struct_passwd) -> SecretDir:
 
 
 def log_for_another(action: str, account: pwd.struct_passwd) -> None:
-    """Logs that root changed somebody else's second factor; one's own is nobody's business."""
+    """Logs that root changed somebody else's second factor; a change of one's own is not logged."""
     if os.geteuid() == 0 and (account.pw_uid != 0 or os.environ.get("SUDO_USER")):
         audit.write_action(action, account.pw_name, os.environ.get("SUDO_USER", "root"))
 
@@ -58,7 +58,7 @@ def confirm(account: pwd.struct_passwd) -> None:
 
 
 def find(name: str) -> pwd.struct_passwd:
-    """The account root named. Raises Error, also for whoever is not root."""
+    """The account root named. Raises Error, also if the caller is not root."""
     if os.geteuid() != 0:
         raise for_root("this command must be run as root")
     try:

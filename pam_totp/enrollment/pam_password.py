@@ -1,11 +1,11 @@
-"""The system password, as PAM judges it: for commands, and for enrolling at a login."""
+"""The system password, as PAM checks it: for commands, and for enrolling at a login."""
 
 import pwd
 
 # A service of our own that never asks for a code: python-pam answers every hidden prompt with
 # the password, and would submit it as the code.
 SERVICE = "pam-totp"
-# Linux-PAM's _pam_types.h, PAM_NEW_AUTHTOK_REQD: the password is right, and has to be changed.
+# Linux-PAM's _pam_types.h, PAM_NEW_AUTHTOK_REQD: the password is correct, and has to be changed.
 RIGHT_BUT_OLD = 12
 
 

@@ -45,7 +45,7 @@ def draw(
     `columns` and `rows` are the window's size in cells; one row is left free for the
     prompt below. The code has error correction level L and a border of 2 modules, or
     of 1 where 2 do not fit. Without `colour` the terminal is taken to be of `background`; with
-    "both" the code stands there twice, for a dark one and for a light one, side by side: readers
+    "both" the code is drawn twice, for a dark one and for a light one, side by side: readers
     take the one and pass over the other. Where two do not fit, the one for a dark one. Without
     `half_blocks` too a module is `full_cell`; readers take "##" from a step back but not close up.
 

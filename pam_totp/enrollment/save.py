@@ -29,60 +29,61 @@ Known = tuple[str, bytes | None]
 
 
 class TookEffect(Error):
-    """What was saved is in force, and yet not all is well. `codes`: the new ones are good too."""
+    """What was saved is active, but something else failed. `codes`: the new recovery codes are
+    active too."""
 
     codes = True
 
 
-def try_out(place: SecretDir, name: str) -> None:
+def try_out(secret_dir: SecretDir, name: str) -> None:
     """Raises Error where a file of this name could not be saved: before anybody is asked, or scans
     anything that would be of no use."""
     called = _CALLED[name]
     try:
-        secret_writer.try_out(place, TRIED_BYTES)
+        secret_writer.try_out(secret_dir, TRIED_BYTES)
     except Failure as refused:
-        raise refusal(called, refused, place) from None
+        raise refusal(called, refused, secret_dir) from None
     except OSError as failure:
-        raise _unsaved(called, failure.strerror or str(failure), place) from None
+        raise _unsaved(called, failure.strerror or str(failure), secret_dir) from None
 
 
-def save(place: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
-    """Replaces one file of the place. Raises Error: what it says of the old one is true.
+def save(secret_dir: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
+    """Replaces one file of the folder. Raises Error: what it says of the old one is true.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
-    failure = _try_to_save(place, [(name, content)], over)
+    failure = _try_to_save(secret_dir, [(name, content)], over)
     if failure:
-        raise _unsaved(_CALLED[name], failure, place)
+        raise _unsaved(_CALLED[name], failure, secret_dir)
 
 
-def save_enrollment(place: SecretDir, content: bytes, codes: bytes, over: Known) -> None:
+def save_enrollment(secret_dir: SecretDir, content: bytes, codes: bytes, over: Known) -> None:
     """Replaces the recovery codes and the secret. Raises Error, as `save`.
 
     Both are on the disk before the first takes its name, and the codes come first: old ones are
     never good beside a new secret. Without old ones a secret is worth having without new ones.
     """
-    failure = _try_to_save(place, [(recovery.NAME, codes), (secret.NAME, content)], over)
-    if failure and not _has_no_codes(place):
-        raise _unsaved(_CALLED[secret.NAME], failure, place)
+    failure = _try_to_save(secret_dir, [(recovery.NAME, codes), (secret.NAME, content)], over)
+    if failure and not _has_no_codes(secret_dir):
+        raise _unsaved(_CALLED[secret.NAME], failure, secret_dir)
     if failure:
-        save(place, secret.NAME, content, over)
+        save(secret_dir, secret.NAME, content, over)
         message = f"the new secret is active, but without recovery codes: {failure}"
         effect = TookEffect(message, "pam-totp recovery-codes")
         effect.codes = False
         raise effect
 
 
-def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known | None) -> str:
+def _try_to_save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | None) -> str:
     """Empty, or why the system would not save; nothing was changed then. Raises Error."""
     finish_undisturbed()
     name, content = files[-1]
     called = _CALLED[name]
     if len(content) > MAX_BYTES:
         message = f"cannot save {called}: over {MAX_BYTES} bytes{_NOTHING}"
-        raise Error(message, f"remove devices: edit {place.path}/{name}")
+        raise Error(message, f"remove devices: edit {secret_dir.path}/{name}")
     try:
-        secret_writer.save_all(place, files, over)
+        secret_writer.save_all(secret_dir, files, over)
         return ""
     except Changed:
         message = f"{called} was changed meanwhile; nothing was changed"
@@ -94,41 +95,43 @@ def _try_to_save(place: SecretDir, files: list[tuple[str, bytes]], over: Known |
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
         raise Error(message, "pam-totp recovery-codes") from None
     except Failure as refused:
-        raise refusal(called, refused, place) from None
+        raise refusal(called, refused, secret_dir) from None
     except OSError as failure:
         return failure.strerror or str(failure)
 
 
-def refusal(called: str, refused: Failure, place: SecretDir) -> Error:
-    """The error for a place that a login would refuse; nothing was changed."""
-    error = _unsaved(called, refused.detail, place)
+def refusal(called: str, refused: Failure, secret_dir: SecretDir) -> Error:
+    """The error for a folder that a login would refuse; nothing was changed."""
+    error = _unsaved(called, refused.detail, secret_dir)
     if isinstance(refused, secret_writer.Unusable):
-        error.hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)
+        error.hint = TWO_WAYS_OUT.format(user=secret_dir.owner.pw_name)
     return error
 
 
-def _unsaved(called: str, fault: str, place: SecretDir) -> Error:
-    fault, hint = with_repair(fault, place)
+def _unsaved(called: str, fault: str, secret_dir: SecretDir) -> Error:
+    fault, hint = with_repair(fault, secret_dir)
     return Error(f"cannot save {called}: {fault}{_NOTHING}", hint)
 
 
-def with_repair(fault: str, place: SecretDir) -> tuple[str, str]:
-    """What is wrong with the place, and what to do about it."""
-    home = place.account.pw_dir if place.owner.pw_uid == os.getuid() else ""
-    said, hint = repair.split(fault, place.path, home)
+def with_repair(fault: str, secret_dir: SecretDir) -> tuple[str, str]:
+    """What is wrong with the folder, and what to do about it."""
+    home = secret_dir.account.pw_dir if secret_dir.owner.pw_uid == os.getuid() else ""
+    said, hint = repair.split(fault, secret_dir.path, home)
     is_of_modes = any(word in said for word in ("owned", "writable", "open to", "denied"))
-    if is_of_modes and closed_home.sets_modes(place):
-        hint = TWO_WAYS_OUT.format(user=place.owner.pw_name)  # chmod and chown change nothing there
+    if is_of_modes and closed_home.sets_modes(secret_dir):
+        hint = TWO_WAYS_OUT.format(
+            user=secret_dir.owner.pw_name
+        )  # chmod and chown change nothing there
     return said, hint
 
 
-def _has_no_codes(place: SecretDir) -> bool:
+def _has_no_codes(secret_dir: SecretDir) -> bool:
     """Whether it is proven that no recovery code is good."""
 
     def is_regular(folder: int, name: str, _: SecretDir) -> bool:
         return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
     try:
-        return not place.look(recovery.NAME, is_regular)
+        return not secret_dir.look(recovery.NAME, is_regular)
     except Failure:
         return False

@@ -8,7 +8,7 @@ from pam_totp.records.storage.secret_dir import SYSTEM_STORE
 
 
 def accounts(known: set[str]) -> list[pwd.struct_passwd]:
-    """Everybody the database lists, and whoever left a record though it does not list them."""
+    """Everybody the database lists, and users with a record though it does not list them."""
     listed = {account.pw_uid: account for account in reversed(pwd.getpwall())}
     for uid in known:
         if uid.isdigit() and int(uid) not in listed:

@@ -50,10 +50,10 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
 
 
-def rule_as_text(rule: Rule, configured: Settings) -> str:
+def rule_as_text(rule: Rule, active: Settings) -> str:
     """The rule that decides, with its line; or what applies where none matches."""
     if not rule.line:
-        return f"no rule matches, so code: {rule.code} (enrollment: {configured.enrollment.mode})"
+        return f"no rule matches, so code: {rule.code} (enrollment: {active.enrollment.mode})"
     named = [
         f"{key}: {', '.join(values)}"
         for key, values in (

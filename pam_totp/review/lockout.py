@@ -38,7 +38,7 @@ def locked_out(
 ) -> Iterator[Warned]:
     """root and the only administrator, if they must enter a code, have not enrolled, and cannot
     enroll. `asking`: the services that ask; `existing`: all."""
-    configured = typed(found.values, encode(found.rules))
+    active = typed(found.values, encode(found.rules))
     people = [(account, WAYS_OF_ROOT) for account in (_account("root"),) if account]
     others = _administrators() - {"root"}
     only = _account(*others) if len(others) == 1 else None
@@ -47,14 +47,14 @@ def locked_out(
     for account, ways in people:
         try:
             is_enforced = enforced.is_set(account.pw_uid) if os.geteuid() == 0 else False
-            if state_of(account, configured, is_enforced=is_enforced) != UNENROLLED:
+            if state_of(account, active, is_enforced=is_enforced) != UNENROLLED:
                 continue
         except Failure:
             continue  # it cannot be determined
         shut: dict[tuple[str, str], list[str]] = {}
         for service in ways:
             if service in (asking or existing):
-                why = _refusal(account, service, configured, found, now)
+                why = _refusal(account, service, active, found, now)
                 if why is not None:
                     shut.setdefault(why, []).append(service)
         for (place, when), services in shut.items():
@@ -71,12 +71,12 @@ def locked_out(
 def _refusal(
     account: pwd.struct_passwd,
     service: str,
-    configured: Settings,
+    active: Settings,
     found: "Content",
     now: float,
 ) -> tuple[str, str] | None:
     """The place of what refuses, and from when on; None if a login is possible."""
-    enrollment = configured.enrollment
+    enrollment = active.enrollment
     when = ""
     if enrollment.mode == BY and now < enrollment.deadline:
         now = float(enrollment.deadline)
@@ -84,7 +84,7 @@ def _refusal(
     place = None
     for rhost, key in _ways_in(service, found.rules):
         request = Request(user=account.pw_name, service=service, rhost=rhost, key=key)
-        rule = rule_for(request, account, configured)
+        rule = rule_for(request, account, active)
         facts = Facts(user=account, rule=rule, state=UNENROLLED)
         decision = decide(facts, enrollment, service, now)
         if decision.action != ASK:

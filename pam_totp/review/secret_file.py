@@ -9,10 +9,10 @@ OF_ANOTHER_PROGRAM = (
 )
 
 
-def look(place: SecretDir) -> tuple[bool | None, list[Credential], list[str]]:
+def look(secret_dir: SecretDir) -> tuple[bool | None, list[Credential], list[str]]:
     """Whether the user is enrolled (None: unknown, because of the faults), the credentials, and
     what is wrong. Raises Failure."""
-    content = place.read(secret.NAME)
+    content = secret_dir.read(secret.NAME)
     if content is None:
         return False, [], []
     credentials, faults = parse_file(content)

@@ -18,7 +18,7 @@ from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
 
 def describe(
-    account: pwd.struct_passwd, configured: settings.Settings, records: dict[str, set[str]]
+    account: pwd.struct_passwd, active: settings.Settings, records: dict[str, set[str]]
 ) -> dict[str, Any] | None:
     """The row of `pam-totp users --json`; None if there is nothing to list. `records`: the user ids
     with a record of each kind, so that no record is opened in vain (five system calls each)."""
@@ -36,9 +36,9 @@ def describe(
             row["fault"] = row["fault"] or failure.detail
 
     try:
-        secret_dir = Visited(account, configured.store)
+        secret_dir = Visited(account, active.store)
         status = secret_dir.visit()
-        elsewhere = status is None and _is_elsewhere(account, configured.store)
+        elsewhere = status is None and _is_elsewhere(account, active.store)
     except Failure as failure:
         homeless = fault_of_home(account)
         is_somebody = may_log_in(account) or (homeless and is_person(account))
@@ -60,11 +60,11 @@ def describe(
         row["last_code"] = _last_code_at(account.pw_uid)
         if row["enrolled"] is False and not row["granted_until"]:
             gone = "the secret is missing, so every login is refused"
-            if configured.store == "system" and names_without_user():
+            if active.store == "system" and names_without_user():
                 command = f"pam-totp migrate {account.pw_name} --renamed-from"
                 gone += f"; if renamed, run: {command} {names_without_user()[0]}"
             row["fault"] = row["fault"] or gone
-    fill(lambda: _waiting(account.pw_uid, configured))
+    fill(lambda: _waiting(account.pw_uid, active))
     return row
 
 
@@ -86,9 +86,9 @@ def _granted(uid: int) -> dict[str, Any]:
     return {"granted_until": found.until, "granted_once": found.once} if found else {}
 
 
-def _waiting(uid: int, configured: settings.Settings) -> dict[str, Any]:
+def _waiting(uid: int, active: settings.Settings) -> dict[str, Any]:
     _, failures = attempts.look(uid)
-    wait = wait_seconds(failures, attempts.boot_seconds(), configured.limits)
+    wait = wait_seconds(failures, attempts.boot_seconds(), active.limits)
     return {"waiting_seconds": whole_seconds(wait)}
 
 

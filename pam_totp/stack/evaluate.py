@@ -92,7 +92,8 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
 
 
 def _reached_by_wrong_passwords(lines: list[Line]) -> list[str]:
-    """For each line that asks: what stands before it that lets a wrong password pass, if any."""
+    """For each line that asks: what comes before it and does not end the stack after a wrong
+    password, if anything."""
     found: list[str] = []
 
     def look(lines: list[Line], goes_on: str) -> str:
@@ -110,7 +111,7 @@ def _reached_by_wrong_passwords(lines: list[Line]) -> list[str]:
 
 
 def _left_by_wrong_codes(lines: list[Line]) -> list[str]:
-    """A line that ends the stack (`die`) ends only the substack that it stands in."""
+    """A line that ends the stack (`die`) ends only the substack that it is in."""
     found = []
     for at, line in enumerate(lines):
         ends = [

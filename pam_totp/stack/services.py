@@ -91,8 +91,8 @@ def stack_of(name: str, folder: str = PAM_DIR) -> tuple[str, list[Line]]:
 
 def path_of(name: str, folder: str = PAM_DIR) -> str:
     """The file of a service or an include; empty if there is none."""
-    places = [os.path.join(each, name) for each in _folders(folder)]  # an absolute name stays
-    return next((place for place in places if os.path.isfile(place)), "")
+    paths = [os.path.join(each, name) for each in _folders(folder)]  # an absolute name stays
+    return next((path for path in paths if os.path.isfile(path)), "")
 
 
 def _folders(folder: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """set-up-sshd CHOICE: writes the lines of a choice to /etc/pam.d/sshd, and sshd's settings for it.
 
 - Both files MUST be checked before either is changed, and MUST be unchanged if one of them is
-  wrong: half a change locks people out, or lets them in without a code.
+  wrong: half a change locks people out, or accepts logins without a code.
 - Everything else in /etc/pam.d/sshd MUST be kept.
 """
 
@@ -34,7 +34,10 @@ def main(arguments: list[str]) -> int:
     choice = "" if arguments[0] == "--undo" else arguments[0]
     try:
         if os.geteuid() != 0:
-            raise Error("this command must be run as root", f"sudo /usr/libexec/pam-totp/set-up-sshd {choice}")
+            raise Error(
+                "this command must be run as root",
+                f"sudo /usr/libexec/pam-totp/set-up-sshd {choice}",
+            )
         _change(choice)
     except (Error, OSError) as failure:
         hint = failure.hint if isinstance(failure, Error) else "nothing was changed"
@@ -90,7 +93,7 @@ def _change(choice: str) -> None:
 
 def _lines(choice: str) -> str:
     """The snippet without its comments, for this host's common-auth; the password's own line, where
-    the snippet stands after it."""
+    the snippet follows it."""
     text = _read(f"{SNIPPETS}/pam/{choice}") or ""
     text = re.sub("^#.*\n", "", text, flags=re.MULTILINE)
     if choice == "password-then-code":
