@@ -55,7 +55,6 @@ static int publickey_passed(pam_handle_t *pamh)
 	if (is_same(get_item(pamh, PAM_SERVICE), "sshd") && methods != NULL &&
 	    (strncmp(methods, "publickey ", 10) == 0 || strstr(methods, "\npublickey ") != NULL))
 		return PAM_SUCCESS;
-	pam_syslog(pamh, LOG_NOTICE, "publickey_passed: sshd reports no accepted public key");
 	return PAM_AUTH_ERR;
 }
 
@@ -256,6 +255,8 @@ int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **ar
 {
 	struct login login = {.pamh = pamh, .flags = flags, .tries = 3, .prompt = "Verification code: "};
 	int status = read_options(&login, argc, argv);
+	if (status == PAM_AUTH_ERR)
+		pam_syslog(pamh, LOG_NOTICE, "publickey_passed: sshd reports no accepted public key");
 	if (status != PAM_IGNORE)
 		return status;
 	status = run(&login, GATE);

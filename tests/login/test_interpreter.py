@@ -154,7 +154,6 @@ DAMAGES: dict[str, Callable[[Path, str], None]] = {
 @pytest.mark.parametrize(
     "name",
     ["login/gate.py", "login/verify.py", "rules/verdict.py", "records/storage/secret_dir.py"],
-    ["login/gate.py", "login/verify.py", "rules/verdict.py", "records/storage/secret_dir.py"],
 )
 def test_damaged_installation_lets_nobody_in_and_says_so_in_the_log_alone(
     user: User,
