@@ -49,13 +49,11 @@ static bool is_same(const char *one, const char *other)
 }
 
 /* sshd alone fills SSH_AUTH_INFO_0, one passed method a line; elsewhere it may be the user's. */
-static int publickey_passed(pam_handle_t *pamh)
+static bool sshd_reports_key(pam_handle_t *pamh)
 {
 	const char *methods = pam_getenv(pamh, "SSH_AUTH_INFO_0");
-	if (is_same(get_item(pamh, PAM_SERVICE), "sshd") && methods != NULL &&
-	    (strncmp(methods, "publickey ", 10) == 0 || strstr(methods, "\npublickey ") != NULL))
-		return PAM_SUCCESS;
-	return PAM_AUTH_ERR;
+	return is_same(get_item(pamh, PAM_SERVICE), "sshd") && methods != NULL &&
+	       (strncmp(methods, "publickey ", 10) == 0 || strstr(methods, "\npublickey ") != NULL);
 }
 
 /* PAM_IGNORE: the options alone decide nothing. */
@@ -78,7 +76,9 @@ static int read_options(struct login *login, int argc, const char **argv)
 			return PAM_SERVICE_ERR;
 		}
 	}
-	return login->publickey_passed ? publickey_passed(login->pamh) : PAM_IGNORE;
+	if (!login->publickey_passed)
+		return PAM_IGNORE;
+	return sshd_reports_key(login->pamh) ? PAM_SUCCESS : PAM_AUTH_ERR;
 }
 
 /* The calling program MUST NOT see our child: where it ignores or reaps its children, pam_exec
