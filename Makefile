@@ -58,7 +58,7 @@ build: build/pam_totp.so $(MANUAL_PAGES) ## compile the module and the manual pa
 
 # The example of the settings file, and the keys in its manual.
 config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-settings \
-		pam_totp/records/config/table.py pam_totp/records/config/validators.py
+		pam_totp/records/config/table.py pam_totp/review/allowed_values.py
 	$(PYTHON) -B scripts/describe-settings
 	touch config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
 

@@ -26,7 +26,7 @@ from pam_totp.commands import (
 )
 from pam_totp.errors import Error, UsageError, give_output_up, print_only_text, printable
 from pam_totp.listing import fit
-from pam_totp.records.config.validators import did_you_mean
+from pam_totp.spelling import did_you_mean
 from pam_totp.stack import turned_on
 
 # One file each in pam_totp/commands; in the order of --help: for users first, then for root.

@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "stack": {"stack", "records", "rules", "errors"},
     "login": {"login", "access", "records", "rules"},
     "enrollment": {"enrollment", "records", "rules", "errors", "repair", "signals"},
-    "review": {"review", "access", "records", "rules", "stack"},
+    "review": {"review", "access", "records", "rules", "stack", "spelling"},
     "commands": {
         "enrollment",
         "review",
@@ -41,8 +41,9 @@ ARROWS: dict[str, set[str]] = {
     "listing": set(),
     "repair": set(),
     "signals": set(),
+    "spelling": set(),
     "bundle": set(),
-    "main": {"pam_totp", "commands", "stack", "records", "errors", "listing"},
+    "main": {"pam_totp", "commands", "stack", "errors", "listing", "spelling"},
     "script gate": {"login"},
     "script verify": {"login"},
     "script show-enrollment": {"login"},
@@ -79,8 +80,7 @@ LOGIN_PATH = PURE | {
 SELDOM = {
     "pam_totp.records.user.recovery": {"_hashlib"},
     "pam_totp.records.config.reader": {"os", "typing", "yaml"},
-    "pam_totp.records.config.validators": {"calendar", "difflib", "re", "typing"},
-    "pam_totp.records.config.rule_reader": {"ipaddress", "re", "typing"},
+    "pam_totp.records.config.values": {"collections.abc", "datetime", "ipaddress", "re"},
     "pam_totp.records.storage.secret_writer": {"os"},
     "pam_totp.records.user.pending": {"pwd"},
     "pam_totp.rules.ignored_parameters": set(),
@@ -91,7 +91,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1751, 1039, 221, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1751, 916, 221, 200
 
 
 def sources() -> dict[str, Path]:

@@ -18,12 +18,14 @@ HELP = "check the settings"
 
 # The usual cause of a fault of the YAML itself.
 _HINTS = {
-    r"undefined alias|alphabetic or numeric|<alias>": 'quote a pattern that contains *: "*-admin"',
-    r"alias .* not allowed": "write the value out",
+    r"alphabetic or numeric|<alias>": 'quote a pattern that contains *: "*-admin"',
+    r"alias .* not allowed": 'write the value out, or quote a pattern that contains *: "*-admin"',
     r"tag .* not allowed": "quote a text that begins with !",
     r"node content, but found ':'": 'quote an address that begins with ::: "::1"',
     r"values are not|got ':'": "quote a text that contains a colon, or write {by: 2027-03-01}",
     r"found character '\\t'": "indent lines with spaces",
+    r"maximum recursion": "brackets must not nest so deep",
+    r"the file is empty": "perhaps a write failed (for the defaults, write a comment)",
     r"another document": "the file must contain only one document, without a second ---",
 }
 
@@ -40,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     error. Changes nothing."""
     # PyYAML: only here, so that `unlock` and `grant` work though it is broken.
     from pam_totp.records.config import reader
+    from pam_totp.review.settings_faults import check
 
     try:
         with _acting_for(options.file), open(options.file, "rb") as file:
@@ -50,10 +53,11 @@ def run(options: argparse.Namespace) -> int:
         return _without_a_file()
     except OSError as failure:
         raise Error(f"{options.file}: {failure.strerror}", "pam-totp config check FILE") from None
-    found = reader.parse(content)
+    found = check(content)
     faults = found.faults
-    if options.file == PATH:  # `read` also checks its owner and mode, and first
-        faults = list(dict.fromkeys([*reader.read(PATH)[2], *faults]))
+    if options.file == PATH:  # a login also looks at its owner and mode, and first
+        of_login = reader.read(PATH)[2]
+        faults = [each for each in of_login if not any(each in fault for fault in faults)] + faults
     for fault in faults:
         hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
         print("; ".join([f"{options.file}: {fault}", *hints]), file=sys.stderr)

@@ -20,7 +20,7 @@ from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 
 if TYPE_CHECKING:
-    from pam_totp.records.config.reader import Content
+    from pam_totp.review.settings_faults import Checked
 
 ADMINISTRATORS = ("sudo", "wheel", "admin")  # the groups of Debian, of others, of old Ubuntus
 # Through which services these users log in; sudo asks root for nothing.
@@ -34,7 +34,7 @@ Warned = tuple[str, str]  # the place, and a sentence
 
 
 def locked_out(
-    found: "Content", asking: list[str], existing: list[str], now: float
+    found: "Checked", asking: list[str], existing: list[str], now: float
 ) -> Iterator[Warned]:
     """root and the only administrator, if they must enter a code, have not enrolled, and cannot
     enroll. `asking`: the services that ask; `existing`: all."""
@@ -72,7 +72,7 @@ def _refusal(
     account: pwd.struct_passwd,
     service: str,
     active: Settings,
-    found: "Content",
+    found: "Checked",
     now: float,
 ) -> tuple[str, str] | None:
     """The place of what refuses, and from when on; None if a login is possible."""

@@ -6,10 +6,10 @@ import pwd
 import re
 from collections.abc import Iterator
 
-from pam_totp.records.config.validators import did_you_mean
 from pam_totp.records.host.groups import Groups, has_directory
 from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import IF_ENROLLED, LOCAL, NEVER, REQUIRED, Rule
+from pam_totp.spelling import did_you_mean
 from pam_totp.stack import services
 
 # A missing group and one that cannot be looked up are the same to the C library.

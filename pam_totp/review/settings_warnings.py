@@ -5,15 +5,15 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pam_totp.records.config.validators import did_you_mean
 from pam_totp.review.lockout import Warned, locked_out, never_asked
 from pam_totp.review.rule_names import Host, of_rule
 from pam_totp.review.shadowed_rules import shadowed
 from pam_totp.rules.enrollment import BY, SHOW_SECRETS
 from pam_totp.rules.throttle import BUDGET_TRIES
+from pam_totp.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from pam_totp.records.config.reader import Content
+    from pam_totp.review.settings_faults import Checked
 
 # SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
 GUESSING_SECONDS = 30 * 86400
@@ -26,7 +26,7 @@ LOGS = {
 }
 
 
-def warnings_of(found: "Content") -> list[str]:
+def warnings_of(found: "Checked") -> list[str]:
     """One sentence a warning, with its place, in the file's order."""
     host = Host()
     now = time.time()
@@ -45,7 +45,7 @@ def _position(place: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", place)]
 
 
-def _of_values(found: "Content", now: float) -> Iterator[Warned]:
+def _of_values(found: "Checked", now: float) -> Iterator[Warned]:
     values, places = found.values, found.places
     mode, _, deadline = values["enrollment"].partition(" ")
     if mode == BY and int(deadline) <= now:
@@ -63,7 +63,7 @@ def _of_values(found: "Content", now: float) -> Iterator[Warned]:
         )
 
 
-def _of_enrollment_services(found: "Content", host: Host) -> Iterator[Warned]:
+def _of_enrollment_services(found: "Checked", host: Host) -> Iterator[Warned]:
     key = "enrollment_services"
     for service in found.values[key].split():
         if service in SHOW_SECRETS:
@@ -81,7 +81,7 @@ def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> fl
     return float(tries * (2 * window_steps + 1) / 10**digits)
 
 
-def _of_rules(found: "Content", host: Host) -> Iterator[Warned]:
+def _of_rules(found: "Checked", host: Host) -> Iterator[Warned]:
     for rule, earlier in shadowed(found.rules):
         what = f"this rule is shadowed by line {earlier.line} and can never match"
         yield f"line {rule.line}", what

@@ -6,36 +6,25 @@ pam_totp.rules.policy reads them at each login.
 from pam_totp.rules.pattern import is_pattern
 from pam_totp.rules.policy import BETWEEN_FIELDS, BETWEEN_NAMES, Rule
 
+MAX_BYTES = 4 * 1024 * 1024 - 64 * 1024  # a snapshot has 4 MiB, and the other settings in it
+
 
 def encode(rules: list[Rule]) -> str:
     """The rules as the snapshot keeps them: lines, of which a login looks only at a few.
 
     A rule for plain names stands once under each of them, every other rule once under no name. The
-    line is NAME, the rule's number, then its fields.
+    line is NAME, the rule's number, then its fields. Raises ValueError if they are more than
+    MAX_BYTES, as a thousand networks for a thousand names are.
     """
-    lines = [
-        BETWEEN_FIELDS.join((name, f"{number:05}", _encode_one(rule, name)))
-        for number, rule in enumerate(rules)
-        for name in _names_of(rule)
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def encoded_bytes(rules: list[Rule]) -> int:
-    """At least as many as `encode` makes of them, of which a thousand names and a thousand networks
-    in one rule are a million."""
-    return sum(
-        len(names) * (len(_encode_one(rule, names[0]).encode()) + 8)
-        + sum(2 * len(name.encode()) for name in names)
-        for rule, names in ((rule, _names_of(rule)) for rule in rules)
-    )
-
-
-def _names_of(rule: Rule) -> tuple[str, ...]:
-    return ("",) if any(is_pattern(user) for user in rule.users) else rule.users or ("",)
-
-
-def _encode_one(rule: Rule, name: str) -> str:
-    names = ((name,) if name else rule.users, rule.groups, rule.services, rule.sources)
-    fields = [BETWEEN_NAMES.join(each) for each in names]
-    return BETWEEN_FIELDS.join([*fields, rule.publickey, rule.code, str(rule.line)])
+    lines, size = list[str](), 0
+    for number, rule in enumerate(rules):
+        has_plain_names = rule.users and not any(is_pattern(user) for user in rule.users)
+        for name in rule.users if has_plain_names else ("",):
+            names = ((name,) if name else rule.users, rule.groups, rule.services, rule.sources)
+            lists = [BETWEEN_NAMES.join(each) for each in names]
+            fields = [name, f"{number:05}", *lists, rule.publickey, rule.code, str(rule.line)]
+            lines.append(BETWEEN_FIELDS.join(fields) + "\n")
+            size += len(lines[-1].encode())
+            if size > MAX_BYTES:
+                raise ValueError(f"the rules are larger than {MAX_BYTES} bytes")
+    return "".join(lines)

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.access.facts import address_of
-from pam_totp.records.config import reader
+from pam_totp.review.settings_faults import check
 from pam_totp.review.shadowed_rules import covers, shadowed
 from pam_totp.rules.policy import Rule, Subject, match
 
 
 def rule_of(conditions: str) -> Rule:
     """A rule of the text between the braces, without its code."""
-    found = reader.parse(f"rules: [{{code: never, {conditions}}}]".encode())
+    found = check(f"rules: [{{code: never, {conditions}}}]".encode())
     assert found.faults == []
     return found.rules[0]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.records.config import reader
+from pam_totp.review.settings_faults import check
 from pam_totp.review.settings_warnings import chance_of_a_guesser, warnings_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -18,7 +18,7 @@ LINE = "auth required pam_totp.so\n"
 
 
 def warnings(text: str) -> list[str]:
-    found = reader.parse(text.encode())
+    found = check(text.encode())
     assert found.faults == []
     return warnings_of(found)
 

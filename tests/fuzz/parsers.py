@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pam_totp.login import own_process
-from pam_totp.records.config import reader, settings
+from pam_totp.records.config import settings
 from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import grant, recovery
 from pam_totp.records.user.attempts import Attempts
+from pam_totp.review.settings_faults import check
 from pam_totp.rules import credential, otp, reasons, throttle
 from pam_totp.rules.reasons import Failure
 
@@ -220,7 +221,7 @@ def environment(content: bytes) -> None:
 
 
 def configuration_file(content: bytes) -> None:
-    found = reader.parse(content)
+    found = check(content)
     values, faults = found.values, found.faults
     assert values.keys() == SETTINGS.keys()
     for key, (_, kind, *allowed) in SETTINGS.items():

@@ -139,7 +139,7 @@ def test_skipped_login_says_that_the_file_is_invalid_too(user: User, syslog: Sys
         assert gate(user).code == NO_CODE_NEEDED
     (decision,) = syslog.decisions()
     assert decision["reason"] == "not-enrolled"
-    assert "unknown key throtle" in decision["detail"]
+    assert "unknown key 'throtle'" in decision["detail"]
 
 
 def test_detail_names_the_fault_and_its_place(
@@ -148,8 +148,8 @@ def test_detail_names_the_fault_and_its_place(
     with configured("store: user\nthrottle:\n  free_tires: 3\n"):
         verify(user, credential.fresh_code())
     detail = syslog.decisions()[0]["detail"]
-    assert "line 3, column 3: unknown key throttle.free_tires" in detail
-    assert "did you mean throttle.free_tries?" in detail
+    assert "line 3, column 3: unknown key 'free_tires'" in detail
+    assert "did you mean" not in detail  # that is for `config check`
 
 
 @pytest.mark.parametrize("content", INVALID)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pam_totp.commands import explain
-from pam_totp.records.config import reader, rule_reader
+from pam_totp.records.config import reader
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
-from pam_totp.records.config.validators import MAX_MESSAGE_BYTES
+from pam_totp.records.config.values import MAX_MESSAGE_BYTES
+from pam_totp.review.settings_faults import check
 from pam_totp.review.settings_warnings import MAX_CHANCE, chance_of_a_guesser
 from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.policy import CODES, LOCAL
@@ -21,6 +22,7 @@ PAGE = (MANUAL / "pam-totp.yaml.5.scd").read_text(encoding="utf-8")
 COMMAND_PAGE = (MANUAL / "pam-totp.1.scd").read_text(encoding="utf-8")
 SHIPPED = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
 KEYS = {*DEFAULTS, reader.RULES}
+RULE_KEYS = [key.removeprefix("rules.") for key in reader.TABLE if key.startswith("rules.")]
 
 
 def of_the_page(page: str) -> dict[str, str]:
@@ -52,7 +54,7 @@ def value(key: str, written: str) -> str:
     """What the code makes of a key with this value, in a file of its own."""
     section, _, name = key.rpartition(".")
     text = f"{section}:\n  {name}: {written}\n" if section else f"{name}: {written}\n"
-    found = reader.parse(text.encode())
+    found = check(text.encode())
     assert found.faults == []
     return "" if key == reader.RULES else found.values[key]
 
@@ -97,7 +99,7 @@ def test_every_range_and_choice_stands_in_the_page() -> None:
     assert f"at most {MAX_MESSAGE_BYTES} bytes" in " ".join(SHIPPED.replace("#", "").split())
 
 
-@pytest.mark.parametrize("word", [*rule_reader.KEYS, *CODES, *MODES, LOCAL, "{by: 2027-03-01}"])
+@pytest.mark.parametrize("word", [*RULE_KEYS, *CODES, *MODES, LOCAL, "{by: 2027-03-01}"])
 def test_every_word_of_rules_and_enrollment_is_explained_in_both(word: str) -> None:
     assert f"*{word}*" in PAGE
     assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", SHIPPED)
@@ -111,14 +113,14 @@ def test_bound_of_longest_wait_is_the_one_that_is_warned_of() -> None:
 
 def test_example_of_the_page_is_without_faults() -> None:
     (example,) = re.findall(r"```\n(issuer: .*?)```", PAGE, re.DOTALL)
-    found = reader.parse(example.encode())
+    found = check(example.encode())
     assert found.faults == []
     assert len(found.rules) == 3
 
 
 def test_examples_of_the_shipped_file_are_without_faults() -> None:
     example = SHIPPED.partition("# For example:\n")[2].replace("#   -", "-")
-    found = reader.parse(f"rules:\n{example}".encode())
+    found = check(f"rules:\n{example}".encode())
     assert found.faults == []
     assert len(found.rules) == 3
 

@@ -1,131 +1,177 @@
-"""Reads /etc/pam-totp/config.yaml and reports all its faults at once, each with its place.
+"""Reads /etc/pam-totp/config.yaml, until the first fault: one sentence with its place.
 
 Imported by a login only in the first one after the file changed (pam_totp.records.config.settings).
+All faults, and what may have been meant, are for `pam-totp config check`
+(pam_totp.review.settings_faults).
 """
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pam_totp.records.config import rule_reader
-from pam_totp.records.config.settings import MAX_BYTES as MAX_SNAPSHOT_BYTES
 from pam_totp.records.config.settings import SCARCE
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
-from pam_totp.records.config.validators import Wrong, pairs, position, read_value
-from pam_totp.rules.encoding import encode, encoded_bytes
-from pam_totp.rules.policy import Rule
+from pam_totp.records.config.values import PLACEHOLDER, canonical
+from pam_totp.rules.encoding import encode
+from pam_totp.rules.enrollment import BY
+from pam_totp.rules.policy import CODES, Rule
 
 # A login starts without dist-packages; Debian's PyYAML is there.
-_LIBRARIES = "/usr/lib/python3/dist-packages"
-if _LIBRARIES not in sys.path:
-    sys.path.append(_LIBRARIES)
+sys.path.append("/usr/lib/python3/dist-packages")
 
-import yaml  # noqa: E402 - the path to it is set above
+import yaml
 
-if TYPE_CHECKING:
-    from pam_totp.records.config.validators import Node
+Node = Any  # of PyYAML; its `id` is "scalar", "sequence" or "mapping"
 
 MAX_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
-# The snapshot that could not be read again would be made anew at every login.
-MAX_RULES_BYTES = MAX_SNAPSHOT_BYTES - 64 * 1024
+MAX_RULES = 20_000
 RULES = "rules"
+NULL = "tag:yaml.org,2002:null"
+# Of a rule, the attribute stands in the place of the default.
+TABLE = SETTINGS | {
+    "enrollment.by": ("", "date"),
+    "rules.user": ("users", "names"),
+    "rules.group": ("groups", "names"),
+    "rules.service": ("services", "service names"),
+    "rules.from": ("sources", "networks"),
+    "rules.publickey": ("publickey", "yes or no"),
+    "rules.code": ("code", "choice", *CODES),
+}
+FAULTS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
+LISTS = ("services", "names", "service names", "networks")  # of these kinds, a list is allowed
+
+
+def fault(at: Any, problem: str) -> yaml.MarkedYAMLError:
+    """What is wrong with a node, or an event."""
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
 
 
 class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brackets nest deep
     """What a file says stands where it is said: no aliases; and as it is written: no tags."""
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+    def compose_node(self, parent: Node, index: Any) -> Node:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        tag = getattr(event, "tag", None)
-        if tag or (isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors):
-            what = f"tag {tag!r}" if tag else f"alias *{event.anchor}"
-            raise yaml.MarkedYAMLError(problem=f"{what} not allowed", problem_mark=event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            raise fault(event, f"alias *{event.anchor} not allowed")
+        if event.tag:
+            raise fault(event, f"tag {event.tag!r} not allowed")
         return super().compose_node(parent, index)
-
-
-class Content:
-    """values: over the defaults, by the keys of DEFAULTS; rules: in their order; places: where the
-    keys stand that the file gives; faults: what is wrong, in the file's order."""
-
-    def __init__(self) -> None:
-        self.values = dict(DEFAULTS)
-        self.rules: list[Rule] = []
-        self.places: dict[str, str] = {}
-        self.faults: list[str] = []
 
 
 def read(path: str) -> tuple[dict[str, str], str, list[str]]:
     """The values of the file over the defaults, its rules encoded, and what is wrong with it."""
     try:
         with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            faults = [f"must be owned by root (owned by uid {status.st_uid})"] * bool(status.st_uid)
-            if status.st_mode & 0o022:
-                mode = status.st_mode & 0o7777
-                faults.append(f"must not be writable by group or others (mode {mode:04o})")
-            if faults:
-                return dict(DEFAULTS), "", faults
-            content = file.read(MAX_BYTES + 1)
+            status, content = os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
     except OSError as failure:
         if failure.errno in SCARCE:
             raise
-        return dict(DEFAULTS), "", [failure.strerror or "cannot be read"]
-    found = parse(content)
-    return found.values, "" if found.faults else encode(found.rules), found.faults
+        return DEFAULTS, "", [failure.strerror or "cannot be read"]
+    mode = status.st_mode & 0o7777
+    if status.st_uid != 0:
+        return DEFAULTS, "", [f"must be owned by root (owned by uid {status.st_uid})"]
+    if mode & 0o022:
+        return DEFAULTS, "", [f"must not be writable by group or others (mode {mode:04o})"]
+    try:
+        values, rules = parse(compose(content))
+        return values, encode(rules), []
+    except FAULTS as failure:
+        return DEFAULTS, "", [sentence(failure)]
 
 
-def parse(content: bytes) -> Content:
-    """What the bytes of a file say."""
-    found = Content()
+def compose(content: bytes) -> Node:
+    """The nodes of a file, None if it has only comments. Raises FAULTS."""
     if len(content) > MAX_BYTES:
-        found.faults = [f"the file is larger than {MAX_BYTES} bytes"]
-    elif not content.strip():
-        found.faults = [
-            "the file is empty, perhaps because a write failed (for the defaults, write a comment)"
-        ]
-    else:
-        try:
-            root: Any = yaml.compose(content, Loader=_Loader)
-        except yaml.YAMLError as failure:
-            found.faults = [_describe(failure, content)]
-        except (RecursionError, OverflowError, ValueError):
-            found.faults = ["not valid YAML"]
-        else:
-            if root is not None:
-                wrong: list[Wrong] = []
-                _read_settings(root, "", found, wrong)
-                wrong.sort(key=lambda each: each.node.start_mark.index)
-                found.faults = [f"{position(each.node)}: {each}" for each in wrong]
-            if encoded_bytes(found.rules) > MAX_RULES_BYTES:
-                found.faults.append(f"the rules are larger than {MAX_RULES_BYTES} bytes")
+        raise ValueError(f"the file is larger than {MAX_BYTES} bytes")
+    if not content.strip():
+        raise ValueError("the file is empty")
+    return yaml.compose(content, Loader=_Loader)
+
+
+def sentence(failure: Exception) -> str:
+    """What is wrong, with its place, for people."""
+    if isinstance(failure, yaml.MarkedYAMLError) and failure.problem_mark:
+        return f"{position(failure.problem_mark)}: {failure.problem}"
+    return " ".join(str(failure).split())
+
+
+def position(mark: Any) -> str:
+    """Where it stands, for people."""
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+def parse(root: Node) -> tuple[dict[str, str], list[Rule]]:
+    """The values over the defaults, and the rules in their order. Raises FAULTS."""
+    found = _read_mapping("", root) if root else {}
+    for section in [value for value in found.values() if isinstance(value, dict)]:
+        found |= section
+    values = {key: found.get(key, default) for key, default in DEFAULTS.items()}
+    return values, found.get(RULES, [])
+
+
+def _read_mapping(prefix: str, node: Node) -> dict[str, Any]:
+    """The values of a mapping, by the names that its keys have in TABLE, with this prefix."""
+    if node.id != "mapping":
+        raise fault(node, f"expected KEY: VALUE pairs (got {shown(node)})")
+    known = {key.removeprefix(prefix).partition(".")[0] for key in TABLE if key.startswith(prefix)}
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        if key.id != "scalar" or key.value not in known:
+            raise fault(key, f"unknown key {shown(key)}")
+        name = prefix + key.value
+        if name in found:
+            raise fault(key, f"duplicate key {shown(key)}")
+        found[name] = _read_value(name, value)
     return found
 
 
-def _describe(failure: yaml.YAMLError, content: bytes) -> str:
-    """A fault of the YAML itself, of which there is one at a time."""
-    if isinstance(failure, yaml.reader.ReaderError):
-        at, is_decoded = failure.position, failure.encoding != "utf-8"
-        before = (content if is_decoded else content[:at]).decode(errors="replace")[:at]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return f"line {line}, column {column}: not valid text: {failure.reason}"
-    problem, mark = getattr(failure, "problem", None), getattr(failure, "problem_mark", None)
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return f"{place}{problem or 'not valid YAML'}"
+def _read_value(key: str, node: Node) -> Any:
+    """A text; for a list that a rule has, a tuple; for a section, what _read_mapping returns."""
+    if key == RULES:
+        return _read_rules(node)
+    if key not in TABLE:  # a section
+        return _read_mapping(f"{key}.", node)
+    default, kind, *allowed = TABLE[key]
+    if kind == "mode" and node.id == "mapping" and node.value:
+        return f"{BY} {_read_mapping(f'{key}.', node)[f'{key}.{BY}']}"
+    if kind not in LISTS:
+        return _read_text(key, node, kind, allowed or PLACEHOLDER.findall(default))
+    entries = node.value if node.id == "sequence" else [node]
+    texts = [_read_text(key, entry, kind, allowed) for entry in entries]
+    if kind == "services":
+        return " ".join(dict.fromkeys(texts))
+    if not texts:
+        raise fault(node, f"{key}: empty list, so the rule would match nobody")
+    return tuple(texts)
 
 
-def _read_settings(node: "Node", prefix: str, found: Content, faults: list[Wrong]) -> None:
-    """The keys of the file, or those of one of its sections, which have its name as a prefix."""
-    below = [key.removeprefix(prefix) for key in (*SETTINGS, RULES) if key.startswith(prefix)]
-    known = dict.fromkeys(name.partition(".")[0] for name in below)
-    for name, key_node, value in pairs(node, prefix[:-1] or "the file", known, faults, prefix):
-        key = prefix + name
-        if key == RULES:
-            found.rules = rule_reader.read(value, faults)
-        elif key in SETTINGS:
-            found.places[key] = position(key_node)
-            try:
-                found.values[key] = read_value(key, value)
-            except Wrong as wrong:
-                faults.append(wrong)
-        else:
-            _read_settings(value, f"{key}.", found, faults)
+def _read_text(key: str, node: Node, kind: str, allowed: list[str]) -> str:
+    try:
+        if node.id == "scalar" and node.tag != NULL:
+            return canonical(kind, node.value, *allowed)
+    except (ValueError, LookupError):
+        pass
+    raise fault(node, f"{key} must not be {shown(node)}")
+
+
+def _read_rules(node: Node) -> list[Rule]:
+    if node.id != "sequence":
+        raise fault(node, f"rules must be a list of `- code: …` (got {shown(node)})")
+    if len(node.value) > MAX_RULES:
+        raise fault(node, f"rules must have at most {MAX_RULES} entries (got {len(node.value)})")
+    return [_read_rule(entry) for entry in node.value]
+
+
+def _read_rule(node: Node) -> Rule:
+    found = _read_mapping("rules.", node)
+    if "rules.code" not in found:
+        raise fault(node, f"missing key code ({', '.join(CODES)})")
+    conditions = {TABLE[key][0]: value for key, value in found.items()}
+    return Rule(line=node.start_mark.line + 1, **conditions)
+
+
+def shown(node: Node) -> str:
+    """A value as faults quote it: printable, whatever it is, and not all of a long one."""
+    if node.id == "scalar":
+        return repr(node.value[:60])
+    return "a list" if node.id == "sequence" else "a mapping"

@@ -1,6 +1,6 @@
 """The settings: for each key its default, the kind of its value, and what that kind allows.
 
-From this table come the validator (pam_totp.records.config.validators), the settings of a login,
+From this table come what reads the file (pam_totp.records.config.reader), the settings of a login,
 and, with the descriptions in scripts/describe-settings, config/config.yaml and the keys in the
 manual. A login needs only the defaults, so this file imports nothing.
 """
@@ -8,7 +8,7 @@ manual. A login needs only the defaults, so this file imports nothing.
 # KEY: (default as the snapshot keeps it, kind, what it allows...). A message allows the
 # placeholders that its default has.
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "issuer": ("", "label", "64"),
+    "issuer": ("", "label"),
     "store": ("user", "choice", "user", "system"),
     "code.digits": ("6", "choice", "6", "7", "8"),
     "code.period": ("30", "choice", "15", "30", "60"),

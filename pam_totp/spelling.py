@@ -1,0 +1,10 @@
+"""What a misspelt word may stand for."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """The most similar of the known words as the end of a sentence; empty if none is similar."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
