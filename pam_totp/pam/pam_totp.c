@@ -153,9 +153,7 @@ static int run(const struct login *login, const char *program)
 	typeof(pam_sm_authenticate) *pam_exec = library ? dlsym(library, "pam_sm_authenticate") : NULL;
 	if (pam_exec == NULL) {
 		pam_syslog(pamh, LOG_CRIT, "refused: no pam_exec.so beside this module: %s", dlerror());
-		if (library != NULL)
-			dlclose(library);
-		return PAM_AUTHINFO_UNAVAIL;
+		return PAM_AUTHINFO_UNAVAIL; /* and if it is another library, it stays loaded */
 	}
 	/* sudo always passes PAM_SILENT, and its user is to see the key to enroll, or how long to wait. */
 	bool silent = (login->flags & (int)PAM_SILENT) && !is_same(get_item(pamh, PAM_SERVICE), "sudo");
