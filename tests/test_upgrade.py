@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import ASK, LET_IN, NO_CODE_NEEDED, REFUSED, RUN, STATE, gate, verify
+from tests.attacks.programs import gate, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -41,8 +42,8 @@ def credential(user: User, request: pytest.FixtureRequest) -> Iterator[Credentia
 
 
 def write_attempts(user: User, content: str) -> Path:
-    RUN.mkdir(mode=0o700, exist_ok=True)
-    path = RUN / str(user.uid)
+    RECORDS.mkdir(mode=0o700, exist_ok=True)
+    path = RECORDS / str(user.uid)
     path.write_bytes(content.encode("ascii"))
     path.chmod(0o600)
     return path

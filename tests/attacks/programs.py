@@ -10,22 +10,8 @@ from typing import Any
 
 import pyotp
 
-from tests.host.programs import (  # noqa: F401 (for who drives them by this one)
-    ASK,
-    COMMAND,
-    CONFIGURATION,
-    GATE,
-    LET_IN,
-    LOGIN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
-    VERIFY,
-    run_as_pam_exec,
-)
+from tests.host.programs import COMMAND, GATE, VERIFY, run_as_pam_exec
 
-RUN, SETTINGS = RECORDS, CONFIGURATION
 MAX_SECONDS = 2.0  # within which even a trap gets its answer
 CALL = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 
@@ -58,15 +44,6 @@ def command(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str
     """Run `pam-totp` as root; `options` are subprocess.run's."""
     defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
     return subprocess.run([COMMAND, *arguments], **(defaults | options))
-
-
-def recovery_codes(user: str) -> list[str]:
-    """Ten new recovery codes of an enrolled user, as root has them made."""
-    made = command("recovery-codes", "--user", user)
-    assert made.returncode == 0, made.stderr
-    codes = re.findall(r"^  ([a-z2-7-]{19})$", made.stdout, re.MULTILINE)
-    assert len(codes) == 10
-    return codes
 
 
 def enroll(user: str, through: Sequence[str] = (), umask: int = 0o022) -> int:

@@ -8,24 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    ASK,
-    GATE,
-    LET_IN,
-    NO_CODE_NEEDED,
-    REFUSED,
-    command,
-    failing,
-    gate,
-    number_of,
-    run,
-    traced,
-    verify,
-)
+from tests.attacks.programs import command, failing, gate, number_of, run, traced, verify
 from tests.host.accounts import User
 from tests.host.automounter import Automounter
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import EncryptedDisk
+from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, REFUSED
 from tests.host.system_log import SystemLog
 
 OUR_FOLDER = ".config/pam-totp"

@@ -7,22 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    ASK,
-    GATE,
-    LET_IN,
-    NO_CODE_NEEDED,
-    REFUSED,
-    VERIFY,
-    failing,
-    gate,
-    number_of,
-    run,
-    traced,
-    verify,
-)
+from tests.attacks.programs import failing, gate, number_of, run, traced, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 from tests.stack import libpam
 

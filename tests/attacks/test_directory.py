@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import ASK, LET_IN, NO_CODE_NEEDED, configured, gate, pam_totp, verify
+from tests.commands.commands import configured, gate, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED
 from tests.host.system_log import SystemLog
 from tests.stack import libpam
 

@@ -8,21 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    LET_IN,
-    REFUSED,
-    RUN,
-    STATE,
-    VERIFY,
-    enroll,
-    failing,
-    recovery_codes,
-    run,
-    traced,
-    verify,
-)
+from tests.attacks.programs import enroll, failing, run, traced, verify
+from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 
 FOLDER = Path(".config/pam-totp")
@@ -139,7 +129,7 @@ def test_full_disk_locks_no_code_out_and_lets_nothing_be_used_twice(
     folders: tuple[str, ...],
 ) -> None:
     """Rule 25, google-authenticator#13, open since 2014: a full disk locked everybody out."""
-    recovery_code, code = recovery_codes(user.name)[0], credential.fresh_code()
+    recovery_code, code = new_recovery_codes(user)[0], credential.fresh_code()
     small_disk_at(STATE, f"size=16k,nr_inodes={2 + len(folders)}")
     for name in folders:
         (STATE / name).mkdir(mode=0o700)
@@ -163,11 +153,11 @@ def test_run_folder_that_takes_no_record_refuses(
     inodes: int,
 ) -> None:
     """Rule 25: where nobody could know that a code was used, it is not let in."""
-    RUN.mkdir(mode=0o700, exist_ok=True)
-    small_disk_at(RUN, f"size=16k,nr_inodes={inodes}")
-    fill(RUN)
+    RECORDS.mkdir(mode=0o700, exist_ok=True)
+    small_disk_at(RECORDS, f"size=16k,nr_inodes={inodes}")
+    fill(RECORDS)
     code = credential.fresh_code()
     assert verify(user.name, code) == REFUSED
     assert [each["reason"] for each in syslog.decisions()] == ["state-unavailable"]
-    (RUN / "filling").unlink()
+    (RECORDS / "filling").unlink()
     assert verify(user.name, code) == LET_IN

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    GATE,
-    RUN,
-    STATE,
-    VERIFY,
-    recovery_codes,
-    run,
-    traced,
-)
+from tests.attacks.programs import run, traced
+from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll
 from tests.host.pam_services import PamServices
+from tests.host.programs import GATE, RECORDS, STATE, VERIFY
 from tests.host.terminal import Conversation
 from tests.stack import libpam
 
@@ -88,7 +82,7 @@ def test_hostile_variables_and_folder_change_no_answer(
     monkeypatch.chdir(trap)
     folder = libpam.write_services(tmp_path_factory.mktemp("pam") / "pam", {"console": STACK})
     given = [variable.replace("TRAP", str(trap)) for variable in variables]
-    recovery_codes(user.name)
+    new_recovery_codes(user)
     answers = [credential.wrong_code(), planted.fresh_code(), NEVER]
     refused = libpam.authenticate(folder, "console", user.name, answers, variables=given)
     assert (refused.authenticate, len(refused.prompts)) == (libpam.PAM_AUTH_ERR, 3)
@@ -132,7 +126,7 @@ def test_session_has_the_descriptors_it_would_have_without_us(
 def test_login_writes_root_s_files_alone(credential: Credential, tmp_path: Path) -> None:
     """Rule 8, CVE-2018-9275 (yubico-pam), CVE-2019-12209 (pam-u2f): root wrote what users named."""
     user, trace = credential.user, tmp_path / "trace"
-    code = recovery_codes(user.name)[0].encode()
+    code = new_recovery_codes(user)[0].encode()
     opened = []
     for program, typed in ((GATE, b""), (VERIFY, credential.fresh_code().encode()), (VERIFY, code)):
         run(program, user.name, typed, through=traced(trace, "-y", "-e", "trace=openat,open"))
@@ -141,5 +135,5 @@ def test_login_writes_root_s_files_alone(credential: Credential, tmp_path: Path)
     assert len(opened) > 15
     writing = [line for line in opened if re.search("O_WRONLY|O_RDWR|O_CREAT", line)]
     assert writing
-    elsewhere = [line for line in writing if not re.search(rf"= \d+<({RUN}|{STATE})/", line)]
+    elsewhere = [line for line in writing if not re.search(rf"= \d+<({RECORDS}|{STATE})/", line)]
     assert elsewhere == []

@@ -6,23 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    ASK,
-    GATE,
-    NO_CODE_NEEDED,
-    REFUSED,
-    SETTINGS,
-    STATE,
-    VERIFY,
-    command,
-    gate,
-    recovery_codes,
-    run,
-    traced,
-    verify,
-)
+from tests.attacks.programs import command, gate, run, traced, verify
+from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, CONFIGURATION, GATE, NO_CODE_NEEDED, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 
 CONTROL = "\x1b[2J\x07\r\n\x7f\x9b\u202e\u2028"
@@ -52,7 +40,7 @@ def test_control_characters_of_a_file_are_neither_logged_nor_shown(
     device = f"phone{CONTROL}".replace("\n", "\x0b")
     credential = enrolled(user, device=device)
     settings_file.write_text('"\\e[2J\\0\\n": 1\n', encoding="ascii")
-    codes = recovery_codes(user.name)
+    codes = new_recovery_codes(user)
     printed = [run(VERIFY, user.name, code.encode()).printed for code in codes]
     printed.append(run(VERIFY, user.name, credential.fresh_code().encode()).printed)
     printed += [run(VERIFY, user.name, b"000000").printed for _ in range(6)]
@@ -67,8 +55,8 @@ def test_control_characters_of_a_file_are_neither_logged_nor_shown(
 @pytest.fixture
 def settings_file() -> Iterator[Path]:
     """/etc/pam-totp/config.yaml, gone after the test together with what was made of it."""
-    yield SETTINGS
-    SETTINGS.unlink(missing_ok=True)
+    yield CONFIGURATION
+    CONFIGURATION.unlink(missing_ok=True)
     (STATE / "settings" / "last-good").unlink(missing_ok=True)
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import LET_IN, REFUSED, verify
+from tests.attacks.programs import verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import LET_IN, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, CTRL_D, Conversation
 from tests.stack import libpam

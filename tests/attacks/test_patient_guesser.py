@@ -8,13 +8,9 @@ import pytest
 
 from pam_totp.rules import throttle
 from pam_totp.rules.otp import WINDOW_STEPS
-from tests.attacks.programs import (
-    REFUSED,
-    RUN,
-    failing,
-    verify,
-)
+from tests.attacks.programs import failing, verify
 from tests.host.credentials import Credential
+from tests.host.programs import RECORDS, REFUSED
 from tests.host.system_log import SystemLog
 
 DAYS = 30
@@ -95,7 +91,7 @@ def test_code_that_is_compared_with_several_secrets_counts_as_so_many_guesses(
     uris = [f"otpauth://totp/s:u?secret={secret} device" for secret in secrets]
     user.give(user.home / ".config/pam-totp/secret", "\n".join(uris))
     assert verify(user.name, "00000000") == REFUSED, "of eight digits: no code of theirs"
-    record = (RUN / str(user.uid)).read_text(encoding="ascii")
+    record = (RECORDS / str(user.uid)).read_text(encoding="ascii")
     _, last, budget_used = (int(word) for word in record.split("failures ")[1].split())
     assert budget_used - last == devices * throttle.MAX_WAIT_SECONDS
 

@@ -8,20 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    ASK,
-    GATE,
-    REFUSED,
-    VERIFY,
-    enroll,
-    gate,
-    recovery_codes,
-    run,
-    traced,
-    verify,
-)
+from tests.attacks.programs import enroll, gate, run, traced, verify
+from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, GATE, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 
 FOLDERS = (".config", ".config/pam-totp")
@@ -54,8 +45,8 @@ def test_planted_link_opens_no_file_of_somebody_else(
 ) -> None:
     """Rule 1, CVE-2024-47191 (pam_oath): root followed links in the home, at login."""
     other = enrolled(make_user())
-    stolen = recovery_codes(other.user.name)[0]
-    recovery_codes(user.name)
+    stolen = new_recovery_codes(other.user)[0]
+    new_recovery_codes(user)
     planted, target = user.home / name, other.user.home / name
     before = target.stat()
     planted.rename(user.home / "moved-away")
@@ -81,7 +72,7 @@ def test_nothing_below_the_home_is_touched_as_root(
     user: User, credential: Credential, tmp_path: Path, program: str
 ) -> None:
     """Rule 1, CVE-2024-47191: also where root makes recovery codes for the user."""
-    codes, trace = recovery_codes(user.name), tmp_path / "trace"
+    codes, trace = new_recovery_codes(user), tmp_path / "trace"
     through = traced(trace, "-y", "-e", "trace=%file,%desc,%creds")
     if program == "recovery-codes":
         made = subprocess.run([*through, "/usr/bin/pam-totp", program, "--user", user.name])
@@ -99,7 +90,7 @@ def test_link_in_place_of_a_file_is_not_followed_even_to_the_user_s_own(
     user: User, credential: Credential, syslog: SystemLog, name: str
 ) -> None:
     """Rule 1, CVE-2024-47191: who may change where a link leads may not be the user."""
-    code = recovery_codes(user.name)[0] if name == FILES[1] else credential.fresh_code()
+    code = new_recovery_codes(user)[0] if name == FILES[1] else credential.fresh_code()
     (user.home / name).rename(user.home / "elsewhere")
     (user.home / name).symlink_to(user.home / "elsewhere")
     assert gate(user.name) == ASK

@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.programs import (
-    ASK,
-    GATE,
-    LET_IN,
     MAX_SECONDS,
-    NO_CODE_NEEDED,
-    REFUSED,
-    VERIFY,
     command,
     failing,
     gate,
@@ -27,6 +21,7 @@ from tests.attacks.programs import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 
 FOLDERS = (".config", ".config/pam-totp")

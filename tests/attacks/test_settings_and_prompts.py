@@ -7,20 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    ASK,
-    LET_IN,
-    NO_CODE_NEEDED,
-    REFUSED,
-    SETTINGS,
-    STATE,
-    command,
-    gate,
-    verify,
-)
+from tests.attacks.programs import command, gate, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import ASK, CONFIGURATION, LET_IN, NO_CODE_NEEDED, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation
 from tests.stack import libpam
@@ -32,10 +23,10 @@ SNAPSHOT = STATE / "settings" / "last-good"
 def settings_file() -> Iterator[Path]:
     """/etc/pam-totp/config.yaml, gone after the test; no snapshot of it before and after."""
     SNAPSHOT.unlink(missing_ok=True)
-    yield SETTINGS
-    if SETTINGS.is_dir():
-        SETTINGS.rmdir()
-    SETTINGS.unlink(missing_ok=True)
+    yield CONFIGURATION
+    if CONFIGURATION.is_dir():
+        CONFIGURATION.rmdir()
+    CONFIGURATION.unlink(missing_ok=True)
     SNAPSHOT.unlink(missing_ok=True)
 
 

@@ -8,23 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import (
-    ASK,
-    LET_IN,
-    LOGIN,
-    NO_CODE_NEEDED,
-    REFUSED,
-    RUN,
-    STATE,
-    VERIFY,
-    command,
-    gate,
-    recovery_codes,
-    traced,
-    verify,
-)
+from tests.attacks.programs import command, gate, traced, verify
+from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
+from tests.host.programs import ASK, LET_IN, LOGIN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 
 FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
@@ -105,7 +93,7 @@ def test_guesses_teach_no_clock_offset(credential: Credential, syslog: SystemLog
     skewed = [credential.code_of(now + 10 + number) for number in range(4)]
     assert [verify(user.name, code, **at) for code in skewed] == [REFUSED] * 4
     assert {each["reason"] for each in syslog.decisions()} == {"clock-skew"}
-    recorded = (RUN / str(user.uid)).read_text(encoding="ascii").split("\n")
+    recorded = (RECORDS / str(user.uid)).read_text(encoding="ascii").split("\n")
     assert [line.split()[0] for line in recorded if line.strip()] == ["pam-totp", "failures"]
     assert {path: path.read_bytes() for path in user.home.rglob("*") if path.is_file()} == home
     assert command("unlock", user.name).returncode == 0
@@ -120,8 +108,9 @@ def test_of_fifty_logins_at_once_with_one_code_exactly_one_is_let_in(
 ) -> None:
     """Rule 20, google-authenticator and pam_oath. Each stops before it records, to be overtaken."""
     user = credential.user.name
-    code = recovery_codes(user)[0] if kind == "recovery code" else credential.fresh_code()
-    call = "renameat" if kind == "recovery code" else "pwrite64"
+    is_recovery_code = kind == "recovery code"
+    code = new_recovery_codes(credential.user)[0] if is_recovery_code else credential.fresh_code()
+    call = "renameat" if is_recovery_code else "pwrite64"
     delay = ["--seccomp-bpf", "-e", f"trace={call}", "-e", f"inject={call}:delay_enter=10000"]
     logins = []
     for _ in range(LOGINS):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.programs import ASK, LET_IN, NO_CODE_NEEDED, REFUSED, command, gate, verify
+from tests.attacks.programs import command, gate, verify
 from tests.attacks.test_secret_file import name_in_access_list
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, REFUSED
 from tests.host.system_log import SystemLog
 
 SHARED = Path("/srv/shared")

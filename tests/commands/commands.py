@@ -14,16 +14,11 @@ from typing import Any
 
 from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.host.accounts import User
-from tests.host.programs import (  # noqa: F401 (for who drives them by this one)
-    ASK,
+from tests.host.programs import (
     COMMAND,
     CONFIGURATION,
     GATE,
-    LET_IN,
-    LOGIN,
-    NO_CODE_NEEDED,
     RECORDS,
-    REFUSED,
     STATE,
     VERIFY,
     run_as_pam_exec,

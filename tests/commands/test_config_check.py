@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.commands import (
-    CONFIGURATION,
     LAST_GOOD,
-    LET_IN,
     Answer,
     assert_refused,
     configured,
@@ -20,6 +18,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import CONFIGURATION, LET_IN
 from tests.host.system_log import SystemLog
 
 

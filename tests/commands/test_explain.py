@@ -12,9 +12,6 @@ from typing import Any
 import pytest
 
 from tests.commands.commands import (
-    CONFIGURATION,
-    NO_CODE_NEEDED,
-    STATE,
     assert_refused,
     configured,
     gate,
@@ -26,6 +23,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import CONFIGURATION, NO_CODE_NEEDED, STATE
 from tests.host.system_log import SystemLog
 
 CASES = 120

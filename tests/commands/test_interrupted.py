@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.commands.commands import (
-    NO_CODE_NEEDED,
-    RECORDS,
-    STATE,
     Answer,
     configured,
     failures_of,
@@ -24,6 +21,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import NO_CODE_NEEDED, RECORDS, STATE
 from tests.host.system_log import SystemLog
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)

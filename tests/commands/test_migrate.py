@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.commands.commands import (
-    LET_IN,
-    REFUSED,
-    STATE,
     assert_refused,
     configured,
     mounted,
@@ -22,6 +19,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
+from tests.host.programs import LET_IN, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 

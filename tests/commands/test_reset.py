@@ -8,13 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.commands.commands import (
-    ASK,
-    COMMAND,
-    LET_IN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
     assert_refused,
     configured,
     gate,
@@ -30,6 +23,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, COMMAND, LET_IN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, CTRL_D, Conversation
 

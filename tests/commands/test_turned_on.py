@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.commands.commands import STATE, pam_totp
+from tests.commands.commands import pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PASSWORD_LINE, SERVICES, PamServices
+from tests.host.programs import STATE
 from tests.host.system_log import SystemLog
 
 REMEMBERED = STATE / "services"

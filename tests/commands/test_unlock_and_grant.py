@@ -7,10 +7,6 @@ import pytest
 
 from pam_totp.records.user.attempts import boot_seconds
 from tests.commands.commands import (
-    LET_IN,
-    RECORDS,
-    REFUSED,
-    STATE,
     assert_refused,
     failures_of,
     gate,
@@ -23,6 +19,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE
 
 ROOTS = [
     ["users"],

@@ -13,11 +13,7 @@ from typing import Any
 import pytest
 
 from tests.commands.commands import (
-    CONFIGURATION,
     LAST_GOOD,
-    LET_IN,
-    REFUSED,
-    STATE,
     assert_refused,
     configured,
     new_recovery_codes,
@@ -28,6 +24,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import CONFIGURATION, LET_IN, REFUSED, STATE
 
 ENTRIES, ENROLLED = 500, 100
 FIRST_UID = 100000

@@ -6,9 +6,10 @@ import pytest
 
 from pam_totp.commands.users import _table
 from pam_totp.listing import fit
-from tests.commands.commands import COMMAND, configured, pam_totp, secret_of, verify
+from tests.commands.commands import configured, pam_totp, secret_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import COMMAND
 from tests.host.terminal import Conversation
 
 OnTerminal = Callable[..., Conversation]

@@ -12,7 +12,8 @@ from tests.enrollment.person import CHECK_PROMPT, Start, run, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.credentials import enroll as write_secret
-from tests.login.programs import LET_IN, RECORDS, REFUSED, STATE, verify
+from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE
+from tests.login.programs import verify
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from tests.enrollment.person import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import LET_IN, REFUSED
 from tests.host.system_log import SystemLog
-from tests.login.programs import LET_IN, REFUSED, verify
+from tests.login.programs import verify
 
 
 def test_fresh_enrollment_ends_with_a_phone_that_logs_in(user: User, start: Start) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tests.enrollment.person import PASSWORD_PROMPT, Start, run, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.login.programs import LET_IN, REFUSED, verify
+from tests.host.programs import LET_IN, REFUSED
+from tests.login.programs import verify
 
 
 def test_password_replaces_the_secret(user: User, credential: Credential, start: Start) -> None:

@@ -11,7 +11,6 @@ import pytest
 from tests.attacks.programs import enroll as enroll_by_root
 from tests.enrollment.person import (
     CODE_PROMPT,
-    COMMAND,
     CTRL_C,
     CTRL_D,
     PASSWORD_PROMPT,
@@ -24,6 +23,7 @@ from tests.enrollment.person import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import COMMAND
 
 
 def files_below(folder: Path) -> dict[Path, tuple[object, ...]]:

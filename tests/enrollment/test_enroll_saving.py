@@ -12,19 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.enrollment.person import (
-    COMMAND,
-    CTRL_C,
-    PASSWORD_PROMPT,
-    Person,
-    Start,
-    enroll,
-    secret_file,
-)
+from tests.enrollment.person import CTRL_C, PASSWORD_PROMPT, Person, Start, enroll, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import EncryptedDisk
-from tests.login.programs import LET_IN, verify
+from tests.host.programs import COMMAND, LET_IN
+from tests.login.programs import verify
 
 NEW = "otpauth://totp/new?secret=NEWNEWNEWNEWNEWNEWNEWNEWNEWNEWNE phone\n" * 20
 OLD = "otpauth://totp/old?secret=OLDOLDOLDOLDOLDOLDOLDOLDOLDOLDOL phone\n" * 15

@@ -7,20 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import (
-    REFUSED,
-    configured,
-    gate,
-    pam_totp,
-    recovery_of,
-    secret_of,
-    tree,
-    verify,
-)
+from tests.commands.commands import configured, gate, pam_totp, recovery_of, secret_of, tree, verify
 from tests.enrollment.person import Start, enroll
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import AT_LOGIN, keys_on
+from tests.host.programs import REFUSED
 from tests.host.system_log import SystemLog
 from tests.login.test_enrolling import offered, pending_of
 

@@ -8,10 +8,7 @@ import pyotp
 import pytest
 
 from tests.commands.commands import (
-    COMMAND,
-    LET_IN,
     RECOVERY_CODE,
-    REFUSED,
     assert_refused,
     mounted,
     new_recovery_codes,
@@ -25,6 +22,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import COMMAND, LET_IN, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, Session
 

@@ -6,16 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tests.faults.injection import Call, Ended
-from tests.faults.subject import (
-    GATE,
-    RUN,
-    VAR,
-    VERIFY,
-    Kept,
-    Record,
-    Subject,
-    is_whole_recovery_file,
-)
+from tests.faults.subject import RUN, VAR, Kept, Record, Subject, is_whole_recovery_file
+from tests.host.programs import GATE, VERIFY
 
 
 def calls_on(what: str, *names: str) -> tuple[str, ...]:

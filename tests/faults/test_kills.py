@@ -21,9 +21,10 @@ from tests.faults.command import Dialogue
 from tests.faults.injection import KILL, Ended, Error
 from tests.faults.scenarios import Run, check_recovery_code, check_right_code
 from tests.faults.sizes import SOAK, choose
-from tests.faults.subject import VERIFY, Subject, is_whole_recovery_file
+from tests.faults.subject import Subject, is_whole_recovery_file
 from tests.faults.test_system_calls import check_files
 from tests.host.accounts import User
+from tests.host.programs import VERIFY
 
 KILLS_OF_ENROLL = choose(24, 250)
 KILLS_OF_RENEWAL = choose(30, 250)

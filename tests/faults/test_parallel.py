@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.sizes import choose
-from tests.faults.subject import GATE, VERIFY, Record, Subject
+from tests.faults.subject import Record, Subject
 from tests.host.accounts import User, add_user, remove_user
 from tests.host.credentials import Credential, new_secrets
 from tests.host.pam_services import PamServices
+from tests.host.programs import GATE, VERIFY
 from tests.host.ssh_client import client_options
 from tests.host.ssh_server import SshServer
 from tests.host.system_log import SystemLog

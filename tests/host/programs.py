@@ -1,7 +1,7 @@
 """The installed programs: where they are and write, what they answer, how PAM runs them.
 
-What a test wants to know of a run differs, so the drivers differ: tests/login, tests/commands and
-tests/attacks have one each, on top of this one.
+What a test wants to know of a run differs, so the drivers differ: tests/login, tests/commands,
+tests/attacks, tests/enrollment and tests/faults have one each, on top of this one.
 """
 
 import subprocess

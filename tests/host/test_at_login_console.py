@@ -5,15 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import (
-    NO_CODE_NEEDED,
-    STATE,
-    configured,
-    gate,
-    read_only,
-    secret_of,
-    tree,
-)
+from tests.commands.commands import configured, gate, read_only, secret_of, tree
 from tests.host.accounts import User
 from tests.host.pam_services import PamServices
 from tests.host.phone import (
@@ -27,6 +19,7 @@ from tests.host.phone import (
     scan,
     shows_qr_code,
 )
+from tests.host.programs import NO_CODE_NEEDED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_D, HANG_UP, Conversation, Dialogue
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tests.commands.commands import RECORDS, STATE, configured, secret_of, tree
+from tests.commands.commands import configured, secret_of, tree
 from tests.enrollment.rasterise import DARK_THEME, LIGHT_THEME, rasterise
 from tests.enrollment.test_qr import Terminal, read_code, terminal
 from tests.host.accounts import User
@@ -27,6 +27,7 @@ from tests.host.phone import (
     scan,
     shows_qr_code,
 )
+from tests.host.programs import RECORDS, STATE
 from tests.host.ssh_client import client_options
 from tests.host.ssh_server import SshServer, shipped_settings
 from tests.host.system_log import SystemLog

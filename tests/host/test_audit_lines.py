@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import REFUSED, VERIFY, gate, new_recovery_codes, pam_totp, run, verify
+from tests.commands.commands import gate, new_recovery_codes, pam_totp, run, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import REFUSED, VERIFY
 from tests.host.system_log import DEV_LOG, SystemLog
 from tests.host.terminal import Conversation
 

@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.commands.commands import ASK, NO_CODE_NEEDED, REFUSED, configured, gate, pam_totp, verify
+from tests.commands.commands import configured, gate, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import NOT_ENROLLED
+from tests.host.programs import ASK, NO_CODE_NEEDED, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation
 

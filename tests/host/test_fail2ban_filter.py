@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import VERIFY, new_recovery_codes, run, verify
+from tests.commands.commands import new_recovery_codes, run, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import VERIFY
 from tests.host.system_log import LogLine, SystemLog
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "fail2ban" / "pam-totp.conf"

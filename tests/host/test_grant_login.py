@@ -6,23 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import (
-    ASK,
-    GATE,
-    LOGIN,
-    NO_CODE_NEEDED,
-    REFUSED,
-    STATE,
-    clock,
-    gate,
-    pam_totp,
-    read_only,
-    secret_of,
-    verify,
-)
+from tests.commands.commands import clock, gate, pam_totp, read_only, secret_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import ASK, GATE, LOGIN, NO_CODE_NEEDED, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation, UnexpectedDialogue
 

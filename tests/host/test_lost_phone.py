@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.commands.commands import RECOVERY_CODE, REFUSED, pam_totp, verify
+from tests.commands.commands import RECOVERY_CODE, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import REFUSED
 from tests.host.ssh_client import client_options
 from tests.host.ssh_server import SshServer
 from tests.host.terminal import Conversation, Dialogue, Session, UnexpectedDialogue

@@ -5,10 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.commands.commands import (
-    LET_IN,
-    RECORDS,
-    REFUSED,
-    STATE,
     failures_of,
     mounted,
     new_recovery_codes,
@@ -21,6 +17,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation
 

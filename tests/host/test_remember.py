@@ -6,10 +6,11 @@ from functools import partial
 
 import pytest
 
-from tests.commands.commands import RECORDS, configured, new_recovery_codes, pam_totp
+from tests.commands.commands import configured, new_recovery_codes, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
+from tests.host.programs import RECORDS
 from tests.host.ssh_server import SshServer, shipped_settings
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import CONFIGURATION, configured, pam_totp
+from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import CONFIGURATION
 from tests.host.ssh_server import SshServer, shipped_settings
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation

@@ -8,13 +8,7 @@ import pyotp
 import pytest
 
 from tests.commands.commands import (
-    ASK,
-    COMMAND,
-    LET_IN,
-    NO_CODE_NEEDED,
     RECOVERY_CODE,
-    REFUSED,
-    STATE,
     assert_refused,
     configured,
     gate,
@@ -27,6 +21,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import ASK, COMMAND, LET_IN, NO_CODE_NEEDED, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation, Session
 

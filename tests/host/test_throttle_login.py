@@ -7,19 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.programs import failing, number_of, traced
-from tests.commands.commands import (
-    LET_IN,
-    REFUSED,
-    clock,
-    configured,
-    failures_of,
-    gate,
-    let_pass,
-    verify,
-)
+from tests.commands.commands import clock, configured, failures_of, gate, let_pass, verify
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import LET_IN, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation
 

@@ -7,22 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import (
-    LET_IN,
-    LOGIN,
-    RECORDS,
-    REFUSED,
-    STATE,
-    VERIFY,
-    Answer,
-    new_recovery_codes,
-    run,
-    tree,
-    verify,
-)
+from tests.commands.commands import Answer, new_recovery_codes, run, tree, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.host.programs import LET_IN, LOGIN, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 
 LOCKER = "locker"

@@ -3,18 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.host.programs import (  # noqa: F401 (for who drives them by this one)
-    ASK,
-    GATE,
-    LET_IN,
-    LOGIN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
-    VERIFY,
-    run_as_pam_exec,
-)
+from tests.host.programs import GATE, VERIFY, run_as_pam_exec
 
 FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 

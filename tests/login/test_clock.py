@@ -6,8 +6,9 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
+from tests.host.programs import LET_IN, REFUSED
 from tests.host.system_log import SystemLog
-from tests.login.programs import LET_IN, REFUSED, clock_at, verify
+from tests.login.programs import clock_at, verify
 
 NOON = 1_795_435_200
 """23 November 2026, 12:00 UTC."""

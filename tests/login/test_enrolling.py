@@ -16,16 +16,7 @@ import pyotp
 import pytest
 
 from tests.commands.commands import (
-    ASK,
     FAILURES,
-    GATE,
-    LET_IN,
-    LOGIN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
-    VERIFY,
     Answer,
     clock,
     configured,
@@ -54,6 +45,17 @@ from tests.host.phone import (
     recovery_codes_on,
     scan,
     shows_qr_code,
+)
+from tests.host.programs import (
+    ASK,
+    GATE,
+    LET_IN,
+    LOGIN,
+    NO_CODE_NEEDED,
+    RECORDS,
+    REFUSED,
+    STATE,
+    VERIFY,
 )
 from tests.host.system_log import SystemLog
 

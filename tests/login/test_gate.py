@@ -8,8 +8,9 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, STATE
 from tests.host.system_log import SystemLog
-from tests.login.programs import ASK, LET_IN, NO_CODE_NEEDED, STATE, gate, verify
+from tests.login.programs import gate, verify
 
 
 def test_user_who_never_enrolled_needs_no_code_and_the_log_says_so(

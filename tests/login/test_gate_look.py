@@ -10,18 +10,9 @@ import pytest
 from tests.commands.commands import pam_totp, tree
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, GATE, LOGIN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
-from tests.login.programs import (
-    ASK,
-    GATE,
-    LOGIN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
-    gate,
-    verify,
-)
+from tests.login.programs import gate, verify
 
 Enroll = Callable[..., Credential]
 

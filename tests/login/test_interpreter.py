@@ -13,18 +13,9 @@ import pytest
 from pam_totp.records.config.settings import UNSETTLED_SECONDS
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, GATE, LET_IN, LOGIN, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
-from tests.login.programs import (
-    ASK,
-    GATE,
-    LET_IN,
-    LOGIN,
-    NO_CODE_NEEDED,
-    REFUSED,
-    VERIFY,
-    gate,
-    verify,
-)
+from tests.login.programs import gate, verify
 
 LIBRARY = Path("/usr/lib/pam-totp")
 STANDARD_LIBRARY = Path(f"/usr/lib/python3.{sys.version_info.minor}")

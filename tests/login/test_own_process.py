@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import GATE, LOGIN, VERIFY
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import GATE, LOGIN, VERIFY
 
 MAX_SECONDS = 60  # far more than either takes
 

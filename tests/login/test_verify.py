@@ -9,8 +9,9 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import LET_IN, LOGIN, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
-from tests.login.programs import LET_IN, LOGIN, RECORDS, REFUSED, STATE, VERIFY, verify
+from tests.login.programs import verify
 
 
 @pytest.fixture

@@ -8,21 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.commands.commands import (
-    ASK,
-    CONFIGURATION,
-    LAST_GOOD,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
-    configured,
-    gate,
-    mounted,
-    verify,
-)
+from tests.commands.commands import LAST_GOOD, configured, gate, mounted, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, CONFIGURATION, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 EXEMPT, ASKED = "rules: [{code: never}]   \n", "rules: [{code: required}]\n"

@@ -12,19 +12,10 @@ from pam_totp.records.storage import state_dir
 from pam_totp.records.user import recovery
 from pam_totp.rules.otp import read_code
 from pam_totp.rules.reasons import BAD_INPUT, STATE_UNAVAILABLE, Failure
-from tests.commands.commands import (
-    LET_IN,
-    LOGIN,
-    RECORDS,
-    REFUSED,
-    VERIFY,
-    mounted,
-    recovery_file,
-    recovery_of,
-    verify,
-)
+from tests.commands.commands import mounted, recovery_file, recovery_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import LET_IN, LOGIN, RECORDS, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 
 UID = 4711

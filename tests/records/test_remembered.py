@@ -7,12 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.commands.commands import (
-    ASK,
-    GATE,
-    LET_IN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    VERIFY,
     clock,
     configured,
     gate,
@@ -24,6 +18,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll
+from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, RECORDS, VERIFY
 from tests.host.system_log import SystemLog
 
 TTL = 600

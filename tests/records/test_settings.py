@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.commands import (
-    ASK,
     LAST_GOOD,
-    LET_IN,
-    NO_CODE_NEEDED,
-    RECORDS,
-    REFUSED,
-    STATE,
     configured,
     gate,
     mounted,
@@ -25,6 +19,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 YAML_LIBRARY = "/usr/lib/python3/dist-packages/yaml"

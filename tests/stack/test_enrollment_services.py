@@ -7,16 +7,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.rules.enrollment import SHOW_SECRETS
-from tests.commands.commands import (
-    LET_IN,
-    RECORDS,
-    REFUSED,
-    configured,
-    gate,
-    pam_totp,
-    secret_of,
-    verify,
-)
+from tests.commands.commands import configured, gate, pam_totp, secret_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import (
@@ -27,6 +18,7 @@ from tests.host.phone import (
     recovery_codes_on,
     shows_qr_code,
 )
+from tests.host.programs import LET_IN, RECORDS, REFUSED
 from tests.host.system_log import SystemLog
 from tests.stack.libpam import PAM_AUTH_ERR, Outcome
 
