@@ -56,10 +56,21 @@ def settings() -> Iterator[Callable[[str], None]]:
     shutil.rmtree(VAR / "settings", ignore_errors=True)
 
 
+def first_and_last(calls: list[Call]) -> list[Call]:
+    """Of calls that differ in numbers alone, the first and the last."""
+    alike: dict[str, list[Call]] = {}
+    for call in calls:
+        alike.setdefault(re.sub(r"(?:0x)?[0-9a-f]*\d[0-9a-f]*", "", call.line), []).append(call)
+    return [call for each in alike.values() for call in (each[0], each[-1])]
+
+
 def faults_of(scenario: Scenario, calls: list[Call]) -> list[Error]:
     """What is tried: in `make soak` every error in place of every call."""
     faults = []
+    chosen = set(first_and_last(calls) if scenario.is_thinned and not SOAK else calls)
     for number, call in enumerate(calls):
+        if call not in chosen:
+            continue
         if call.loading and scenario.name not in LOADING_IS_TRIED_IN and not SOAK:
             continue
         if not (SOAK or matches(scenario.only, call)):
