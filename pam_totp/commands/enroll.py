@@ -8,6 +8,7 @@ from pam_totp.enrollment import display, save
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.proof import Unsaved, prove
+from pam_totp.enrollment.qr import version_of
 from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.errors import Error
@@ -27,6 +28,7 @@ from pam_totp.stack import services
 HELP = "show a QR code and, once a code proves it, save it"
 
 DEVICE = "phone"
+MAX_VERSION = 6  # the largest QR code that fits 80x24 with the key below it
 MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 
@@ -119,16 +121,20 @@ def uri_for(
     additions: tuple[str, ...],
     active: settings.Settings,
 ) -> str:
-    """A fresh otpauth URI by the options, and by the settings where an option was not given."""
-    return new_uri(
-        user,
-        issuer=options.issuer or active.values["issuer"],
-        label=options.label or "",
-        additions=additions,
-        digits=options.digits or int(active.values["code.digits"]),
-        period=options.period or int(active.values["code.period"]),
-        algorithm=options.algorithm or active.values["code.algorithm"],
-    )
+    """A fresh otpauth URI by the options, and by the settings where an option was not given; with
+    the first of the additions that leaves a QR code for 80x24, or the last."""
+    chosen = {
+        "issuer": options.issuer or active.values["issuer"],
+        "code.digits": options.digits or active.values["code.digits"],
+        "code.period": options.period or active.values["code.period"],
+        "code.algorithm": options.algorithm or active.values["code.algorithm"],
+    }
+    uri = ""
+    for addition in additions:
+        uri = new_uri(user, chosen, MAX_VERSION, options.label or "", addition)
+        if version_of(uri) <= MAX_VERSION:
+            break
+    return uri
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

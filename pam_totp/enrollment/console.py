@@ -14,7 +14,6 @@ COLUMNS, ROWS = 80, 24
 IUTF8 = 0o40000  # Linux, asm-generic/termbits.h: the terminal's line discipline reads UTF-8
 GIO_UNIMAP = 0x4B66  # Linux, linux/kd.h: the characters that the font of a virtual console has
 MAX_CHARACTERS = 0xFFFF
-HALF_BLOCKS, FULL_BLOCK = set("▀▄"), "█"
 
 
 def size_of(terminal: int) -> tuple[int, int]:
@@ -33,8 +32,8 @@ def blocks(utf8: bool, font: set[str] | None) -> tuple[bool, str]:
     if not utf8:
         return False, "##"
     if font is None:
-        return True, FULL_BLOCK * 2
-    return font >= HALF_BLOCKS, (FULL_BLOCK if FULL_BLOCK in font else "#") * 2
+        return True, "██"
+    return font >= set("▀▄"), "██" if "█" in font else "##"
 
 
 def font_of(terminal: int, ioctl: Callable[..., Any] = fcntl.ioctl) -> set[str] | None:
@@ -46,4 +45,4 @@ def font_of(terminal: int, ioctl: Callable[..., Any] = fcntl.ioctl) -> set[str] 
         count = struct.unpack("HP", ioctl(terminal, GIO_UNIMAP, request))[0]
     except OSError as failure:
         return None if failure.errno in (errno.ENOTTY, errno.EINVAL) else set()
-    return {chr(pairs[2 * at]) for at in range(count)}
+    return set(map(chr, pairs[: 2 * count : 2]))

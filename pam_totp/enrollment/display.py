@@ -4,9 +4,10 @@ import io
 import sys
 import time
 
-from pam_totp.enrollment import qr
+from pam_totp.enrollment import coloured_qr
 from pam_totp.enrollment.screen import Terminal
 from pam_totp.enrollment.terminal import describe_seconds
+from pam_totp.enrollment.uri import key_of
 from pam_totp.errors import draw
 from pam_totp.rules.credential import Credential
 
@@ -17,8 +18,7 @@ def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
     terminal = Terminal()
     if terminal.utf8 and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # the locale may not be installed
-    key = uri.partition("secret=")[2].partition("&")[0]
-    key_line = f"Key:  {' '.join(key[start : start + 4] for start in range(0, len(key), 4))}"
+    key_line = f"Key:  {key_of(uri)}"
     parameters = (
         f"      (time based, {credential.algorithm}, {credential.digits} digits, "
         f"{credential.period} s)"
@@ -29,7 +29,7 @@ def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
         reason = "No QR code is shown because standard output is not a terminal.\n"
     elif with_qr:
         below = -(-len(key_line) // terminal.columns)
-        lines = qr.draw(
+        lines = coloured_qr.draw(
             uri,
             columns=terminal.columns,
             rows=terminal.rows - below,
@@ -53,7 +53,9 @@ def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
 def _too_small(uri: str, terminal: Terminal, below: int) -> str:
     """Why no QR code is shown, and what a person can do about that."""
     half_blocks = terminal.half_blocks
-    lines = qr.draw(uri, columns=9999, rows=9999, half_blocks=half_blocks, colour=False) or [""]
+    lines = coloured_qr.draw(
+        uri, columns=9999, rows=9999, half_blocks=half_blocks, colour=False
+    ) or [""]
     needed = f"{len(lines[0])}x{len(lines) + 1 + below}"
     text = f"The QR code needs a window of {needed}, this one is {terminal.columns}x{terminal.rows}"
     if terminal.utf8 and not terminal.half_blocks:

@@ -9,16 +9,15 @@ SERVICE = "pam-totp"
 RIGHT_BUT_OLD = 12
 
 
-def what_is_wrong(account: pwd.struct_passwd, typed: str) -> str:
+def what_is_wrong(account: pwd.struct_passwd, typed: bytes) -> str:
     """Empty if this is the account's password; else what PAM says of it."""
     import pam  # ctypes and libpam: only where it is needed
 
     authenticator = pam.PamAuthenticator()
-    # As bytes: a password need not be UTF-8.
-    name, secret = (text.encode("utf-8", "surrogateescape") for text in (account.pw_name, typed))
-    if b"\0" in secret:
+    name = account.pw_name.encode("utf-8", "surrogateescape")
+    if b"\0" in typed:
         return "wrong password"
-    if authenticator.authenticate(name, secret, service=SERVICE, resetcreds=False):
+    if authenticator.authenticate(name, typed, service=SERVICE, resetcreds=False):
         return ""
     is_right = authenticator.code == RIGHT_BUT_OLD
     return "" if is_right else authenticator.reason or "wrong password"

@@ -16,7 +16,9 @@ def confirm(account: pwd.struct_passwd) -> None:
     if not any(os.path.exists(f"{folder}/{SERVICE}") for folder in FOLDERS):
         raise Error(f"{FOLDERS[0]}/{SERVICE} is missing", "apt-get install --reinstall pam-totp")
     for _ in range(TRIES):
-        wrong = what_is_wrong(account, ask_password(f"System password of {account.pw_name}: "))
+        typed = ask_password(f"System password of {account.pw_name}: ")
+        # As bytes: a password need not be UTF-8.
+        wrong = what_is_wrong(account, typed.encode("utf-8", "surrogateescape"))
         if not wrong:
             return
         say(f"Not accepted ({wrong}).")

@@ -1,64 +1,60 @@
 """A fresh secret as an otpauth URI, made by pyotp."""
 
 import hashlib
+import re
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyotp
 
 from pam_totp.enrollment import qr
+from pam_totp.records.config.settings import Settings
 
-# 160 bits, as RFC 4226 (section 4, R6) recommends, for every algorithm: the QR code stays small.
-SECRET_CHARACTERS = 32
 HOSTS = Path("/etc/hosts")
-MAX_VERSION = 6  # the largest QR code that fits 80x24 with the key below it
 
 
 def new_uri(
     user: str,
-    *,
-    issuer: str = "",
+    chosen: Settings | dict[str, str],
+    max_version: int,
     label: str = "",
-    additions: Sequence[str] = ("",),
-    digits: int = 6,
-    period: int = 30,
-    algorithm: str = "SHA1",
-    max_version: int = MAX_VERSION,
+    more: str = "",
 ) -> str:
-    """The URI; what every app takes as default is left out of it. issuer, label: what the app
-    shows, by default the host's name and user@host; additions: what may follow that label, to
-    tell it from an entry made before, the best first; period: seconds; algorithm:
-    as in the URI; max_version: of the QR code.
+    """The URI; what every app takes as default is left out of it. chosen: issuer and code.*, as in
+    the settings; max_version: of the QR code. Without an issuer and a label the app shows the
+    host's name and user@host; more: what follows that, to tell it from an entry made before.
 
     Apps overwrite an entry of the same issuer and label, some of the same label. So the names are
     those of the whole host, as far as they fit.
     """
+    totp = pyotp.TOTP(
+        pyotp.random_base32(),  # 160 bits, as RFC 4226 (section 4, R6) recommends
+        digits=int(chosen["code.digits"]),
+        digest=getattr(hashlib, chosen["code.algorithm"].lower()),
+        interval=int(chosen["code.period"]),
+    )
     whole = host_name()
     short = whole.partition(".")[0]
-    totp = pyotp.TOTP(
-        pyotp.random_base32(length=SECRET_CHARACTERS),
-        digits=digits,
-        digest=getattr(hashlib, algorithm.lower()),
-        interval=period,
-    )
-    uri = ""
-    for addition in additions:
-        for issuing, labelled in ((whole, whole), (short, whole), (short, short)):
-            account = label or f"{user}@{labelled} {addition}".rstrip()
-            uri = str(totp.provisioning_uri(name=account, issuer_name=issuer or issuing))
-            if qr.version_of(uri) <= max_version:
-                return uri
+    for issuer, host in ((whole, whole), (short, whole), (short, short)):
+        account = label or f"{user}@{host} {more}".rstrip()
+        uri = totp.provisioning_uri(account, chosen["issuer"] or issuer)
+        if qr.version_of(uri) <= max_version:
+            break
     return uri
+
+
+def key_of(uri: str) -> str:
+    """The secret in groups of four, for those who type it in."""
+    key = uri.partition("secret=")[2].partition("&")[0]
+    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))
 
 
 def host_name() -> str:
     """The host's name with its domain, if the host knows that without asking the network."""
     name = socket.gethostname()
     try:
-        lines = HOSTS.read_text(encoding="utf-8", errors="replace").splitlines()
+        hosts = HOSTS.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        lines = []
-    names = [each for line in lines for each in line.partition("#")[0].split()[1:]]
-    whole = [each for each in names if "." not in name and each.startswith(f"{name}.")]
-    return whole[0] if whole else name
+        return name
+    found = re.search(rf"^[^#\n]*\s({re.escape(name)}\.[^\s#]+)", hosts, re.MULTILINE)
+    return found[1] if found and "." not in name else name

@@ -12,20 +12,16 @@ import os
 import pwd
 import socket
 import sys
-import termios
 
-from pam_totp.access.decision import UNENROLLED
-from pam_totp.access.facts import state_of
 from pam_totp.enrollment import console, pam_password, qr
-from pam_totp.enrollment.uri import new_uri
+from pam_totp.enrollment.uri import key_of, new_uri
 from pam_totp.login import own_process
-from pam_totp.records.config import settings
+from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import pending
 from pam_totp.records.user.attempts import Attempts
-from pam_totp.rules.credential import Malformed, parse_line
 from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request
 
@@ -34,115 +30,67 @@ MAX_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 MAX_VERSION = 5
 
 
-class Screen:
-    """What the person at the prompt sees: columns and rows, 0 where no QR code can be drawn.
-
-    taken_columns: of the first line, by the client itself."""
-
-    def __init__(self, request: Request) -> None:
-        self.columns, self.rows = console.COLUMNS, console.ROWS
-        self.half_blocks, self.full_cell = console.blocks(True, None)
-        self.taken_columns = 0
-        if request.service == "sshd":
-            # OpenSSH's client begins with "(USER@HOST) "; what it calls the host is not known here.
-            self.taken_columns = len(f"({request.user}@{socket.gethostname()}) ")
-            return  # the client's terminal: OpenSSH, PuTTY and paramiko pass text on as it is
-        try:
-            path = os.path.join("/dev", request.tty)
-            terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
-        except OSError:
-            self.columns = self.rows = 0
-            return
-        try:
-            utf8, font = console.reads_utf8(terminal), console.font_of(terminal)
-            self.half_blocks, self.full_cell = console.blocks(utf8, font)
-            self.columns, self.rows = console.size_of(terminal)
-        except (OSError, termios.error):
-            self.columns = self.rows = 0
-        finally:
-            os.close(terminal)
-
-
 def main() -> None:
     """Shows the secret, or logs why it is not shown. The verifier decides what follows."""
     request = own_process.read_request(dict(os.environb))
-    configured = settings.load()
+    settings = load()
+    lines = [settings.message("not_enrolled")]
+    reason, detail = NOT_ENROLLED, "no first factor is proven, so no QR code is shown"
     try:
         user = account.find(request.user)
-        if not is_first_factor_proved(request, user):
-            detail = "no first factor is proven, so no QR code is shown"
-            audit.write(request, "ask", NOT_ENROLLED, detail)
-            say([configured.message("not_enrolled")])
-            return
-        uri = new_pending_uri(user, configured)
-        lines = describe(uri, Screen(request), configured)
-        detail = "a new secret is shown for enrolling at this login"
-        audit.write(request, "ask", NOT_ENROLLED, detail)
-    except (OSError, Failure, Malformed) as failure:
-        said = failure.detail if isinstance(failure, Failure) else getattr(failure, "strerror", "")
-        detail = f"cannot enroll at this login: {said or failure}"
-        audit.write(request, "ask", STATE_UNAVAILABLE, detail)
-        lines = [configured.message("not_enrolled")]
-    say(lines)
-
-
-def say(lines: list[str]) -> None:
-    """Lines for the user, in UTF-8 whatever the locale of the application is."""
-    sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
-    sys.stdout.flush()
+        if is_first_factor_proved(request, user):
+            lines = describe(new_pending_uri(user, settings), request, settings)
+            detail = "a new secret is shown for enrolling at this login"
+    except (OSError, Failure) as failure:  # the last argument is the text of either
+        reason, detail = STATE_UNAVAILABLE, f"cannot enroll at this login: {failure.args[-1]}"
+    audit.write(request, "ask", reason, detail)
+    os.write(1, "".join(f"{line}\n" for line in lines).encode())  # in UTF-8 whatever the locale is
 
 
 def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
     """Whether sshd says that a public key passed, or the password on standard input is right."""
-    typed = sys.stdin.buffer.read(MAX_PASSWORD_BYTES + 1)
-    if request.key:
-        return True
-    text = typed.removesuffix(b"\0").decode("utf-8", "surrogateescape")
-    return bool(text) and not pam_password.what_is_wrong(user, text)
+    typed = sys.stdin.buffer.read(MAX_PASSWORD_BYTES + 1).removesuffix(b"\0")
+    return bool(request.key or (typed and not pam_password.what_is_wrong(user, typed)))
 
 
-def new_pending_uri(user: pwd.struct_passwd, configured: settings.Settings) -> str:
-    """A fresh secret, which counts for ten minutes. Raises OSError, Failure or Malformed."""
+def new_pending_uri(user: pwd.struct_passwd, settings: Settings) -> str:
+    """A fresh secret, which counts for ten minutes. Raises OSError or Failure."""
     attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
     try:
-        if state_of(user, configured, is_enforced=False) != UNENROLLED:
-            raise Failure(STATE_UNAVAILABLE, "another login enrolled this user at the same time")
-        uri = new_uri(
-            user.pw_name,
-            issuer=configured.values["issuer"],
-            digits=int(configured.values["code.digits"]),
-            period=int(configured.values["code.period"]),
-            algorithm=configured.values["code.algorithm"],
-            max_version=MAX_VERSION,
-        )
-        parse_line(uri)
+        uri = new_uri(user.pw_name, settings.values, MAX_VERSION)
         os.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
-        secret_writer.try_out(SecretDir(user, configured.store), len(uri))
+        secret_writer.try_out(SecretDir(user, settings.store), len(uri))
         pending.keep(user, uri)
         return uri
     finally:
         attempts.close()
 
 
-def describe(uri: str, screen: Screen, configured: settings.Settings) -> list[str]:
+def describe(uri: str, request: Request, settings: Settings) -> list[str]:
     """Message, the QR code where it fits, and the key right above the prompt, where it is seen
     whatever becomes of the rest: no colour passes through a prompt."""
-    key = uri.partition("secret=")[2].partition("&")[0]
-    groups = " ".join(key[start : start + 4] for start in range(0, len(key), 4))
-    message, background = configured.message("enroll"), configured.values["enrollment_qr"]
-    lines = [message, f"Key: {groups}"]
-    if not screen.columns or background not in qr.BACKGROUNDS:
-        return lines
+    message, key = settings.message("enroll"), f"Key: {key_of(uri)}"
+    columns, rows, half_blocks, full_cell = screen_of(request)
+    if not columns or settings.values["enrollment_qr"] == "off":
+        return [message, key]
+    # OpenSSH's client begins with "(USER@HOST) "; what it calls the host is not known here.
+    prefix = f"({request.user}@{socket.gethostname()}) " if request.service == "sshd" else ""
     # A line that is too long takes more rows than one.
-    lengths = [screen.taken_columns + len(message), len(lines[1])]
-    rows = screen.rows - sum(max(1, -(-length // screen.columns)) for length in lengths)
-    drawn = qr.draw(
-        uri,
-        columns=screen.columns,
-        rows=rows,
-        half_blocks=screen.half_blocks,
-        colour=False,
-        full_cell=screen.full_cell,
-        background=background,
-    )
-    return [message, *(drawn or []), lines[1]]
+    rows -= sum(len(line) // columns + 1 for line in (prefix + message, key))
+    drawn = qr.draw(uri, columns, rows, half_blocks, full_cell, settings.values["enrollment_qr"])
+    return [message, *(drawn or []), key]
+
+
+def screen_of(request: Request) -> tuple[int, int, bool, str]:
+    """What the person at the prompt sees: columns and rows, 0 where no QR code can be drawn, and
+    with which blocks (console.blocks)."""
+    if request.service == "sshd":  # OpenSSH, PuTTY and paramiko pass text on as it is
+        return (console.COLUMNS, console.ROWS, *console.blocks(True, None))
+    try:
+        path = os.path.join("/dev", request.tty)
+        terminal = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        size = console.size_of(terminal)
+    except OSError:
+        return 0, 0, False, ""
+    font = console.font_of(terminal)
+    return (*size, *console.blocks(console.reads_utf8(terminal), font))

@@ -16,7 +16,7 @@ import pytest
 import qrcode
 from PIL import Image, ImageFilter
 
-from pam_totp.enrollment.qr import draw
+from pam_totp.enrollment.coloured_qr import draw
 from tests.enrollment.rasterise import (
     DARK_THEME,
     LIGHT_THEME,
@@ -40,7 +40,7 @@ MODES = [(utf8, colour) for utf8 in (True, False) for colour in (True, False)]
 # Run in the terminal: what enrolling does, print the lines and ask below them.
 PROGRAM = """
 import sys
-from pam_totp.enrollment.qr import draw
+from pam_totp.enrollment.coloured_qr import draw
 text, columns, rows, utf8, colour = sys.argv[1:]
 size = {"columns": int(columns), "rows": int(rows)}
 lines = draw(text, **size, half_blocks=utf8 == "True", colour=colour == "True")

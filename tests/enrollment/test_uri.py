@@ -1,15 +1,18 @@
 """The names that an app shows: no two entries alike, and a QR code that fits 80x24."""
 
+import argparse
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
-from pam_totp.commands.enroll import additions_to_label
+from pam_totp.commands.enroll import additions_to_label, uri_for
 from pam_totp.enrollment import uri as made
-from pam_totp.enrollment.qr import draw
+from pam_totp.enrollment.coloured_qr import draw
 from pam_totp.enrollment.uri import new_uri
+from pam_totp.records.config.settings import Settings
+from pam_totp.records.config.table import DEFAULTS
 from tests.enrollment.person import PASSWORD_PROMPT, Phone, Start
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -34,24 +37,24 @@ def name_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
 
 
 @pytest.mark.parametrize(
-    ("additions", "max_version"),
-    [(("",), 5), (("",), 6), (("tablet",), 6), (("2026-11-28T2015",), 6)],
+    ("more", "max_version"),
+    [("", 5), ("", 6), ("tablet", 6), ("2026-11-28T2015", 6)],
 )
 @pytest.mark.parametrize("domain", ["example.org", "sub.department.example.org"])
 def test_servers_of_one_name_in_two_domains_get_two_entries(
-    name_host: object, additions: tuple[str, ...], max_version: int, domain: str
+    name_host: object, more: str, max_version: int, domain: str
 ) -> None:
     found = []
     for host in (f"web.{domain}", f"web.{domain[:-3]}com"):
         name_host(host)  # type: ignore[operator]
-        found.append(names_of(new_uri("bob", additions=additions, max_version=max_version)))
+        found.append(names_of(new_uri("bob", DEFAULTS, max_version, more=more)))
     assert found[0][1] != found[1][1]  # Microsoft's app goes by the label alone
 
 
 def test_whole_host_is_the_issuer_where_it_fits(name_host: object) -> None:
     name_host("web.example.org")  # type: ignore[operator]
-    assert names_of(new_uri("bob")) == ("web.example.org", "bob@web.example.org")
-    assert names_of(new_uri("bob", issuer="Org", label="b")) == ("Org", "b")
+    assert names_of(new_uri("bob", DEFAULTS, 6)) == ("web.example.org", "bob@web.example.org")
+    assert names_of(new_uri("bob", DEFAULTS | {"issuer": "Org"}, 6, "b")) == ("Org", "b")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_domain_comes_from_the_hosts_file(
     name_host: object, hosts: str, issuer: str | None
 ) -> None:
     name_host("web", hosts)  # type: ignore[operator]
-    assert names_of(new_uri("bob"))[0] == (issuer or "web.example.org")
+    assert names_of(new_uri("bob", DEFAULTS, 6))[0] == (issuer or "web.example.org")
 
 
 @pytest.mark.parametrize("host", ["w", "web.example.org", "web." + "d" * 30 + ".example.org"])
@@ -76,7 +79,9 @@ def test_default_names_fit_80x24_with_the_key_below(
     name_host: object, host: str, user: str
 ) -> None:
     name_host(host)  # type: ignore[operator]
-    uri = new_uri(user, additions=("x" * 130, "2026-11-28T2015"))
+    nothing_chosen = argparse.Namespace(issuer="", label="", digits=0, period=0, algorithm="")
+    additions = ("x" * 130, "2026-11-28T2015")
+    uri = uri_for(nothing_chosen, user, additions, Settings(DEFAULTS))
     assert draw(uri, columns=80, rows=23, half_blocks=True, colour=True) is not None
     assert names_of(uri)[1].endswith(" 2026-11-28T2015")
 
