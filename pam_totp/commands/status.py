@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         faults = [failure.detail]
     try:
         codes = recovery.read(secret_dir)
-        made = len(codes.hashes) if codes else 0
+        made = len(codes[1]) if codes else 0
     except Failure as failure:
         faults += [failure.detail] if failure.detail not in faults else []
     faults += filter(None, [closed_home.fault_of(secret_dir)])

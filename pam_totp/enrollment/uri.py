@@ -8,14 +8,13 @@ from pathlib import Path
 import pyotp
 
 from pam_totp.enrollment import qr
-from pam_totp.records.config.settings import Settings
 
 HOSTS = Path("/etc/hosts")
 
 
 def new_uri(
     user: str,
-    chosen: Settings | dict[str, str],
+    chosen: dict[str, str],
     max_version: int,
     label: str = "",
     more: str = "",

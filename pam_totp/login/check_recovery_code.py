@@ -9,51 +9,59 @@ Runs only for users who enter one.
 import posix
 import pwd
 import time
+from _operator import _compare_digest
 
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
 from pam_totp.records.user.attempts import Attempts
-from pam_totp.rules.reasons import (
-    RECOVERY_CODE,
-    REUSED_CODE,
-    STATE_UNAVAILABLE,
-    WRONG_CODE,
-    Failure,
-)
+from pam_totp.rules import reasons
+from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import clear
 from pam_totp.rules.verdict import Verdict
 
 
 def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
-    """The verdict on a recovery code."""
+    """The verdict on a recovery code. Raises Failure."""
     if posix.geteuid() != 0:
         raise Failure(STATE_UNAVAILABLE, "only root can record a recovery code as used")
     codes = recovery.read(secret_dir)
     if codes is None:
-        return Verdict(accepted=False, reason=WRONG_CODE, detail="no recovery codes")
-    digest = codes.hash(code)
-    delay = 0
+        return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail="no recovery codes")
+    salt, hashes = codes
+    digest = recovery.hash_code(code, salt)
     attempts = Attempts(user.pw_uid)
     try:
-        spent = recovery.spent(user.pw_uid)
-        if not codes.holds(digest):
-            delay = recovery.delay_seconds(count := recovery.count_wrong(user.pw_uid))
-            detail = f"unknown recovery code: {count} in a row"
-            return Verdict(accepted=False, reason=WRONG_CODE, detail=detail)
-        if digest in spent:
-            return Verdict(accepted=False, reason=REUSED_CODE, detail="recovery code already used")
-        recovery.spend(user.pw_uid, digest, spent)
-        left = len(set(codes.hashes).difference(spent)) - 1
-        try:
-            attempts.record(attempts.steps, clear(attempts.failures))
-            recovery.forget_wrong(user.pw_uid)
-        except (Failure, OSError):
-            pass  # the code is used up: the wait may go on, but this login is let in
+        if sum([_compare_digest(digest, known) for known in hashes]):
+            return use_up(user.pw_uid, attempts, digest, hashes)
+        count = recovery.count_wrong(user.pw_uid)
+    except OSError as failure:
+        detail = f"cannot record the recovery code: {failure.strerror}"
+        raise Failure(STATE_UNAVAILABLE, detail) from None
     finally:
         attempts.close()
-        if delay:  # of a wrong code alone, and while nobody is kept from the record
-            time.sleep(delay)
+    delay = recovery.delay_seconds(count)
+    if delay:  # of a wrong code alone, and while nobody is kept from the record
+        time.sleep(delay)
+    return Verdict(
+        accepted=False, reason=reasons.WRONG_CODE, detail=f"unknown recovery code: {count} in a row"
+    )
+
+
+def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verdict:
+    """The verdict on a correct code, by its hash. Raises OSError or Failure."""
+    used = recovery.used(uid)
+    if digest in used:
+        return Verdict(
+            accepted=False, reason=reasons.REUSED_CODE, detail="recovery code already used"
+        )
+    recovery.use_up(uid, digest, used)
+    try:
+        attempts.record(attempts.steps, clear(attempts.failures))
+        recovery.forget_wrong(uid)
+    except (Failure, OSError):
+        pass  # the code is used up: the wait may go on, but this login is let in
+    left = len(set(hashes).difference(used)) - 1
     message = f"{left} recovery codes left."
     if left <= 3:
         message += " For new ones, run: pam-totp recovery-codes"
-    return Verdict(accepted=True, reason=RECOVERY_CODE, message=message)
+    return Verdict(accepted=True, reason=reasons.RECOVERY_CODE, message=message)

@@ -76,8 +76,8 @@ def _enrolled(secret_dir: Visited, status: os.stat_result | None) -> dict[str, A
 
 def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:
     codes = recovery.read(secret_dir)
-    made = set(codes.hashes) if codes else set()
-    used = recovery.spent(secret_dir.account.pw_uid) if has_used else []
+    made = set(codes[1]) if codes else set()
+    used = recovery.used(secret_dir.account.pw_uid) if has_used else []
     return {"recovery_codes": len(made.difference(used))}
 
 

@@ -17,9 +17,7 @@ COMMAND = "/usr/bin/pam-totp"
 HOMES, MARKS = Path("/home/enrolled"), Path("/var/lib/pam-totp/enforced")
 LISTED = Path("/tmp/listed")
 # As `pam-totp enroll` leaves them: ten hashes.
-RECOVERY = f"pam-totp recovery 1 16384 8 1 {'0' * 32}\n" + "".join(
-    f"{number:064x}\n" for number in range(10)
-)
+RECOVERY = f"pam-totp recovery 1 {'0' * 32}\n" + "".join(f"{number:064x}\n" for number in range(10))
 
 
 def listing() -> list[Measured]:

@@ -106,13 +106,13 @@ def new_recovery_codes(user: User) -> list[str]:
     return codes
 
 
-def recovery_file(codes: Sequence[str], cost: int = 1 << 14, blocks: int = 8) -> str:
+def recovery_file(codes: Sequence[str]) -> str:
     """The content of a recovery file that holds these codes, made by hashlib alone."""
     salt = os.urandom(16)
-    lines = [f"pam-totp recovery 1 {cost} {blocks} 1 {salt.hex()}"]
+    lines = [f"pam-totp recovery 1 {salt.hex()}"]
     for code in codes:
         plain = code.replace("-", "").lower().encode()
-        digest = hashlib.scrypt(plain, salt=salt, n=cost, r=blocks, p=1, dklen=32, maxmem=1 << 28)
+        digest = hashlib.scrypt(plain, salt=salt, n=1 << 14, r=8, p=1, dklen=32, maxmem=1 << 28)
         lines.append(digest.hex())
     return "\n".join([*lines, ""])
 

@@ -185,7 +185,7 @@ def test_only_salted_slow_hashes_are_kept(user: User, credential: Credential) ->
                 assert part not in kept
                 assert part.encode().hex() not in kept
     for header, *hashes in files:
-        assert re.fullmatch(r"pam-totp recovery 1 16384 8 1 [0-9a-f]{32}", header)
+        assert re.fullmatch(r"pam-totp recovery 1 [0-9a-f]{32}", header)
         assert len(set(hashes)) == 10
         assert all(re.fullmatch("[0-9a-f]{64}", each) for each in hashes)
     assert files[0][0] != files[1][0], "every set has a salt of its own"

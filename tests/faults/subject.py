@@ -23,7 +23,7 @@ RECORD_BYTES = 4096
 _RECORD = re.compile(
     r"pam-totp attempts 1\n((?:step [0-9a-f]{32} \d+\n)*)(?:failures (\d+) (\d+) (\d+)\n)? *"
 )
-_RECOVERY = re.compile(r"pam-totp recovery 1 \d+ \d+ \d+ [0-9a-f]{32}\n(?:[0-9a-f]{64}\n){10}")
+_RECOVERY = re.compile(r"pam-totp recovery 1 [0-9a-f]{32}\n(?:[0-9a-f]{64}\n){10}")
 
 
 @dataclass(frozen=True)
@@ -62,32 +62,29 @@ class Kept:
 
 
 class RecoveryCodes:
-    """Ten recovery codes and the file that holds their hashes.
+    """Ten recovery codes and the file that holds their hashes."""
 
-    `cost` is scrypt's N, part of the file: a small one makes hundreds of logins cheap.
-    """
-
-    def __init__(self, cost: int) -> None:
-        self._salt, self._cost = secrets.token_bytes(16), cost
+    def __init__(self) -> None:
+        self._salt = secrets.token_bytes(16)
         letters = "abcdefghijklmnopqrstuvwxyz234567"
         self.codes = ["".join(secrets.choice(letters) for _ in range(16)) for _ in range(10)]
         self.hashes = [self._hash(code) for code in self.codes]
-        header = f"pam-totp recovery 1 {cost} 8 1 {self._salt.hex()}"
+        header = f"pam-totp recovery 1 {self._salt.hex()}"
         self.content = "\n".join([header, *self.hashes, ""])
 
     def _hash(self, code: str) -> str:
         return hashlib.scrypt(
-            code.encode(), salt=self._salt, n=self._cost, r=8, p=1, maxmem=1 << 26, dklen=32
+            code.encode(), salt=self._salt, n=1 << 14, r=8, p=1, maxmem=1 << 26, dklen=32
         ).hex()
 
 
 class Subject:
     """A user with a credential and recovery codes, at some time of the life of both."""
 
-    def __init__(self, user: User, recovery_cost: int = 1 << 10) -> None:
+    def __init__(self, user: User) -> None:
         self.user = user
         self.credential = Credential(user, new_secrets()[0])
-        self.recovery = RecoveryCodes(recovery_cost)
+        self.recovery = RecoveryCodes()
         self.variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
         self.record_path = RUN / str(user.uid)
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def subject(user: User) -> Iterator[Subject]:
-    subject = Subject(user=user, recovery_cost=1 << 14)
+    subject = Subject(user=user)
     subject.enroll()
     yield subject
     subject.forget()
