@@ -151,7 +151,7 @@ def _what_to_move(source: SecretDir, target: SecretDir) -> dict[str, bytes]:
 
 def _save(target: SecretDir, name: str, content: bytes, copied: list[str]) -> None:
     try:
-        secret_writer.save(target, name, content)
+        secret_writer.save(target, [(name, content)])
     except state_dir.Unsynced:
         copied.append(name)
         raise

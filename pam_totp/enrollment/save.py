@@ -1,5 +1,6 @@
 """Saving for a person at a terminal: what failed, and where to look."""
 
+import errno
 import os
 import stat
 
@@ -41,14 +42,25 @@ def try_out(secret_dir: SecretDir, name: str) -> None:
     called = _CALLED[name]
     try:
         secret_writer.try_out(secret_dir, TRIED_BYTES)
+        with secret_dir.acting:
+            _refuse_unchangeable(f"{secret_dir.path}/{name}")
     except Failure as refused:
         raise refusal(called, refused, secret_dir) from None
     except OSError as failure:
         raise _unsaved(called, failure.strerror or str(failure), secret_dir) from None
 
 
+def _refuse_unchangeable(path: str) -> None:
+    """Raises OSError where no new file can take the name: chattr(1), `i` or `a`."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as failure:
+        if failure.errno == errno.EPERM:
+            raise
+
+
 def save(secret_dir: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
-    """Replaces one file of the folder. Raises Error: what it says of the old one is true.
+    """Replaces one file of the secret_dir. Raises Error: what it says of the old one is true.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
@@ -83,7 +95,7 @@ def _try_to_save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Kn
         message = f"cannot save {called}: over {MAX_BYTES} bytes{_NOTHING}"
         raise Error(message, f"remove devices: edit {secret_dir.path}/{name}")
     try:
-        secret_writer.save_all(secret_dir, files, over)
+        secret_writer.save(secret_dir, files, over)
         return ""
     except Changed:
         message = f"{called} was changed meanwhile; nothing was changed"

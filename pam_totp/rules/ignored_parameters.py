@@ -10,18 +10,17 @@ DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
 def ignored_parameters(secret: Credential, code: str, now: float, window_steps: int) -> str:
     """Which of these an app used in place of the secret's own, if a refused code is correct then: a
     clause for people and the log; empty if none."""
-    for digits in {secret.digits, DIGITS} & {len(code)}:
-        for period in (secret.period, PERIOD):
-            for algorithm in (secret.algorithm, ALGORITHM):
-                now_step = int(now // period)
-                steps = range(now_step - window_steps, now_step + window_steps + 1)
-                used = (
-                    ("digits", digits, secret.digits),
-                    ("period", period, secret.period),
-                    ("algorithm", algorithm, secret.algorithm),
-                )
-                ignored = [f"{name} ({its} for {own})" for name, its, own in used if its != own]
-                tried = Credential(**vars(secret) | {"digits": digits, "algorithm": algorithm})
-                if ignored and matching_steps(tried, code, steps):
-                    return f"the app ignores {', '.join(ignored)}"
+    if len(code) not in (secret.digits, DIGITS):
+        return ""
+    own = {"digits": secret.digits, "period": secret.period, "algorithm": secret.algorithm}
+    for period in (secret.period, PERIOD):
+        step = int(now // period)
+        steps = range(step - window_steps, step + window_steps + 1)
+        for algorithm in (secret.algorithm, ALGORITHM):
+            used = {"digits": len(code), "period": period, "algorithm": algorithm}
+            ignored = [name for name in own if used[name] != own[name]]
+            tried = Credential(**vars(secret) | used)
+            if ignored and matching_steps(tried, code, steps):
+                said = [f"{name} ({used[name]} for {own[name]})" for name in ignored]
+                return f"the app ignores {', '.join(said)}"
     return ""

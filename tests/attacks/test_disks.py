@@ -74,7 +74,7 @@ def test_failed_enrollment_leaves_the_old_secret_byte_for_byte(
             assert content.count(b"otpauth://totp/") == 1
             assert content.endswith(b" phone\n")
             # The folder's own fsync comes after the new name is there.
-            assert "secret.new-" not in hit or "secret.new-tried-" in hit, hit
+            assert "secret.new-" not in hit or "secret.new-tried" in hit, hit
         elif any(name in hit for name in names):
             assert failed != 0, hit
 

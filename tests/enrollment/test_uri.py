@@ -11,7 +11,7 @@ from pam_totp.commands.enroll import additions_to_label, uri_for
 from pam_totp.enrollment import uri as made
 from pam_totp.enrollment.coloured_qr import draw
 from pam_totp.enrollment.uri import new_uri
-from pam_totp.records.config.settings import Settings
+from pam_totp.records.config.settings import typed
 from pam_totp.records.config.table import DEFAULTS
 from tests.enrollment.person import PASSWORD_PROMPT, Phone, Start
 from tests.host.accounts import User
@@ -81,7 +81,7 @@ def test_default_names_fit_80x24_with_the_key_below(
     name_host(host)  # type: ignore[operator]
     nothing_chosen = argparse.Namespace(issuer="", label="", digits=0, period=0, algorithm="")
     additions = ("x" * 130, "2026-11-28T2015")
-    uri = uri_for(nothing_chosen, user, additions, Settings(DEFAULTS))
+    uri = uri_for(nothing_chosen, user, additions, typed(DEFAULTS, ""))
     assert draw(uri, columns=80, rows=23, half_blocks=True, colour=True) is not None
     assert names_of(uri)[1].endswith(" 2026-11-28T2015")
 

@@ -38,7 +38,7 @@ def no_descriptor_is_left_open() -> Iterator[None]:
 @pytest.fixture
 def saved(system: Path) -> Path:
     """Alice's secret, saved by root."""
-    secret_writer.save(SecretDir(account(), "system"), "secret", CONTENT)
+    secret_writer.save(SecretDir(account(), "system"), [("secret", CONTENT)])
     return system / "secrets" / "alice" / "secret"
 
 
@@ -56,7 +56,7 @@ def test_what_was_saved_is_read_and_the_home_does_not_matter(saved: Path) -> Non
 def test_files_and_folders_are_roots_alone_whatever_the_umask(system: Path) -> None:
     before = os.umask(0)
     try:
-        secret_writer.save(SecretDir(account(), "system"), "secret", CONTENT)
+        secret_writer.save(SecretDir(account(), "system"), [("secret", CONTENT)])
     finally:
         os.umask(before)
     secret = system / "secrets" / "alice" / "secret"
@@ -83,7 +83,7 @@ def test_name_that_would_leave_the_folder_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["-rf", "$(id)", "a b", "ä" * 100, "x" * 255, "...", ".hidden"])
 def test_name_that_a_folder_can_have_is_kept_apart(system: Path, name: str) -> None:
-    secret_writer.save(SecretDir(account(name), "system"), "secret", CONTENT)
+    secret_writer.save(SecretDir(account(name), "system"), [("secret", CONTENT)])
     assert os.listdir(system / "secrets") == [name]
     assert SecretDir(account(name), "system").read("secret") == CONTENT
 
@@ -142,5 +142,5 @@ def test_removed_secret_is_gone(saved: Path) -> None:
 
 def test_litter_of_a_command_that_was_killed_is_cleared_away(saved: Path) -> None:
     (saved.parent / "secret.new-0123456789abcdef").write_bytes(CONTENT)
-    secret_writer.save(SecretDir(account(), "system"), "secret", CONTENT + b"# new\n")
+    secret_writer.save(SecretDir(account(), "system"), [("secret", CONTENT + b"# new\n")])
     assert os.listdir(saved.parent) == ["secret"]

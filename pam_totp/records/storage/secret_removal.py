@@ -3,7 +3,7 @@
 import os
 
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.storage.secret_writer import remove_empty, unlink
+from pam_totp.records.storage.secret_writer import GIT_IGNORE
 
 
 def remove(secret_dir: SecretDir, name: str) -> bool:
@@ -14,7 +14,10 @@ def remove(secret_dir: SecretDir, name: str) -> bool:
         if folder is None:
             return False
         try:
-            return unlink(folder, name)
+            os.unlink(name, dir_fd=folder)
+            return True
+        except FileNotFoundError:
+            return False
         finally:
             os.close(folder)
 
@@ -23,4 +26,9 @@ def remove_empty_folder(secret_dir: SecretDir) -> None:
     """Removes the folder if nothing is left in it but our .gitignore."""
     secret_dir.acting.all_groups = True
     with secret_dir.acting:
-        remove_empty(secret_dir.path)
+        try:
+            if os.listdir(secret_dir.path) == [GIT_IGNORE]:
+                os.unlink(f"{secret_dir.path}/{GIT_IGNORE}")
+            os.rmdir(secret_dir.path)
+        except OSError:
+            pass  # something is in it, of the user's or of another command, or it is not there

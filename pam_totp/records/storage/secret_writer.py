@@ -3,91 +3,74 @@
 - What a login would refuse MUST NOT take its name: each temporary file is read by the code that
   reads it at a login first. File systems that set owner and mode themselves (CIFS, exFAT, 9p, some
   FUSE) give a file that is open to others, whatever it was made with.
+- What makes or removes a file here MUST hold the folder's lock: a temporary one may be another's.
 """
 
-import errno
 import fcntl
 import os
 
-from pam_totp.records.storage import state_dir
+from pam_totp.records.storage.checked_file import Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
+from pam_totp.records.storage.state_dir import TEMPORARY, replace_all, write
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-GIT_IGNORE, TRIED = ".gitignore", f"{SECRET}{state_dir.TEMPORARY}tried-"
+GIT_IGNORE, TRIED = ".gitignore", f"{SECRET}{TEMPORARY}tried"
 
 
 class Unusable(Failure):
     """The file system there gives new files an owner or a mode that a login refuses."""
 
 
-class Changed(Exception):
+class Changed(Failure):
     """A file is not any more what it was when its new content was made."""
 
 
-def save(secret_dir: SecretDir, name: str, content: bytes) -> None:
-    """Replaces one file of the folder, whole and durably. Raises OSError or Failure: then the old
-    one is as it was."""
-    save_all(secret_dir, [(name, content)])
-
-
-def save_all(
+def save(
     secret_dir: SecretDir,
     files: list[tuple[str, bytes]],
     over: tuple[str, bytes | None] | None = None,
 ) -> None:
-    """Replaces files of the place, in this order, once all of them are on the disk. Raises OSError
-    (state_dir.replace_all), Failure or Changed. `over`: a name and the content, or None, it has."""
+    """Replaces files of the folder, whole and durably, in this order, once all of them are on the
+    disk. Raises OSError (state_dir.replace_all), Failure or Changed. `over`: a name and the
+    content, or None, it has."""
     secret_dir.acting.all_groups = True
     with secret_dir.acting:
-        open_folder = _open_made(secret_dir, [])
+        folder = _open_made(secret_dir, [])
         try:
-            if over is not None:
-                _lock(open_folder)
-                if _content(open_folder, over[0], secret_dir) != over[1]:
-                    raise Changed
-            for left in os.listdir(open_folder):
-                if left.startswith((TRIED, *(name + state_dir.TEMPORARY for name, _ in files))):
-                    unlink(open_folder, left)  # of a command that was killed
-            state_dir.replace_all(open_folder, files, prover(open_folder, secret_dir))
+            _lock(folder)
+            if over is not None and _content(folder, over[0], secret_dir) != over[1]:
+                raise Changed(SECRET_UNSAFE, f"{secret_dir.path}/{over[0]} was changed meanwhile")
+            _clear_away(folder, *(name + TEMPORARY for name, _ in files))
+            replace_all(folder, files, lambda *made: _prove(folder, secret_dir, *made))
             if secret_dir.owner is secret_dir.account:
-                _keep_out_of_git(open_folder)
+                _keep_out_of_git(folder)
         finally:
-            _close(open_folder)
+            os.closerange(folder, folder + 1)  # an error is passed over: what is there is on disk
 
 
 def try_out(secret_dir: SecretDir, size: int) -> None:
     """Saves a file of this size there, looks at it as a login will, and removes it again with the
     folders that were not there. Raises OSError or Failure where a secret could not be saved."""
     secret_dir.acting.all_groups = True
+    made: list[str] = []
     with secret_dir.acting:
-        made: list[str] = []
         try:
-            folder = _open_made(secret_dir, made)
-            try:
-                _refuse_unchangeable(folder)
-                content, temporary = bytes(size), TRIED + os.urandom(8).hex()
+            with Opened(_open_made(secret_dir, made)) as folder:
+                _lock(folder)
+                _clear_away(folder, TRIED)
                 try:
-                    state_dir.write(folder, temporary, content)
-                    prover(folder, secret_dir)(temporary, SECRET, content)
-                except FileNotFoundError:
-                    pass  # a command that saves there at this moment has cleared it away
+                    write(folder, TRIED, bytes(size))
+                    _prove(folder, secret_dir, TRIED, SECRET, bytes(size))
                 finally:
-                    unlink(folder, temporary)
-            finally:
-                _close(folder)
+                    _clear_away(folder, TRIED)
         finally:
             for path in reversed(made):
-                remove_empty(path)
+                _remove_empty(path)
 
 
 def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
-    """A descriptor of the place's folder, which is made if it is not there, as is the one above:
-    `made` gets what was. Raises OSError or Failure."""
+    """A descriptor of the folder, which is made if it is not there, as is the one above: `made`
+    gets what was. Raises OSError or Failure."""
     for path in (os.path.dirname(secret_dir.path), secret_dir.path):
         try:
             os.mkdir(path, 0o700)
@@ -97,54 +80,12 @@ def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
     checked = secret_dir.open()
     if checked is None:
         raise Failure(SECRET_UNSAFE, f"{secret_dir.path} went away; run the command again")
-    try:  # the checked one is only a handle: it cannot be synced or listed
+    with Opened(checked):  # it is only a handle, which cannot be synced or listed
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
-    finally:
-        os.close(checked)
-
-
-def _refuse_unchangeable(folder: int) -> None:
-    """Raises OSError where no new file can take the name: chattr(1), `i` or `a`."""
-    try:
-        os.close(os.open(SECRET, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder))
-    except OSError as failure:
-        if failure.errno == errno.EPERM:
-            raise
-
-
-def prover(folder: int, secret_dir: SecretDir) -> "Callable[[str, str, bytes], None]":
-    """What looks at a new file in the place's open folder as a login will, and raises Failure."""
-
-    def prove(temporary: str, name: str, content: bytes) -> None:
-        try:
-            if read_file(folder, temporary, secret_dir) == content:
-                return
-            fault = "has another content than was written"
-        except Failure as refused:
-            said = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ")
-            fault = said.partition("; ")[0]
-        path = f"{secret_dir.path}/{name}"
-        detail = f"{path} would be refused at a login, as a new file there {fault}"
-        raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
-
-    return prove
-
-
-def _keep_out_of_git(folder: int) -> None:
-    """`~/.config` is often a repository of dotfiles: nothing of ours may get into it."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        file = os.open(GIT_IGNORE, flags, 0o600, dir_fd=folder)
-        try:
-            os.write(file, b"*\n")
-        finally:
-            os.close(file)
-    except OSError:
-        pass  # it is there, or the disk is full
 
 
 def _lock(folder: int) -> None:
-    """Until the folder is closed no other command saves over what it has read. Raises Failure."""
+    """Until the folder is closed no other command saves there. Raises Failure."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -160,27 +101,36 @@ def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
         return None
 
 
-def _close(folder: int) -> None:
+def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str, content: bytes) -> None:
+    """Looks at a new file in the open folder as a login will. Raises Failure."""
     try:
-        os.close(folder)
+        if read_file(folder, temporary, secret_dir) == content:
+            return
+        fault = "has another content than was written"
+    except Failure as refused:
+        said = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ")
+        fault = said.partition("; ")[0]
+    detail = f"{secret_dir.path}/{name} would be refused at a login, as a new file there {fault}"
+    raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
+
+
+def _clear_away(folder: int, *beginnings: str) -> None:
+    """Removes what a command that was killed has left."""
+    for name in os.listdir(folder):
+        if name.startswith(beginnings):
+            os.unlink(name, dir_fd=folder)
+
+
+def _keep_out_of_git(folder: int) -> None:
+    """`~/.config` is often a repository of dotfiles: nothing of ours may get into it."""
+    try:
+        write(folder, GIT_IGNORE, b"*\n")
     except OSError:
-        pass  # it was only read from: nothing can be lost
+        pass  # it is there, or the disk is full
 
 
-def unlink(folder: int, name: str) -> bool:
-    """Removes a name; whether it was there. Raises OSError."""
+def _remove_empty(path: str) -> None:
     try:
-        os.unlink(name, dir_fd=folder)
-        return True
-    except FileNotFoundError:
-        return False
-
-
-def remove_empty(path: str) -> None:
-    """Removes a folder if nothing is left in it but our .gitignore."""
-    try:
-        if os.listdir(path) == [GIT_IGNORE]:
-            os.unlink(f"{path}/{GIT_IGNORE}")
         os.rmdir(path)
     except OSError:
-        pass  # something is in it, of the user's or of another command, or it is not there
+        pass  # another command has saved there meanwhile

@@ -16,21 +16,17 @@ from pam_totp.records.user.attempts import boot_seconds
 KIND = "pending"
 KEPT_SECONDS = 600
 MAX_KEPT = 8
-# An issuer of 64 characters of four bytes makes a URI of 2.5 KiB.
-MAX_BYTES = 32 * 1024
-
-_HEADER = "pam-totp pending 1 "
 
 
 def read(user: pwd.struct_passwd) -> list[str]:
-    """The URIs that count for this user, newest first. Raises OSError or Failure."""
+    """The URIs that count for this user, newest first. Raises Failure."""
     return [line.partition(" ")[2] for line in reversed(_lines(user))]
 
 
 def keep(user: pwd.struct_passwd, uri: str) -> None:
     """Adds one; the oldest goes if there are too many. Raises OSError or Failure."""
     lines = [*_lines(user), f"{int(boot_seconds())} {uri}"][-MAX_KEPT:]
-    content = "\n".join([_HEADER + user.pw_name, *lines, ""])
+    content = "\n".join([_header(user), *lines])
     RUN.write(KIND, user.pw_uid, content.encode("utf-8", "surrogateescape"))
 
 
@@ -39,13 +35,14 @@ def remove(uid: int) -> bool:
     return RUN.remove(KIND, uid)
 
 
+def _header(user: pwd.struct_passwd) -> str:
+    return f"pam-totp pending 1 {user.pw_name}"
+
+
 def _lines(user: pwd.struct_passwd) -> list[str]:
-    content = RUN.read(KIND, user.pw_uid, MAX_BYTES) or b""
-    header, *lines = content.decode("utf-8", "surrogateescape").split("\n")
-    return [line for line in lines if _counts(line)] if header == _HEADER + user.pw_name else []
-
-
-def _counts(line: str) -> bool:
-    seconds, _, uri = line.partition(" ")
-    is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 16
-    return bool(uri) and is_number and 0 <= boot_seconds() - int(seconds) < KEPT_SECONDS
+    content = RUN.read(KIND, user.pw_uid) or b""
+    header, *lines = content.decode("utf-8", "surrogateescape").strip("\n").split("\n")
+    if header != _header(user):
+        return []  # of an earlier user of this id
+    oldest = boot_seconds() - KEPT_SECONDS
+    return [line for line in lines if oldest < int(line.partition(" ")[0]) <= boot_seconds()]
