@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # `make help` lists the targets. `make demo` and `make test` install what they need by themselves.
 
 PREFIX = /usr

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """pam-totp: a verification code after the system password.
 
 Looking for fifteen files would cost a login as much as all that it decides. So `pam_totp.bundle`

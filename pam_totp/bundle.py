@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Makes the bundles that `pam_totp` loads: run at installation, and when Debian's Python changes.
 
 /usr/bin/python3 -BIS /usr/lib/pam-totp/pam_totp/bundle.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The one error that commands raise for people, and how all that they say reads on a terminal."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text that fits the terminal it is printed on."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command `pam-totp`: its verbs, and how errors are printed.
 
 Exit codes: 0 done, 1 refused or found faults, 2 wrong usage. Errors are two lines on standard

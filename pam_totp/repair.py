@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What helps where a file or a folder cannot be used: one command for each kind of failure."""
 
 import os

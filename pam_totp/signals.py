@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Finishing what has begun to take effect, whatever the terminal does meanwhile."""
 
 import signal

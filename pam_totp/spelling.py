@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a misspelt word may stand for."""
 
 import difflib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Makes whole, bare Debian systems below build/roots, from where this machine gets its own.
 
 Making one needs the network, so it happens outside of the throw-away host.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every test runs as root in a throw-away host, against the installed product.
 
 Started anywhere else, pytest moves itself into one (tests/host/enter) before it runs anything;

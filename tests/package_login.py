@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a person does with the installed package in a whole system, and what a purge leaves.
 
 Runs in a throw-away host (tests/package_roots): mounts and processes end with it.

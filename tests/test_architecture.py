@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The arrows between the parts, what the login path may load, and how much an auditor reads."""
 
 import ast
@@ -250,7 +251,8 @@ def test_what_an_auditor_reads_stays_short() -> None:
 
 @pytest.mark.parametrize("name", sorted(sources()))
 def test_module_stays_small_enough_to_hold_in_your_head(name: str) -> None:
-    assert lines_of(sources()[name]) < MAX_MODULE_LINES
+    of_license = "SPDX-License-Identifier" in sources()[name].read_text()
+    assert lines_of(sources()[name]) - of_license < MAX_MODULE_LINES
 
 
 def test_every_verb_is_a_file_of_its_name() -> None:

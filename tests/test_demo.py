@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make demo`: what a person does at it, with a phone, slips included."""
 
 import re

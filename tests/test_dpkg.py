@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The built package under a real dpkg: half installed, in use, and beside another one's upgrade."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `make test` promises whoever starts it, from wherever: the same answer, and an end."""
 
 import shutil

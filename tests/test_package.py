@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The Debian package and `make install`: what they put where, and nothing else.
 
 What an installed package does in whole Debian 12 and 13 systems: tests/package_roots.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Messages and manuals use the words that readers of sshd(8) and sudo(8) know, one word a thing."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Removing the package strands nobody: what postrm makes of stacks that name what is gone."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SECURITY.md names a test for every threat, and the tests it names are there."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files that an earlier release wrote go on working; every format stands in DESIGN.md.
 
 What is written here was written by that release, byte for byte. A format that changes gets its old

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The decision: is a code required at this login, and may users enroll there? Pure.
 
 It is made of facts (pam_totp.access.facts), by the gate and by `pam-totp explain` alike.

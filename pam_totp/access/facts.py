@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The facts that a login's decision rests on: the rule that matches, and what is known of the user.
 
 Read by the gate, the verifier, `explain`, `users` and `config check`; nothing here decides, is used

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp check`: whether a code would be accepted. Nothing is used up."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp config check`: every fault of a settings file with its line and column, and which
 settings are active if the file is missing."""
 

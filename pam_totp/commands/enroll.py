@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp enroll`: a new secret, its QR code, a code that proves it, and only then the file."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp explain`: what would happen at a login, by the code that decides at logins."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp grant`: lets a user log in without a code, for a while or once."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp migrate`: moves secrets into the active store, or to the new name of a user."""
 
 import argparse

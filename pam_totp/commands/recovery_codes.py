@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp recovery-codes`, and the end of an enrollment: ten codes for a lost phone."""
 
 import argparse

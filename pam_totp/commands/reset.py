@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp reset`: removes a user's enrollment and all state."""
 
 import argparse

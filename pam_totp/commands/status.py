@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp status`: what is enrolled, and which services ask for a code."""
 
 import argparse

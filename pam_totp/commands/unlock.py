@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp unlock`: ends a user's wait after incorrect codes."""
 
 import argparse

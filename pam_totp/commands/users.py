@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp users`: lists users with their enrollment, and faults that keep them out."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Homes that may be closed when their user logs in: what `pam-totp enroll` says of them first."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A QR code drawn so that phones read it off any terminal theme.
 
 How the cells are painted decides whether a phone reads the code, more than the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a terminal itself says: its size, whether it reads UTF-8, and which blocks its font has."""
 
 import array

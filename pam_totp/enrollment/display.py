@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an enrollment puts on the screen: the QR code, the key, and how far the clocks are apart."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whose secret it is, where it lies, and the proof that the caller may change it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The system password, as PAM checks it: for commands, and for enrolling at a login."""
 
 import pwd

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The system password, asked again before a secret is replaced."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The code that proves that an app has the new secret, and what to do where there is none."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A QR code drawn with blocks, without colour: what passes through a prompt at a login.
 
 Where a terminal takes colours, phones read pam_totp.enrollment.coloured_qr better.

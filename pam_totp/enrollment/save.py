@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Saving for a person at a terminal: what failed, and where to look."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What standard output can show: its size, UTF-8, colours, and which blocks its font has."""
 
 import os

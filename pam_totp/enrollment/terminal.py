@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Talking to the one person at the terminal.
 
 What is wanted goes to standard output; questions go to the terminal, also where standard output was

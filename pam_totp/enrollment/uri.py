@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A fresh secret as an otpauth URI, made by pyotp."""
 
 import hashlib

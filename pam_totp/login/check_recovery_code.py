@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A recovery code in place of a code of the app.
 
 - A correct one MUST never wait: 80 bits cannot be guessed, and users whom somebody else's guesses

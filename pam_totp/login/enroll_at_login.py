@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Enrolling at the login itself: a correct code of a secret that was shown there saves it.
 
 Runs only for users without a secret.

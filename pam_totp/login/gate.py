@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The gate: does this login need a code? Exit 0: none is needed. Anything else: ask.
 
 `gate look` only answers: nothing is used up, printed or logged.

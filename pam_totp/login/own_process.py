@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a login program inherits from its caller: pam_exec's variables, which it goes by, and
 scheduling and signals, which MUST NOT affect a decision.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Enrolling at the login itself: the QR code before the prompt, once a first factor is proved.
 
 The gate becomes this program (`enrollment: at-login`); the code that is typed goes to the

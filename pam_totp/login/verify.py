@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The verifier: is the code correct? Exit 0: accept. Anything else: refuse.
 
 - A try MUST be counted before the code is checked: killing the verifier gives no free guess.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pam_totp: asks for a verification code, nothing else. Programs, run by pam_exec.so, decide whether
  * one is needed (GATE) and is right (VERIFY): fork, exec and descriptors stay with it.
  * - PAM_SUCCESS MUST come only from VERIFY (or, with publickey_passed, from sshd's own report).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is wrong with the settings file, and which settings are active meanwhile."""
 
 from pam_totp.records.config.settings import PATH, Settings, last_good

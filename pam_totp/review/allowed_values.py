@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the value of a setting must be, for people: in faults, the example and the manual.
 
 What each kind takes is decided by pam_totp.records.config.values.

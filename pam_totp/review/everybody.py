@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Everybody a listing or a migration goes through, and the secrets of users that are gone."""
 
 import os

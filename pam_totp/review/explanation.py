@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The text that `pam-totp explain` prints."""
 
 import argparse

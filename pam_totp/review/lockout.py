@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whom a policy locks out, or never asks: by the code that decides at a login."""
 
 import grp

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Why a login may not follow the settings: the service's PAM stack, and sshd's own settings."""
 
 import pwd

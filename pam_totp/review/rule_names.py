@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Users, groups and services in rules: do they exist, and does the rule apply to anybody?"""
 
 import grp

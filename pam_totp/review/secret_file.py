@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `pam-totp users` and `pam-totp status` say of one secret file: the same."""
 
 from pam_totp.records.storage.secret_dir import SecretDir

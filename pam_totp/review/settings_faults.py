@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """All faults of a settings file, explained, for `pam-totp config check`.
 
 A login stops at the first one. Here that is taken out of the file's nodes, and the rest is read

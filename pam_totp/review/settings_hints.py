@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Faults of a settings file, explained: what would be right, and what may have been meant."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is valid in the settings but probably not intended: shown by `pam-totp config check`."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shadowed rules: an earlier rule matches every login that they match. Pure."""
 
 import functools

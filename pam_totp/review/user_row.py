@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One row of `pam-totp users`: secret, recovery codes, last code, grant, wait and fault."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One user's secret files, read together for `pam-totp users`.
 
 Becoming the user and root again takes six system calls, and the walk to the folder a dozen more:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One line of a secret file: an otpauth URI, then a free comment that names the device. Pure.
 
 The URI is the Key URI Format that authenticator apps read. It is parsed here and not by pyotp,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The rules as the snapshot keeps them, made once after the settings changed. Pure.
 
 pam_totp.rules.policy reads them at each login.

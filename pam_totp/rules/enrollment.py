@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The setting `enrollment`: what happens to users who have not enrolled and need a code. Pure."""
 
 from pam_totp.rules.policy import REQUIRED

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which parameters of a secret an app ignores: a code is correct without them. Pure."""
 
 from pam_totp.rules.credential import Credential

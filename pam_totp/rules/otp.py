@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One-time passwords: HOTP (RFC 4226) and TOTP (RFC 6238), how one is read, and whether it is
 correct now for one of several credentials. Pure; standard library only.
 

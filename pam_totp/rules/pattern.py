@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shell patterns: *, ? and [...] as Python's fnmatch.fnmatchcase has them. Pure.
 
 Nothing quotes them (a backslash is itself: DOMAIN\\user), only ! negates, there are no classes.

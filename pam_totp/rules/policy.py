@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who must enter a code: the administrator's rules. Pure.
 
 Rules are read top to bottom, and the first one that matches decides. If a match cannot be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The reasons of every decision, a closed set, and the refusal that carries one. Pure."""
 
 TOTP = "totp"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Named values, as dataclasses are. Pure.
 
 The module `dataclasses` would cost a login 15 ms and `types`, which names the class below

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A login as pam_exec describes it: six variables of the environment. Pure."""
 
 from pam_totp.rules.record import Record

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How many incorrect codes, and how long to wait after them (RFC 4226, section 7.3). Pure.
 
 Two bounds apply at once. Waits grow with each incorrect code in a row, and a success ends them.

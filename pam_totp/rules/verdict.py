@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The verdict on a code. Pure."""
 
 from pam_totp.rules.record import Record

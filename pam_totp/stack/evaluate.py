@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whether a PAM stack asks for a code and refuses a wrong one: said only where it is certain.
 
 - What is not certain MUST be reported: in a stack that can skip the pam_totp.so line, or accept a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """PAM's services as libpam reads them, and which of them ask for a code. Changes nothing."""
 
 import os

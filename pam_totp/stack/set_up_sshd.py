@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """set-up-sshd CHOICE: writes the lines of a choice to /etc/pam.d/sshd, and sshd's settings for it.
 
 - Both files MUST be checked before either is changed, and MUST be unchanged if one of them is

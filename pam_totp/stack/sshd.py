@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which authentication methods sshd accepts for a login, as `sshd -T` reports."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Records which services ask for a code, and reports those that no longer do.
 
 /etc/pam.d/sshd belongs to openssh-server. An upgrade of Debian may silently replace it by a file

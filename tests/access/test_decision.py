@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The decision: every mode of enrollment with every code and every state of the secret."""
 
 import itertools

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A directory of groups for the C library (nss(5)), which can err or hang: one group, "colleagues",
  * whose member stands in /run/directory/member. /run/directory/state holds "errs" or "hangs".
  * /run/directory/alias holds "NAME UID GID HOME", another spelling of an account, to which it

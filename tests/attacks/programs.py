@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed programs as an attacker meets them: their exit code and whatever they print."""
 
 import re

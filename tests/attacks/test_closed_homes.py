@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A home that is there and not open proves nothing: nobody who enrolled gets in without a code."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 2, 12 and 15: whatever breaks, the answer is no."""
 
 import os

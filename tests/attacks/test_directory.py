@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rule 12, duo_unix 2026: a directory that errs, hangs, or answers to other spellings never skips
 the code."""
 

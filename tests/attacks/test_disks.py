@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 9, 19 and 25: files that are only the owner's, whole or not there, and full disks."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 6, 7 and 8: what surrounds a login has no say in it, and keeps nothing of it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 13, 23 and 24: what strangers call themselves is data, and stays on its line."""
 
 import os

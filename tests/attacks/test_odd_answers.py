@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 5 and 14: whatever is typed in place of a code, and whoever hangs up, is refused."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """No bytes at all make a parser crash, hang, or accept what is not right; `make fuzz` looks on."""
 
 from collections.abc import Iterator

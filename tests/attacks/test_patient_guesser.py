@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rule 26: a guesser with patience, and the owner who has to wait for one."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rule 1: links that a user plants below the home open and change nothing of anybody else."""
 
 import os

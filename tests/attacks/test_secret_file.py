@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 3, 4 and 10: a secret that is missing, out of reach, or something else altogether."""
 
 import os

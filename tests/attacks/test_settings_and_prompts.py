@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 11 and 21: a spoiled configuration loosens nothing; a prompt tells nobody anything."""
 
 import os

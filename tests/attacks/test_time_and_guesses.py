@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules 16, 17, 18 and 20: clocks, grants, and many logins at once."""
 
 import subprocess

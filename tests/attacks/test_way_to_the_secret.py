@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whoever can move a folder on the way to a secret could switch the code off: each shape of it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make bench`: what a login with a code costs, beside what it is compared with.
 
 Prints one table; the exit code is 0 whenever it could be printed, missed aims included. A candidate

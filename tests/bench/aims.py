@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the figures should be, beside what they are."""
 
 from collections.abc import Sequence

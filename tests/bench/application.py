@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The worker that is a PAM application: times one authentication through libpam, in its process.
 
 /usr/bin/python3 -m tests.bench.application

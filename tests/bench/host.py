@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the bench runs on: the installed product and its peers, two users, one secret for all."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The worker that starts programs: as small a process as Python gives, so nothing but built-ins.
 
     /usr/bin/python3 -IS tests/bench/launcher.py

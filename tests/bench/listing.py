@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Section 5: `pam-totp users` on a host where everybody has enrolled and logged in."""
 
 import os

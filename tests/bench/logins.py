@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Section 3: whole logins, a real OpenSSH client to a real sshd over the host's loopback."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Section 4: gate under a policy, and what a login costs as more users are enrolled."""
 
 import subprocess

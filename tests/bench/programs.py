@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Section 1: gate and verify as whole processes, beside an interpreter that does nothing."""
 
 import statistics

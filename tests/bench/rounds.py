@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Candidates, measured in turns: each round runs every one once, in random order."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Section 2: one `auth required` line through libpam, in the application's own process."""
 
 from dataclasses import dataclass

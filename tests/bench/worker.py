@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A process that measures for the bench, asked and answered through pipes.
 
 marshal, because it is compiled into the interpreter: one of the workers has to stay small.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed programs as people and PAM run them, and the state that they keep."""
 
 import contextlib

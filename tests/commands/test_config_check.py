@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp config check`: all faults of a file, with their places; it changes nothing."""
 
 import os

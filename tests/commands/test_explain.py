@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp explain`: what it says is what the gate does, for any policy and any login.
 
 `remember` aside: which key a login will come with, or from which session, nobody can say.

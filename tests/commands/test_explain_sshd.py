@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`explain` says where sshd's own settings leave PAM out, by what a real sshd says of them."""
 
 import json

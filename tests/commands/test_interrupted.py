@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Root's commands while somebody presses Ctrl-C, hangs up or kills them: what they say is true."""
 
 import signal

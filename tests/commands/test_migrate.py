@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp migrate`: a user's secret follows the settings into the active store."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp reset`: a user is "not enrolled" again, all of it, and only when root means it."""
 
 import os

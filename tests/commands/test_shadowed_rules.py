@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules that can never match: said only where it is certain, and then always true."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which stacks are certain to ask for a code and to refuse a wrong one: never said of another."""
 
 from pathlib import Path

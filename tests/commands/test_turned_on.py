@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A service that asked for a code and no longer does: every command of root's says so."""
 
 import json

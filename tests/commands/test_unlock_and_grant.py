@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp unlock` and `pam-totp grant`: what root types, and what goes wrong."""
 
 import re

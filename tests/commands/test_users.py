@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp users`: who has enrolled, since when, and which faults keep users out."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `config check` warns about: valid, but probably not intended."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a terminal of 80 columns shows: no line is wider, and nothing is broken within a word."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands on terminals of their own, for the tests of this folder."""
 
 from collections.abc import Callable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Somebody at a terminal who runs `pam-totp`, reads what it shows and types what a phone says."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Pictures of what a terminal shows: text with SGR sequences to cells, cells to pixels."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp check`: what the verifier would say of a code, and nothing spent."""
 
 import os

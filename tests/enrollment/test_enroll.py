@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Enrolling: a QR code, a key, a code that proves them, and only then the file."""
 
 import re

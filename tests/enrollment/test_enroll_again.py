@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A secret that is there is replaced only by somebody who knows the system password."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp enroll` says before anybody scans that a home may be closed at a login."""
 
 import argparse

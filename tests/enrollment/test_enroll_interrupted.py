@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An enrollment that is broken off leaves everything as it was, and says so in two lines."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Saving the secret: the old one or the new one, whole, whatever happens on the way."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What enrolling shows on which terminal, and that nobody else gets to see it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Wrong usage: exit code 2, two lines, and nothing done."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Homes whose file system sets owner and mode itself, as CIFS, exFAT and 9p do: a real bindfs."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `pam-totp enroll` answers to a code that does not prove the new secret."""
 
 import time

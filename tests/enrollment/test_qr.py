@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The QR code as a terminal shows it and a reader reads it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Questions go to the terminal, what is wanted to standard output, wherever that was sent."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp recovery-codes` and the end of `enroll`: ten codes, shown once, kept as hashes."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a terminal says of itself, read as the kernel and the environment give it."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp status`: what is enrolled, and what is wrong with it."""
 
 import json

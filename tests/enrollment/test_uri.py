@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The names that an app shows: no two entries alike, and a QR code that fits 80x24."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`pam-totp enroll` and `pam-totp recovery-codes` at a terminal, answered rightly, and perhaps
 killed on the way."""
 

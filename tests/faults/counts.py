@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The counts that the fault runs print at the end of the whole run."""
 
 from collections.abc import Callable

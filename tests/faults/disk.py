@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Disks that are really full, and really read-only: small file systems over folders of the host."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Makes one system call of an installed program fail, or kills the program there, with strace.
 
 A clean run under strace tells which calls there are; a fault is then "the Nth call of this name".

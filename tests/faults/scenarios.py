@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The logins that faults are injected into, and what must hold after each, whatever happened."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How much of the fault runs is done: a good part in `make test`, all of it in `make soak`."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A user that faults are tried on: all that is kept of one, set by hand and read by hand.
 
 Nothing of the product reads or writes here: the formats are those of DESIGN.md.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Full and read-only disks, under everything that is written to: one at a time, and all at once.
 
 google-authenticator wrote to the secret file at every login: a full disk locked everybody out, or

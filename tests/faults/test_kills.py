@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """kill -9 at random moments: what is kept is what was or what was to be, whole, and never between.
 
 A command is killed in turn by the clock once and twice in place of one of the system calls that

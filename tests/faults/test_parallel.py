@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Logins at the same moment: one code lets in once, no record is lost, and nobody waits for ever.
 
 pam_oath and google-authenticator each let one code in twice when two logins met.

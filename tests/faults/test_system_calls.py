@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every system call of gate and verify made to fail in turn, and the program killed there.
 
 Whatever call fails, and wherever the program dies: nobody is let in whose yes is not on record

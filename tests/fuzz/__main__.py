@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make fuzz`: coverage-guided fuzzing of the module (libFuzzer) and of every parser (atheris).
 
 FUZZ_SECONDS is the time for all together (60). What breaks a promise is kept in build/fuzz/found,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One parser under atheris: `explore.py PARSER [libFuzzer options and folders]`.
 
 Run by the interpreter of build/fuzz, which has atheris, as root in a throw-away host.

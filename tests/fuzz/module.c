@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The PAM module, whole, with the fuzzer's input in the part of everybody it talks to: libpam, the
  * application's conversation, the dynamic linker and pam_exec. Aborts when a promise is broken:

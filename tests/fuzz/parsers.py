@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every parser of what others write or type, each with what it promises for any bytes at all.
 
 A function here takes bytes, gives them to one parser, and asserts the promise: only the documented

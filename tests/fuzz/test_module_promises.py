@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The promises of tests/fuzz/module.c, on the same inputs in every run: no clang needed."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real users of the throw-away host, made with useradd and gone after the test."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real autofs mount point, and the little of automount(8) that a single one needs."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Enrolled users, written by hand, and their codes from an independent oracle: Debian's pyotp."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real servers that ask PAM from a process with children: vsftpd, saslauthd and nginx."""
 
 import base64

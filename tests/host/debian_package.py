@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The Debian package, built from a copy of the tree, and hosts to install it into."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real disk whose folders fscrypt encrypts: ext4 in a file, and the ioctls of linux/fscrypt.h."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dovecot's IMAP server on the host's loopback: it asks PAM, and its clients know one password."""
 
 import imaplib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edits of the host's real /etc/pam.d, undone after the test."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The phone of somebody who enrolls at the login: reads the screen, shows codes."""
 
 import re

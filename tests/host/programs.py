@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed programs: where they are and write, what they answer, how PAM runs them.
 
 What a test wants to know of a run differs, so the drivers differ: tests/login, tests/commands,

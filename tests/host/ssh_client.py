@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The real OpenSSH client at a terminal."""
 
 from collections.abc import Callable, Sequence

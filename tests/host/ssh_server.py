@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The real sshd of the host, on its loopback."""
 
 import shutil

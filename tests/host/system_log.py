@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The host's /dev/log, as the tests see it: every syslog(3) call of every program, parsed."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs on a real terminal, answered prompt by prompt as a person would.
 
 A prompt is the last line on the screen, not yet ended, when the program has stopped to wait.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Enrolling at the first login at a console of 80x24, and through su and sudo."""
 
 from collections.abc import Callable, Iterator

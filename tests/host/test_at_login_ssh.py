@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Enrolling at the first login over real ssh: OpenSSH's client, PuTTY's plink, paramiko."""
 
 import re

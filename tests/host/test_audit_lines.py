@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The log: one line a decision, to authpriv, safe to read whatever the name or address is."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real programs that ignore or reap their children: servers with one prompt, su and login."""
 
 from collections.abc import Callable

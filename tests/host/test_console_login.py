@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """login(1) on a terminal, with the one line in the real /etc/pam.d/login."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`enrollment: required`, and `by` a day, at login's console and through su and sudo."""
 
 import contextlib

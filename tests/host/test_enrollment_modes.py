@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`enrollment: required`, and `by` a day: what users see over real ssh, and what is logged."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What must hold at every login alike: over ssh, at a console, with su and with sudo."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The shipped filter, read by the real fail2ban, on lines that our programs really wrote."""
 
 import re

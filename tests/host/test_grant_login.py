@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A grant lets somebody without a phone in: over real ssh, for its time, or once."""
 
 import subprocess

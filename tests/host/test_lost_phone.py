@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The README's two pages "you lost your phone", walked step by step over real ssh."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real programs that know one prompt: a mail program over IMAP, and ssh's `password` method."""
 
 from collections.abc import Callable

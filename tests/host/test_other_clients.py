@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Other ssh clients than OpenSSH's: PuTTY's plink and paramiko."""
 
 import subprocess

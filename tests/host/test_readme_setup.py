@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """set-up-sshd, and the README's "in five minutes": its commands, run as they stand there."""
 
 import os

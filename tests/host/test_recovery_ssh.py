@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recovery codes over real ssh and su: at the same prompt, once, and said how many are left."""
 
 from collections.abc import Callable

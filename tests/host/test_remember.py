@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`remember`: over real ssh, and in one terminal session with sudo and su."""
 
 import shlex

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The README's chapter "Roll it out", followed step by step over real ssh.
 
 Everybody is on this host's loopback, which has 16 million addresses: the office is 127.20.0.0/16.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """config/pam/screen-locker with the real i3lock and the real swaylock.
 
 Both run as the user, show no question, and answer each with the password.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A public key or the password, and then the code, in one stack: the shipped snippet."""
 
 import subprocess

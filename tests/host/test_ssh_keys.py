@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A public key, then the code, over real ssh: the shipped snippets, with our module and without."""
 
 from collections.abc import Callable

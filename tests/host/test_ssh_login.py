@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The password, then the code, over real ssh: the shipped line and the shipped sshd settings."""
 
 import signal

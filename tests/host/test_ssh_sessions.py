@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a login with a code leads to over real ssh: the session of a login without one."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What sshd's own settings make of it: the shipped ones, stock ones and careless ones."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The host before anybody enables codes: if these fail, nothing below says anything about ours."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`store: system`: secrets that users cannot read, from enrollment to a login over real ssh."""
 
 import re

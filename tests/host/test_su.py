@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """su on a terminal, with the one line in the real /etc/pam.d/su: the code of whom one becomes."""
 
 import re

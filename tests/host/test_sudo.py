@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """sudo on a terminal, with the one line in the real /etc/pam.d/sudo: the code of who calls."""
 
 from collections.abc import Callable

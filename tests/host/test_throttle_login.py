@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The throttle over real ssh, su and sudo: said before the prompt, one for all services."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the throw-away host promises. The tests run in one, so each host here is a host in a host,
 and "the machine" is the outer one."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PAM program that runs as the user, such as a screen locker, judges by the user's own file."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed gate and verifier, run as pam_exec does: a few variables and standard input."""
 
 from pathlib import Path

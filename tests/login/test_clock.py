@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Codes at other times: the window, a clock set back, the hour that daylight saving repeats."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`enrollment: at-login`, by the programs alone: who sees a secret, and what is kept of it."""
 
 import contextlib

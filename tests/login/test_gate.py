@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed gate: no code is needed only by a user proven not to be enrolled."""
 
 import shutil

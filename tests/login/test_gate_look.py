@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`gate look`, asked before the password on a line with `combined`: the gate's answer, no trace."""
 
 import subprocess

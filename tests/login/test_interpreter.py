@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a login loads: our private folder and a bare interpreter, and silence where they break."""
 
 import re

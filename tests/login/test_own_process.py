@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """gate and verify do not run as their caller does: scheduler, niceness, processors, signals."""
 
 import os

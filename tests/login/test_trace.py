@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How much code one plain login runs: what somebody reads who wants to know what it does.
 
 Of a user who has logged in with a code before, over both programs. Counted are the functions that

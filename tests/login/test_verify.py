@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed verifier: who is let in, who is refused, and what the log says."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The module between an application and two programs of ours that do what a test tells them."""
 
 import os

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PAM application with a child of its own, for the tests: many logins in one process.
  *

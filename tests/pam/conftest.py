@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The module, compiled for the tests of this folder, and logins through it."""
 
 from collections.abc import Iterator

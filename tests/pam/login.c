@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PAM application for the tests: one login through a folder of services, answers as arguments.
  *

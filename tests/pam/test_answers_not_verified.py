@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Answers that are no try: the password again, the same answer again. VERIFY, which counts, does
 not see them; in place of the password it is given an empty code, which it refuses and logs.
 And what the module does where libpam fails, or the application wants silence."""

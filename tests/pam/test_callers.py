@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The calling program never sees our child, whatever it does with SIGCHLD, and loses none of its
 own: its action, its signals and its children are afterwards what they would be without us."""
 

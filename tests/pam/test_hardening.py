@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The compiled module as it is installed: hardened, and with nothing to link against but PAM's."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The C module on every path, with address, leak and undefined-behaviour sanitizers and as it is
 shipped: who is let in, the password put back, copies wiped, nothing left open."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Acting as a user: with the whole identity, and root again afterwards whatever happened."""
 
 import os

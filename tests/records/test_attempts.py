@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The record of spent steps: one login at a time, written before the yes, whole or not at all."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The audit line: one a decision, and whatever strangers put into it stays inside its quotes."""
 
 import shlex

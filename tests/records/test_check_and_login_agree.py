@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`config check` and a login accept the same files, and refuse the others for the same reasons."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reading config.yaml: all faults at once, each with its place; and the shipped file as manual."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The mark "has logged in with a code": set once, there for good, and never guessed."""
 
 import os

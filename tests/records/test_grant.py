@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A grant as a record: for its time, once where it says so, and never by mistake."""
 
 import os

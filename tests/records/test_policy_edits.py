@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An edit of the settings applies from the next login on, whatever else happens."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The recovery file: salted slow hashes, an oracle's numbers, and no harm from a hostile one."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rule 17: a code given a moment ago counts for its time, its user, its key and its place alone."""
 
 import os

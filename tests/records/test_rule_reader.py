@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reading `rules` of config.yaml: what each key takes, and every fault with its place."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The secret file: what is read, what is proven absent, and everything else refused in time."""
 
 import os

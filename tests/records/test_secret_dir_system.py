@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`store: system`: where root alone keeps the secrets, and what is believed there."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which services ask for a code: read from /etc/pam.d as libpam reads it."""
 
 from pathlib import Path

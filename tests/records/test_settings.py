@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The active settings: one snapshot for all logins, and no fault in the file loosens anything."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The shipped file, the manual page and the code: the same keys and defaults, none missing."""
 
 import argparse

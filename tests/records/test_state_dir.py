@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Records that outlive a power cut: old or new, whole, root's alone, from the first byte on."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One line of a secret file: which are credentials, and why the others are none."""
 
 from base64 import b32encode

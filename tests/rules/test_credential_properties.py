@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Properties of the parser: what apps write is read as they meant it, and no bytes upset it."""
 
 import hashlib

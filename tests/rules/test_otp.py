@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Codes are those of the RFCs, of pyotp and of oathtool."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shell patterns, against Python's own: the same answer for whatever config.yaml takes."""
 
 import fnmatch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rules as a table: the first that matches decides, and what cannot be known is taken strictly."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The throttle as rules: what people meet, and what thirty days of guessing come to (rule 26)."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What counts as a typed code: 6 to 8 ASCII digits, and nothing that merely looks like them."""
 
 import pytest

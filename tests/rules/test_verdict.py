@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which code is right at which moment, and never a second time."""
 
 from typing import ClassVar

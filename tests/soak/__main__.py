@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The long versions of the fault runs: every error in place of every call, 1,000 kills.
 
 `make soak` runs it in a throw-away host.

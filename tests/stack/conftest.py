@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stacks of a few lines for the tests of this folder.
 
 pytest reads this file before tests/conftest.py has said where to import from: hence late imports.

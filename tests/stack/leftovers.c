@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PAM application for the tests: one login, then it looks for what was typed in its own memory.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PAM application in ctypes: drives a real stack from a folder of services of its own.
 
 `pam_start_confdir` (Linux-PAM 1.4) reads the services from that folder instead of /etc/pam.d.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PAM module that answers what a test wants. `code=N` and `setcred=N` are arguments in a stack.
  * In the place of pam_exec.so it is given the program instead, and answers what the environment

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where a stack goes on after a wrong password: `explain` names the line, the snippet mends it."""
 
 import json

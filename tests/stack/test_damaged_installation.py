@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A host on which a part of the product is gone or broken: nobody gets in who should not."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`enrollment: at-login` shows secrets only where PAM's messages reach the person alone."""
 
 import json

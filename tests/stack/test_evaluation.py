@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `explain` says of a stack against libpam itself: substacks, jumps and modules that do not
 exist. Included files have absolute names, as libpam 1.5 looks for others in /etc/pam.d alone."""
 

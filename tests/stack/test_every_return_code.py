@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each of the 32 PAM codes at each place: in place of pam_exec's answer, and of each line of each
 snippet in config/pam. Only success, where success is meant, lets in."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """pam_totp.so in stacks of its own, driven through the real libpam: codes, options, silence."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """config/pam/one-prompt through the real libpam: the password and the code in one answer."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who may say that a public key has passed: sshd, and nobody else."""
 
 from collections.abc import Callable

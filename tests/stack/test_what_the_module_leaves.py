@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What pam_totp.so leaves behind: the password for the modules after it, and nothing else."""
 
 import os

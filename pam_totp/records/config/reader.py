@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads /etc/pam-totp/config.yaml, until the first fault: one sentence with its place.
 
 Imported by a login only in the first one after the file changed (pam_totp.records.config.settings).

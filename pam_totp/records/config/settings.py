@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The administrator's settings, as the login path has them.
 
 /etc/pam-totp/config.yaml is what people write; reading YAML would cost every login 20 ms, so the

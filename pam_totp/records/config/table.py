@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The settings: for each key its default, the kind of its value, and what that kind allows.
 
 From this table come what reads the file (pam_totp.records.config.reader), the settings of a login,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What each kind of value takes: a text to the one that the snapshot keeps. Pure.
 
 YAML's own idea of a value (yes and no, octal numbers, dates) is never asked: only texts count.

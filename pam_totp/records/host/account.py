@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Accounts of the password database, and acting as one of them.
 
 - Home and identity MUST come from the password database, never from the environment.

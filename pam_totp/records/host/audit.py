@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The audit line: one `key=value` line a decision, to authpriv. Never a code or a secret."""
 
 import syslog

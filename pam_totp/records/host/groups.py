@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which groups an account is in, for rules that name groups; the answer may be "unknown"."""
 
 import grp

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reading a file that decides something: every record, secret and snapshot is read here.
 
 - What was opened MUST be checked on its own descriptor, relative to a folder that was checked.

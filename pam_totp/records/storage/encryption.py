@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whether a folder is encrypted and locked: no name in it can be looked up then.
 
 fscrypt(7): without the key the kernel answers "not there" for every plain name. A key of the old

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where a user's secret files lie, and how one is opened: the folder first, then the name in it.
 
 - Every name MUST be opened relative to the descriptor of its folder, and what is opened MUST be

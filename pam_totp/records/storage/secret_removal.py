@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Removing a user's secret files, as their owner. Never at a login."""
 
 import os

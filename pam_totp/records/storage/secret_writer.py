@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writing a user's secret files, as their owner.
 
 - What a login would refuse MUST NOT take its name: each temporary file is read by the code that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Root's records: files DIR/KIND/NAME, replaced whole and synced, or left as they were.
 
 Two folders: /var/lib/pam-totp for what must outlive a reboot and a power cut, and /run/pam-totp, a

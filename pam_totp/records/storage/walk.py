@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The walk to a folder, from `/` down and along every link: nobody else can move a part of it.
 
 - Every folder and every link on the way MUST be owned by the user or root.

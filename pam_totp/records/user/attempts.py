@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Short-lived state, in /run/pam-totp/UID: the last time step accepted from each credential, and
 the recent incorrect codes.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The record "has logged in with a code": an empty file of root, /var/lib/pam-totp/enforced/UID.
 
 From the first login with a code on, a missing secret is a refusal and no longer "not enrolled":

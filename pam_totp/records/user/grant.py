@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A grant: root allows a user to log in without a code, until a time or for one login.
 
 /var/lib/pam-totp/grants/UID: the line "pam-totp grant 1 FROM UNTIL MANY|ONCE NAME", times in Unix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Secrets that were shown at a login and that no code has confirmed yet: root's
 /run/pam-totp/pending/UID.
 

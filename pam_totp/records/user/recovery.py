@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recovery codes: each one is valid once instead of a code, for users who lost the phone.
 
 The file `recovery` beside the secret holds only hashes and is never written at login: the line

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Codes accepted recently, for the setting `remember`: root's /run/pam-totp/remembered/UID.
 
 - A stamp MUST hold for nothing but the same user, secret, address and, over ssh, the same public

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The secret file: one credential a line (pam_totp.rules.credential). Never changed by a login.
 
 SecretDir.credentials reads it.
