@@ -99,8 +99,9 @@ def _take_out_faults(root: Node, faults: list[tuple[int, str]]) -> None:
 
 def _take_out(root: Node, failure: yaml.MarkedYAMLError, faults: list[tuple[int, str]]) -> Node:
     found = _find(root, failure.problem_mark)
-    hint = explain(found.node, found.key, found.is_key, str(failure.problem))
-    faults.append((found.node.start_mark.index, reader.sentence(failure) + hint))
+    problem = explain(found.node, found.key, found.is_key, str(failure.problem))
+    sentence = reader.sentence(reader.fault(found.node, problem))
+    faults.append((found.node.start_mark.index, sentence))
     return _without(root, found)
 
 

@@ -12,22 +12,25 @@ from pam_totp.spelling import did_you_mean
 
 
 def explain(node: Node, key: str, is_key: bool, problem: str) -> str:
-    """The end of the sentence about this problem: what would be right, and what may have been
-    meant. The node is that key, or a value of it."""
+    """The problem, with what would be right and what may have been meant. The node is that key, or
+    a value of it."""
     if is_key and problem.startswith("unknown key"):
-        return _meant(node, key.removesuffix(str(node.value)))
-    if not problem.startswith(f"{key} must not be"):
-        return ""
+        return problem + _meant(node, key.removesuffix(str(node.value)))
+    if not problem.startswith(f"invalid {key} "):
+        return problem
+    got = problem.removeprefix(f"invalid {key} ")
     default, kind, *allowed = TABLE[key]
     text = node.value if node.id == "scalar" else ""
     if kind == "message" and (unknown := _unknown_placeholders(text, default)):
-        return f"; it has {unknown}"
+        return f"{key} has {unknown} {got}"
     if kind in ("names", "service names") and "[" in text:
-        return "; it has a [ without ]"
-    if kind == "networks" and (what := _odd_network(text)):
-        return f"; {what}"
+        return f"{key} has a [ without ] {got}"
+    if kind == "networks" and (network := _network_of(text)):
+        if "%" in text:
+            return f"{key} must not name an interface {got}"
+        return f"{key} has host bits set {got}; did you mean {network}?"
     words = [LOCAL] if kind == "networks" else allowed if kind in ("choice", "mode") else []
-    return f"; it must be {must_be(kind, allowed)}{did_you_mean(text.lower(), words)}"
+    return f"{key} must be {must_be(kind, allowed)} {got}{did_you_mean(text.lower(), words)}"
 
 
 def _unknown_placeholders(text: str, default: str) -> str:
@@ -37,14 +40,12 @@ def _unknown_placeholders(text: str, default: str) -> str:
     return f"the unknown placeholder {unknown[0]} (allowed: {can_be})" if unknown else ""
 
 
-def _odd_network(text: str) -> str:
+def _network_of(text: str) -> str:
+    """The network that a text is about, without what is too much; empty if it is none."""
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        return str(ipaddress.ip_network(text, strict=False))
     except ValueError:
         return ""
-    if "%" in text:
-        return "it must not name an interface"
-    return f"it has host bits set; did you mean {network}?"
 
 
 def _meant(key: Node, prefix: str) -> str:

@@ -67,8 +67,7 @@ def test_faults_are_named_one_a_line_on_standard_error(tmp_path: Path) -> None:
     assert (answer.code, answer.output) == (1, "")
     assert answer.errors.splitlines() == [
         f"{path}: line 1, column 1: unknown key 'stor'; did you mean store?",
-        f"{path}: line 3, column 15: throttle.free_tries must not be '0'; it must be a "
-        "number from 1 to 20",
+        f"{path}: line 3, column 15: throttle.free_tries must be a number from 1 to 20 (got '0')",
         f"{path}: line 4, column 3: unknown key 'first_wiat'; did you mean throttle.first_wait?",
     ]
 
@@ -175,16 +174,14 @@ def test_faults_of_rules_are_named_like_all_others(tmp_path: Path) -> None:
     text = "rules:\n- {user: '', form: 10.0.0.0/8}\n- {code: nevr, from: 10.1.0.0/8}\nremember: 1\n"
     assert check(tmp_path / "new.yaml", text) == [
         "line 2, column 3: missing key code (never, if-enrolled, required)",
-        "line 2, column 10: rules.user must not be ''; it must be a name or a pattern",
+        "line 2, column 10: rules.user must be a name or a pattern (got '')",
         "line 2, column 14: unknown key 'form'; did you mean from?",
-        "line 3, column 10: rules.code must not be 'nevr'; it must be never, if-enrolled or "
-        "required; "
-        "did you mean never?",
-        "line 3, column 22: rules.from must not be '10.1.0.0/8'; it has host bits set; did you "
+        "line 3, column 10: rules.code must be never, if-enrolled or "
+        "required (got 'nevr'); did you mean never?",
+        "line 3, column 22: rules.from has host bits set (got '10.1.0.0/8'); did you "
         "mean "
         "10.0.0.0/8?",
-        "line 4, column 11: remember must not be '1'; it must be off, or a time like 10m or 2h, at "
-        "most 24h",
+        "line 4, column 11: remember must be off, or a time like 10m or 2h, at most 24h (got '1')",
     ]
 
 

@@ -152,7 +152,7 @@ def _read_text(key: str, node: Node, kind: str, allowed: list[str]) -> str:
             return canonical(kind, node.value, *allowed)
     except (ValueError, LookupError):
         pass
-    raise fault(node, f"{key} must not be {shown(node)}")
+    raise fault(node, f"invalid {key} (got {shown(node)})")
 
 
 def _read_rules(node: Node) -> list[Rule]:
