@@ -58,11 +58,11 @@ def demo() -> Iterator[Demo]:
 
 def test_a_persons_slips_are_told_by_the_logs_reason_and_tried_again(demo: Demo) -> None:
     wrong = [demo.phone.wrong_code()]
-    demo.log_in("a wrong code", password="wrong")
+    demo.log_in("an incorrect code", password="wrong")
     demo.terminal.expect("No code was checked. If the password was wrong")
     demo.terminal.expect("reason=wrong-code in the log. Try again.")
-    demo.log_in("a wrong code", *wrong * 3)
-    demo.log_in("the right code", demo.phone.fresh_code())
+    demo.log_in("an incorrect code", *wrong * 3)
+    demo.log_in("the correct code", demo.phone.fresh_code())
     used = demo.phone.fresh_code()
     demo.log_in("the same code again", used)
     demo.terminal.expect("=> accepted")
