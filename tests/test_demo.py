@@ -70,7 +70,7 @@ def test_a_persons_slips_are_told_by_the_logs_reason_and_tried_again(demo: Demo)
     demo.log_in("the same code again", used, *wrong * 2)
     code, shown = demo.end()
     assert code == 0, shown
-    assert "the same one again refused." in shown
+    assert "accepted, and the same one again" in shown
 
 
 def test_a_demo_that_is_interrupted_says_so_in_two_lines(demo: Demo) -> None:
