@@ -89,16 +89,15 @@ static int read_options(struct login *login, int argc, const char **argv)
  * for any child is out of our reach; a limit that cannot be read or set (seccomp) stops nobody. */
 static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int running;
-static struct sigaction callers_action;
-static struct rlimit callers_core;
+static struct { struct sigaction action; struct rlimit core; } callers;
 
 static void hide_child(void)
 {
 	pthread_mutex_lock(&caller_lock);
 	if (running++ == 0) {
-		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &callers_action);
-		getrlimit(RLIMIT_CORE, &callers_core);
-		setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_max = callers_core.rlim_max});
+		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &callers.action);
+		getrlimit(RLIMIT_CORE, &callers.core);
+		setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_max = callers.core.rlim_max});
 	}
 	pthread_mutex_unlock(&caller_lock);
 }
@@ -108,14 +107,14 @@ static void show_children(void)
 	siginfo_t ended = {.si_pid = 0};
 	pthread_mutex_lock(&caller_lock);
 	if (--running == 0) {
-		setrlimit(RLIMIT_CORE, &callers_core);
+		setrlimit(RLIMIT_CORE, &callers.core);
 		/* Once more the default: drops a blocked SIGCHLD that our child left pending. */
 		signal(SIGCHLD, SIG_DFL);
-		sigaction(SIGCHLD, &callers_action, NULL);
+		sigaction(SIGCHLD, &callers.action, NULL);
 		/* The caller's own children that ended meanwhile are reaped, or told, as it wants. */
 		if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0)
 			kill(getpid(), SIGCHLD);
-		if (callers_action.sa_handler == SIG_IGN || callers_action.sa_flags & SA_NOCLDWAIT)
+		if (callers.action.sa_handler == SIG_IGN || callers.action.sa_flags & SA_NOCLDWAIT)
 			while (waitpid(-1, NULL, WNOHANG) > 0)
 				continue;
 	}
@@ -154,7 +153,9 @@ static int run(const struct login *login, const char *program)
 	typeof(pam_sm_authenticate) *pam_exec = library ? dlsym(library, "pam_sm_authenticate") : NULL;
 	if (pam_exec == NULL) {
 		pam_syslog(pamh, LOG_CRIT, "refused: no pam_exec.so beside this module: %s", dlerror());
-		return PAM_AUTHINFO_UNAVAIL; /* and if it is another library, it stays loaded */
+		if (library != NULL)
+			dlclose(library);
+		return PAM_AUTHINFO_UNAVAIL;
 	}
 	/* sudo always passes PAM_SILENT, and its user is to see the key to enroll, or how long to wait. */
 	bool silent = (login->flags & (int)PAM_SILENT) && !is_same(get_item(pamh, PAM_SERVICE), "sudo");

@@ -24,8 +24,8 @@ READS_HOME = (r"^(?!close).*/home/",)
 READS_MARKS = (r"^(?!close).*/var/lib/pam-totp.*enforced",)
 READS_SECRET = (*READS_USERS, *BECOMES_USER, *READS_HOME)
 LOOKS_UP = (*READS_SECRET, *READS_MARKS)
-# The C library reads 4096 bytes, for less than a no.
-OUR_GROUPS = calls_on(r"/etc/group.* 1048576\)", "read")
+# The C library reads 4096 bytes at a time, for less than a no.
+OUR_GROUPS = calls_on(r"/etc/group.* (?!4096\))[0-9]+\)", "read")
 RECORDS_STEP = calls_on("/run/pam-totp(?!/settings)", "openat", "fcntl", "pread64", "pwrite64")
 RECORDS_IN_ITS_FILE = (
     *calls_on("/run/pam-totp(?!/settings)", "fcntl", "pread64", "pwrite64"),

@@ -124,13 +124,11 @@ def typed(values: dict[str, str], rules: str, fault: str = "") -> Settings:
 def last_good(identity: str = "") -> Settings | None:
     """The snapshot's settings, None without any; with an identity only if it is of that file.
     Raises OSError, Failure or ValueError where there is one and it cannot be used."""
-    content, snapshot, fault = VAR.read(KIND, NAME, MAX_BYTES), None, ""
-    if content is not None:
-        snapshot = _parse(content, identity)
+    content, fault = VAR.read(KIND, NAME, MAX_BYTES), ""
+    snapshot = _parse(content, identity) if content is not None else None
     if snapshot is None or not identity:
         content = RUN.read(KIND, NAME, MAX_BYTES)
-        latest = _parse(content, identity) if content is not None else None
-        if content is not None and latest is not None:
+        if content is not None and (latest := _parse(content, identity)) is not None:
             snapshot, fault = latest, _keep(content)
     if snapshot is None:
         return None

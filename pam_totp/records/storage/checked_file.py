@@ -57,9 +57,11 @@ def read(folder: int, name: str, path: str, checks: Checks) -> bytes:
     Failure."""
     # Before the open for a better message, after it to be sure.
     refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path, checks)
-    with open(posix.open(name, _FLAGS, dir_fd=folder), "rb") as file:
-        refuse_unsafe(posix.fstat(file.fileno()), path, checks)
-        content = file.read(checks.max_bytes + 1)
+    with Opened(posix.open(name, _FLAGS, dir_fd=folder)) as file:
+        refuse_unsafe(posix.fstat(file), path, checks)
+        content = b""
+        while len(content) <= checks.max_bytes and (chunk := posix.read(file, 1 << 20)):
+            content += chunk
     if len(content) > checks.max_bytes:
         raise Failure(checks.too_large, f"{path} is larger than {checks.max_bytes} bytes")
     return content
