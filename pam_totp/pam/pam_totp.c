@@ -83,42 +83,47 @@ static int read_options(struct login *login, int argc, const char **argv)
 }
 
 /* The calling program MUST NOT see our child: where it ignores or reaps its children, pam_exec
- * (Linux-PAM 1.5.2) finds none to wait for. Nor may a caller's limits and folder (su) have the
- * interpreter leave a core file of root's. Both are the whole process's, not this thread's: the
- * first thread in changes them, the last one out puts them back. A thread of the program that waits
- * for any child is out of our reach; a limit that cannot be read or set (seccomp) stops nobody. */
+ * (Linux-PAM 1.5.2) finds none to wait for. The action is the whole process's, not this thread's:
+ * the first thread in changes it, the last one out puts it back. A thread of the program that waits
+ * for any child is out of our reach. */
 static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int running;
-static struct { struct sigaction action; struct rlimit core; } callers;
+static struct sigaction callers_action;
+static bool forks_are_watched;
+static __thread bool runs_ours;
 
-static void hide_child(void)
+/* In a child: nor may a caller's limits and folder (su) have the interpreter leave a core file of
+ * root's, or loop for good where it starts without memory (`ulimit -d`), before it can set an alarm.
+ * A limit that cannot be set (seccomp) stops nobody. */
+static void limit_child(void)
 {
-	pthread_mutex_lock(&caller_lock);
-	if (running++ == 0) {
-		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &callers.action);
-		getrlimit(RLIMIT_CORE, &callers.core);
-		setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_max = callers.core.rlim_max});
-	}
-	pthread_mutex_unlock(&caller_lock);
+	if (!runs_ours)
+		return;
+	setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_cur = 0});
+	setrlimit(RLIMIT_CPU, &(struct rlimit){.rlim_cur = 20, .rlim_max = 20});
 }
 
-static void show_children(void)
+static void shield_child(bool begins)
 {
 	siginfo_t ended = {.si_pid = 0};
 	pthread_mutex_lock(&caller_lock);
-	if (--running == 0) {
-		setrlimit(RLIMIT_CORE, &callers.core);
+	runs_ours = begins;
+	if (begins && running++ == 0) {
+		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &callers_action);
+		forks_are_watched = forks_are_watched || pthread_atfork(NULL, NULL, limit_child) == 0;
+	} else if (!begins && --running == 0) {
 		/* Once more the default: drops a blocked SIGCHLD that our child left pending. */
 		signal(SIGCHLD, SIG_DFL);
-		sigaction(SIGCHLD, &callers.action, NULL);
+		sigaction(SIGCHLD, &callers_action, NULL);
 		/* The caller's own children that ended meanwhile are reaped, or told, as it wants. */
-		if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0)
-			kill(getpid(), SIGCHLD);
-		if (callers.action.sa_handler == SIG_IGN || callers.action.sa_flags & SA_NOCLDWAIT)
+		waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT);
+		if (callers_action.sa_handler == SIG_IGN || callers_action.sa_flags & SA_NOCLDWAIT)
 			while (waitpid(-1, NULL, WNOHANG) > 0)
 				continue;
 	}
 	pthread_mutex_unlock(&caller_lock);
+	if (ended.si_pid != 0)
+		kill(getpid(), SIGCHLD); /* its handler may never come back here */
 }
 
 /* Programs load and believe variables (LD_*, TZ, a second PAM_USER): while one of ours runs there
@@ -167,12 +172,11 @@ static int run(const struct login *login, const char *program)
 	bool changed = change_environment(pamh, variables, '\0');
 	int answer = PAM_AUTH_ERR;
 	time_t began = time(NULL);
-	if (changed) {
-		hide_child();
+	shield_child(true);
+	if (changed)
 		answer = pam_exec(pamh, login->flags, login->combined != 0 ? 7 : 6, argv);
-		wipe_stack();
-		show_children();
-	}
+	wipe_stack();
+	shield_child(false);
 	changed = change_environment(pamh, variables, '=') && changed;
 	for (char **each = variables; each != NULL && *each != NULL; each++)
 		free(*each);
@@ -206,9 +210,8 @@ static int split(const struct login *login)
 /* Whether the code is right. An empty one never is: VERIFY refuses it and logs. */
 static int verify(const struct login *login, const char *code)
 {
-	if (pam_set_item(login->pamh, PAM_AUTHTOK, code) != PAM_SUCCESS)
-		return PAM_BUF_ERR;
-	int status = run(login, VERIFY);
+	int given = pam_set_item(login->pamh, PAM_AUTHTOK, code);
+	int status = given == PAM_SUCCESS ? run(login, VERIFY) : PAM_BUF_ERR;
 	return status == PAM_SUCCESS && *code == '\0' ? PAM_AUTH_ERR : status;
 }
 

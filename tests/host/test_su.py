@@ -72,6 +72,14 @@ def test_limits_that_crash_our_programs_leave_no_core_file_in_the_callers_folder
     assert list(alice.home.glob("core*")) == []
 
 
+def test_session_has_none_of_the_limits_of_our_programs(
+    su: Converse, bob: User, enrolled: Enroll
+) -> None:
+    became = su([(CODE, enrolled(bob).fresh_code())], command="ulimit -H -t; ulimit -H -c")
+    assert became.status == 0
+    assert became.transcript.split()[-2:] == ["unlimited", "unlimited"]
+
+
 def test_ctrl_c_at_the_code_ends_su(su: Converse, bob: User, enrolled: Enroll) -> None:
     enrolled(bob)
     assert su([(CODE, CTRL_C)]).status == 128 + signal.SIGINT

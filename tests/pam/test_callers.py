@@ -122,7 +122,7 @@ def test_signal_that_waits_for_the_caller_when_the_login_begins_waits_when_it_en
 
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("limit", [(-1, -1), (65536, -1), (4096, 8192), (0, -1)])
-def test_program_of_ours_that_crashes_leaves_no_core_file_and_the_limit_is_put_back(
+def test_program_of_ours_that_crashes_leaves_no_core_file_and_the_limit_stays(
     bench: Bench, limit: tuple[int, int], threads: int
 ) -> None:
     bench.gate_does("kill -SEGV $$")
@@ -130,3 +130,15 @@ def test_program_of_ours_that_crashes_leaves_no_core_file_and_the_limit_is_put_b
     caller = call(bench, "default", "000000", threads=threads, core_limit=limit)
     assert (caller.answers, caller.core_limit) == ([[AUTH_ERR]] * threads, limit)
     assert list(bench.folder.glob("core*")) == []
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_program_of_ours_that_loops_before_it_can_set_an_alarm_is_ended(
+    bench: Bench, threads: int
+) -> None:
+    """An interpreter without memory (`ulimit -d`, which su passes on) may loop for good."""
+    seen = bench.folder / "seen"
+    bench.gate_does(f"ulimit -S -t >>{seen}; ulimit -H -t >>{seen}; exit 1")
+    caller = call(bench, "default", RIGHT_CODE, threads=threads)
+    assert caller.answers == [[SUCCESS]] * threads
+    assert seen.read_text(encoding="ascii").split() == ["20", "20"] * threads
