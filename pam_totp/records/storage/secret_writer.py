@@ -10,7 +10,7 @@
 import fcntl
 import os
 
-from pam_totp.records.storage.checked_file import Opened
+from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
 from pam_totp.records.storage.state_dir import TEMPORARY, replace_all, write
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
@@ -89,10 +89,12 @@ def _lock(folder: int) -> None:
     """Until the folder is closed no other command saves there. Raises Failure."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Failure(SECRET_UNSAFE, "another command is saving there; try again") from None
-    except OSError:
-        pass  # NFS locks no folder: two commands must then meet within the same moment
+    except OSError as failure:
+        # NFS locks no folder; and one that is open to others is a stranger's to lock, who keeps
+        # nobody out. Two commands must then meet within the same moment.
+        is_held = isinstance(failure, BlockingIOError)
+        if is_held and not os.fstat(folder).st_mode & OPEN_TO_OTHERS:
+            raise Failure(SECRET_UNSAFE, "another command is saving there; try again") from None
 
 
 def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
