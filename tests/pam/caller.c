@@ -5,12 +5,14 @@
  *     caller FOLDER SERVICE DISPOSITION THREADS CODE ...
  *
  * DISPOSITION is what it does with SIGCHLD: default, ignored, no-zombies (SA_NOCLDWAIT), reaped (a
- * handler that reaps every child), blocked or held (such a handler, blocked). Each of THREADS threads
+ * handler that reaps every child), blocked or held (such a handler, blocked), or left (one that never
+ * returns, but jumps out of the login: its result is 99; for one thread). Each of THREADS threads
  * logs in with every CODE. The pid of its own child, which sleeps, is in the file own-child before
  * the first login; with "early-" before DISPOSITION that child has ended by then.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +27,8 @@
 
 static char **arguments;
 static volatile pid_t own;
-static volatile sig_atomic_t own_reaped, strangers;
+static volatile sig_atomic_t own_reaped, strangers, leaves;
+static sigjmp_buf before_login;
 
 static void reap(int number)
 {
@@ -40,6 +43,8 @@ static void reap(int number)
 			strangers++;
 	}
 	errno = before;
+	if (leaves)
+		siglongjmp(before_login, 1);
 }
 
 static int converse(int count, const struct pam_message **messages,
@@ -53,14 +58,18 @@ static int converse(int count, const struct pam_message **messages,
 
 static void *log_in(void *answers)
 {
-	char *next = answers;
+	char *volatile next = answers;
 
-	for (int i = 5; arguments[i] != NULL; i++) {
+	for (volatile int i = 5; arguments[i] != NULL; i++) {
 		struct pam_conv conversation = {converse, arguments[i]};
-		pam_handle_t *pamh = NULL;
-		int result = pam_start_confdir(arguments[2], "root", &conversation, arguments[1], &pamh);
+		pam_handle_t *volatile pamh = NULL;
+		pam_handle_t *started = NULL;
+		volatile int result = pam_start_confdir(arguments[2], "root", &conversation, arguments[1], &started);
 
-		if (result == PAM_SUCCESS)
+		pamh = started;
+		if (leaves && sigsetjmp(before_login, 1) != 0)
+			result = 99;
+		else if (result == PAM_SUCCESS)
 			result = pam_authenticate(pamh, 0);
 		pam_end(pamh, result);
 		next += sprintf(next, "%d ", result);
@@ -91,8 +100,11 @@ int main(int argc, char **argv)
 		wanted.sa_flags |= SA_NOCLDWAIT;
 	else if (strcmp(disposition, "reaped") == 0 || strcmp(disposition, "held") == 0)
 		wanted.sa_handler = reap;
+	else if (strcmp(disposition, "left") == 0)
+		wanted.sa_handler = reap;
 	if (strcmp(disposition, "blocked") == 0 || strcmp(disposition, "held") == 0)
 		pthread_sigmask(SIG_BLOCK, &children, NULL);
+	leaves = strcmp(disposition, "left") == 0;
 	sigaction(SIGCHLD, &wanted, NULL);
 
 	own = fork();
@@ -111,6 +123,8 @@ int main(int argc, char **argv)
 	}
 	for (int i = 0; i < count; i++)
 		pthread_create(&threads[i], NULL, log_in, answers[i]);
+	if (leaves) /* the handler runs in the thread that logs in */
+		pthread_sigmask(SIG_BLOCK, &children, NULL);
 	for (int i = 0; i < count; i++) {
 		pthread_join(threads[i], NULL);
 		printf("answers %s\n", answers[i]);

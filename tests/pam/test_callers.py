@@ -12,6 +12,7 @@ import pytest
 from tests.pam.bench import RIGHT_CODE, SANITIZER_OPTIONS, Bench
 
 SUCCESS, AUTH_ERR = 0, 7  # security/_pam_types.h
+LEFT = 99  # tests/pam/caller.c
 DISPOSITIONS = ["default", "ignored", "no-zombies", "reaped", "blocked", "held"]
 LOGINS = 20
 # The sanitizer would set a limit of its own.
@@ -44,6 +45,7 @@ def call(
     *codes: str,
     threads: int = 1,
     core_limit: tuple[int, int] = (0, 0),
+    sanitizer: str = KEEP_CORE_LIMIT,
 ) -> Caller:
     """A program with this disposition of SIGCHLD, each thread of which logs in with every code."""
     services = bench.folder / "services"
@@ -53,7 +55,7 @@ def call(
         [bench.folder / "caller", services, "daemon", disposition, str(threads), *codes],
         cwd=bench.folder,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, core_limit),
-        env=os.environ | SANITIZER_OPTIONS | {"ASAN_OPTIONS": KEEP_CORE_LIMIT},
+        env=os.environ | SANITIZER_OPTIONS | {"ASAN_OPTIONS": sanitizer},
         capture_output=True,
         text=True,
         timeout=60,
@@ -110,6 +112,15 @@ def test_child_of_the_callers_own_that_ends_meanwhile_is_not_lost(
     assert caller.answers == [[SUCCESS]]
     assert (caller.action, caller.strangers) == ("same", 0)
     assert (caller.pending, caller.own_reaped, caller.own_child) == (pending, reaped, own_child)
+
+
+def test_handler_of_the_callers_that_never_returns_keeps_no_later_login_waiting(
+    bench: Bench,
+) -> None:
+    bench.gate_does(END_OWN_CHILD.format(folder=bench.folder))
+    may_leak = f"{KEEP_CORE_LIMIT}:detect_leaks=0"  # what it jumps out of is never freed
+    caller = call(bench, "left", RIGHT_CODE, RIGHT_CODE, sanitizer=may_leak)
+    assert caller.answers == [[LEFT, SUCCESS]]
 
 
 def test_signal_that_waits_for_the_caller_when_the_login_begins_waits_when_it_ends(
