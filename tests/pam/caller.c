@@ -144,6 +144,16 @@ int main(int argc, char **argv)
 	if (file == NULL || fscanf(file, "%*d %*s %255s", state) != 1)
 		strcpy(state, "gone");
 	printf("child %s\n", state);
+	/* The module is not loaded any more. */
+	struct rlimit seconds;
+	int status = 0;
+	pid_t later = fork();
+	if (later == 0) {
+		getrlimit(RLIMIT_CPU, &seconds);
+		_exit(seconds.rlim_cur == RLIM_INFINITY ? 42 : 1);
+	}
+	waitpid(later, &status, 0);
+	printf("later %d\n", status);
 	kill(own, SIGKILL);
 	return 0;
 }

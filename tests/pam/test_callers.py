@@ -37,6 +37,7 @@ class Caller:
     own_reaped: int
     own_child: str
     core_limit: tuple[int, int]
+    later: int  # how a child ended that it made then
 
 
 def call(
@@ -73,6 +74,7 @@ def call(
         int(found["reaped"]),
         found["child"],
         (int(core[0]), int(core[1])),
+        int(found["later"]),
     )
 
 
@@ -153,3 +155,4 @@ def test_program_of_ours_that_loops_before_it_can_set_an_alarm_is_ended(
     caller = call(bench, "default", RIGHT_CODE, threads=threads)
     assert caller.answers == [[SUCCESS]] * threads
     assert seen.read_text(encoding="ascii").split() == ["20", "20"] * threads
+    assert os.waitstatus_to_exitcode(caller.later) == 42, "a child of its own has no limit"
