@@ -9,7 +9,8 @@ import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
-from pam_totp.errors import Error
+from pam_totp.errors import Error, printable
+from pam_totp.listing import fit
 from pam_totp.records.config.settings import PATH, load
 from pam_totp.records.host.account import ActingAs
 from pam_totp.review.active_settings import fault_of
@@ -58,17 +59,28 @@ def run(options: argparse.Namespace) -> int:
     faults = found.faults
     if options.file == PATH:  # a login also looks at its owner and mode, and first
         of_login = reader.read(PATH)[2]
-        faults = [each for each in of_login if not any(each in fault for fault in faults)] + faults
+        faults = [each for each in of_login if not _is_among(faults, each)] + faults
     for fault in faults:
         hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
-        print("; ".join([f"{options.file}: {fault}", *hints]), file=sys.stderr)
+        _report("; ".join([f"{options.file}: {fault}", *hints]))
     if faults:
         return 1
     warnings = warnings_of(found)
     for warning in warnings:
-        print(f"{options.file}: warning: {warning}", file=sys.stderr)
+        _report(f"{options.file}: warning: {warning}")
     print(f"{options.file}: {f'valid, warnings: {len(warnings)}' if warnings else 'valid'}")
     return 0
+
+
+def _report(text: str) -> None:
+    """A fault or a warning, on standard error: a line, wrapped only at a terminal."""
+    print(fit(printable(text), sys.stderr), file=sys.stderr)
+
+
+def _is_among(faults: list[str], of_login: str) -> bool:
+    """Whether a login's fault is one of those explained: a login says less about the same place."""
+    place = re.match(r"line \d+, column \d+: ", of_login)
+    return any(fault.startswith(place[0]) if place else of_login in fault for fault in faults)
 
 
 def _acting_for(file: str) -> AbstractContextManager[None]:
@@ -90,7 +102,7 @@ def _acting_for(file: str) -> AbstractContextManager[None]:
 def _without_a_file() -> int:
     """No file is installed, since all settings have defaults; but removing one changes nothing."""
     if os.geteuid() != 0:
-        print(f"{PATH}: No such file; only root can see whether earlier settings are active")
+        print(fit(f"{PATH}: No such file; only root can see whether earlier settings are active"))
         return 0
     fault = fault_of(load())
     if fault:

@@ -72,6 +72,21 @@ def test_faults_are_named_one_a_line_on_standard_error(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("store: sytem", "store must be user or system (got 'sytem'); did you mean system?"),
+        ("remember: 2d", "remember must be off, or a time like 10m or 2h, at most 24h (got '2d')"),
+        ("enrolment: required", "unknown key 'enrolment'; did you mean enrollment?"),
+    ],
+)
+def test_fault_that_logins_see_too_is_named_once(line: str, said: str) -> None:
+    """In the file that is active; a login says less about it, and at the same place."""
+    with configured(f"{line}\n"):
+        (fault,) = pam_totp("config", "check").errors.splitlines()
+    assert fault.endswith(f": {said}")
+
+
 def test_it_keeps_no_snapshot(tmp_path: Path) -> None:
     with configured("store: system\n"):
         assert pam_totp("config", "check").code == 0
