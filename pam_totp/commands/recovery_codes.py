@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         raise Error(f"{account.pw_name} is not enrolled", command)
     save.try_out(secret_dir, recovery.NAME)
     if existing is not None and options.user is None:
-        say("New recovery codes make the present ones void.")
+        say("New recovery codes replace the existing ones.")
     if options.user is None and not _has_a_right_code(credentials):
         confirm(account)
     codes = recovery.new_codes()
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _has_a_right_code(credentials: list[Credential]) -> bool:
     """Asks for a code; False if the person has none and wants to give the password."""
-    typed = ask("Code from the app (or Enter, to give the system password): ")
+    typed = ask("Code from the app (or press Enter to use the system password): ")
     if not typed.strip():
         return False
     try:
@@ -68,5 +68,5 @@ def _has_a_right_code(credentials: list[Credential]) -> bool:
         pass
     raise Error(
         "incorrect code; nothing was changed",
-        "pam-totp recovery-codes; without the phone press Enter, then give the system password",
+        "try again; without the phone, press Enter, then enter the system password",
     )

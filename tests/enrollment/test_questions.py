@@ -21,7 +21,7 @@ from tests.enrollment.person import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 
-RENEWAL_PROMPT = "Code from the app (or Enter, to give the system password): "
+RENEWAL_PROMPT = "Code from the app (or press Enter to use the system password): "
 
 
 def into_a_file(*before: str) -> list[str]:

@@ -28,7 +28,7 @@ from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, Session
 
 Converse = Callable[..., Conversation]
-QUESTION = r"Code from the app \(or Enter, to give the system password\):"
+QUESTION = r"Code from the app \(or press Enter to use the system password\):"
 RENEW = f"{COMMAND} recovery-codes"
 PASSWORD = "System password of .*:"
 
@@ -82,7 +82,7 @@ def test_right_code_renews_them_and_keeps_the_secret_byte_for_byte(
     dialogue = [(QUESTION, credential.fresh_code())]
     shown = on_terminal([COMMAND, "recovery-codes"], dialogue, user=user)
     assert shown.status == 0
-    assert "New recovery codes make the present ones void." in shown.transcript
+    assert "New recovery codes replace the existing ones." in shown.transcript
     assert (secret_of(user).read_bytes(), secret_of(user).stat().st_mtime_ns) == before
     new = RECOVERY_CODE.findall(shown.transcript)
     assert len(set(new) - set(old)) == 10
@@ -97,7 +97,7 @@ def test_password_renews_them_too(
     dialogue = [(QUESTION, ""), (PASSWORD, user.password)]
     shown = on_terminal([COMMAND, "recovery-codes"], dialogue, user=user)
     assert shown.status == 0
-    assert "make the present ones void" not in shown.transcript
+    assert "replace the existing ones" not in shown.transcript
     assert len(RECOVERY_CODE.findall(shown.transcript)) == 10
     assert secret_of(user).read_bytes() == before
 
@@ -116,7 +116,7 @@ def test_recovery_code_itself_renews_nothing(user: User, credential: Credential)
     old = new_recovery_codes(user)
     answer = pam_totp("recovery-codes", user=user, typed=f"{old[0]}\n")
     assert_refused(answer, "incorrect code")
-    assert "press Enter, then give the system password" in answer.errors
+    assert "press Enter, then enter the system password" in answer.errors
 
 
 def test_wrong_passwords_renew_nothing(
