@@ -46,12 +46,14 @@ def what_is_wrong(credential: Credential, code: str, now: float) -> str:
         return display.describe_offset(offset * credential.period)
     lines = lines or ["Incorrect code."]
     here = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
-    local = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(now))
+    local = time.strftime(" (%Y-%m-%d %H:%M %Z)", time.localtime(now))
+    if time.localtime(now).tm_gmtoff == 0:
+        local = ""
     return "\n".join(
         [
             *lines,
             "Wait for the next one and try again, or press Ctrl-C to cancel.",
-            f"This machine's clock says {here} ({local}).",
+            f"This machine's clock says {here}{local}.",
             "Compare it with the phone's.",
         ]
     )

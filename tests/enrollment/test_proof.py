@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What `pam-totp enroll` answers to a code that does not prove the new secret."""
 
+import re
 import time
 
 import pyotp
@@ -79,6 +80,12 @@ def test_incorrect_code_names_this_machines_time(user: User, start: Start) -> No
     assert any(f"This machine's clock says {moment} (" in said for moment in moments)
     assert " IST).\nCompare it with the phone's.\n" in said
     assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_time_of_a_machine_in_utc_is_named_once(user: User, start: Start) -> None:
+    person = start(user, "enroll", TZ="UTC")
+    said = answer_to(person, person.scan().wrong_code())
+    assert re.search(r"This machine's clock says [-0-9]+ [:0-9]+ UTC\.\s", said)
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
