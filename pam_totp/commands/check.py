@@ -7,13 +7,13 @@ import time
 
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import own_account, secret_dir_of
-from pam_totp.enrollment.proof import WINDOW_STEPS, command_without
+from pam_totp.enrollment.proof import SKEW_SECONDS, WINDOW_STEPS, command_without
 from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error
 from pam_totp.records.user import attempts
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
-from pam_totp.rules.otp import read_code, verdict_on
+from pam_totp.rules.otp import nearest_step, read_code, verdict_on
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Failure
 from pam_totp.rules.verdict import Verdict
 
@@ -57,17 +57,29 @@ def run(_options: argparse.Namespace) -> int:
 
 def _refusal(verdict: Verdict, credentials: list[Credential], code: str, now: float) -> Error:
     message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
+    seconds = 0
     if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
         period = verdict.credential.period
         seconds = (verdict.step - int(now // period)) * period
-        first, hint = describe_offset(seconds).split("\n")
-        message += f": {first}"
     elif verdict.reason == WRONG_CODE:
         for credential in credentials:
             ignored = ignored_parameters(credential, code, now, WINDOW_STEPS)
             if ignored:
                 return Error(f"{message}: {ignored}", command_without(credential))
+        seconds = _seconds_off(credentials, code, now)
+    if seconds:
+        *apart, hint = describe_offset(seconds).split("\n")
+        message = f"{message}: {' '.join(apart)}"
     return Error(message, hint)
+
+
+def _seconds_off(credentials: list[Credential], code: str, now: float) -> int:
+    """How far from now the code is correct, further than a login looks; 0 if it is not."""
+    for credential in credentials:
+        steps = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
+        if steps:
+            return steps * credential.period
+    return 0
 
 
 def _used_steps(uid: int) -> dict[str, int]:

@@ -70,11 +70,12 @@ def _too_small(uri: str, terminal: Terminal, below: int) -> str:
 
 
 def describe_offset(seconds: int) -> str:
-    """How far the phone's clock is from this machine's, for the person who has both."""
+    """How far the phone's clock is from this machine's, for the person who has both; the last line
+    says what to do."""
     direction = "ahead of" if seconds > 0 else "behind"
     here = time.strftime("%H:%M:%S", time.gmtime())
     return (
-        f"That code is right for another moment: the phone's clock is about "
+        f"That code is correct for another time: the phone's clock is about\n"
         f"{describe_seconds(abs(seconds))} {direction} this machine's, where it is {here} UTC.\n"
-        "Set the clock that is wrong (on phones: time and time zone automatic) and try again."
+        "Set the clock that is wrong (phones have an automatic time), and try again."
     )

@@ -89,6 +89,18 @@ def test_code_of_a_wrong_clock_is_told_how_far_it_is_off(
     assert "Set the clock" in finished.errors
 
 
+def test_code_of_a_clock_that_is_hours_off_is_told_so(user: User, credential: Credential) -> None:
+    """As `pam-totp enroll` does: a phone set to another time zone by hand."""
+    nearer = {credential.code(offset) for offset in range(-1442, 1443)}
+    offset = next(each for each in range(1443, 1500) if credential.code(each) not in nearer)
+    finished = run(user, "check", typed=f"{credential.code(offset)}\n")
+    assert finished.status == 1
+    assert finished.error.startswith("refused (wrong-code): That code is correct for another time")
+    assert "12 h " in finished.error
+    assert len(finished.errors.splitlines()) == 2
+    assert "Set the clock" in finished.errors.splitlines()[1]
+
+
 @pytest.mark.parametrize(
     "typed",
     ["", "\n", "12345\n", "abc\n", "-123456\n", "1２3456\n", "1\0\n"],  # noqa: RUF001

@@ -153,9 +153,12 @@ def test_code_of_another_moment_is_answered_with_how_far_the_clocks_are_apart(
     person.answer(CODE_PROMPT, phone.code())
     finished = person.finish()
     assert finished.status == 0
-    (line,) = [each for each in finished.output.splitlines() if "another moment" in each]
-    assert re.search(rf"the phone's clock is about {apart} this machine's", line)
-    assert re.search(r"it is \d\d:\d\d:\d\d UTC\.$", line)
+    assert re.search(
+        rf"^That code is correct for another time: the phone's clock is about\n"
+        rf"{apart} this machine's, where it is \d\d:\d\d:\d\d UTC\.$",
+        finished.output,
+        re.MULTILINE,
+    )
 
 
 def test_code_that_proved_the_secret_is_good_for_one_login(user: User, start: Start) -> None:
