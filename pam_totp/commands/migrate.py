@@ -9,7 +9,8 @@ from typing import Any
 
 from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error, UsageError, for_root
+from pam_totp.errors import Error, UsageError, for_root, printable
+from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_removal, secret_writer, state_dir
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="USER", nargs="?")
     parser.add_argument("--all", action="store_true", help="everybody in the other store")
     parser.add_argument("--renamed-from", metavar="OLD", help="the name that the user had before")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
         found: dict[str, Any] = {"changed": bool(moved), "moved": moved, "faults": faults}
         print(json.dumps(found, indent=2))
     else:
-        print("".join(f"moved {each['from']} to {each['to']}\n" for each in moved), end="")
+        for each in moved:
+            print(fit(f"moved {printable(each['from'])} to {printable(each['to'])}"))
         if not moved and not faults:
             print("Nothing to move: every secret is in the active store.")
     if faults:

@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
     active = settings.load()
     fault = fault_of(active)
     if fault:
-        print(f"pam-totp: fault: {fault}\nhint: pam-totp config check", file=sys.stderr)
+        print(fit(printable(f"pam-totp: fault: {fault}"), sys.stderr), file=sys.stderr)
+        print("hint: pam-totp config check", file=sys.stderr)
     if options.missing:
         missing = [account.pw_name for account in accounts(set()) if _is_missing(account)]
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))

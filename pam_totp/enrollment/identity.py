@@ -40,8 +40,7 @@ def secret_dir_of(account: pwd.struct_passwd) -> SecretDir:
     if store == "system" and os.geteuid() != 0:
         raise Error(
             "this machine keeps secrets where only root can read them (store: system)",
-            "ask root: sudo pam-totp users; then recovery-codes or, for a new phone, "
-            f"sudo pam-totp enroll --user {account.pw_name}",
+            f"ask root to run: pam-totp enroll --user {account.pw_name}",
         )
     return SecretDir(account, store)
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a terminal of 80 columns shows: no line is wider, and nothing is broken within a word."""
 
+import time
 from collections.abc import Callable
 
+import pyotp
 import pytest
 
 from pam_totp.commands.users import _table
@@ -11,7 +13,7 @@ from tests.commands.commands import configured, pam_totp, secret_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.programs import COMMAND
-from tests.host.terminal import Conversation
+from tests.host.terminal import CTRL_C, Conversation
 
 OnTerminal = Callable[..., Conversation]
 VERBS = (
@@ -66,6 +68,34 @@ def test_explain_of_every_service_fits_80_columns(on_terminal: OnTerminal, user:
 def test_message_of_an_error_fits_80_columns(on_terminal: OnTerminal, user: User) -> None:
     for command in (["users", "--wrong", "x" * 40], ["explain", user.name, "--service=a/b"]):
         assert_fits(on_terminal([COMMAND, *command]))
+
+
+def test_faults_and_warnings_of_the_settings_fit_80_columns(
+    on_terminal: OnTerminal, user: User
+) -> None:
+    check = [COMMAND, "config", "check"]
+    with configured("enrollment: requird\nremember: 2d\n"):
+        for command in (check, [COMMAND, "users"]):
+            assert_fits(on_terminal(command))
+    with configured("enrollment: required\n"):  # root would be locked out
+        assert "warning" in on_terminal(check).transcript
+        assert_fits(on_terminal(check))
+    assert_fits(on_terminal(check, user=user))  # without a file
+
+
+def test_clock_that_is_far_off_is_told_in_80_columns(on_terminal: OnTerminal, user: User) -> None:
+    def code_of_yesterday(screen: str) -> str:
+        key = screen.partition("secret=")[2].partition("&")[0].strip()
+        return pyotp.TOTP(key).at(int(time.time()) - 13 * 3600 - 59 * 60 + 30)
+
+    def refused(screen: str) -> str:
+        told = screen.partition("Code from the app:")[2]
+        assert "13 h" in told
+        assert [line for line in told.splitlines() if len(line) > 80] == []
+        return CTRL_C
+
+    prompts = [("Code from the app:", code_of_yesterday), ("Code from the app:", refused)]
+    assert on_terminal([COMMAND, "enroll"], prompts, user=user).status == 1
 
 
 def test_listing_that_goes_into_a_file_has_one_line_for_each_fact(faulty_user: User) -> None:
