@@ -49,6 +49,8 @@ MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
+# Both are in the repository: a fault of what writes them must not remove them.
+.PRECIOUS: config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
 .PHONY: all build help install check-places demo test quick test-bare test-roots check bench fuzz \
 	soak deb release clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package

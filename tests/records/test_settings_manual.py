@@ -3,6 +3,7 @@
 
 import argparse
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -88,6 +89,22 @@ def test_page_and_file_are_made_from_the_table() -> None:
     script = ROOT / "scripts" / "describe-settings"
     run = subprocess.run([script, "--check"], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_new_setting_without_a_description_is_named_and_removes_no_file(tmp_path: Path) -> None:
+    for name in ("config", "pam_totp", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    table = tmp_path / "pam_totp" / "records" / "config" / "table.py"
+    text = table.read_text(encoding="utf-8")
+    row = '    "code.colour": ("red", "choice", "red", "blue"),\n'
+    table.write_text(text.replace('    "code.digits"', f'{row}    "code.digits"'), encoding="utf-8")
+    run = subprocess.run(
+        ["make", "config/config.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("describe-settings: error: no description: code.colour\nhint: ")
+    assert (tmp_path / "config" / "config.yaml").read_text(encoding="utf-8") == SHIPPED
 
 
 def test_every_range_and_choice_stands_in_the_page() -> None:
