@@ -24,13 +24,27 @@ BEGIN, END = "# begin of pam-totp's lines:", "# end of pam-totp's lines"
 _BLOCK = re.compile(rf"^{BEGIN}.*?^{END}$", re.MULTILINE | re.DOTALL)
 _PASSWORD = re.compile(rf"^{PASSWORD_LINE}[ \t]*$", re.MULTILINE)
 _OURS = re.compile(r"^[^#\n]*(pam_totp\.so|/pam-totp/verify)", re.MULTILINE)
-USAGE = f"usage: set-up-sshd {{{' | '.join(CHOICES)} | --undo}}"
+HELP = f"""usage: set-up-sshd CHOICE | --undo
+
+Writes what sshd asks for into {STACK} and
+{SETTINGS}, and checks both first.
+
+choices:
+  key-or-password-then-code  a public key or the system password, then the code
+  password-then-code         the system password, then the code; no keys
+  key-then-code              a public key, then the code; no passwords
+
+  --undo                     takes the lines and the settings back"""
 
 
 def main(arguments: list[str]) -> int:
     """0: done, or nothing to do; 1: failed, nothing was changed; 2: wrong usage."""
+    if arguments in (["--help"], ["-h"]):
+        print(HELP)
+        return 0
     if len(arguments) != 1 or arguments[0] not in (*CHOICES, "--undo"):
-        print(f"set-up-sshd: error: wrong usage; nothing was changed\n{USAGE}", file=sys.stderr)
+        print("set-up-sshd: error: wrong usage; nothing was changed", file=sys.stderr)
+        print(f"hint: choose {', '.join(CHOICES)}", file=sys.stderr)
         return 2
     choice = "" if arguments[0] == "--undo" else arguments[0]
     try:

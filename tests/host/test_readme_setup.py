@@ -106,7 +106,17 @@ def test_chosen_lines_stand_where_the_tests_have_them_also_after_another_choice(
 def test_misspelt_choice_changes_nothing(argument: str) -> None:
     before = state()
     said = set_up(argument, 2)
-    assert "nothing was changed" in said and "key-or-password-then-code" in said
+    assert "nothing was changed\nhint: " in said and "key-or-password-then-code" in said
+    assert [line for line in said.splitlines() if len(line) > 80] == []
+    assert state() == before
+
+
+@pytest.mark.parametrize("argument", ["--help", "-h"])
+def test_help_explains_each_choice_in_80_columns_and_changes_nothing(argument: str) -> None:
+    before = state()
+    said = set_up(argument)
+    assert all(f"\n  {each} " in said for each in (*CHOICES, "--undo"))
+    assert [line for line in said.splitlines() if len(line) > 80] == []
     assert state() == before
 
 
