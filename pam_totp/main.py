@@ -55,7 +55,8 @@ class _Parser(argparse.ArgumentParser):
         """Also refuses unknown arguments, so that the hint names the verb's own --help."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            near = did_you_mean(unknown[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -118,10 +119,17 @@ def _parser() -> argparse.ArgumentParser:
 
     for module in VERBS:
         name = module.__name__.rpartition(".")[2].replace("_", "-")
-        verb = verbs.add_parser(name, help=module.HELP)
+        verb = verbs.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.add_arguments(verb)
         verb.set_defaults(run=module.run)
     return parser
+
+
+def _sentence(summary: str) -> str:
+    """A verb's line in the list of verbs, as the sentence above its own options."""
+    _, is_for_root, what = summary.rpartition("root: ")
+    end = " Must be run as root." if is_for_root else ""
+    return f"{what[0].upper()}{what[1:]}.{end}"
 
 
 def _say_error(message: str, hint: str) -> None:

@@ -58,7 +58,11 @@ def test_wrong_usage_is_told_in_two_lines(user: User, arguments: list[str]) -> N
         (["user", "--json"], "unknown verb 'user'; did you mean users?", "pam-totp"),
         (["help"], "unknown verb 'help'", "pam-totp"),
         (["config", "chek"], "unknown action 'chek'; did you mean check?", "pam-totp config"),
-        (["users", "--jsn"], "unrecognized arguments: --jsn", "pam-totp users"),
+        (
+            ["users", "--jsn"],
+            "unrecognized arguments: --jsn; did you mean --json?",
+            "pam-totp users",
+        ),
         (["config", "check", "--jsn"], "unrecognized arguments: --jsn", "pam-totp config check"),
         (["--jsn", "users"], "unrecognized arguments: --jsn", "pam-totp"),
     ],
@@ -80,6 +84,17 @@ def test_help_is_no_error(user: User, arguments: list[str]) -> None:
     assert finished.status == 0
     assert finished.output.startswith("usage: pam-totp")
     assert finished.errors == ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("check", "Check whether a code would be accepted.\n"),
+        ("unlock", "End a user's wait after incorrect codes. Must be run as root.\n"),
+    ],
+)
+def test_help_of_a_verb_says_what_it_does(user: User, verb: str, said: str) -> None:
+    assert f"\n\n{said}" in run(user, verb, "--help").output
 
 
 def test_version_is_told(user: User) -> None:
