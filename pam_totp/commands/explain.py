@@ -11,7 +11,7 @@ from typing import Any
 from pam_totp.access.decision import ENROLL, LET_THROUGH, UNENROLLED, Decision, decide
 from pam_totp.access.facts import Facts, address_of, gather_facts
 from pam_totp.enrollment.identity import find
-from pam_totp.errors import Error
+from pam_totp.errors import Error, UsageError
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the decision, the rule, and the facts that it rests on. Raises Error."""
     account = find(options.name)
     if options.publickey and options.service != "sshd":
-        raise Error("--publickey applies only to sshd", "leave out --publickey")
+        raise UsageError("--publickey applies only to sshd", "leave out --publickey")
     stack = Stack(options.service)
     buts = stack.buts
     ways: list[tuple[Way, str]] = []

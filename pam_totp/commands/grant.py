@@ -8,7 +8,7 @@ import time
 
 from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error
+from pam_totp.errors import Error, UsageError
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import grant
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.end:
         if options.once or options.seconds:
             message = "--end cannot be combined with --for or --once"
-            raise Error(message, f"pam-totp grant {account.pw_name} --end")
+            raise UsageError(message, f"pam-totp grant {account.pw_name} --end")
         return _end_grant(account)
     now = int(time.time())
     until = now + (options.seconds or USUAL_SECONDS)

@@ -88,10 +88,10 @@ def answer_of(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def assert_refused(answer: Answer, message: str) -> None:
-    """A command ended with 1 and its two lines of error, the first of which holds `message`."""
+def assert_refused(answer: Answer, message: str, code: int = 1) -> None:
+    """A command ended with the code and two lines of error, the first of which holds `message`."""
     lines = answer.errors.splitlines()
-    assert answer.code == 1
+    assert answer.code == code
     assert len(lines) == 2, answer.errors
     assert lines[0].startswith("pam-totp: error: "), lines[0]
     assert message in lines[0], lines[0]

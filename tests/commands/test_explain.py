@@ -282,9 +282,11 @@ def test_service_is_looked_up_in_lower_case_as_libpam_does(
 def test_explain_is_for_root_and_for_users_that_exist(user: User) -> None:
     assert_refused(pam_totp("explain", user.name, user=user), "this command must be run as root")
     assert_refused(pam_totp("explain", "nobody-like-this"), "there is no user")
-    assert_refused(
-        pam_totp("explain", user.name, "--service", "su", "--publickey"), "applies only to sshd"
-    )
+
+
+def test_publickey_of_a_service_without_keys_is_wrong_usage(user: User) -> None:
+    answer = pam_totp("explain", user.name, "--service", "su", "--publickey")
+    assert_refused(answer, "applies only to sshd", 2)
 
 
 def test_code_is_only_certain_where_the_stack_is(

@@ -117,7 +117,7 @@ def test_grant_is_for_half_an_hour_where_nothing_is_said(user: User) -> None:
 def test_end_of_a_grant_takes_no_time(user: User, option: str) -> None:
     assert pam_totp("grant", user.name).code == 0
     answer = pam_totp("grant", user.name, "--end", *option.split())
-    assert_refused(answer, "--end cannot be combined with --for or --once")
+    assert_refused(answer, "--end cannot be combined with --for or --once", 2)
     assert answer.errors.endswith(f"\nhint: pam-totp grant {user.name} --end\n")
     assert (STATE / "grants" / str(user.uid)).exists()
 
