@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         if os.geteuid() != 0:
             raise Error(
                 "this command must be run as root",
-                f"sudo /usr/libexec/pam-totp/set-up-sshd {choice}",
+                f"sudo /usr/libexec/pam-totp/set-up-sshd {arguments[0]}",
             )
         _change(choice)
     except (Error, OSError) as failure:

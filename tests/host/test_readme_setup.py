@@ -180,6 +180,8 @@ def test_jump_after_a_key_is_counted_for_this_host_s_common_auth(
     assert auth_lines()[0] == lines[0].replace(f"success={number}", f"success={number + 1}")
 
 
-def test_only_root_may(user: User) -> None:
-    done = user.run_as(SET_UP, "key-then-code")
+@pytest.mark.parametrize("argument", ["key-then-code", "--undo"])
+def test_only_root_may_and_the_hint_is_the_whole_command(user: User, argument: str) -> None:
+    done = user.run_as(SET_UP, argument)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 2)
+    assert done.stderr.endswith(f"\nhint: sudo {SET_UP} {argument}\n")
