@@ -18,8 +18,10 @@ from pam_totp.review.settings_warnings import warnings_of
 
 HELP = "check the settings"
 
-# The usual cause of a fault of the YAML itself.
+# The usual cause of a fault of the YAML itself, and the repair of one of the file.
 _HINTS = {
+    r"^must be owned by root": f"run: chown root {PATH}",
+    r"^must not be writable by": f"run: chmod go-w {PATH}",
     r"alphabetic or numeric|<alias>": 'quote a pattern that contains *: "*-admin"',
     r"alias .* not allowed": 'write the value out, or quote a pattern that contains *: "*-admin"',
     r"tag .* not allowed": "quote a text that begins with !",

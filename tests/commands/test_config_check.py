@@ -2,6 +2,7 @@
 """`pam-totp config check`: all faults of a file, with their places; it changes nothing."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,13 +105,16 @@ def test_active_file_that_others_could_write_is_a_fault(spoil: str) -> None:
         assert answer.code == 1
         which = "must be owned by root (owned by uid 1234)" if "of" in spoil else "(mode 0664)"
         assert which in answer.errors
+        command = answer.errors.partition("; run: ")[2]
+        assert subprocess.run(command.split()).returncode == 0
+        assert pam_totp("config", "check").code == 0
 
 
 def test_file_that_others_could_write_has_its_other_faults_told_too() -> None:
     with configured("stor: user\n") as path:
         path.chmod(0o666)
         assert pam_totp("config", "check").errors.splitlines() == [
-            f"{path}: must not be writable by group or others (mode 0666)",
+            f"{path}: must not be writable by group or others (mode 0666); run: chmod go-w {path}",
             f"{path}: line 1, column 1: unknown key 'stor'; did you mean store?",
         ]
         path.chmod(0o644)
