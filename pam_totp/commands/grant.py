@@ -9,6 +9,7 @@ import time
 from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError
+from pam_totp.listing import fit
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import grant
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     audit.write_action("grant", account.pw_name, caller())
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     what = "once without a code" if options.once else "without a code"
-    print(f"{account.pw_name} can log in {what} until {when}.")
+    print(fit(f"{account.pw_name} can log in {what} until {when}."))
     print(f"To end the grant, run: pam-totp grant {account.pw_name} --end")
     return 0
 

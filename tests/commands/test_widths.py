@@ -104,6 +104,12 @@ def test_listing_that_goes_into_a_file_has_one_line_for_each_fact(faulty_user: U
     assert len(fault) > 80
 
 
+def test_grant_of_a_long_name_fits_the_terminal(on_terminal: OnTerminal, user: User) -> None:
+    """A narrow terminal in place of a name of 32 characters."""
+    shown = on_terminal([COMMAND, "grant", user.name, "--once"], size=(24, 60))
+    assert len(max(shown.transcript.splitlines(), key=len)) <= 60
+
+
 def test_path_that_is_wider_than_the_terminal_stays_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
