@@ -37,7 +37,10 @@ def run(_options: argparse.Namespace) -> int:
         credentials = secret_dir_of(account).credentials()
         if credentials is None:
             raise Error(f"{account.pw_name} is not enrolled", "pam-totp enroll")
-        code = read_code(ask("Verification code: ").encode("utf-8", "replace"))
+        typed = ask("Verification code: ")
+        if not typed.strip():  # not the words of a login, where nobody may have been asked
+            raise Error(f"refused ({BAD_INPUT}): no code was entered", _HINTS[BAD_INPUT])
+        code = read_code(typed.encode("utf-8", "replace"))
         used = _used_steps(account.pw_uid)
     except Failure as failure:
         message = f"refused ({failure.reason}): {failure.detail}"

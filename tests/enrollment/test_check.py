@@ -111,6 +111,10 @@ def test_what_is_no_code_is_refused(user: User, credential: Credential, typed: s
     assert finished.error.startswith("refused (bad-input)" if typed else "no answer")
 
 
+def test_empty_answer_is_not_blamed_on_sshd(user: User, credential: Credential) -> None:
+    assert run(user, "check", typed="\n").error == "refused (bad-input): no code was entered"
+
+
 def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
     finished = run(user, "check", typed="123456\n")
     assert finished.status == 1
