@@ -37,10 +37,7 @@ def lost() -> tuple[str, str] | None:
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
     files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
-    return (
-        message,
-        f"restore the line in {services.PAM_DIR}; if it was removed on purpose: rm {files}",
-    )
+    return message, f"restore the line, or accept this: rm {files}"
 
 
 def _remembered(asking: set[str]) -> set[str]:

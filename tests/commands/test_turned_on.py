@@ -30,7 +30,7 @@ def warning(*names: str) -> list[str]:
     return [
         "pam-totp: warning: no longer asking for a code, because the pam_totp.so line is gone: "
         + ", ".join(names),
-        f"hint: restore the line in /etc/pam.d; if it was removed on purpose: rm {files}",
+        f"hint: restore the line, or accept this: rm {files}",
     ]
 
 
