@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if existing is not None:
         what = "add a device to" if options.add else "replace"
         say(f"{account.pw_name} is already enrolled. This will {what} the existing secret.")
-        confirm(account)
+        confirm(account, f"pam-totp reset {account.pw_name}")
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
         say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}.")
         say("To enroll yourself, run it without sudo.")
@@ -173,13 +173,13 @@ def _refuse_too_many(secret_dir: SecretDir, content: bytes) -> None:
 def _name(text: str) -> str:
     """An issuer or label: apps split the two at a colon."""
     if not text or not text.isprintable() or ":" in text or len(text) > 64:
-        raise argparse.ArgumentTypeError("1 to 64 printable characters without a colon")
+        raise argparse.ArgumentTypeError("must be 1 to 64 printable characters without a colon")
     return text
 
 
 def _device(text: str) -> str:
     if not text.strip() or not text.isprintable() or len(text) > 64:
-        raise argparse.ArgumentTypeError("1 to 64 printable characters")
+        raise argparse.ArgumentTypeError("must be 1 to 64 printable characters")
     try:
         read = parse_line(f"otpauth://totp/?secret={'A' * 32}&issuer=x {text}").device
     except Malformed:

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if existing is not None and options.user is None:
         say("New recovery codes replace the existing ones.")
     if options.user is None and not _has_a_right_code(credentials):
-        confirm(account)
+        confirm(account, f"pam-totp recovery-codes --user {account.pw_name}")
     codes = recovery.new_codes()
     trouble = None
     try:

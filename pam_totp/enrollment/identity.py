@@ -51,10 +51,11 @@ def log_for_another(action: str, account: pwd.struct_passwd) -> None:
         audit.write_action(action, account.pw_name, os.environ.get("SUDO_USER", "root"))
 
 
-def confirm(account: pwd.struct_passwd) -> None:
-    """Asks for the account's password, unless root acts for somebody else. Raises Error."""
+def confirm(account: pwd.struct_passwd, by_root: str) -> None:
+    """Asks for the account's password, unless root acts for somebody else. Raises Error, with the
+    command by which root helps a user who has no password."""
     if os.getuid() == account.pw_uid or os.geteuid() != 0:
-        password.confirm(account)
+        password.confirm(account, by_root)
 
 
 def find(name: str) -> pwd.struct_passwd:

@@ -12,8 +12,9 @@ FOLDERS = ("/usr/lib/pam.d", "/etc/pam.d")  # where libpam looks; without a file
 TRIES = 3
 
 
-def confirm(account: pwd.struct_passwd) -> None:
-    """Returns once the account's password was typed. Raises Error after TRIES wrong ones."""
+def confirm(account: pwd.struct_passwd, by_root: str) -> None:
+    """Returns once the account's password was typed. Raises Error after TRIES wrong ones, with the
+    command by which root helps a user who has no password."""
     if not any(os.path.exists(f"{folder}/{SERVICE}") for folder in FOLDERS):
         raise Error(f"{FOLDERS[0]}/{SERVICE} is missing", "apt-get install --reinstall pam-totp")
     for _ in range(TRIES):
@@ -25,6 +26,5 @@ def confirm(account: pwd.struct_passwd) -> None:
         say(f"Not accepted ({wrong}).")
     raise Error(
         "the password was not accepted; nothing was changed",
-        f"who has no password asks root for it: pam-totp reset {account.pw_name}, or "
-        f"pam-totp recovery-codes --user {account.pw_name}",
+        f"without a password, ask root to run: {by_root}",
     )

@@ -129,7 +129,7 @@ def test_wrong_passwords_renew_nothing(
     shown = on_terminal([COMMAND, "recovery-codes"], dialogue, user=user)
     assert shown.status == 1
     assert "the password was not accepted; nothing was changed" in shown.transcript
-    assert f"pam-totp recovery-codes --user {user.name}" in shown.transcript
+    assert f"ask root to run: pam-totp recovery-codes --user {user.name}" in shown.transcript
     assert tree(user.home) == before
 
 
