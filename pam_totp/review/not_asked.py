@@ -38,9 +38,14 @@ class Stack:
             self.buts += [f"{where}: {fault}" for fault in evaluate.faults(service)]
             self.buts += [
                 f"{where}: {doubt}; what a wrong code does there cannot be determined"
-                for doubt in evaluate.doubts(lines)
+                for doubt in evaluate.doubts(service, lines)
             ]
-        elif path:
+        elif self.is_combined:
+            self.buts.append(
+                f"{where}: only a line with 'combined', which accepts any digits, so no code is "
+                "verified"
+            )
+        elif path and not any(line.fault and "pam_totp.so" in line.described for line in lines):
             self.buts.append(f"{where} has no pam_totp.so line, so no code is asked for")
         if self.asks and not self.is_combined and service in WITHOUT_QUESTIONS:
             self.buts.append(

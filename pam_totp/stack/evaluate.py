@@ -28,8 +28,10 @@ ACTIONS = {
 }
 REFUSES = ("bad", "die")
 INCLUDE_IT = "replace 'auth substack' by '@include'"
-# The first line of su: root needs no code to become another user.
+# The first line of su: root needs no code to become another user. A program that always runs as
+# root, such as a daemon, would accept everybody by it.
 FOR_ROOT = "pam_rootok.so"
+RUN_BY_USERS = ("su", "su-l", "chsh", "chfn")
 
 
 def actions_of(line: Line) -> dict[str, str]:
@@ -128,10 +130,10 @@ def _left_by_wrong_codes(lines: list[Line]) -> list[str]:
     return found
 
 
-def doubts(lines: list[Line]) -> list[str]:
-    """A sentence for each reason why it is not certain that a code is asked for and that a wrong
-    one is refused. `lines` have a line that asks."""
-    found = _on_the_way(lines)
+def doubts(service: str, lines: list[Line]) -> list[str]:
+    """A sentence for each reason why it is not certain that a service asks for a code and refuses
+    an incorrect one. `lines` have a line that asks."""
+    found = _on_the_way(service, lines)
     flat = list(all_lines(lines))
     last = max((at for at, line in enumerate(flat) if line.asks), default=-1)
     if any(line.has("combined") for line in flat[last + 1 :]):
@@ -139,13 +141,13 @@ def doubts(lines: list[Line]) -> list[str]:
     return found
 
 
-def _on_the_way(lines: list[Line]) -> list[str]:
+def _on_the_way(service: str, lines: list[Line]) -> list[str]:
     asking = [at for at, line in enumerate(lines) if any(each.asks for each in all_lines([line]))]
     if not asking:
         return []
     at, found = asking[0], []
     for before, line in enumerate(lines[:at]):
-        if line.module == FOR_ROOT or line.inner:
+        if line.inner or (line.module == FOR_ROOT and service in RUN_BY_USERS):
             continue  # `done` in a substack ends that alone
         for action in actions_of(line).values():
             if action.isdigit() and before + int(action) >= at:
@@ -157,7 +159,7 @@ def _on_the_way(lines: list[Line]) -> list[str]:
             elif action == "done":
                 found.append(f"{_named(line)} can accept a login before the pam_totp.so line")
     ours = lines[at]
-    found += _on_the_way(ours.inner) if ours.inner else _of_control(ours)
+    found += _on_the_way(service, ours.inner) if ours.inner else _of_control(ours)
     # In a substack, `reset` discards only what that substack found.
     if any("reset" in actions_of(line).values() for line in lines[at + 1 :]):
         found.append("a line after pam_totp.so can discard its result (reset)")

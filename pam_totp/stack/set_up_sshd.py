@@ -121,7 +121,7 @@ def _lines(choice: str) -> str:
 
 def _check_stack(path: str) -> None:
     lines = services.stack_of(path)[1]
-    wrong = evaluate.broken(lines) + evaluate.doubts(lines)
+    wrong = evaluate.broken(lines) + evaluate.doubts("sshd", lines)
     if sum(line.asks for line in lines) != 1:
         wrong.append("there is not exactly one line that asks for a code")
     if wrong:

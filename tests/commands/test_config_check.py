@@ -122,9 +122,12 @@ def test_file_that_others_could_write_has_its_other_faults_told_too() -> None:
 
 
 def test_fault_of_the_active_file_is_told_once_and_explained() -> None:
-    with configured("throttle: {free_tries: 0}\nrules:\n  - {from: 10.0.0.1/8, code: never}\n") as path:
+    with configured(
+        "throttle: {free_tries: 0}\nrules:\n  - {from: 10.0.0.1/8, code: never}\n"
+    ) as path:
         assert pam_totp("config", "check").errors.splitlines() == [
-            f"{path}: line 1, column 24: throttle.free_tries must be a number from 1 to 20 (got '0')",
+            f"{path}: line 1, column 24: throttle.free_tries must be a number from 1 to 20 "
+            "(got '0')",
             f"{path}: line 3, column 12: rules.from has host bits set (got '10.0.0.1/8'); "
             "did you mean 10.0.0.0/8?",
         ]

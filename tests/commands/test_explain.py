@@ -264,6 +264,20 @@ def test_what_is_no_name_of_a_service_is_wrong_usage(user: User, service: str) -
     assert "must be the name of a file" in answer.errors.splitlines()[0]
 
 
+def test_line_that_does_not_verify_or_cannot_be_read_is_told_as_what_it_is(
+    user: User, pam_services: PamServices
+) -> None:
+    line = "auth required pam_totp.so"
+    pam_services.write("svc", f"{line} combined\n@include common-auth\n")
+    said = pam_totp("explain", user.name, "--service", "svc").output
+    assert "only a line with 'combined', which accepts any digits" in said
+    assert "has no pam_totp.so line" not in said
+    pam_services.write("svc", f"@include common-auth\n{line}\r\n")
+    said = pam_totp("explain", user.name, "--service", "svc").output
+    assert "ends with CR LF, so every login is refused" in said
+    assert "has no pam_totp.so line" not in said
+
+
 def test_service_that_is_not_there_is_said(user: User) -> None:
     said = pam_totp("explain", user.name, "--service", "nosuch").output
     assert said.splitlines()[1:3] == [

@@ -24,7 +24,7 @@ def said(folder: Path, *lines: str) -> list[str]:
     (folder / "other").write_text("auth required pam_deny.so\n", encoding="ascii")
     (folder / "svc").write_text("\n".join([*lines, ""]), encoding="utf-8", newline="")
     _, stack = stack_of("svc", str(folder))
-    return broken(stack) + doubts(stack)
+    return broken(stack) + doubts("svc", stack)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,6 @@ def said(folder: Path, *lines: str) -> list[str]:
     [
         ["@include common-auth", OURS],
         ["auth substack common-auth", OURS],
-        ["auth sufficient pam_rootok.so", "@include common-auth", OURS],
         [
             "auth requisite pam_nologin.so",
             "@include common-auth",
@@ -159,6 +158,15 @@ def test_combined_without_the_line_that_verifies_does_not_ask(tmp_path: Path) ->
     said(tmp_path, "auth required pam_totp.so combined", "@include common-auth")
     assert that_ask(str(tmp_path)) == []
     assert is_combined(stack_of("svc", str(tmp_path))[1])
+
+
+def test_pam_rootok_is_certain_only_where_users_run_the_program(tmp_path: Path) -> None:
+    """A daemon is always root: pam_rootok.so would accept everybody."""
+    told = said(tmp_path, "auth sufficient pam_rootok.so", "@include common-auth", OURS)
+    assert "can accept a login before" in "".join(told)
+    stack = stack_of("svc", str(tmp_path))[1]
+    assert [doubts(service, stack) for service in ("su", "su-l")] == [[], []]
+    assert doubts("sshd", stack)
 
 
 def test_service_without_auth_lines_has_those_of_other(tmp_path: Path) -> None:

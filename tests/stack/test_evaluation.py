@@ -80,7 +80,7 @@ def test_stack_without_a_doubt_accepts_no_wrong_code_whatever_its_other_modules_
     for outer, inner in stacks(verify, random.Random(7)):
         is_accepted(folder, outer, inner, ("success",) * 4)
         lines = stack_of("svc", str(folder))[1]
-        if broken(lines) or doubts(lines) or faults("svc", str(folder)):
+        if broken(lines) or doubts("svc", lines) or faults("svc", str(folder)):
             continue
         certain += 1
         in_substacks += "substack" in outer and "verify" in inner
@@ -132,7 +132,7 @@ def test_reset_in_a_later_substack_does_not_discard_a_refusal(
         "auth required pam_permit.so\n",
         encoding="ascii",
     )
-    told = doubts(stack_of("svc", str(folder))[1])
+    told = doubts("svc", stack_of("svc", str(folder))[1])
     accepted = authenticate(folder, "svc", "root", []).authenticate == PAM_SUCCESS
     assert accepted is not is_inner
     assert bool(told) is accepted
