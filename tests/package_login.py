@@ -153,16 +153,16 @@ def ask_for_codes(system: System) -> None:
 
 
 def check_logins(system: System) -> None:
-    """Who is not enrolled is not asked; then the right code once, and nothing else."""
+    """Who is not enrolled is not asked; then the correct code once, and nothing else."""
     assert system.log_in()[0], "not enrolled, and the password did not let in"
     secret = enroll(system)
     used = step()
     code = code_of(secret, used)
     accepted, shown = system.log_in(code)
-    assert accepted, f"the right code was refused: {shown}"
+    assert accepted, f"the correct code was refused: {shown}"
     near = {code_of(secret, used + offset) for offset in range(-400, 400)}
     wrong = next(f"{number:06}" for number in range(10**6) if f"{number:06}" not in near)
-    assert not system.log_in(wrong, wrong, wrong)[0], "a wrong code was taken"
+    assert not system.log_in(wrong, wrong, wrong)[0], "an incorrect code was taken"
     assert not system.log_in(code, code, code)[0], "a used code was taken again"
     # Again, with the password asked for: python-pam and all it needs are there.
     enroll(system, "--add", "--device", "tablet")

@@ -76,8 +76,8 @@ LOGIN_PATH = PURE | {
 }
 
 # Modules that few logins import, and what they may need beyond that: OpenSSL's scrypt for a
-# recovery code, PyYAML for the first login after the settings changed, writing a secret for whoever
-# enrolls at the login.
+# recovery code, PyYAML for the first login after the settings changed, writing a secret for users
+# who enroll at the login.
 SELDOM = {
     "pam_totp.records.user.recovery": {"_hashlib"},
     "pam_totp.records.config.reader": {"os", "typing", "yaml"},

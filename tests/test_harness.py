@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `make test` promises whoever starts it, from wherever: the same answer, and an end."""
+"""What `make test` promises, wherever it is started: the same answer, and an end."""
 
 import shutil
 import subprocess

@@ -22,7 +22,7 @@ IDIOMS = {
     r"\b(a|the) lines? of ours\b|\bour lines?\b": "the pam_totp.so line",
     r"\bg[ia]ven? a code|\bgives? a code|\bgiving a code": "enter a code",
     r"\blets? (\w+ ){0,2}in\b(?! a)": "accept; log in",
-    r"\bright codes?\b|\bNot right\b": "correct, incorrect",
+    r"\b(right|wrong) codes?\b|\bNot right\b": "correct, incorrect",
     r"is for root\b|root('s)? alone": "must be run as root; only root",
     r"present (secret|grant)": "existing",
     r"stands? there|leads nowhere|IPv6's clothes": "duplicate key; dangling symlink; IPv4-mapped",
@@ -64,7 +64,7 @@ def idioms_in(texts: Iterator[tuple[str, str]]) -> list[str]:
         f"{where}: {found[0]!r}: write {instead!r}"
         for where, text in texts
         for idiom, instead in IDIOMS.items()
-        if (found := re.search(idiom, text))
+        if (found := re.search(idiom, text, re.IGNORECASE))
     ]
 
 

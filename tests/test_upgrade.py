@@ -66,7 +66,7 @@ def test_empty_record_of_the_first_release_is_an_empty_record(user: User, conten
     assert verify(user.name, Credential(user, SECRET).fresh_code()) == LET_IN
 
 
-def test_mark_of_the_first_release_still_refuses_without_a_secret(
+def test_enforced_record_of_the_first_release_still_refuses_without_a_secret(
     user: User, syslog: SystemLog
 ) -> None:
     """Rule 22, and 4: the mark was, and is, an empty file of root's."""

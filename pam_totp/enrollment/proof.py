@@ -12,13 +12,14 @@ from pam_totp.rules.otp import nearest_step, read_code, verdict_on
 from pam_totp.rules.reasons import Failure
 
 TRIES = 10
-# A phone set to another time zone by hand is off by up to 14 hours; looked at after a wrong code.
+# A phone set to another time zone by hand is off by up to 14 hours; looked at after an incorrect
+# code.
 SKEW_SECONDS = 14 * 3600
 WINDOW_STEPS = 1
 
 
 def prove(credential: Credential) -> None:
-    """Returns once a code of the credential was typed. Raises Error after TRIES wrong ones."""
+    """Returns once a code of the credential was typed. Raises Error after TRIES incorrect ones."""
     for _ in range(TRIES):
         typed = ask("Code from the app: ")
         now = time.time()

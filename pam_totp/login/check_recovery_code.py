@@ -2,7 +2,7 @@
 """A recovery code in place of a code of the app.
 
 - A correct one MUST never wait: 80 bits cannot be guessed, and users whom somebody else's guesses
-  keep waiting get in with one. Wrong ones are counted, and answered ever later.
+  keep waiting log in with one. Incorrect ones are counted, and answered ever later.
 
 Runs only for users who enter one.
 """
@@ -41,7 +41,7 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
     finally:
         attempts.close()
     delay = recovery.delay_seconds(count)
-    if delay:  # of a wrong code alone, and while nobody is kept from the record
+    if delay:  # of an incorrect code alone, and while nobody is kept from the record
         time.sleep(delay)
     return Verdict(
         accepted=False, reason=reasons.WRONG_CODE, detail=f"unknown recovery code: {count} in a row"
@@ -60,7 +60,7 @@ def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verd
         attempts.record(attempts.steps, clear(attempts.failures))
         recovery.forget_wrong(uid)
     except (Failure, OSError):
-        pass  # the code is used up: the wait may go on, but this login is let in
+        pass  # the code is used up: the wait may go on, but this login is accepted
     left = len(set(hashes).difference(used)) - 1
     message = f"{left} recovery codes left."
     if left <= 3:

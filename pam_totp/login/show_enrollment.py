@@ -2,7 +2,7 @@
 """Enrolling at the login itself: the QR code before the prompt, once a first factor is proved.
 
 The gate becomes this program (`enrollment: at-login`); the code that is typed goes to the
-verifier, which saves the secret if it is right. Nothing here lets anybody in.
+verifier, which saves the secret if it is correct. Nothing here accepts a login.
 
 - A secret MUST NOT be shown before a first factor is proven: that the stack reached this line
   proves nothing, since `required` lines before it go on after a wrong password. Proofs are sshd's

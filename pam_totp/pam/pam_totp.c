@@ -43,7 +43,7 @@ static const char *get_item(pam_handle_t *pamh, int item)
 	return value;
 }
 
-/* NULL is never the same. Whoever could measure how long this takes has typed both. */
+/* NULL is never the same. Only the person who typed both could measure how long this takes. */
 static bool is_same(const char *one, const char *other)
 {
 	return one != NULL && other != NULL && strcmp(one, other) == 0;
@@ -164,7 +164,7 @@ static int run(const struct login *login, const char *program)
 	}
 	/* sudo always passes PAM_SILENT, and its user is to see the key to enroll, or how long to wait. */
 	bool silent = (login->flags & (int)PAM_SILENT) && !is_same(get_item(pamh, PAM_SERVICE), "sudo");
-	/* Whoever enrolls at this login proves the password again. Without one pam_exec would ask. */
+	/* A user who enrolls at this login proves the password again. Without one pam_exec would ask. */
 	bool exposed = login->combined == 0 && get_item(pamh, PAM_AUTHTOK) != NULL;
 	const char *argv[] = {"quiet", login->debug ? "debug" : "quiet_log", silent ? "quiet" : "stdout",
 			      "seteuid", exposed ? "expose_authtok" : "quiet", program, "look"};

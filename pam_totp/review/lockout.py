@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whom a policy locks out, or never asks: by the code that decides at a login."""
+"""The users whom a policy locks out or never asks, by the code that decides at a login."""
 
 import grp
 import os

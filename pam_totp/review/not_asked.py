@@ -37,7 +37,7 @@ class Stack:
         if self.asks:
             self.buts += [f"{where}: {fault}" for fault in evaluate.faults(service)]
             self.buts += [
-                f"{where}: {doubt}; what a wrong code does there cannot be determined"
+                f"{where}: {doubt}; what an incorrect code does there cannot be determined"
                 for doubt in evaluate.doubts(service, lines)
             ]
         elif self.is_combined:

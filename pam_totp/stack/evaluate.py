@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whether a PAM stack asks for a code and refuses a wrong one: said only where it is certain.
+"""Whether a PAM stack asks for a code and refuses an incorrect one: said only where it is certain.
 
 - What is not certain MUST be reported: in a stack that can skip the pam_totp.so line, or accept a
-  wrong code, there is no second factor.
+  incorrect code, there is no second factor.
 """
 
 import glob
@@ -83,7 +83,8 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
             continue
         if line.control in ("optional", "sufficient"):
             found.append(
-                f"pam_totp.so is {line.control!r} there, so a wrong code does not refuse the login"
+                f"pam_totp.so is {line.control!r} there, so an incorrect code does not refuse the "
+                "login"
             )
         if line.module == "pam_totp.so":
             wrong = [each for each in line.words if not _OPTION.fullmatch(each.strip("[]"))]
@@ -124,8 +125,8 @@ def _left_by_wrong_codes(lines: list[Line]) -> list[str]:
         ]
         after = [each for each in lines[at + 1 :] if each.control != "optional"]
         if ends and after:
-            what = f"'{after[0].described}' still runs after a wrong code in '{line.described}'"
-            found.append(f"{what}; {INCLUDE_IT}")
+            what = f"'{after[0].described}' still runs after an incorrect code"
+            found.append(f"{what} in '{line.described}'; {INCLUDE_IT}")
         found += _left_by_wrong_codes(line.inner)
     return found
 
@@ -176,7 +177,7 @@ def _of_control(line: Line) -> list[str]:
     if others["new_authtok_reqd"] == "ok":  # which pam_totp.so never returns
         others.pop("new_authtok_reqd")
     if not all(action in REFUSES for action in others.values()):
-        return [f"the control of pam_totp.so, {line.control}, does not refuse every wrong code"]
+        return [f"the control of pam_totp.so, {line.control}, does not refuse every incorrect code"]
     if actions.get("success") not in ("ok", "done"):
         return [f"the control of pam_totp.so, {line.control}, does not accept a correct code"]
     if line.module == "pam_totp.so" and actions.get("ignore") != "ignore":

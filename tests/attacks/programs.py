@@ -48,7 +48,7 @@ def command(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str
 
 
 def enroll(user: str, through: Sequence[str] = (), umask: int = 0o022) -> int:
-    """Root enrolls a user, typing the right code; the exit code, negative after a signal."""
+    """Root enrolls a user, typing the correct code; the exit code, negative after a signal."""
     process = subprocess.Popen(
         [*through, COMMAND, "enroll", "--user", user],
         stdin=subprocess.PIPE,

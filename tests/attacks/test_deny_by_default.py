@@ -83,7 +83,7 @@ def test_missing_programs_let_nobody_in(credential: Credential, services: Path) 
 
 
 @pytest.mark.parametrize("call", ["openat", "pread64", "pwrite64", "sendto"])
-def test_verifier_killed_at_a_call_refuses_a_right_code(
+def test_verifier_killed_at_a_call_refuses_a_correct_code(
     credential: Credential,
     services: Path,
     replace_program: Callable[[str, str], None],

@@ -81,7 +81,7 @@ def test_members_of_a_directory_s_group_are_known(
         assert gate(user).code == ASK
 
 
-def test_whoever_is_no_member_is_known_too(
+def test_user_who_is_no_member_is_known_too(
     user: User, credential: Credential, directory: Callable[..., None]
 ) -> None:
     directory()
@@ -122,7 +122,7 @@ def test_program_that_a_directory_held_up_is_named_in_the_log(
     with configured(MEMBERS_EXEMPT):
         code = credential.fresh_code()
         login = libpam.authenticate(services, "console", user.name, [code, libpam.HANG_UP])
-    assert login.prompts == ["Verification code: "]  # as whoever the rule does not exempt
+    assert login.prompts == ["Verification code: "]  # as users whom the rule does not exempt
     line = syslog.wait_for("does a directory or a disk hang?")
     assert line.severity == "warning"
     assert "/usr/libexec/pam-totp/gate took too long" in line.message

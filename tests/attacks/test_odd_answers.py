@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rules 5 and 14: whatever is typed in place of a code, and whoever hangs up, is refused."""
+"""Rules 5 and 14: whatever is typed in place of a code is refused, and so is a hang-up."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def arabic(code: str) -> str:
     return "".join(chr(0x0660 + int(digit)) for digit in code)
 
 
-# What is typed, from the right code: each would be right to a parser that is a little too kind.
+# What is typed, from the correct code: each would be right to a parser that is a little too kind.
 ODD_ANSWERS: dict[str, Callable[[str], str]] = {
     "empty": lambda code: "",
     "only spaces": lambda code: " " * 6,
@@ -51,7 +51,7 @@ ODD_ANSWERS: dict[str, Callable[[str], str]] = {
     "511 bytes": lambda code: code + "0" * 505,
     "512 bytes": lambda code: code + " " * 506,
     "5000 bytes": lambda code: code * 833,
-    "right code at the end of 511": lambda code: " " * 505 + code,
+    "correct code at the end of 511": lambda code: " " * 505 + code,
     "broken UTF-8": lambda code: code + "\udcff",
 }
 

@@ -146,7 +146,7 @@ def test_who_has_no_password_cannot_tell_who_is_there_or_enrolled(
     assert "Verification code" not in seen.pop()
 
 
-def test_guesser_sees_the_same_for_whoever_it_is(
+def test_guesser_sees_the_same_for_every_user(
     user: User, credential: Credential, make_user: Callable[..., User], tmp_path: Path
 ) -> None:
     """Rule 21, google-authenticator#69: where the code comes first, as after a key."""

@@ -104,7 +104,7 @@ def test_guesses_teach_no_clock_offset(credential: Credential, syslog: SystemLog
 
 
 @pytest.mark.parametrize("kind", ["code", "recovery code"])
-def test_of_fifty_logins_at_once_with_one_code_exactly_one_is_let_in(
+def test_of_fifty_logins_at_once_with_one_code_exactly_one_is_accepted(
     credential: Credential, syslog: SystemLog, tmp_path: Path, kind: str
 ) -> None:
     """Rule 20, google-authenticator and pam_oath. Each stops before it records, to be overtaken."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whoever can move a folder on the way to a secret could switch the code off: each shape of it."""
+"""A user who can move a folder on the way to a secret could switch the code off: each shape."""
 
 import os
 import subprocess
@@ -233,7 +233,7 @@ def home_in_passwd(user: User, home: str) -> None:
 def test_home_that_does_not_begin_with_a_slash_is_refused_wherever_the_caller_stands(
     user: User, credential: Credential, tmp_path: Path, syslog: SystemLog, home: str
 ) -> None:
-    """su runs our programs in the folder of whoever called it."""
+    """su runs our programs in its caller's folder."""
     name = home.format(user.name)
     for inside in (tmp_path / "in" / name, tmp_path / "in"):
         inside.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ GROUPS = 500
 FEW, MANY = 10, 50_000
 FIRST_UID = 1_000_000
 STATE, RECORDS = Path("/var/lib/pam-totp"), Path("/run/pam-totp")
-ASK, RIGHT = "gate: ask", "verify: right code"
+ASK, RIGHT = "gate: ask", "verify: correct code"
 GROWING = (ASK, RIGHT, OURS)
 GROWTH = f"{FEW} enrolled users, and {MANY:,}"
 

@@ -12,7 +12,7 @@ from tests.host.accounts import User
 SECTION = "a whole process"
 BARE = "bare interpreter (python3 -IS -c pass)"
 GATE_ENROLLED, GATE_NEWCOMER = "gate: enrolled, ask", "gate: not enrolled, skip"
-VERIFY_RIGHT, VERIFY_WRONG = "verify: right code", "verify: wrong code"
+VERIFY_RIGHT, VERIFY_WRONG = "verify: correct code", "verify: incorrect code"
 OURS = (GATE_ENROLLED, GATE_NEWCOMER, VERIFY_RIGHT, VERIFY_WRONG)
 
 PEAKS_EACH = 9

@@ -119,14 +119,14 @@ def recovery_file(codes: Sequence[str]) -> str:
 
 
 def failures_of(user: User) -> tuple[int, int, int]:
-    """Wrong codes in a row, when the latest was, and the budget: as root's record has them."""
+    """Incorrect codes in a row, when the latest was, and the budget: as root's record has them."""
     record = RECORDS / str(user.uid)
     found = FAILURES.search(record.read_text(encoding="ascii")) if record.exists() else None
     return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
 
 
 def let_pass(user: User, seconds: int) -> None:
-    """Makes the wrong codes so far this much older, as if that time had passed."""
+    """Makes the incorrect codes so far this much older, as if that time had passed."""
     record = RECORDS / str(user.uid)
     in_a_row, last, budget_used = failures_of(user)
     line = f"failures {in_a_row} {last - seconds} {budget_used - seconds}"

@@ -285,7 +285,7 @@ def test_draft_of_the_user_who_became_root_is_checked(user: User) -> None:
     assert (answer.code, "cellar" in answer.errors) == (1, True)
 
 
-def test_settings_themselves_are_checked_whoever_became_root(user: User) -> None:
+def test_settings_themselves_are_checked_for_every_user_who_became_root(user: User) -> None:
     with configured("store: cellar\n") as path:
         path.chmod(0o600)
         answer = pam_totp("config", "check", through=["env", f"SUDO_UID={user.uid}"])

@@ -94,7 +94,7 @@ def random_policy(dice: random.Random, people: People) -> str:
         rules.append(rule | {"code": dice.choice(["required", "if-enrolled", "never"])})
     modes: list[object] = ["optional", "required", "at-login", {"by": "2038-01-01"}]
     modes.append({"by": "2020-01-01"})
-    # A wrong code of a while ago still counts.
+    # An incorrect code of a while ago still counts.
     throttle = {"free_tries": 1, "first_wait": 900}
     return json.dumps({"enrollment": dice.choice(modes), "rules": rules, "throttle": throttle})
 
@@ -327,7 +327,7 @@ def i3lock(pam_services: PamServices) -> None:
 
 
 @pytest.mark.usefixtures("i3lock")
-def test_grant_and_mark_do_not_count_where_the_program_runs_as_the_user(
+def test_grant_and_enforced_record_do_not_count_where_the_program_runs_as_the_user(
     people: People, pam_services: PamServices
 ) -> None:
     granted, gone = people.users["granted"], people.users["gone"]

@@ -33,7 +33,7 @@ Converse = Callable[..., Conversation]
 
 @pytest.fixture
 def marked(user: User, enrolled: Callable[..., Credential]) -> Credential:
-    """A user who has logged in with a code, a recovery code, wrong codes and a grant."""
+    """A user who has logged in with a code, a recovery code, incorrect codes and a grant."""
     credential = enrolled(user)
     codes = new_recovery_codes(user)
     assert verify(user, credential.fresh_code()).code == LET_IN
@@ -140,7 +140,7 @@ def move_configuration(user: User) -> None:
 
 
 @pytest.mark.parametrize("act", [remove_secret, move_folder, move_configuration])
-def test_user_with_the_mark_whose_secret_is_gone_is_refused_until_reset(
+def test_enforced_user_whose_secret_is_gone_is_refused_until_reset(
     user: User, marked: Credential, syslog: SystemLog, act: Callable[[User], None]
 ) -> None:
     """Rule 4, as in pam_oath 2.6.14."""

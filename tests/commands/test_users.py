@@ -275,7 +275,7 @@ def test_folder_of_roots_records_that_others_may_write_is_said(option: list[str]
         STATE.chmod(0o700)
 
 
-def test_mark_of_an_account_that_is_gone_is_no_fault() -> None:
+def test_enforced_record_of_an_account_that_is_gone_is_no_fault() -> None:
     mark = Path("/var/lib/pam-totp/enforced/987654")
     mark.parent.mkdir(mode=0o700, exist_ok=True)
     mark.touch(mode=0o600)

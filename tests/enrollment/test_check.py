@@ -31,7 +31,7 @@ def root_enrolled() -> Iterator[Credential]:
         path.unlink(missing_ok=True)
 
 
-def test_right_code_is_right_and_not_spent(
+def test_correct_code_is_correct_and_not_used_up(
     user: User, credential: Credential, start: Start
 ) -> None:
     code = credential.fresh_code()
@@ -52,7 +52,7 @@ def test_code_may_be_piped_in_with_spaces(user: User, credential: Credential) ->
     assert run(user, "check", typed=code).status == 0
 
 
-def test_wrong_code_is_refused_with_a_hint(user: User, credential: Credential) -> None:
+def test_incorrect_code_is_refused_with_a_hint(user: User, credential: Credential) -> None:
     finished = run(user, "check", typed=f"{credential.wrong_code()}\n")
     assert finished.status == 1
     assert finished.error == "refused (wrong-code)"
@@ -132,7 +132,7 @@ def test_secret_that_the_verifier_would_not_read_is_told(
     assert finished.error.startswith("refused (secret-unsafe): ")
 
 
-def test_root_learns_that_a_code_is_spent(root_enrolled: Credential) -> None:
+def test_root_learns_that_a_code_was_used(root_enrolled: Credential) -> None:
     code = root_enrolled.fresh_code()
     assert run(None, "check", typed=f"{code}\n").status == 0
     assert verify("root", code) == LET_IN
@@ -142,7 +142,7 @@ def test_root_learns_that_a_code_is_spent(root_enrolled: Credential) -> None:
     assert verify("root", root_enrolled.fresh_code()) == LET_IN
 
 
-def test_user_is_told_that_only_root_knows_what_is_spent(
+def test_user_is_told_that_only_root_can_see_what_was_used(
     user: User, credential: Credential
 ) -> None:
     code = credential.fresh_code()

@@ -103,7 +103,7 @@ def test_other_kinds_of_codes_log_in(
     assert verify(user.name, oathtool.stdout.strip()) == REFUSED
 
 
-def test_wrong_code_is_asked_again_until_it_is_right(user: User, start: Start) -> None:
+def test_incorrect_code_is_asked_again_until_it_is_correct(user: User, start: Start) -> None:
     person = start(user, "enroll")
     phone = person.scan()
     person.type_line(phone.wrong_code())
@@ -120,7 +120,7 @@ def test_wrong_code_is_asked_again_until_it_is_right(user: User, start: Start) -
     assert finished.output.count("A code is 6 digits.") == 3
 
 
-def test_ten_wrong_codes_end_it_without_a_file(user: User, start: Start) -> None:
+def test_ten_incorrect_codes_end_it_without_a_file(user: User, start: Start) -> None:
     person = start(user, "enroll")
     wrong = person.scan().wrong_code()
     person.type_line(wrong)

@@ -365,7 +365,7 @@ def enroll_meanwhile(start: Start, user: User) -> None:
 
 
 def enroll_again(start: Start, user: User, *arguments: str) -> Person:
-    """An enrollment of somebody who is enrolled, with the right code typed."""
+    """An enrollment of somebody who is enrolled, with the correct code typed."""
     person = start(user, "enroll", *arguments)
     person.answer(PASSWORD_PROMPT, user.password)
     person.type_line(person.scan().code())

@@ -74,7 +74,7 @@ def test_adding_a_device_keeps_the_recovery_codes(user: User) -> None:
     assert verify(user, codes[0]).code == LET_IN
 
 
-def test_right_code_renews_them_and_keeps_the_secret_byte_for_byte(
+def test_correct_code_renews_them_and_keeps_the_secret_byte_for_byte(
     user: User, credential: Credential, on_terminal: Converse
 ) -> None:
     old = new_recovery_codes(user)
@@ -103,7 +103,7 @@ def test_password_renews_them_too(
 
 
 @pytest.mark.parametrize("typed", ["000000", "hunter2", "12345678901234567890"])
-def test_wrong_code_renews_nothing(user: User, credential: Credential, typed: str) -> None:
+def test_incorrect_code_renews_nothing(user: User, credential: Credential, typed: str) -> None:
     old = new_recovery_codes(user)
     before = tree(user.home)
     answer = pam_totp("recovery-codes", user=user, typed=f"{typed}\n")

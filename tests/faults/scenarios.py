@@ -39,7 +39,7 @@ RECORDS_RECOVERY_CODE = calls_on(
 USES_GRANT = calls_on("/var/lib/pam-totp.*grants", "openat", "read", "unlinkat", "fsync")
 # What is tried once more after EACCES: with the user's other groups; a lock that is taken.
 TRIED_TWICE = (*BECOMES_USER, *READS_HOME, "F_SETLK")
-# What no right code may fail for: the mark of an earlier login, the log.
+# What no correct code may fail for: the mark of an earlier login, the log.
 SETS_MARK = (*READS_MARKS, r"^(?!close).*/dev/log")
 
 
@@ -114,9 +114,9 @@ def check_asked(run: Run) -> None:
 
 
 def check_fresh_code(run: Run) -> None:
-    """The next login with a right code, which shares nothing with this one, is let in."""
+    """The next login with a correct code, which shares nothing with this one, is let in."""
     fresh = run.subject.credential.code_of(run.step + 1)
-    assert run.subject.verify(fresh).status == 0, "the next right code is refused"
+    assert run.subject.verify(fresh).status == 0, "the next correct code is refused"
 
 
 def check_right_code(run: Run) -> None:
@@ -210,19 +210,19 @@ SCENARIOS = (
         must_refuse=USES_GRANT,
     ),
     Scenario(
-        *("verify, right code", VERIFY, 0, Subject.enroll, check_right_code, right_code),
+        *("verify, correct code", VERIFY, 0, Subject.enroll, check_right_code, right_code),
         must_refuse=(*READS_SECRET, *RECORDS_STEP),
         must_accept=SETS_MARK,
     ),
     Scenario(
-        *("verify, first right code", VERIFY, 0),
+        *("verify, first correct code", VERIFY, 0),
         lambda subject: subject.enroll(marked=False, recorded=False),
         *(check_right_code, right_code),
         must_refuse=(*READS_SECRET, *RECORDS_STEP),
         must_accept=SETS_MARK,
     ),
     Scenario(
-        *("verify, wrong code", VERIFY, 1, Subject.enroll, check_fresh_code),
+        *("verify, incorrect code", VERIFY, 1, Subject.enroll, check_fresh_code),
         lambda subject, step: subject.wrong_code,
     ),
     Scenario(
@@ -262,7 +262,7 @@ SCENARIOS = (
         settings="store: system",
     ),
     Scenario(
-        *("verify, right code, store: system", VERIFY, 0),
+        *("verify, correct code, store: system", VERIFY, 0),
         lambda subject: subject.enroll(store="system"),
         *(check_right_code, right_code),
         must_refuse=("/var/lib/pam-totp/secrets", *RECORDS_STEP),
@@ -276,7 +276,7 @@ SCENARIOS = (
         alone=True,
     ),
     Scenario(
-        *("verify, first right code after a boot, settings not read before", VERIFY, 0),
+        *("verify, first correct code after a boot, settings not read before", VERIFY, 0),
         *(first_login_after_boot, check_right_code, right_code),
         # The settings are looked for in that folder too, and can do without it.
         must_refuse=(*READS_SECRET, *RECORDS_IN_ITS_FILE),

@@ -29,7 +29,7 @@ _RECOVERY = re.compile(r"pam-totp recovery 1 [0-9a-f]{32}\n(?:[0-9a-f]{64}\n){10
 
 @dataclass(frozen=True)
 class Record:
-    """What /run/pam-totp/UID says: the last step accepted of each credential, wrong codes."""
+    """What /run/pam-totp/UID says: the last step accepted of each credential, incorrect codes."""
 
     steps: dict[str, int]
     failures: int
@@ -136,7 +136,7 @@ class Subject:
 
     def enroll(self, marked: bool = True, recorded: bool = True, store: str = "user") -> None:
         """Enrolls the user anew. marked: has logged in with a code; recorded: not long ago, so
-        that there is a record, with one wrong code since."""
+        that there is a record, with one incorrect code since."""
         self.forget()
         enroll(self.user, self.credential.secret)
         if store == "system":

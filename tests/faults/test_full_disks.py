@@ -47,7 +47,7 @@ def refusal(syslog: SystemLog) -> dict[str, str]:
 @pytest.mark.parametrize("places", PLACES)
 @pytest.mark.parametrize("recorded", [True, False], ids=["with-a-record", "without"])
 @pytest.mark.parametrize("marked", [True, False], ids=["marked", "first-login"])
-def test_a_right_code_is_let_in_once_wherever_it_can_be_recorded(
+def test_a_correct_code_is_accepted_once_wherever_it_can_be_recorded(
     subject: Subject, syslog: SystemLog, state: str, places: str, recorded: bool, marked: bool
 ) -> None:
     subject.enroll(marked=marked, recorded=recorded)
@@ -95,7 +95,7 @@ def test_a_recovery_code_is_refused_where_it_cannot_be_recorded_and_is_good_late
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("recorded", [True, False], ids=["with-a-record", "without"])
-def test_a_recovery_code_is_let_in_or_not_used_up_while_run_is_broken(
+def test_a_recovery_code_is_accepted_or_not_used_up_while_run_is_broken(
     subject: Subject, state: str, recorded: bool
 ) -> None:
     subject.enroll(recorded=recorded)

@@ -189,7 +189,7 @@ def test_a_killed_renewal_leaves_the_old_recovery_codes_or_the_new_ones_whole(
     )
 
 
-def test_a_code_that_a_killed_login_spent_stays_spent(
+def test_a_code_that_a_killed_login_used_up_stays_used(
     subject: Subject, count: Callable[[str], None]
 ) -> None:
     seconds = min(seconds_of_login(subject) for _ in range(5))

@@ -61,8 +61,8 @@ def at_once(argv: Sequence[str], subject: Subject, typed: Sequence[str]) -> list
 
 
 def slowly(call: str, program: str) -> list[str]:
-    """The program, which takes its time for one system call: whoever decides before another one
-    made it, and did not wait, is caught."""
+    """The program, which takes its time for one system call: a verifier that did not wait, and
+    decided before another one made it, is caught."""
     strace = ["/usr/bin/strace", "-qq", "-f", "-o", "/dev/null", "-e", f"trace={call}"]
     return [*strace, "-e", f"inject={call}:delay_enter=100000", program]
 
@@ -109,7 +109,7 @@ def test_of_20_gates_with_one_grant_for_one_login_exactly_one_lets_in(
     count(f"one grant --once: {ROUNDS} x 20 gates at once, {ROUNDS} x 1 let in")
 
 
-def test_whoever_decides_waits_until_the_one_before_has_recorded(subject: Subject) -> None:
+def test_each_verifier_waits_until_the_one_before_has_recorded(subject: Subject) -> None:
     accepted = at_once(slowly("pwrite64", VERIFY), subject, [subject.credential.code()] * 5)
     assert accepted.count(True) == 1
     recovery_code = subject.recovery.codes[0]

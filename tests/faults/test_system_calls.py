@@ -31,7 +31,7 @@ WORKERS = os.cpu_count() or 2
 NEVER_FAIL = {"getegid", "geteuid", "getgid", "getpid", "gettid", "getuid", "set_tid_address"}
 MIN_FAILING_CALLS = 40  # the shortest login, a gate's that asks, makes more of its own
 # While the interpreter starts nothing of ours runs yet: two logins stand for all.
-LOADING_IS_TRIED_IN = ("gate, enrolled", "verify, right code")
+LOADING_IS_TRIED_IN = ("gate, enrolled", "verify, correct code")
 # A name that is not there for once: with the secret in place, or the mark, it must not matter.
 NAMES_ARE_DENIED_IN = ("gate, enrolled",)
 
@@ -180,7 +180,7 @@ def test_no_failing_call_opens_or_spoils_or_blocks_a_login(
 @pytest.mark.parametrize(
     ("name", "in_this_order"),
     [
-        ("verify, right code", [r"^pwrite64\(.*/run/pam-totp"]),
+        ("verify, correct code", [r"^pwrite64\(.*/run/pam-totp"]),
         (
             "verify, recovery code",
             [

@@ -12,7 +12,7 @@ from tests.host.accounts import User
 
 STEP_SECONDS = 30  # RFC 6238 section 4.1
 APART_STEPS = 60  # a test that means one of these steps means no other of them
-FAR_STEPS = 400  # no wrong code is right anywhere near: the verifier tells a skewed clock apart
+FAR_STEPS = 400  # no incorrect code is right anywhere near: the verifier tells a skewed clock apart
 
 
 class Credential:

@@ -115,7 +115,7 @@ def test_wrong_password_at_the_console_is_shown_nothing(
     assert keys_on(login.transcript) == [] and NOT_ENROLLED not in login.transcript
 
 
-def test_wrong_code_at_the_console_writes_nothing(user: User, console: Converse) -> None:
+def test_incorrect_code_at_the_console_writes_nothing(user: User, console: Converse) -> None:
     login = console(user, [(CODE, Phone(user).type_wrong_code), (CODE, CTRL_D), (NAME, HANG_UP)])
     assert keys_on(login.transcript)
     assert_not_enrolled(user)

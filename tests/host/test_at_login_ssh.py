@@ -89,7 +89,7 @@ def test_first_login_enrolls_and_the_second_asks_without_a_qr_code(
     assert "9 recovery codes left." in third.transcript
 
 
-def test_wrong_codes_are_refused_and_the_next_login_shows_another_key(
+def test_incorrect_codes_are_refused_and_the_next_login_shows_another_key(
     user: User, log_in: Converse, syslog: SystemLog
 ) -> None:
     phone = Phone(user)

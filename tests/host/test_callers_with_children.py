@@ -38,7 +38,7 @@ def wrong_code(devices: list[Credential]) -> str:
 
 
 @pytest.mark.parametrize("kind", [FtpServer, SaslServer, WebServer])
-def test_server_accepts_every_right_code_and_refuses_every_wrong_one(
+def test_server_accepts_every_correct_code_and_refuses_every_wrong_one(
     make_user: Callable[..., User],
     pam_services: PamServices,
     start_daemon: Callable[[Callable[[], Daemon]], Daemon],
@@ -67,7 +67,7 @@ def test_server_accepts_every_right_code_and_refuses_every_wrong_one(
     assert {decision["service"] for decision in decisions} == {kind.service}
 
 
-def test_su_with_children_ignored_takes_the_right_code_and_refuses_the_wrong_one(
+def test_su_with_children_ignored_takes_the_correct_code_and_refuses_the_wrong_one(
     make_user: Callable[..., User],
     enrolled: Enroll,
     pam_services: PamServices,
@@ -85,7 +85,7 @@ def test_su_with_children_ignored_takes_the_right_code_and_refuses_the_wrong_one
     assert (became.status, became.transcript.splitlines()[-1]) == (0, bob.name)
 
 
-def test_login_with_children_ignored_takes_the_right_code(
+def test_login_with_children_ignored_takes_the_correct_code(
     user: User, enrolled: Enroll, pam_services: PamServices, on_terminal: Converse
 ) -> None:
     pam_services.add("login", shipped_lines("password-then-code"))

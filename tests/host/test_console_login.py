@@ -44,7 +44,7 @@ def assert_shell_of(user: User, login: Conversation) -> None:
     assert f"\n{user.name}\n" in login.transcript
 
 
-def test_after_three_wrong_codes_login_begins_anew(
+def test_after_three_incorrect_codes_login_begins_anew(
     user: User, enrolled: Enroll, console: Converse
 ) -> None:
     credential = enrolled(user)
@@ -56,7 +56,7 @@ def test_after_three_wrong_codes_login_begins_anew(
     assert "rror" not in login.transcript
 
 
-def test_ctrl_c_at_the_code_is_what_it_is_at_the_password_and_no_wrong_code(
+def test_ctrl_c_at_the_code_is_what_it_is_at_the_password_and_no_incorrect_code(
     user: User, enrolled: Enroll, console: Converse, on_terminal: Converse, syslog: SystemLog
 ) -> None:
     """It ends shadow's login (Debian 12). util-linux's (Debian 13) ignores the key at every prompt:

@@ -110,7 +110,7 @@ def test_days_are_those_of_utc_and_the_last_one_counts(user: User, moment: str, 
         assert (answer.code, answer.output) == (ASK, f"{NOT_ENROLLED}\n")
 
 
-def test_whoever_has_enrolled_is_asked_before_the_day_and_told_nothing(
+def test_user_who_has_enrolled_is_asked_before_the_day_and_told_nothing(
     user: User, enrolled: Enroll
 ) -> None:
     enrolled(user)

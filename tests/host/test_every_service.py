@@ -131,7 +131,7 @@ def test_the_password_and_then_the_code_let_in(
     ]
 
 
-def test_three_wrong_codes_refuse(
+def test_three_incorrect_codes_refuse(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog, service: str
 ) -> None:
     credential = enrolled(user)
@@ -147,7 +147,7 @@ def test_three_wrong_codes_refuse(
     assert syslog.decisions() == [decision] * 3
 
 
-def test_after_a_wrong_code_and_an_empty_one_the_right_one_lets_in(
+def test_after_an_incorrect_code_and_an_empty_one_the_right_one_lets_in(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -169,7 +169,7 @@ def test_a_used_code_is_refused_at_the_next_login(
     ]  # given again at once, it is not verified again
 
 
-def test_a_user_who_has_not_enrolled_is_let_in_without_a_code(
+def test_a_user_who_has_not_enrolled_is_accepted_without_a_code(
     login: Login, user: User, syslog: SystemLog, service: str
 ) -> None:
     login(let_in=True)

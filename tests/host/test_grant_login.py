@@ -23,7 +23,7 @@ def grant_of(user: User) -> Path:
     return STATE / "grants" / str(user.uid)
 
 
-def test_granted_user_is_let_in_over_ssh_with_the_password_alone(
+def test_granted_user_is_accepted_over_ssh_with_the_password_alone(
     user: User, credential: Credential, pam_services: PamServices, ssh: Converse, syslog: SystemLog
 ) -> None:
     pam_services.add("sshd")
@@ -107,7 +107,7 @@ def test_grant_does_not_outlive_its_user(
     assert gate(alice).code == NO_CODE_NEEDED
 
 
-def test_mark_of_an_earlier_user_of_the_id_is_refused_with_what_to_type(
+def test_enforced_record_of_an_earlier_user_of_the_id_is_refused_with_what_to_type(
     user: User, syslog: SystemLog
 ) -> None:
     mark = STATE / "enforced" / str(user.uid)

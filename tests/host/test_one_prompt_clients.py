@@ -55,7 +55,7 @@ def test_mail_program_logs_in_with_the_password_and_the_code_once(
     assert [decision["service"] for decision in decisions] == ["dovecot"] * 2
 
 
-def test_mail_program_without_the_right_code_or_the_password_is_refused(
+def test_mail_program_without_the_correct_code_or_the_password_is_refused(
     user: User, enrolled: Enroll, imap: ImapServer, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -87,7 +87,7 @@ def test_sshs_password_method_takes_the_password_and_the_code(
     assert reasons(syslog) == ["totp", "reused-code"]
 
 
-def test_sshs_password_method_refuses_without_the_right_code_or_the_password(
+def test_sshs_password_method_refuses_without_the_correct_code_or_the_password(
     user: User, enrolled: Enroll, log_in: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)

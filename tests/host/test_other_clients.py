@@ -85,7 +85,7 @@ def test_plink_logs_in_with_the_password_and_the_code(
     assert reasons(syslog) == ["totp"]
 
 
-def test_plink_asks_again_after_a_wrong_code(
+def test_plink_asks_again_after_an_incorrect_code(
     user: User, enrolled: Enroll, plink: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -94,7 +94,7 @@ def test_plink_asks_again_after_a_wrong_code(
     assert reasons(syslog) == ["wrong-code", "totp"]
 
 
-def test_plink_is_refused_after_three_wrong_codes(
+def test_plink_is_refused_after_three_incorrect_codes(
     user: User, enrolled: Enroll, plink: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -126,7 +126,7 @@ def test_paramiko_answers_the_questions_one_by_one(
     assert channel.recv_exit_status() == 0
 
 
-def test_paramiko_is_refused_after_three_wrong_codes(
+def test_paramiko_is_refused_after_three_incorrect_codes(
     user: User, enrolled: Enroll, transport: paramiko.Transport, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)

@@ -150,7 +150,7 @@ def test_every_one_of_the_ten_lets_in_once_and_the_count_goes_down_to_none(
     assert {verify(user, code).code for code in codes} == {REFUSED}
 
 
-def test_a_spent_code_stays_spent_when_the_state_of_minutes_is_gone(
+def test_a_used_code_stays_used_when_the_state_of_minutes_is_gone(
     user: User, codes: list[str]
 ) -> None:
     assert verify(user, codes[0]).code == LET_IN
@@ -158,7 +158,7 @@ def test_a_spent_code_stays_spent_when_the_state_of_minutes_is_gone(
     assert verify(user, codes[0]).code == REFUSED
 
 
-def test_recovery_codes_are_void_after_renewal_spent_or_not(user: User, codes: list[str]) -> None:
+def test_recovery_codes_are_void_after_renewal_used_or_not(user: User, codes: list[str]) -> None:
     assert verify(user, codes[0]).code == LET_IN
     renewed = new_recovery_codes(user)
     assert {verify(user, code).code for code in codes} == {REFUSED}

@@ -48,7 +48,7 @@ def test_a_key_or_the_password_and_then_the_code_let_in(
     assert verdicts(syslog) == [("accept", "totp")] * 2
 
 
-def test_wrong_codes_are_refused_after_a_key_and_after_the_password(
+def test_incorrect_codes_are_refused_after_a_key_and_after_the_password(
     user: User, enrolled: Enroll, key_or_password: Converse, syslog: SystemLog
 ) -> None:
     wrong = wrong_codes(enrolled(user))
@@ -68,7 +68,7 @@ def test_no_code_is_asked_after_a_wrong_password_or_of_an_unknown_user(
     assert verdicts(syslog) == []
 
 
-def test_who_has_not_enrolled_is_let_in_by_key_and_by_password(
+def test_who_has_not_enrolled_is_accepted_by_key_and_by_password(
     user: User, key_or_password: Converse, syslog: SystemLog
 ) -> None:
     by_password = key_or_password(user, [(PASSWORD, user.password)])

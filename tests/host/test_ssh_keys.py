@@ -57,7 +57,7 @@ def test_a_key_and_then_the_code_let_in(
     }
 
 
-def test_a_key_and_wrong_codes_are_refused(
+def test_a_key_and_incorrect_codes_are_refused(
     user: User, enrolled: Enroll, key_then_code: Converse, syslog: SystemLog
 ) -> None:
     login = key_then_code(user, wrong_codes(enrolled(user)), key=user.new_ssh_key())

@@ -64,7 +64,7 @@ def test_an_unknown_user_is_asked_and_refused_as_any_other(
     assert unknown.transcript == known.transcript.replace(user.name, "nobody-here")
 
 
-def test_ctrl_c_at_the_code_ends_the_login_and_spends_nothing(
+def test_ctrl_c_at_the_code_ends_the_login_and_uses_up_nothing(
     user: User, enrolled: Callable[..., Credential], log_in: Converse
 ) -> None:
     code = enrolled(user).fresh_code()

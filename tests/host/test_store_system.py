@@ -190,7 +190,7 @@ def test_moving_into_the_system_and_back_keeps_secret_and_recovery_codes(
     assert verify(user, codes[1]).code == LET_IN
 
 
-def test_marked_user_is_refused_until_the_secret_is_moved(
+def test_enforced_user_is_refused_until_the_secret_is_moved(
     user: User, enrolled: Callable[..., Credential], syslog: SystemLog
 ) -> None:
     credential = enrolled(user)

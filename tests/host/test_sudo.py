@@ -64,7 +64,7 @@ def test_the_code_of_whom_one_becomes_is_wrong_and_the_callers_right(
     assert reasons == [("wrong-code", alice.name), ("totp", alice.name)]
 
 
-def test_after_three_wrong_codes_sudo_asks_for_the_password_again(
+def test_after_three_incorrect_codes_sudo_asks_for_the_password_again(
     sudo: Converse, alice: User, enrolled: Enroll
 ) -> None:
     credential = enrolled(alice)
@@ -76,7 +76,7 @@ def test_after_three_wrong_codes_sudo_asks_for_the_password_again(
     assert became.prompts == shown(alice, CODE, CODE, CODE) + shown(alice, CODE)
 
 
-def test_nine_wrong_codes_refuse(
+def test_nine_incorrect_codes_refuse(
     sudo: Converse, alice: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
     credential = enrolled(alice)

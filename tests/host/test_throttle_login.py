@@ -24,7 +24,7 @@ RECORD = "pam-totp attempts 1"  # how what is written to the record begins
 
 
 def guess(credential: Credential, times: int) -> None:
-    """So many wrong codes by hand, none of which is held up."""
+    """So many incorrect codes by hand, none of which is held up."""
     for index in range(times):
         assert verify(credential.user, credential.wrong_code(index)).code == REFUSED
 
@@ -33,7 +33,7 @@ def last_reason(syslog: SystemLog) -> str:
     return syslog.decisions()[-1]["reason"]
 
 
-def test_wait_is_said_before_the_prompt_over_ssh_and_the_right_code_is_refused(
+def test_wait_is_said_before_the_prompt_over_ssh_and_the_correct_code_is_refused(
     user: User, credential: Credential, pam_services: PamServices, ssh: Converse, syslog: SystemLog
 ) -> None:
     pam_services.add("sshd")
@@ -99,7 +99,7 @@ def test_success_clears_the_row(user: User, credential: Credential) -> None:
     assert verify(user, credential.fresh_code()).code == LET_IN
 
 
-def test_right_code_counts_nothing_against_the_budget(user: User, credential: Credential) -> None:
+def test_correct_code_counts_nothing_against_the_budget(user: User, credential: Credential) -> None:
     guess(credential, 1)
     budget = failures_of(user)[2]
     assert verify(user, credential.fresh_code()).code == LET_IN
@@ -122,7 +122,7 @@ def test_wait_grows_to_a_quarter_of_an_hour_and_not_beyond(
         assert expected - 5 <= wait <= expected + 1
 
 
-def test_right_code_lets_in_when_the_wait_is_over(
+def test_correct_code_lets_in_when_the_wait_is_over(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     guess(credential, 5)
@@ -133,7 +133,7 @@ def test_right_code_lets_in_when_the_wait_is_over(
     assert verify(user, code).code == LET_IN
 
 
-def test_code_that_was_refused_for_the_wait_is_neither_counted_nor_spent(
+def test_code_that_was_refused_for_the_wait_is_neither_counted_nor_used(
     user: User, credential: Credential
 ) -> None:
     guess(credential, 5)
@@ -192,7 +192,7 @@ def test_try_is_counted_before_the_code_is_looked_at(
     assert failures_of(user)[0] == before + 1
 
 
-def test_verifier_killed_before_the_yes_has_counted_and_spends_no_step(
+def test_verifier_killed_before_the_yes_has_counted_and_uses_up_no_step(
     make_user: Callable[..., User], enrolled: Callable[..., Credential], tmp_path: Path
 ) -> None:
     like, user = make_user(), make_user()
@@ -214,7 +214,7 @@ def test_try_that_cannot_be_counted_is_refused(
     assert last_reason(syslog) == "state-unavailable"
 
 
-def test_wrong_codes_of_one_user_do_not_hold_up_another(
+def test_incorrect_codes_of_one_user_do_not_hold_up_another(
     make_user: Callable[..., User], enrolled: Callable[..., Credential]
 ) -> None:
     alice, bob = make_user(), make_user()
@@ -250,7 +250,7 @@ def test_record_of_an_earlier_boot_holds_nobody_up_for_long(
 
 def first_call_after_the_count(credential: Credential, trace: Path) -> tuple[str, int]:
     """The name of the call that follows the one that writes the count, and its number of that
-    name, in a login with a wrong code where a record is already."""
+    name, in a login with an incorrect code where a record is already."""
     through = ["strace", "-o", str(trace)]
     assert verify(credential.user, credential.wrong_code(), through=through).code == REFUSED
     text = trace.read_text(encoding="utf-8")

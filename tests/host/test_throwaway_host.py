@@ -84,7 +84,7 @@ def test_no_command_is_wrong_usage() -> None:
     assert done.stderr.startswith("enter: error: no command given\nhint: tests/host/enter COMMAND")
 
 
-def test_only_root_is_let_in_and_told_what_to_do(user: User) -> None:
+def test_only_root_is_accepted_and_told_what_to_do(user: User) -> None:
     tmp_copy = Path("/tmp/enter-for-everybody")
     tmp_copy.write_bytes(Path(ENTER).read_bytes())
     tmp_copy.chmod(0o755)

@@ -59,7 +59,7 @@ def verify_as(caller: User, name: str, typed: str) -> int:
     return run(caller.command(["/usr/bin/env", "-i", *words, VERIFY]), typed).code
 
 
-def test_right_code_unlocks(alice: User, credential: Credential, syslog: SystemLog) -> None:
+def test_correct_code_unlocks(alice: User, credential: Credential, syslog: SystemLog) -> None:
     answer = unlock(alice, alice.password, credential.fresh_code())
     assert answer.code == 0, answer
     assert "Verification code:" in answer.output + answer.errors
@@ -67,11 +67,11 @@ def test_right_code_unlocks(alice: User, credential: Credential, syslog: SystemL
     assert (decision["reason"], decision["service"]) == ("totp", LOCKER)
 
 
-def test_wrong_code_does_not(alice: User, credential: Credential) -> None:
+def test_incorrect_code_does_not(alice: User, credential: Credential) -> None:
     assert unlock(alice, alice.password, credential.wrong_code()).code == 1
 
 
-def test_right_code_with_a_wrong_password_does_not(alice: User, credential: Credential) -> None:
+def test_correct_code_with_a_wrong_password_does_not(alice: User, credential: Credential) -> None:
     assert unlock(alice, "wrong", credential.fresh_code()).code == 1
 
 
@@ -82,7 +82,9 @@ def test_used_code_does_not(alice: User, credential: Credential, syslog: SystemL
     assert syslog.decisions()[-1]["reason"] == "reused-code"
 
 
-def test_wrong_codes_are_throttled(alice: User, credential: Credential, syslog: SystemLog) -> None:
+def test_incorrect_codes_are_throttled(
+    alice: User, credential: Credential, syslog: SystemLog
+) -> None:
     for index in range(5):
         assert verify_as(alice, alice.name, credential.wrong_code(index)) == REFUSED
     answer = unlock(alice, alice.password, credential.fresh_code())
@@ -105,7 +107,7 @@ def test_users_state_is_below_run_user_and_roots_is_untouched(
     assert [path.name for path in folder.iterdir()] == [str(alice.uid)]
 
 
-def test_wrong_codes_of_the_users_own_programs_do_not_lock_root_out_of_letting_in(
+def test_incorrect_codes_of_the_users_own_programs_do_not_lock_root_out_of_letting_in(
     alice: User, credential: Credential
 ) -> None:
     for index in range(8):
@@ -137,7 +139,7 @@ def test_users_own_record_changes_nothing_for_root(
     assert syslog.decisions()[-1]["reason"] == "reused-code"
 
 
-def test_nobody_is_judged_for_somebody_else(
+def test_nobody_is_verified_for_somebody_else(
     alice: User,
     credential: Credential,
     make_user: Callable[..., User],
@@ -154,7 +156,7 @@ def test_nobody_is_judged_for_somebody_else(
     assert unlock(alice, bob.password, of_bob.code(), name=bob.name).code == 1
 
 
-def test_user_who_is_not_enrolled_is_let_in_by_the_password_and_by_nothing_else(
+def test_user_who_is_not_enrolled_is_accepted_by_the_password_and_by_nothing_else(
     alice: User, pam_services: PamServices
 ) -> None:
     assert unlock(alice, alice.password).code == 0
@@ -164,7 +166,7 @@ def test_user_who_is_not_enrolled_is_let_in_by_the_password_and_by_nothing_else(
     assert unlock(alice, alice.password).code == 1
 
 
-def test_without_run_user_a_right_code_is_refused(
+def test_without_run_user_a_correct_code_is_refused(
     user: User, enrolled: Callable[..., Credential], syslog: SystemLog
 ) -> None:
     code = enrolled(user).fresh_code()

@@ -175,7 +175,7 @@ def test_public_key_that_sshd_reports_is_a_first_factor_and_elsewhere_a_forgery(
     assert keys_on(gate(user, variables=KEY).output)
 
 
-def test_right_code_enrolls_and_lets_in(user: User, syslog: SystemLog) -> None:
+def test_correct_code_enrolls_and_lets_in(user: User, syslog: SystemLog) -> None:
     phone = offered(user)
     answer = verify(user, phone.fresh_code())
     assert answer.code == LET_IN
@@ -212,7 +212,7 @@ def test_files_are_the_owners_alone_whatever_the_applications_umask(user: User, 
     assert verify(user, phone.fresh_code()).code == LET_IN
 
 
-def test_wrong_code_is_refused_counts_and_writes_nothing(user: User, syslog: SystemLog) -> None:
+def test_incorrect_code_is_refused_counts_and_writes_nothing(user: User, syslog: SystemLog) -> None:
     phone = offered(user)
     for typed in (phone.wrong_code(), "", "abc", "aaaa-bbbb-cccc-dddd"):
         assert verify(user, typed).code == REFUSED
@@ -223,7 +223,9 @@ def test_wrong_code_is_refused_counts_and_writes_nothing(user: User, syslog: Sys
     assert verify(user, phone.fresh_code()).code == LET_IN
 
 
-def test_after_five_wrong_codes_no_secret_is_shown_and_the_right_code_waits(user: User) -> None:
+def test_after_five_incorrect_codes_no_secret_is_shown_and_the_correct_code_waits(
+    user: User,
+) -> None:
     phone = offered(user)
     for index in range(5):
         assert verify(user, phone.wrong_code(index)).code == REFUSED
@@ -297,7 +299,7 @@ def test_look_of_somebody_else_changes_nothing_for_the_owner_who_enrolls_what_on
 
 
 @pytest.mark.parametrize("elsewhere", ELSEWHERE)
-def test_right_code_of_a_secret_shown_before_a_reconnect_is_right_after_it(
+def test_correct_code_of_a_secret_shown_before_a_reconnect_is_correct_after_it(
     user: User, elsewhere: dict[str, str]
 ) -> None:
     phone = offered(user)
@@ -550,7 +552,7 @@ def test_grant_wins(user: User, syslog: SystemLog) -> None:
     assert syslog.decisions()[-1]["reason"] == "granted"
 
 
-def test_whoever_has_logged_in_with_a_code_is_shown_nothing_when_the_secret_is_gone(
+def test_user_who_has_logged_in_with_a_code_is_shown_nothing_when_the_secret_is_gone(
     user: User, syslog: SystemLog
 ) -> None:
     phone = offered(user)

@@ -27,7 +27,7 @@ def look(user: User | str, **options: object) -> int:
 @contextmanager
 def without_a_trace(syslog: SystemLog) -> Iterator[None]:
     """Nothing is logged and no file of the state is changed while the block runs, but for the
-    snapshot of the settings: whoever first needs them makes it."""
+    snapshot of the settings: the first program that needs them makes it."""
     logged, before = syslog.lines(), state()
     yield
     assert (syslog.lines(), state()) == (logged, before)

@@ -43,7 +43,7 @@ def wait_until_it_reads(process: "subprocess.Popen[bytes]") -> None:
     ],
     ids=lambda words: words[0] + words[1],
 )
-def test_verifier_is_scheduled_as_usual_whoever_calls(
+def test_verifier_is_scheduled_as_usual_for_every_caller(
     user: User, enrolled: Callable[..., Credential], through: list[str]
 ) -> None:
     code = enrolled(user).fresh_code()
@@ -76,7 +76,7 @@ def test_verifier_that_is_kept_waiting_ends_and_refuses_whatever_its_caller_does
         process.wait()
 
 
-def test_gate_is_scheduled_as_usual_whoever_calls(user: User) -> None:
+def test_gate_is_scheduled_as_usual_for_every_caller(user: User) -> None:
     """The calls themselves: it never waits for anything."""
     calls = ["strace", "-f", "-e", "trace=sched_setscheduler,setpriority,sched_setaffinity"]
     traced = subprocess.run(

@@ -25,7 +25,9 @@ def only_decision(log: SystemLog) -> dict[str, str]:
     return decision
 
 
-def test_right_code_is_let_in_once(user: User, credential: Credential, syslog: SystemLog) -> None:
+def test_correct_code_is_accepted_once(
+    user: User, credential: Credential, syslog: SystemLog
+) -> None:
     code = credential.fresh_code()
     assert verify(user.name, code) == LET_IN
     assert only_decision(syslog) == {
@@ -43,12 +45,12 @@ def test_right_code_is_let_in_once(user: User, credential: Credential, syslog: S
     assert "last accepted" in decision["detail"]
 
 
-def test_next_code_is_let_in_too(user: User, credential: Credential) -> None:
+def test_next_code_is_accepted_too(user: User, credential: Credential) -> None:
     assert verify(user.name, credential.fresh_code()) == LET_IN
     assert verify(user.name, credential.fresh_code()) == LET_IN
 
 
-def test_wrong_code_is_refused_and_spends_nothing(
+def test_incorrect_code_is_refused_and_uses_up_nothing(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     assert verify(user.name, credential.wrong_code()) == REFUSED
@@ -74,7 +76,7 @@ def test_code_may_be_typed_with_spaces(user: User, credential: Credential, form:
 
 
 @pytest.mark.parametrize("form", ["", "-{}", "+{}", "{}x", "{}\n", "{}\0\0", "\0{}", "0{}", "{}{}"])
-def test_right_code_with_anything_else_is_refused(
+def test_correct_code_with_anything_else_is_refused(
     user: User, credential: Credential, syslog: SystemLog, form: str
 ) -> None:
     code = credential.fresh_code()
@@ -83,14 +85,14 @@ def test_right_code_with_anything_else_is_refused(
     assert verify(user.name, code) == LET_IN
 
 
-def test_right_code_in_other_digits_is_refused(user: User, credential: Credential) -> None:
+def test_correct_code_in_other_digits_is_refused(user: User, credential: Credential) -> None:
     code = credential.fresh_code()
     for zero in ("０", "٠", "𝟎"):  # noqa: RUF001
         assert verify(user.name, "".join(chr(ord(zero) + int(digit)) for digit in code)) == REFUSED
     assert verify(user.name, code) == LET_IN
 
 
-def test_each_enrolled_device_is_let_in(
+def test_each_enrolled_device_is_accepted(
     user: User, enrolled: Callable[..., Credential], syslog: SystemLog
 ) -> None:
     path = user.home / ".config" / "pam-totp" / "secret"
@@ -190,7 +192,7 @@ def test_closed_standard_streams_refuse(
     assert only_decision(syslog)["verdict"] == "refuse"
 
 
-def test_code_is_recorded_before_it_is_let_in(
+def test_code_is_recorded_before_it_is_accepted(
     user: User, credential: Credential, tmp_path: Path
 ) -> None:
     """Killed on the way to the log, it has let nobody in, and yet the code is spent."""

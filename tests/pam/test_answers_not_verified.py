@@ -29,7 +29,7 @@ def test_password_as_the_answer_is_refused_whatever_the_verifier_says(bench: Ben
     assert bench.log_in(f"={PASSWORD}").authenticate == AUTH_ERR
 
 
-def test_password_after_a_wrong_code_ends_the_questions_too(bench: Bench) -> None:
+def test_password_after_an_incorrect_code_ends_the_questions_too(bench: Bench) -> None:
     login = bench.log_in("=000000", f"={PASSWORD}", RIGHT)
     assert (login.authenticate, len(login.prompts)) == (AUTH_ERR, 2)
     assert login.typed == ["000000", ""]

@@ -79,7 +79,7 @@ def call(
 
 
 @pytest.mark.parametrize("disposition", DISPOSITIONS)
-def test_right_codes_are_accepted_and_wrong_ones_refused(bench: Bench, disposition: str) -> None:
+def test_correct_codes_are_accepted_and_wrong_ones_refused(bench: Bench, disposition: str) -> None:
     caller = call(bench, disposition, *(["000000", RIGHT_CODE] * LOGINS))
     assert caller.answers == [[AUTH_ERR, SUCCESS] * LOGINS]
     assert (caller.action, caller.pending, caller.strangers) == ("same", False, 0)

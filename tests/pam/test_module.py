@@ -25,18 +25,18 @@ def assert_refused(login: Login) -> None:
 
 
 class TestCode:
-    def test_right_code_succeeds(self, bench: Bench) -> None:
+    def test_correct_code_succeeds(self, bench: Bench) -> None:
         login = bench.log_in(RIGHT)
         assert (login.authenticate, login.setcred) == (SUCCESS, SUCCESS)
         assert (login.prompts, login.typed) == ([PROMPT], [RIGHT_CODE])
         assert login.password_after == PASSWORD
 
-    def test_wrong_code_is_asked_again_three_times_in_all(self, bench: Bench) -> None:
+    def test_incorrect_code_is_asked_again_three_times_in_all(self, bench: Bench) -> None:
         login = bench.log_in(WRONG, "=000001", "=000002", RIGHT)
         assert_refused(login)
         assert (login.prompts, len(login.typed)) == ([PROMPT] * 3, 3)
 
-    def test_right_code_after_a_wrong_one_succeeds(self, bench: Bench) -> None:
+    def test_correct_code_after_a_wrong_one_succeeds(self, bench: Bench) -> None:
         login = bench.log_in(WRONG, RIGHT)
         assert login.authenticate == SUCCESS
         assert login.password_after == PASSWORD
@@ -65,7 +65,7 @@ class TestAnswers:
         assert_refused(login)
         assert {len(each) for each in login.typed} == {min(length, MAX_BYTES_OF_PAM_EXEC)}
 
-    def test_right_code_after_a_long_answer_succeeds(self, bench: Bench) -> None:
+    def test_correct_code_after_a_long_answer_succeeds(self, bench: Bench) -> None:
         assert bench.log_in("long:5000", RIGHT).authenticate == SUCCESS
 
     def test_null_answer_refuses_without_asking_again(self, bench: Bench) -> None:
@@ -250,7 +250,7 @@ class TestPublicKey:
     def test_other_services_are_not_believed(self, bench: Bench, service: str) -> None:
         assert self.answer(bench, KEY_PASSED, service=service)[0] == AUTH_ERR
 
-    def test_right_code_does_not_need_a_key(self, bench: Bench) -> None:
+    def test_correct_code_does_not_need_a_key(self, bench: Bench) -> None:
         assert bench.log_in(RIGHT, variables=(KEY_PASSED,), service="sshd").authenticate == SUCCESS
         assert_refused(bench.log_in(variables=(KEY_PASSED,), service="sshd"))
 
@@ -276,7 +276,7 @@ class TestCombined:
         assert (login.authenticate, login.prompts) == (SUCCESS, ["Password: "])
         assert (login.typed, login.password_after) == ([RIGHT_CODE], PASSWORD)
 
-    def test_wrong_code_is_tried_once_however_many_tries_there_are(self, bench: Bench) -> None:
+    def test_incorrect_code_is_tried_once_however_many_tries_there_are(self, bench: Bench) -> None:
         login = self.log_in(bench, f"{PASSWORD}000000", options="tries=9")
         assert_refused(login)
         assert (login.prompts, login.typed) == ([], ["000000"])

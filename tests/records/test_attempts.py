@@ -107,10 +107,10 @@ def refusal(folder: Path) -> Failure:
 
 
 class TestRecord:
-    def test_nothing_is_spent_at_first(self, folder: Path) -> None:
+    def test_no_step_is_used_at_first(self, folder: Path) -> None:
         assert steps(folder) == {}
 
-    def test_spent_step_is_there_for_the_next_login(self, folder: Path) -> None:
+    def test_used_step_is_there_for_the_next_login(self, folder: Path) -> None:
         spend(folder, PHONE, 60_000_000)
         spend(folder, TABLET, 7)
         spend(folder, PHONE, 60_000_001)
@@ -179,7 +179,9 @@ class TestRecord:
         assert (folder / str(UID)).read_bytes() == content
 
     @pytest.mark.parametrize("content", [b"", b" " * SIZE_BYTES, b"pam-totp attempts 1\n"])
-    def test_record_without_steps_is_none_spent(self, folder: Path, content: bytes) -> None:
+    def test_record_without_steps_means_that_none_is_used(
+        self, folder: Path, content: bytes
+    ) -> None:
         (folder / str(UID)).write_bytes(content)
         assert steps(folder) == {}
 
@@ -320,7 +322,7 @@ class TestDisk:
 @pytest.mark.parametrize("limit", [1, 10, 100, 4095])
 @pytest.mark.parametrize("present", [False, True])
 def test_limit_of_the_caller_cuts_no_record_off(folder: Path, limit: int, present: bool) -> None:
-    """`prlimit --fsize=10 su bob`: su hands the limits of whoever calls it on to the verifier."""
+    """`prlimit --fsize=10 su bob`: su hands its caller's limits on to the verifier."""
     if present:
         spend(folder, PHONE, 59_999_999)
     before = steps(folder)

@@ -37,11 +37,11 @@ def refusal(folder: str) -> Failure:
     return refused.value
 
 
-def test_nobody_is_marked_at_first(folder: str) -> None:
+def test_nobody_is_enforced_at_first(folder: str) -> None:
     assert not enforced.is_set(UID)
 
 
-def test_mark_is_set_for_one_user_and_stays(folder: str) -> None:
+def test_record_is_made_for_one_user_and_stays(folder: str) -> None:
     for _ in range(2):  # a set mark stays as it is
         enforced.record_login(UID)
         assert enforced.is_set(UID)
@@ -49,7 +49,7 @@ def test_mark_is_set_for_one_user_and_stays(folder: str) -> None:
     assert not enforced.is_set(471)
 
 
-def test_mark_is_for_root_alone(folder: str) -> None:
+def test_only_root_can_write_the_record(folder: str) -> None:
     before = os.umask(0)
     enforced.record_login(UID)
     os.umask(before)
@@ -59,7 +59,7 @@ def test_mark_is_for_root_alone(folder: str) -> None:
     assert (marks / str(UID)).read_bytes() == b""
 
 
-def test_mark_is_durable_before_the_login_goes_on(folder: str) -> None:
+def test_record_is_durable_before_the_login_goes_on(folder: str) -> None:
     program = (
         "import sys\n"
         "sys.path[:0] = ['/usr/lib/pam-totp']\n"
@@ -96,7 +96,7 @@ def test_file_in_place_of_a_folder_is_no_proof_either(folder: str, name: str) ->
     refusal(folder)
 
 
-def test_link_in_place_of_a_mark_is_no_proof_that_there_is_none(folder: str) -> None:
+def test_link_in_place_of_a_record_is_no_proof_that_there_is_none(folder: str) -> None:
     os.mkdir(f"{folder}/enforced")
     os.symlink("nowhere", f"{folder}/enforced/{UID}")
     refusal(folder)
@@ -109,7 +109,7 @@ def test_whatever_else_bears_the_name_is_no_proof_either(folder: str, kind: str)
     refusal(folder)
 
 
-def test_full_disk_sets_no_mark_and_says_so(folder: str) -> None:
+def test_full_disk_leaves_no_record_and_says_so(folder: str) -> None:
     options = "size=4k,nr_inodes=1,mode=700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "full", folder], check=True)
     try:

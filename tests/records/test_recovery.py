@@ -119,7 +119,7 @@ def test_record_of_used_codes_can_be_read_back_at_its_longest(folder: Path) -> N
     assert kept[:-1] == digests[-1000:]
 
 
-def test_code_that_cannot_be_recorded_as_spent_is_refused(folder: Path) -> None:
+def test_code_that_cannot_be_recorded_as_used_is_refused(folder: Path) -> None:
     with mounted(folder, "size=4k,mode=700"):
         (folder / "used").mkdir(mode=0o700)
         (folder / "fill").write_bytes(b"x" * 4096)
@@ -223,7 +223,7 @@ def test_what_is_no_file_of_the_users_own_refuses_quickly(
     assert verify(user, credential.fresh_code()).code == LET_IN
 
 
-def test_verifier_that_runs_out_of_memory_refuses_and_spends_nothing(
+def test_verifier_that_runs_out_of_memory_refuses_and_uses_up_nothing(
     user: User, credential: Credential
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))

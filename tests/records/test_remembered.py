@@ -163,7 +163,7 @@ def test_same_service_in_the_same_session_on_the_same_terminal_alone(
     assert in_one_session(user, credential.fresh_code(), first, second) == answer
 
 
-def test_another_session_is_asked_and_so_is_whoever_has_no_terminal(
+def test_another_session_is_asked_and_so_is_a_user_without_a_terminal(
     user: User, credential: Credential
 ) -> None:
     assert in_one_session(user, credential.fresh_code(), "su pts/7", "su pts/7") == NO_CODE_NEEDED
@@ -264,7 +264,7 @@ def test_secret_that_is_gone_is_asked(user: User, given: Credential) -> None:
     assert is_asked(user)
 
 
-def test_wrong_code_is_not_remembered(user: User, credential: Credential) -> None:
+def test_incorrect_code_is_not_remembered(user: User, credential: Credential) -> None:
     verify(user, credential.wrong_code(), variables=KEY)
     assert is_asked(user)
 

@@ -64,11 +64,11 @@ def test_line_of_another_does_not_ask(tmp_path: Path, line: str) -> None:
         ("auth required pam_exec.so quiet expose_authtok /usr/libexec/pam-totp/verify", []),
         (
             "auth Optional pam_totp.so",
-            ["'optional' there, so a wrong code does not refuse the login"],
+            ["'optional' there, so an incorrect code does not refuse the login"],
         ),
         (
             "auth sufficient pam_totp.so",
-            ["'sufficient' there, so a wrong code does not refuse the login"],
+            ["'sufficient' there, so an incorrect code does not refuse the login"],
         ),
         ("auth required pam_totp.so try=3", ["invalid option, try=3, so every login is refused"]),
         (

@@ -46,7 +46,7 @@ JUNK = {
 
 
 def is_strict(credential: Credential) -> bool:
-    """Whether STRICT is active, seen by its throttle: two wrong codes make the third wait."""
+    """Whether STRICT is active, seen by its throttle: two incorrect codes make the third wait."""
     record = RECORDS / str(credential.user.uid)
     record.unlink(missing_ok=True)
     for index in range(2):

@@ -36,7 +36,7 @@ limits = st.builds(
 
 
 def waits_after(tries: int, limit: Limits = DEFAULTS) -> list[float]:
-    """How long to wait after each of so many wrong codes, every one typed as soon as allowed."""
+    """How long to wait after each of these incorrect codes, every one typed as soon as allowed."""
     now, past, waits = 1000.0, Failures(), []
     for _ in range(tries):
         _, past = count_try(past, now, limit)
@@ -49,7 +49,7 @@ def test_defaults_are_five_free_tries_then_half_a_minute_doubling_to_a_quarter_o
     assert waits_after(12) == [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900, 900]
 
 
-def test_whoever_never_failed_does_not_wait() -> None:
+def test_user_who_never_failed_does_not_wait() -> None:
     assert wait_seconds(Failures(), 0.0, DEFAULTS) == 0
     assert wait_seconds(Failures(), 10.0**6, DEFAULTS) == 0
 
@@ -117,8 +117,8 @@ def test_one_more_try_never_shortens_the_wait(past: Failures, now: int, limit: L
 def simulate(owner_logins_a_day: int, typos: int = 0) -> tuple[int, float]:
     """Thirty days of a guesser who knows the password and tries whenever that is allowed.
 
-    The owner logs in so many times a day, each time `typos` wrong codes first. Returns how often
-    the guesser tried and the longest time that the owner was told to wait.
+    The owner logs in so many times a day, each time after `typos` incorrect codes. Returns how
+    often the guesser tried and the longest time that the owner was told to wait.
     """
     every = DAY / owner_logins_a_day if owner_logins_a_day else float("inf")
     owner = next_login = every / 2

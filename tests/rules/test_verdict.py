@@ -72,14 +72,14 @@ def test_code_of_a_far_moment_is_just_wrong(offset: int) -> None:
 
 @pytest.mark.parametrize("offset", [-1, 0, 1])
 @pytest.mark.parametrize("spent_later", [0, 1, 2, 1000])
-def test_spent_step_and_every_earlier_one_are_refused(offset: int, spent_later: int) -> None:
+def test_used_step_and_every_earlier_one_are_refused(offset: int, spent_later: int) -> None:
     spent = {PHONE.identity: STEP + offset + spent_later}
     verdict = verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30, spent)
     assert (verdict.accepted, verdict.reason) == (False, REUSED_CODE)
 
 
 @pytest.mark.parametrize("back_seconds", [1, 29, 30, 31, 3600, 86400 * 365])
-def test_spent_code_stays_spent_after_the_clock_was_set_back(back_seconds: int) -> None:
+def test_used_code_stays_used_after_the_clock_was_set_back(back_seconds: int) -> None:
     now = STEP * 30 - back_seconds
     spent = {PHONE.identity: STEP}
     for step in range(int(now // 30) - 1, min(int(now // 30) + 1, STEP) + 1):
@@ -89,7 +89,7 @@ def test_spent_code_stays_spent_after_the_clock_was_set_back(back_seconds: int) 
 
 
 @pytest.mark.parametrize("offset", [0, 1])
-def test_code_after_the_spent_one_is_right(offset: int) -> None:
+def test_code_after_the_used_one_is_correct(offset: int) -> None:
     spent = {PHONE.identity: STEP + offset - 1}
     assert verdict_on([PHONE], code_of(PHONE, STEP + offset), STEP * 30, spent).accepted
 
@@ -103,19 +103,19 @@ class TestCodeOfTwoSteps:
     def test_they_do_collide(self) -> None:
         assert code_of(PHONE, self.FIRST) == code_of(PHONE, self.FIRST + 1) == self.CODE
 
-    def test_later_step_counts_where_only_the_first_is_spent(self) -> None:
+    def test_later_step_counts_where_only_the_first_is_used(self) -> None:
         for current in (self.FIRST, self.FIRST + 1):
             verdict = verdict_on([PHONE], self.CODE, current * 30, {PHONE.identity: self.FIRST})
             assert (verdict.accepted, verdict.step) == (True, self.FIRST + 1)
 
-    def test_both_are_spent_by_one_login(self) -> None:
+    def test_both_are_used_up_by_one_login(self) -> None:
         for current in (self.FIRST, self.FIRST + 1):
             spent = {PHONE.identity: verdict_on([PHONE], self.CODE, current * 30, {}).step}
             for later in range(current - 5, current + 5):
                 assert not verdict_on([PHONE], self.CODE, later * 30, spent).accepted
 
 
-def test_each_device_has_its_own_spent_steps() -> None:
+def test_each_device_has_its_own_used_steps() -> None:
     tablet = credential_of(secret=b"another secret of it", device="tablet")
     spent = {PHONE.identity: STEP + 5}
     verdict = verdict_on([PHONE, tablet], code_of(tablet, STEP), STEP * 30, spent)
@@ -123,7 +123,7 @@ def test_each_device_has_its_own_spent_steps() -> None:
     assert not verdict_on([PHONE, tablet], code_of(PHONE, STEP), STEP * 30, spent).accepted
 
 
-def test_right_code_of_one_device_wins_over_the_skewed_one_of_another() -> None:
+def test_correct_code_of_one_device_wins_over_the_skewed_one_of_another() -> None:
     tablet = credential_of(secret=b"another secret of it", period=60)
     for credentials in ([PHONE, tablet], [tablet, PHONE]):
         verdict = verdict_on(credentials, code_of(tablet, STEP // 2), STEP * 30, {})
@@ -133,7 +133,7 @@ def test_right_code_of_one_device_wins_over_the_skewed_one_of_another() -> None:
 @pytest.mark.parametrize("digits", DIGITS)
 @pytest.mark.parametrize("period", [15, 30, 60])
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
-def test_every_kind_of_credential_is_judged_by_its_own_parameters(
+def test_every_kind_of_credential_is_verified_by_its_own_parameters(
     digits: int, period: int, algorithm: str
 ) -> None:
     credential = credential_of(digits=digits, period=period, algorithm=algorithm)
@@ -145,7 +145,7 @@ def test_every_kind_of_credential_is_judged_by_its_own_parameters(
         assert not verdict_on([credential], other, now, {}).accepted
 
 
-def test_nobody_without_a_credential_is_let_in() -> None:
+def test_nobody_without_a_credential_is_accepted() -> None:
     assert verdict_on([], "755224", 0.0, {}).reason == WRONG_CODE
 
 

@@ -80,7 +80,7 @@ def test_service_that_the_settings_name_shows_the_secret_too_and_no_other_does(
     assert not keys_on(said(drive(STACK, user, [user.password], service="cockpit2")))
 
 
-def test_right_code_at_a_service_that_may_log_enrolls_nobody_and_prints_no_recovery_code(
+def test_correct_code_at_a_service_that_may_log_enrolls_nobody_and_prints_no_recovery_code(
     user: User,
 ) -> None:
     (secret,) = keys_on(gate(user, typed=user.password).output)

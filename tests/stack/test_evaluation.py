@@ -73,7 +73,7 @@ def is_accepted(folder: Path, outer: str, inner: str, answers: tuple[str, ...]) 
     return authenticate(folder, "svc", "root", []).authenticate == PAM_SUCCESS
 
 
-def test_stack_without_a_doubt_accepts_no_wrong_code_whatever_its_other_modules_answer(
+def test_stack_without_a_doubt_accepts_no_incorrect_code_whatever_its_other_modules_answer(
     folder: Path, verify: Path
 ) -> None:
     certain = in_substacks = 0
@@ -146,7 +146,7 @@ def test_reset_in_a_later_substack_does_not_discard_a_refusal(
         ("requisite", "@include", False),
     ],
 )
-def test_lines_that_still_run_after_a_wrong_code_in_a_substack_are_told(
+def test_lines_that_still_run_after_an_incorrect_code_in_a_substack_are_told(
     folder: Path, verify: Path, control: str, how: str, goes_on: bool
 ) -> None:
     inner = f"auth {control} pam_exec.so quiet {verify}\n"
@@ -159,8 +159,8 @@ def test_lines_that_still_run_after_a_wrong_code_in_a_substack_are_told(
     assert (
         faults("svc", str(folder))
         == [
-            f"'required pam_exec.so' still runs after a wrong code in 'substack {folder}/inner'; "
-            "replace 'auth substack' by '@include'"
+            f"'required pam_exec.so' still runs after an incorrect code in "
+            f"'substack {folder}/inner'; replace 'auth substack' by '@include'"
         ]
         * goes_on
     )

@@ -35,13 +35,13 @@ def reasons(syslog: SystemLog) -> list[str]:
     return [decision["reason"] for decision in syslog.decisions()]
 
 
-def test_a_right_code_succeeds(user: User, enrolled: Enroll, drive: Drive) -> None:
+def test_a_correct_code_succeeds(user: User, enrolled: Enroll, drive: Drive) -> None:
     login = drive([LINE], user, [enrolled(user).fresh_code()])
     assert (login.authenticate, login.setcred) == (PAM_SUCCESS, PAM_SUCCESS)
     assert (login.prompts, login.messages) == ([CODE], [])
 
 
-def test_wrong_codes_are_an_authentication_error(
+def test_incorrect_codes_are_an_authentication_error(
     user: User, enrolled: Enroll, drive: Drive
 ) -> None:
     login = drive([LINE], user, wrong_codes(enrolled(user), 3))
@@ -109,7 +109,7 @@ def test_tries_is_how_often_a_code_is_asked(
     wrong = drive([f"{LINE} tries={tries}"], user, wrong_codes(credential, tries + 1))
     assert (wrong.authenticate, wrong.prompts) == (PAM_AUTH_ERR, [CODE] * tries)
     subprocess.run(["pam-totp", "unlock", user.name], check=True, stdout=subprocess.DEVNULL)
-    few = min(tries - 1, 4)  # a fifth wrong code in a row would have to be waited for
+    few = min(tries - 1, 4)  # a fifth incorrect code in a row would have to be waited for
     last = [*wrong_codes(credential, few), credential.fresh_code()]
     assert drive([f"{LINE} tries={tries}"], user, last).authenticate == PAM_SUCCESS
 

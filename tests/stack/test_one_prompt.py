@@ -74,7 +74,7 @@ def test_password_and_code_in_one_answer_let_in(
     assert reasons(syslog) == ["totp"]
 
 
-def test_wrong_code_is_refused_after_one_try(
+def test_incorrect_code_is_refused_after_one_try(
     user: User, enrolled: Enroll, log_in: LogIn, syslog: SystemLog
 ) -> None:
     login = log_in(user, user.password + enrolled(user).wrong_code(), "never asked for")
@@ -264,7 +264,7 @@ def test_known_unknown_and_unenrolled_users_are_asked_the_same(
     assert all(login.authenticate != PAM_SUCCESS for login in logins)
 
 
-def test_right_code_is_refused_while_wrong_ones_are_waited_for(
+def test_correct_code_is_refused_while_wrong_ones_are_waited_for(
     user: User, enrolled: Enroll, log_in: LogIn, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)

@@ -29,7 +29,7 @@ _MAX_LINKS = 40  # as the kernel has it
 
 
 class Walk(MutableRecord):
-    """user: for whom it is; is_checked: whether to refuse what others can move. `folder`: an open
+    """user: whose secret; is_checked: whether to refuse what others can move. `folder`: an open
     descriptor of where it stands, for the caller to close if it is not -1; `path`: that folder's
     name, without a link; `links`: how many were followed."""
 

@@ -3,8 +3,8 @@
 
 /var/lib/pam-totp/grants/UID: the line "pam-totp grant 1 FROM UNTIL MANY|ONCE NAME", times in Unix
 seconds. It counts for FROM <= now < UNTIL: a clock that was set back does not revive it; and for
-the account of that id and that name, which comes last as it may be bytes of any kind: whoever gets
-the id of a user that was removed gets no grant with it.
+the account of that id and that name, which comes last as it may be bytes of any kind, so the
+next user with the id of a removed one does not get the grant.
 """
 
 import pwd

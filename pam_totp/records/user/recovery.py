@@ -4,7 +4,7 @@
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
 "pam-totp recovery 1 SALT" (16 bytes in hex), then one hash a line (scrypt, RFC 7914, N=16384, r=8,
 p=1, in hex). Which ones are used is recorded by root: /var/lib/pam-totp/used/UID, one hash a line.
-How many wrong ones in a row were entered is in /run/pam-totp/wrong-recovery-codes/UID, a number.
+/run/pam-totp/wrong-recovery-codes/UID: how many incorrect ones in a row were entered, a number.
 
 - A code MUST be recorded as used, on the disk, before it is accepted.
 - The file is the user's, time and memory are root's: it MUST NOT say what a hash costs.
@@ -24,7 +24,7 @@ HASH_BYTES = 32
 SALT_BYTES = 16
 MAX_USED = 1000
 HOW_MANY = 10
-# How long the answer to the first wrong code in a row is held back, to the second, and so on.
+# How long the answer to the first incorrect code in a row is held back, to the second, and so on.
 DELAY_SECONDS = (0, 0, 0, 0, 0, 1, 2, 4, 8)
 
 _HEADER = "pam-totp recovery 1 "
@@ -67,16 +67,16 @@ def describe(codes: list[str]) -> str:
     )
 
 
-def read(place: SecretDir) -> tuple[bytes, list[str]] | None:
+def read(secret_dir: SecretDir) -> tuple[bytes, list[str]] | None:
     """The salt and the hashes of the codes there, None without any. Raises Failure."""
-    content = place.read(NAME)
+    content = secret_dir.read(NAME)
     if content is None:
         return None
     header, *hashes = content.decode("ascii", "replace").removesuffix("\n").split("\n")
     salt = header.removeprefix(_HEADER)
     is_hex = _is_hex(salt, SALT_BYTES) and all(_is_hex(each, HASH_BYTES) for each in hashes)
     if header != _HEADER + salt or not is_hex:
-        raise Failure(SECRET_MALFORMED, f"{place.path}/{NAME} is malformed")
+        raise Failure(SECRET_MALFORMED, f"{secret_dir.path}/{NAME} is malformed")
     return bytes.fromhex(salt), hashes
 
 
@@ -96,18 +96,18 @@ def use_up(uid: int, digest: str, already: list[str]) -> None:
 
 
 def count_wrong(uid: int) -> int:
-    """Counts one more wrong code: how many in a row it is. Raises OSError or Failure."""
+    """Counts one more incorrect code: how many in a row it is. Raises OSError or Failure."""
     count = 1 + int(RUN.read(WRONG_KIND, uid) or b"0")
     RUN.write(WRONG_KIND, uid, b"%d" % count)
     return count
 
 
 def forget_wrong(uid: int) -> bool:
-    """Forgets the wrong codes; whether there was one. Raises OSError or Failure."""
+    """Forgets the incorrect codes; whether there was one. Raises OSError or Failure."""
     return RUN.remove(WRONG_KIND, uid)
 
 
 def delay_seconds(count: int) -> int:
-    """How long the answer to the so-maniest wrong code in a row is held back. A correct code is
-    never kept waiting, so whoever guesses cannot keep the owner out."""
+    """How long the answer to the last of `count` incorrect codes in a row is held back. A correct
+    code is never kept waiting, so a guesser cannot keep the owner out."""
     return DELAY_SECONDS[min(count, len(DELAY_SECONDS)) - 1]
