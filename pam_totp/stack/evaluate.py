@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Whether a PAM stack asks for a code and refuses an incorrect one: said only where it is certain.
 
-- What is not certain MUST be reported: in a stack that can skip the pam_totp.so line, or accept a
+- What is not certain MUST be reported: in a stack that can skip the pam_totp.so line, or accept an
   incorrect code, there is no second factor.
 """
 

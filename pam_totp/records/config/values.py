@@ -72,7 +72,7 @@ def _network(text: str) -> str:
 
 
 # Of each kind: its pattern, and what makes the kept text (libpam has services in lower case). What
-# people are told that a value must be is in pam_totp.review.settings_faults.
+# people are told that a value must be is in pam_totp.review.allowed_values.
 KINDS: dict[str, tuple[str, Callable[..., str]]] = {
     "choice": (".*", _choice),
     "mode": (".*", _choice),
