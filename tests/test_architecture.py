@@ -24,7 +24,15 @@ ARROWS: dict[str, set[str]] = {
     "access": {"access", "records", "rules"},
     "stack": {"stack", "records", "rules", "errors"},
     "login": {"login", "access", "records", "rules"},
-    "enrollment": {"enrollment", "records", "rules", "errors", "repair", "signals"},
+    "enrollment": {
+        "enrollment",
+        "records",
+        "rules",
+        "errors",
+        "listing",
+        "repair",
+        "signals",
+    },
     "review": {"review", "access", "records", "rules", "stack", "spelling"},
     "commands": {
         "enrollment",

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Makes ten new recovery codes; the old ones are void then, the secret stays. Raises Error."""
+    """Makes ten new recovery codes, which replace the old ones; the secret stays. Raises Error."""
     account = account_of(options.user)
     os.umask(0o077)
     secret_dir = secret_dir_of(account)
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     save.try_out(secret_dir, recovery.NAME)
     if existing is not None and options.user is None:
         say("New recovery codes replace the existing ones.")
-    if options.user is None and not _has_a_right_code(credentials):
+    if options.user is None and not _has_a_correct_code(credentials):
         confirm(account, f"pam-totp recovery-codes --user {account.pw_name}")
     codes = recovery.new_codes()
     trouble = None
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _has_a_right_code(credentials: list[Credential]) -> bool:
+def _has_a_correct_code(credentials: list[Credential]) -> bool:
     """Asks for a code; False if the person has none and wants to give the password."""
     typed = ask("Code from the app (or press Enter to use the system password): ")
     if not typed.strip():

@@ -63,10 +63,10 @@ def _too_small(uri: str, terminal: Terminal, below: int) -> str:
         return f"{text}.\nThe font of this console has no half blocks, which take half of that.\n"
     if not terminal.utf8:
         return (
-            f"{text}\n(half of that with UTF-8: {terminal.variable}=C.UTF-8 pam-totp enroll).\n"
-            "Make it larger and start again, or:\n"
+            f"{text}.\nMake it larger and start again, or run this, which needs half of that:\n"
+            f"  {terminal.variable}=C.UTF-8 pam-totp enroll\n\n"
         )
-    return f"{text}.\nMake it larger and start again, or:\n"
+    return f"{text}.\nTo see it, make the window larger and start again.\n\n"
 
 
 def describe_offset(seconds: int) -> str:

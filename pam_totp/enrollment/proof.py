@@ -61,7 +61,7 @@ def what_is_wrong(credential: Credential, code: str, now: float) -> str:
 
 
 def _way_out(credential: Credential) -> str:
-    return f"Use another app, or press Ctrl-C and run: {command_without(credential)}"
+    return f"Use another app, or press Ctrl-C and run:\n  {command_without(credential)}"
 
 
 def command_without(credential: Credential) -> str:

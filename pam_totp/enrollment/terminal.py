@@ -16,12 +16,14 @@ import sys
 from typing import TextIO
 
 from pam_totp.errors import Error, give_output_up
+from pam_totp.listing import fit
 
 
 def say(text: str) -> None:
     """A line for the person who answers, beside what the command is for: to the terminal, if there
     is one, also where standard output was sent elsewhere."""
-    print(text, file=_terminal() or sys.stdout, flush=True)
+    stream = _terminal() or sys.stdout
+    print(fit(text, stream), file=stream, flush=True)
 
 
 def ask(prompt: str) -> str:

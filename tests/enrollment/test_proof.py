@@ -56,8 +56,9 @@ def test_parameters_that_the_app_ignores_are_named(
     person = start(user, "enroll", *options)
     phone = person.scan()
     said = answer_to(person, plain_app(phone))
-    assert f"Incorrect code: the app ignores {ignored}." in said
-    assert f"run: pam-totp enroll {way_out}\n" in said
+    assert f"Incorrect code: the app ignores {ignored}." in " ".join(said.split())
+    assert f"run:\n  pam-totp enroll {way_out}\n" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
     assert not secret_file(user).exists()
     person.type_line(phone.code())
     assert person.finish().status == 0
@@ -86,6 +87,14 @@ def test_time_of_a_machine_in_utc_is_named_once(user: User, start: Start) -> Non
     person = start(user, "enroll", TZ="UTC")
     said = answer_to(person, person.scan().wrong_code())
     assert re.search(r"This machine's clock says [-0-9]+ [:0-9]+ UTC\.\s", said)
+
+
+def test_distance_of_the_clocks_fits_80_columns(user: User, start: Start) -> None:
+    person = start(user, "enroll")
+    phone = person.scan()
+    said = answer_to(person, pyotp.TOTP(phone.secret).at(time.time() - 40000))
+    assert "the phone's clock is about 11 h " in said
+    assert all(len(line) <= 80 for line in said.splitlines())
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
