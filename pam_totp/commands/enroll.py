@@ -140,15 +140,21 @@ def uri_for(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp enroll`."""
-    parser.add_argument("--user", metavar="NAME", help="root enrolls somebody else")
-    parser.add_argument("--issuer", type=_name, help="who asks, as the app shows it (host name)")
-    parser.add_argument("--label", type=_name, help="whose code it is (user@host)")
-    parser.add_argument("--device", type=_device, help="names it (phone)")
-    parser.add_argument("--add", action="store_true", help="keep the devices enrolled before")
+    parser.add_argument("--user", metavar="NAME", help="root only: enroll this user")
+    parser.add_argument("--issuer", type=_name, help="this system in the app (default: host name)")
+    parser.add_argument("--label", type=_name, help="the entry in the app (default: user@host)")
+    parser.add_argument("--device", type=_device, help="name of the device (default: phone)")
+    parser.add_argument("--add", action="store_true", help="keep the devices that are enrolled")
     parser.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
-    parser.add_argument("--digits", type=int, choices=(6, 7, 8), help="of a code (6)")
-    parser.add_argument("--period", type=int, choices=(15, 30, 60), help="of a code, seconds (30)")
-    parser.add_argument("--algorithm", choices=tuple(ALGORITHMS), help="of the codes (SHA1)")
+    parser.add_argument(
+        "--digits", type=int, choices=(6, 7, 8), help="length of a code (default: 6)"
+    )
+    parser.add_argument(
+        "--period", type=int, choices=(15, 30, 60), help="seconds of a code (default: 30)"
+    )
+    parser.add_argument(
+        "--algorithm", choices=tuple(ALGORITHMS), help="hash function (default: SHA1)"
+    )
 
 
 def _existing_content(secret_dir: SecretDir) -> bytes | None:
@@ -156,7 +162,7 @@ def _existing_content(secret_dir: SecretDir) -> bytes | None:
         content = secret_dir.read(secret.NAME)
     except Failure as refused:
         fault, hint = save.with_repair(refused.detail, secret_dir)
-        message = f"the existing secret cannot be used: {fault}; nothing was changed"
+        message = f"the secret cannot be used: {fault}; nothing was changed"
         raise Error(message, hint) from None
     return content
 

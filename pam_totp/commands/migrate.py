@@ -27,7 +27,7 @@ HELP = "root: move secrets into the active store"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp migrate`."""
     parser.add_argument("name", metavar="USER", nargs="?")
-    parser.add_argument("--all", action="store_true", help="everybody in the other store")
+    parser.add_argument("--all", action="store_true", help="move the secrets of all users")
     parser.add_argument("--renamed-from", metavar="OLD", help="the name that the user had before")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -157,7 +157,7 @@ def test_secret_that_a_login_would_not_read_is_not_built_upon(
     break_it(secret_file(user))
     finished = run(user, "enroll", *option, typed=f"{user.password}\n")
     assert finished.status == 1
-    assert finished.error.startswith("the existing secret cannot be used: ")
+    assert finished.error.startswith("the secret cannot be used: ")
     assert finished.error.endswith("; nothing was changed")
     hint = repair.format(user=user.name, folder=secret_file(user).parent)
     assert finished.errors.endswith(f"\nhint: {hint}\n")
