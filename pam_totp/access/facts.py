@@ -84,7 +84,7 @@ def gather_facts(
     valid_grant, grant_fault = None, ""
     try:
         valid_grant = grant.read(user.pw_uid, now) if is_root else None
-    except Failure as failure:  # what is wrong with one is no reason to let in or out
+    except Failure as failure:  # a faulty grant neither accepts nor refuses a login
         grant_fault = failure.detail
     wait, wait_fault = 0.0, ""
     try:

@@ -81,8 +81,8 @@ def _report(text: str) -> None:
 
 def _is_among(faults: list[str], of_login: str) -> bool:
     """Whether a login's fault is one of those explained: a login says less about the same place."""
-    place = re.match(r"line \d+, column \d+: ", of_login)
-    return any(fault.startswith(place[0]) if place else of_login in fault for fault in faults)
+    position = re.match(r"line \d+, column \d+: ", of_login)
+    return any(fault.startswith(position[0]) if position else of_login in fault for fault in faults)
 
 
 def _acting_for(file: str) -> AbstractContextManager[None]:

@@ -84,7 +84,7 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
     for kind, remove in (
         (pending.KIND, pending.remove),
         (remembered.KIND, remembered.forget),
-        (recovery.WRONG_KIND, recovery.forget_wrong),
+        (recovery.INCORRECT_KIND, recovery.forget_incorrect),
     ):
         if remove(account.pw_uid):
             print(f"removed {state_dir.RUN.path}/{kind}/{account.pw_uid}")

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             left = wait_seconds(record.failures, attempts.boot_seconds(), limits)
         finally:
             record.close()
-        recovery.forget_wrong(account.pw_uid)
+        recovery.forget_incorrect(account.pw_uid)
         remembered.forget(account.pw_uid)  # the guesser may sit where a code was entered
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"

@@ -34,7 +34,7 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
     try:
         if sum([_compare_digest(digest, known) for known in hashes]):
             return use_up(user.pw_uid, attempts, digest, hashes)
-        count = recovery.count_wrong(user.pw_uid)
+        count = recovery.count_incorrect(user.pw_uid)
     except OSError as failure:
         detail = f"cannot record the recovery code: {failure.strerror}"
         raise Failure(STATE_UNAVAILABLE, detail) from None
@@ -58,7 +58,7 @@ def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verd
     recovery.use_up(uid, digest, used)
     try:
         attempts.record(attempts.steps, clear(attempts.failures))
-        recovery.forget_wrong(uid)
+        recovery.forget_incorrect(uid)
     except (Failure, OSError):
         pass  # the code is used up: the wait may go on, but this login is accepted
     left = len(set(hashes).difference(used)) - 1

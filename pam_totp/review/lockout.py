@@ -31,7 +31,7 @@ WAYS_OF_ADMINISTRATORS = ("sshd", "login", "sudo")
 ELSEWHERE = ("203.0.113.77", "2001:db8:ffff::77")
 MAX_SOURCES = 200
 
-Warned = tuple[str, str]  # the place, and a sentence
+Warned = tuple[str, str]  # the position, and a sentence
 
 
 def locked_out(
@@ -58,12 +58,12 @@ def locked_out(
                 why = _refusal(account, service, active, found, now)
                 if why is not None:
                     shut.setdefault(why, []).append(service)
-        for (place, when), services in shut.items():
+        for (position, when), services in shut.items():
             command = f"pam-totp enroll --user {account.pw_name}"
             who = f"{account.pw_name}{', the only administrator,' if account.pw_uid else ''}"
             where = ", ".join(services) + ("" if asking else ", once pam_totp.so is added")
             yield (
-                place,
+                position,
                 f"{when}{who} would be locked out of {where}: a code is required, "
                 f"{account.pw_name} is not enrolled and cannot enroll there; run: {command}",
             )
@@ -76,13 +76,13 @@ def _refusal(
     found: "Checked",
     now: float,
 ) -> tuple[str, str] | None:
-    """The place of what refuses, and from when on; None if a login is possible."""
+    """The position of what refuses, and from when on; None if a login is possible."""
     enrollment = active.enrollment
     when = ""
     if enrollment.mode == BY and now < enrollment.deadline:
         now = float(enrollment.deadline)
         when = time.strftime("from %Y-%m-%d on, ", time.gmtime(now))
-    place = None
+    position = None
     for rhost, key in _ways_in(service, found.rules):
         request = Request(user=account.pw_name, service=service, rhost=rhost, key=key)
         rule = rule_for(request, account, active)
@@ -90,10 +90,10 @@ def _refusal(
         decision = decide(facts, enrollment, service, now)
         if decision.action != ASK:
             return None
-        place = place or (
-            f"line {rule.line}" if rule.line else found.places.get("enrollment", "line 1")
+        position = position or (
+            f"line {rule.line}" if rule.line else found.positions.get("enrollment", "line 1")
         )
-    return (place, when) if place else None
+    return (position, when) if position else None
 
 
 def _ways_in(service: str, rules: list[Rule]) -> Iterator[tuple[str, str]]:

@@ -19,24 +19,24 @@ from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import CODES, Rule
 
 MAX_FAULTS = 100
-# What stands in the place of a wrong value whose key must not be missing.
+# What takes the place of a wrong value whose key must not be missing.
 GOOD = {f"{RULES}.code": CODES[0], f"enrollment.{BY}": "2027-03-01"}
 
 
 class Checked:
     """What a file says. values: over the defaults, by the keys of DEFAULTS; rules: in their order;
-    places: where the keys stand that the file gives; faults: what is wrong, in the file's order,
-    and then the rest is not all that the file says."""
+    positions: line and column of the keys that the file gives; faults: what is wrong, in the file's
+    order; if there are any, the rest is not all that the file says."""
 
     def __init__(self) -> None:
         self.values = DEFAULTS
         self.rules: list[Rule] = []
-        self.places: dict[str, str] = {}
+        self.positions: dict[str, str] = {}
         self.faults: list[str] = []
 
 
 class Found(NamedTuple):
-    """A node. key: where it stands, as TABLE has it (or a section); entry: of its parent, the node
+    """A node. key: its name in TABLE (or a section); entry: of its parent, the node
     itself or the pair of key and value in which it is."""
 
     node: Node
@@ -52,11 +52,11 @@ def check(content: bytes) -> Checked:
     try:
         root = reader.compose(content)
     except reader.FAULTS as failure:
-        checked.faults = [_place_in_text(failure, content) + reader.sentence(failure)]
+        checked.faults = [_position_in_text(failure, content) + reader.sentence(failure)]
         return checked
     for key in _nodes(root):
         if key.is_key and key.key in SETTINGS:
-            checked.places[key.key] = reader.position(key.node.start_mark)
+            checked.positions[key.key] = reader.position(key.node.start_mark)
     faults: list[tuple[int, str]] = []
     try:
         checked.values, checked.rules = reader.parse(root)
@@ -144,7 +144,7 @@ def _without(root: Node, found: Found) -> Node:
     return _without(root, _find(root, found.parent.start_mark))
 
 
-def _place_in_text(failure: Exception, content: bytes) -> str:
+def _position_in_text(failure: Exception, content: bytes) -> str:
     """Of bytes that are no text, PyYAML says only how many stand before them."""
     if not isinstance(failure, yaml.reader.ReaderError):
         return ""

@@ -28,7 +28,7 @@ LOGS = {
 
 
 def warnings_of(found: "Checked") -> list[str]:
-    """One sentence a warning, with its place, in the file's order."""
+    """One sentence a warning, with its position, in the file's order."""
     host = Host()
     now = time.time()
     warned = [
@@ -38,27 +38,27 @@ def warnings_of(found: "Checked") -> list[str]:
         *never_asked(found.rules, host.asking),
         *locked_out(found, host.asking, host.names("service"), now),
     ]
-    warned.sort(key=lambda each: _position(each[0]))
-    return [f"{place}: {what}" for place, what in dict.fromkeys(warned)]
+    warned.sort(key=lambda each: _numbers(each[0]))
+    return [f"{position}: {what}" for position, what in dict.fromkeys(warned)]
 
 
-def _position(place: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", place)]
+def _numbers(position: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", position)]
 
 
 def _of_values(found: "Checked", now: float) -> Iterator[Warned]:
-    values, places = found.values, found.places
+    values, positions = found.values, found.positions
     mode, _, deadline = values["enrollment"].partition(" ")
     if mode == BY and int(deadline) <= now:
-        yield places["enrollment"], "this date has passed, so this means `enrollment: required`"
-    named = [key for key in ("code.window", "throttle.longest_wait") if key in places]
+        yield positions["enrollment"], "this date has passed, so this means `enrollment: required`"
+    named = [key for key in ("code.window", "throttle.longest_wait") if key in positions]
     chance = chance_of_a_guesser(
         int(values["code.window"]), int(values["code.digits"]), int(values["throttle.longest_wait"])
     )
     if chance > MAX_CHANCE and named:
         settings = " and ".join(f"{key} {values[key]}" for key in named)
         yield (
-            max((places[key] for key in named), key=_position),
+            max((positions[key] for key in named), key=_numbers),
             f"with {settings}, a guesser who knows the password has a {chance:.1%} chance to log "
             f"in within 30 days; the defaults keep it below {MAX_CHANCE:.0%}",
         )
@@ -70,10 +70,10 @@ def _of_enrollment_services(found: "Checked", host: Host) -> Iterator[Warned]:
         if service in SHOW_SECRETS:
             continue
         risk = LOGS.get(service, "its program may write messages of PAM to a log")
-        yield found.places[key], f"{service} would show secrets and recovery codes: {risk}"
+        yield found.positions[key], f"{service} would show secrets and recovery codes: {risk}"
         if not host.has("service", service):
             also = did_you_mean(service, host.names("service"))
-            yield found.places[key], f"service {service} does not exist in {host.folder}{also}"
+            yield found.positions[key], f"service {service} does not exist in {host.folder}{also}"
 
 
 def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> float:

@@ -77,7 +77,7 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
         + (INCLUDE_IT if goes_on.lower().startswith("substack") else "use requisite")
         for goes_on in _reached_by_wrong_passwords(lines)
     ]
-    found += _left_by_wrong_codes(lines)
+    found += _left_by_incorrect_codes(lines)
     for line in all_lines(lines):
         if not line.asks:
             continue
@@ -114,7 +114,7 @@ def _reached_by_wrong_passwords(lines: list[Line]) -> list[str]:
     return found
 
 
-def _left_by_wrong_codes(lines: list[Line]) -> list[str]:
+def _left_by_incorrect_codes(lines: list[Line]) -> list[str]:
     """A line that ends the stack (`die`) ends only the substack that it is in."""
     found = []
     for at, line in enumerate(lines):
@@ -127,7 +127,7 @@ def _left_by_wrong_codes(lines: list[Line]) -> list[str]:
         if ends and after:
             what = f"'{after[0].described}' still runs after an incorrect code"
             found.append(f"{what} in '{line.described}'; {INCLUDE_IT}")
-        found += _left_by_wrong_codes(line.inner)
+        found += _left_by_incorrect_codes(line.inner)
     return found
 
 

@@ -238,7 +238,7 @@ def test_wrong_recovery_codes_are_counted_and_never_keep_the_owner_out(
     wrong = [CODE[::-1], CODE[1:] + "a", CODE[2:] + "aa"]
     for each in wrong:
         assert verify(user, each).code == REFUSED
-    counted = RECORDS / recovery.WRONG_KIND / str(user.uid)
+    counted = RECORDS / recovery.INCORRECT_KIND / str(user.uid)
     assert counted.read_bytes() == b"3"
     details = [line["detail"] for line in syslog.decisions()]
     assert details == [f"unknown recovery code: {number} in a row" for number in (1, 2, 3)]
@@ -254,7 +254,7 @@ def test_wrong_recovery_code_is_answered_later_after_some_in_a_row(
     user: User, credential: Credential, tmp_path: Path
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))
-    folder = RECORDS / recovery.WRONG_KIND
+    folder = RECORDS / recovery.INCORRECT_KIND
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     trace, slept = tmp_path / "trace", []
     through = ["strace", "-o", str(trace), "-e", "inject=clock_nanosleep:retval=0"]

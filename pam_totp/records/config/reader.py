@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads /etc/pam-totp/config.yaml, until the first fault: one sentence with its place.
+"""Reads /etc/pam-totp/config.yaml, until the first fault: one sentence with its position.
 
 Imported by a login only in the first one after the file changed (pam_totp.records.config.settings).
 All faults, and what may have been meant, are for `pam-totp config check`
@@ -28,7 +28,7 @@ MAX_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, onc
 MAX_RULES = 20_000
 RULES = "rules"
 NULL = "tag:yaml.org,2002:null"
-# Of a rule, the attribute stands in the place of the default.
+# Of a rule, the attribute takes the place of the default.
 TABLE = SETTINGS | {
     "enrollment.by": ("", "date"),
     "rules.user": ("users", "names"),
@@ -48,7 +48,7 @@ def fault(at: Any, problem: str) -> yaml.MarkedYAMLError:
 
 
 class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brackets nest deep
-    """What a file says stands where it is said: no aliases; and as it is written: no tags."""
+    """No aliases and no tags: each value is written where it applies, and as it is."""
 
     def compose_node(self, parent: Node, index: Any) -> Node:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -90,14 +90,14 @@ def compose(content: bytes) -> Node:
 
 
 def sentence(failure: Exception) -> str:
-    """What is wrong, with its place, for people."""
+    """What is wrong, with its line and column, for people."""
     if isinstance(failure, yaml.MarkedYAMLError) and failure.problem_mark:
         return f"{position(failure.problem_mark)}: {failure.problem}"
     return " ".join(str(failure).split())
 
 
 def position(mark: Any) -> str:
-    """Where it stands, for people."""
+    """Line and column, for people."""
     return f"line {mark.line + 1}, column {mark.column + 1}"
 
 

@@ -30,7 +30,7 @@ _MAX_LINKS = 40  # as the kernel has it
 
 class Walk(MutableRecord):
     """user: whose secret; is_checked: whether to refuse what others can move. `folder`: an open
-    descriptor of where it stands, for the caller to close if it is not -1; `path`: that folder's
+    descriptor of where it is, for the caller to close if it is not -1; `path`: that folder's
     name, without a link; `links`: how many were followed."""
 
     user: pwd.struct_passwd
@@ -40,9 +40,9 @@ class Walk(MutableRecord):
     links: int = 0
 
     def go(self, way: str, *, follow: bool) -> None:
-        """Goes to a folder, from where it stands or from `/`. `follow`: also if the last name is a
-        link. Raises Failure or OSError; where a name is not there, FileNotFoundError: it then
-        stands in the folder that has no such name."""
+        """Goes to a folder, from where it is or from `/`. `follow`: also if the last name is a
+        link. Raises Failure or OSError; where a name is not there, FileNotFoundError: it is then
+        in the folder that has no such name."""
         names: list[str] = []  # the next one last
         while True:
             names += [name for name in reversed(way.split("/")) if name not in ("", ".")]

@@ -19,7 +19,7 @@ from pam_totp.rules.reasons import SECRET_MALFORMED, Failure
 
 NAME = "recovery"
 KIND = "used"
-WRONG_KIND = "wrong-recovery-codes"
+INCORRECT_KIND = "wrong-recovery-codes"
 HASH_BYTES = 32
 SALT_BYTES = 16
 MAX_USED = 1000
@@ -95,16 +95,16 @@ def use_up(uid: int, digest: str, already: list[str]) -> None:
     VAR.write(KIND, uid, "\n".join(lines).encode("ascii"))
 
 
-def count_wrong(uid: int) -> int:
+def count_incorrect(uid: int) -> int:
     """Counts one more incorrect code: how many in a row it is. Raises OSError or Failure."""
-    count = 1 + int(RUN.read(WRONG_KIND, uid) or b"0")
-    RUN.write(WRONG_KIND, uid, b"%d" % count)
+    count = 1 + int(RUN.read(INCORRECT_KIND, uid) or b"0")
+    RUN.write(INCORRECT_KIND, uid, b"%d" % count)
     return count
 
 
-def forget_wrong(uid: int) -> bool:
+def forget_incorrect(uid: int) -> bool:
     """Forgets the incorrect codes; whether there was one. Raises OSError or Failure."""
-    return RUN.remove(WRONG_KIND, uid)
+    return RUN.remove(INCORRECT_KIND, uid)
 
 
 def delay_seconds(count: int) -> int:
