@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from pam_totp.errors import Error
-from pam_totp.stack import evaluate, services, sshd
+from pam_totp.stack import evaluate, services, sshd, turned_on
 
 CHOICES = ("key-or-password-then-code", "password-then-code", "key-then-code")
 SNIPPETS = "/usr/lib/pam-totp/snippets"
@@ -101,6 +101,7 @@ def _change(choice: str) -> None:
         print(f"{STACK}: added {choice}\n  (the original is {ORIGINAL})")
         print(f"{SETTINGS}: written and accepted by sshd")
     else:
+        turned_on.accept_loss("sshd")
         print(f"{STACK}: restored {PASSWORD_LINE}")
         print(f"{SETTINGS}: removed")
     print("Run: systemctl restart ssh\nThen test a login before you close this session.")

@@ -5,8 +5,8 @@
 without the pam_totp.so line; then the password alone is enough. So every command that root runs
 checks this, and dpkg does when a package has changed /etc/pam.d.
 
-Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME. Where the code
-was turned off on purpose, the administrator removes that file.
+Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME. If the code was
+turned off on purpose, set-up-sshd --undo or the administrator removes that file.
 """
 
 import os
@@ -38,6 +38,14 @@ def lost() -> tuple[str, str] | None:
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
     files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
     return message, f"restore the line, or accept this: rm {files}"
+
+
+def accept_loss(service: str) -> None:
+    """The service no longer asks, on purpose. If this cannot be recorded, commands still warn."""
+    try:
+        VAR.remove(KIND, service)
+    except (OSError, Failure):
+        pass
 
 
 def _remembered(asking: set[str]) -> set[str]:

@@ -120,6 +120,19 @@ def test_help_explains_each_choice_in_80_columns_and_changes_nothing(argument: s
     assert state() == before
 
 
+def test_undo_on_purpose_is_no_loss_that_commands_warn_of() -> None:
+    def warning() -> str:
+        done = subprocess.run(["pam-totp", "users"], capture_output=True, text=True)
+        return done.stderr
+
+    set_up("key-then-code")
+    assert warning() == ""
+    STACK.write_text(f"{PASSWORD_LINE}\n", encoding="utf-8")  # as an upgrade may
+    assert "no longer asking for a code" in warning()
+    set_up("--undo")
+    assert warning() == ""
+
+
 def test_what_else_stands_there_stays(untouched: str) -> None:
     set_up("key-then-code")
     with STACK.open("a", encoding="utf-8") as file:
