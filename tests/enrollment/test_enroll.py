@@ -142,7 +142,7 @@ def test_ten_incorrect_codes_end_it_without_a_file(user: User, start: Start) -> 
         (3, r"1 min( 30 s)? ahead of"),
     ],
 )
-def test_code_of_another_moment_is_answered_with_how_far_the_clocks_are_apart(
+def test_code_of_another_time_is_answered_with_how_far_the_clocks_are_apart(
     user: User, start: Start, offset: int, apart: str
 ) -> None:
     person = start(user, "enroll")
@@ -153,12 +153,10 @@ def test_code_of_another_moment_is_answered_with_how_far_the_clocks_are_apart(
     person.answer(CODE_PROMPT, phone.code())
     finished = person.finish()
     assert finished.status == 0
-    assert re.search(
-        rf"^That code is correct for another time: the phone's clock is about\n"
-        rf"{apart} this machine's, where it is \d\d:\d\d:\d\d UTC\.$",
-        finished.output,
-        re.MULTILINE,
-    )
+    said = " ".join(finished.output.split())
+    assert said.count("correct for another time") == 1
+    assert re.search(rf"the phone's clock is about {apart} this machine's", said)
+    assert re.search(r"it is \d\d:\d\d:\d\d UTC\. ", said)
 
 
 def test_code_that_proved_the_secret_is_good_for_one_login(user: User, start: Start) -> None:
