@@ -13,8 +13,8 @@ TRIES = 3
 
 
 def confirm(account: pwd.struct_passwd, by_root: str) -> None:
-    """Returns once the account's password was typed. Raises Error after TRIES incorrect ones, with the
-    command by which root helps a user who has no password."""
+    """Returns once the account's password was typed. Raises Error after TRIES incorrect ones, with
+    the command by which root helps a user who has no password."""
     if not any(os.path.exists(f"{folder}/{SERVICE}") for folder in FOLDERS):
         raise Error(f"{FOLDERS[0]}/{SERVICE} is missing", "apt-get install --reinstall pam-totp")
     for _ in range(TRIES):

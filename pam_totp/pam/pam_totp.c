@@ -87,9 +87,7 @@ static int read_options(struct login *login, int argc, const char **argv)
  * the first thread in changes it, the last one out puts it back. A thread of the program that waits
  * for any child is out of our reach. */
 static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned int running;
-static struct sigaction callers_action;
-static bool forks_are_watched;
+static struct { unsigned int running; bool forks_are_watched; struct sigaction action; } process;
 static __thread bool runs_ours;
 
 /* In a child: nor may a caller's limits and folder (su) have the interpreter leave a core file of
@@ -108,16 +106,16 @@ static void shield_child(bool begins)
 	siginfo_t ended = {.si_pid = 0};
 	pthread_mutex_lock(&caller_lock);
 	runs_ours = begins;
-	if (begins && running++ == 0) {
-		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &callers_action);
-		forks_are_watched = forks_are_watched || pthread_atfork(NULL, NULL, limit_child) == 0;
-	} else if (!begins && --running == 0) {
+	if (begins && process.running++ == 0) {
+		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &process.action);
+		process.forks_are_watched = process.forks_are_watched || pthread_atfork(NULL, NULL, limit_child) == 0;
+	} else if (!begins && --process.running == 0) {
 		/* Once more the default: drops a blocked SIGCHLD that our child left pending. */
 		signal(SIGCHLD, SIG_DFL);
-		sigaction(SIGCHLD, &callers_action, NULL);
+		sigaction(SIGCHLD, &process.action, NULL);
 		/* The caller's own children that ended meanwhile are reaped, or told, as it wants. */
 		waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT);
-		if (callers_action.sa_handler == SIG_IGN || callers_action.sa_flags & SA_NOCLDWAIT)
+		if (process.action.sa_handler == SIG_IGN || process.action.sa_flags & SA_NOCLDWAIT)
 			while (waitpid(-1, NULL, WNOHANG) > 0)
 				continue;
 	}
