@@ -87,7 +87,7 @@ static int read_options(struct login *login, int argc, const char **argv)
  * the first thread in changes it, the last one out puts it back. A thread of the program that waits
  * for any child is out of our reach. */
 static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct { unsigned int running; bool forks_are_watched; struct sigaction action; } process;
+static struct { unsigned int running; bool watched; struct sigaction action; } process;
 static __thread bool runs_ours;
 
 /* In a child: nor may a caller's limits and folder (su) have the interpreter leave a core file of
@@ -108,7 +108,7 @@ static void shield_child(bool begins)
 	runs_ours = begins;
 	if (begins && process.running++ == 0) {
 		sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &process.action);
-		process.forks_are_watched = process.forks_are_watched || pthread_atfork(NULL, NULL, limit_child) == 0;
+		process.watched = process.watched || pthread_atfork(NULL, NULL, limit_child) == 0;
 	} else if (!begins && --process.running == 0) {
 		/* Once more the default: drops a blocked SIGCHLD that our child left pending. */
 		signal(SIGCHLD, SIG_DFL);
