@@ -1,0 +1,71 @@
+"""Finds services, includes and modules below a root folder, where libpam would look for them."""
+
+import os
+import stat
+
+from pam_totp.stack.files import File, file_of
+from pam_totp.stack.libpam import Libpam, Unknown
+
+MAX_BYTES = 1_000_000
+
+
+class Disk:
+    """Reads each file once; `files` has them by path, without the root."""
+
+    def __init__(self, root: str, libpam: Libpam) -> None:
+        self.root, self.libpam = root.rstrip("/"), libpam
+        self.files: dict[str, File] = {}
+
+    @property
+    def has_services(self) -> bool:
+        """Whether there is a folder of services; without one libpam reads /etc/pam.conf."""
+        return any(os.path.isdir(self._below(folder)) for folder in self.libpam.folders)
+
+    def find(self, name: str, folders: tuple[str, ...]) -> File | None:
+        """The file of this name, or of this path if it is absolute (_pam_open_config_file).
+
+        A folder is an empty file to libpam. Raises Unknown.
+        """
+        places = [name] if name.startswith("/") else [f"{folder}/{name}" for folder in folders]
+        for path in places:
+            if path in self.files:
+                return self.files[path]
+            content = self._content(path)
+            if content is not None:
+                self.files[path] = file_of(path, content, self.libpam)
+                return self.files[path]
+        return None
+
+    def has_module(self, module: str) -> bool:
+        """Whether libpam finds a module (_pam_load_module); True where that is not known."""
+        folders = self.libpam.module_folders
+        if "$ISA" in module or not (folders or module.startswith("/")):
+            return True
+        places = [module] if module.startswith("/") else [f"{each}/{module}" for each in folders]
+        return any(os.path.isfile(self._below(place)) for place in places)
+
+    def _content(self, path: str) -> bytes | None:
+        place = self._below(path)
+        try:
+            mode = os.stat(place).st_mode
+            if stat.S_ISDIR(mode):
+                return b""
+            if not stat.S_ISREG(mode):
+                raise Unknown(f"{path} is not a file")
+            with open(place, "rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except PermissionError:
+            raise Unknown(f"{path} is not readable") from None
+        except OSError:
+            return None
+        if len(content) > MAX_BYTES:
+            raise Unknown(f"{path} is larger than {MAX_BYTES} bytes")
+        return content
+
+    def _below(self, path: str) -> str:
+        """The place of an absolute path below the root; so is where an absolute link leads to."""
+        place = self.root + path
+        if self.root and os.path.islink(place):
+            target = os.readlink(place)
+            return self.root + target if target.startswith("/") else place
+        return place
