@@ -211,7 +211,7 @@ build/fuzz/atheris-$(ATHERIS):
 	build/fuzz/bin/python -m pip install -q atheris==$(ATHERIS)
 	touch $@
 
-soak: ## every system call made to fail in every way, 1,000 kills: about an hour
+soak: ## every system call made to fail in every way, 1,000 kills, a million stacks: over an hour
 	@scripts/install-dependencies demo test
 	@$(MAKE) build
 	@$(HOST) $(PYTHON) tests/soak

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The long versions of the fault runs: every error in place of every call, 1,000 kills.
+"""The long versions of the fault runs: every error in place of every call, 1,000 kills; and a
+million random stacks.
 
 `make soak` runs it in a throw-away host.
 """
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+MODEL = "tests/stack/test_model.py"
 
 if __name__ == "__main__":
     os.environ["PAM_TOTP_SOAK"] = "1"  # before tests/faults/sizes.py is read
     os.chdir(REPOSITORY)
-    sys.exit(pytest.main(["tests/faults", "-q", "--durations=20", *sys.argv[1:]]))
+    sys.exit(pytest.main(["tests/faults", MODEL, "-q", "--durations=20", *sys.argv[1:]]))
