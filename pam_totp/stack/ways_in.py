@@ -1,0 +1,120 @@
+"""Every way to PAM_SUCCESS through a service's auth stack, by what was proved on it.
+
+Over-careful on purpose: it does not know that two lines cannot both be true (a user who is both
+root and not root), so it may list a way that nobody can take, and never leaves one out.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import cast
+
+from pam_totp.stack.dispatch import State, start
+from pam_totp.stack.factors import Factor, meanings
+from pam_totp.stack.libpam import RETURN_VALUES
+from pam_totp.stack.lines import Line
+from pam_totp.stack.search import Group, TooManyWays, edges_of, that_succeed
+from pam_totp.stack.service import Service
+
+MAX_WAYS = 20_000
+
+Proved = tuple[Factor, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A line that was reached, and the results that go this way from it, by their names."""
+
+    line: Line
+    results: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """proved: in the order of the lines. steps: the shortest of the ways on which that is proved;
+    empty for nothing to go through."""
+
+    proved: Proved
+    steps: tuple[Step, ...]
+
+    @property
+    def words(self) -> str:
+        """What was proved, as text."""
+        shown = [f"{each.words} ({each.by})" if each.by else each.words for each in self.proved]
+        return ", then ".join(shown) or "nothing"
+
+
+def ways_in(service: Service) -> tuple[Way, ...]:
+    """The ways into a service: those on which least is proved first. Raises TooManyWays."""
+    lines = service.stacks["auth"]
+    if not lines:
+        return ()  # refused as a whole, or no module at all
+    return _minimal(all_ways(lines))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Trace:
+    """How a state is reached: by a group of results in the line before, after `before`."""
+
+    proved: Proved = ()
+    length: int = 0
+    group: Group | None = None
+    at: int = 0
+    before: "_Trace | None" = None
+
+
+def all_ways(lines: Sequence[Line]) -> list[Way]:
+    """A way through a stack for each set of proofs. Raises TooManyWays."""
+    shortest: dict[frozenset[Factor], _Trace] = {}
+    for trace in sorted(_traces_to_success(lines), key=lambda each: each.length):
+        shortest.setdefault(frozenset(trace.proved), trace)
+    return [Way(trace.proved, _steps(lines, trace)) for trace in shortest.values()]
+
+
+def _traces_to_success(lines: Sequence[Line]) -> list[_Trace]:
+    """For each state at the end, the shortest for each set of proofs."""
+    edges = edges_of(lines, meanings)
+    useful = that_succeed(edges)
+    reached: dict[State, dict[frozenset[Factor], _Trace]] = {state: {} for state in useful}
+    reached.setdefault(start(lines), {})[frozenset()] = _Trace()
+    count = 0
+    for state in (each for each in edges if each in useful):
+        # In the order of the lines, so that everything that leads here was seen before.
+        steps = [(group, reached[after]) for group, after in edges[state] if after in useful]
+        for trace, (group, there) in itertools.product(reached[state].values(), steps):
+            found = _extended(trace, group, state.at)
+            known = there.get(frozenset(found.proved))
+            count += known is None
+            if count > MAX_WAYS:
+                raise TooManyWays
+            if known is None or known.length > found.length:
+                there[frozenset(found.proved)] = found
+    ends = [state for state in useful if not edges[state]]
+    return [trace for end in ends for trace in reached[end].values()]
+
+
+def _extended(trace: _Trace, group: Group, at: int) -> _Trace:
+    factor = cast("Factor | None", group.meaning)
+    is_new = factor is not None and factor not in trace.proved
+    proved = (*trace.proved, factor) if factor is not None and is_new else trace.proved
+    return _Trace(proved, trace.length + 1, group, at, trace)
+
+
+def _steps(lines: Sequence[Line], trace: _Trace) -> tuple[Step, ...]:
+    steps = []
+    while trace.group is not None and trace.before is not None:
+        names = tuple(RETURN_VALUES[value] for value in trace.group.values)
+        steps.append(Step(lines[trace.at], names))
+        trace = trace.before
+    return tuple(reversed(steps))
+
+
+def _minimal(ways: Sequence[Way]) -> tuple[Way, ...]:
+    """Without those that prove more than another does with the same lines; least proved first."""
+    kept = [way for way in ways if not any(_is_less(other, way) for other in ways)]
+    return tuple(sorted(kept, key=lambda way: len(way.proved)))
+
+
+def _is_less(one: Way, other: Way) -> bool:
+    same_lines = [step.line for step in one.steps] == [step.line for step in other.steps]
+    return same_lines and set(one.proved) < set(other.proved)
