@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The words of a line and what its control says, as pam.conf(5) has them and pam_misc.c reads them.
 
 (_pam_StrTok, since 1.6 _pam_tokenize; _pam_parse_control; _pam_set_default_control.)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Finds services, includes and modules below a root folder, where libpam would look for them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a stack returns: _pam_dispatch_aux of Linux-PAM's libpam/pam_dispatch.c, a line at a time.
 
 pam_authenticate freezes the chain: what each module returned then decides at pam_setcred, in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a module proves of a user, by what it returns in an auth stack."""
 
 import dataclasses

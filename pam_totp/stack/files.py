@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A file of PAM's as the lines that libpam makes of it, without a byte lost.
 
 libpam joins what a backslash continues and leaves out comments, in pam_handlers.c

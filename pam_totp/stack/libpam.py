@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a module can return, and what differs between releases of Linux-PAM."""
 
 import dataclasses

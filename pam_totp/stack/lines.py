@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lines of a stack in the order in which libpam runs them, includes expanded.
 
 It follows _pam_parse_conf_file and _pam_add_handler of Linux-PAM's libpam/pam_handlers.c, and

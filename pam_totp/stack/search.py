@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every way through a stack: not every combination of results, but of what the results do.
 
 Results that do the same in a line are one group, and ways that come to the same state are one way

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A service as libpam reads it (_pam_init_handlers of Linux-PAM's libpam/pam_handlers.c).
 
 The file of /etc/pam.d, else of /usr/lib/pam.d; the lines of `other` for each type that it has none

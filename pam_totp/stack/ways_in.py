@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every way to PAM_SUCCESS through a service's auth stack, by what was proved on it.
 
 Over-careful on purpose: it does not know that two lines cannot both be true (a user who is both

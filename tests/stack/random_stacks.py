@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Random services, good and damaged ones, whose lines say what their modules return."""
 
 import random

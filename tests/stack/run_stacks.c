@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PAM application that runs many stacks, each named on a line of its standard input.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PAM module that does what its line says: `pam_scripted.so NAME RESULT SETCRED`. It returns
  * RESULT, or SETCRED to pam_setcred, and tells run_stacks.c each time by NAME that it was reached.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model of a stack against libpam itself: random services, whose modules return what their
 lines say. Any difference is a fault of the model."""
 

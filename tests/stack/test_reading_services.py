@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Services as libpam reads them, from any root folder, without a byte lost."""
 
 import itertools

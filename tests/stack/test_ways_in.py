@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every way to PAM_SUCCESS through a service, and what was proved on it."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Services below a folder that stands for a system's root."""
 
 from collections.abc import Mapping
