@@ -40,9 +40,8 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         raise Failure(STATE_UNAVAILABLE, detail) from None
     finally:
         attempts.close()
-    delay = recovery.delay_seconds(count)
-    if delay:  # of an incorrect code alone, and while nobody is kept from the record
-        time.sleep(delay)
+    # Of an incorrect code alone, and while nobody is kept from the record.
+    time.sleep(recovery.delay_seconds(count))
     return Verdict(
         accepted=False, reason=reasons.WRONG_CODE, detail=f"unknown recovery code: {count} in a row"
     )

@@ -424,6 +424,21 @@ def test_pending_secret_that_is_not_roots_alone_is_not_taken(user: User, change:
         path.with_name("elsewhere").unlink(missing_ok=True)
 
 
+def test_damaged_pending_record_is_passed_over_and_never_quoted_in_the_log(
+    user: User, syslog: SystemLog
+) -> None:
+    phone = offered(user)
+    path = pending_of(user)
+    header, *lines = path.read_text().splitlines()
+    uris = [line.partition(" ")[2] for line in lines]
+    path.write_text("\n".join([header, *uris]))
+    assert verify(user, phone.fresh_code()).code == REFUSED
+    decision = syslog.decisions()[-1]
+    assert decision["reason"] == "not-enrolled"
+    assert not any(phone.secret in line.message for line in syslog.lines())
+    path.unlink()
+
+
 @pytest.mark.parametrize("disk", ["full", "read-only"])
 def test_home_that_cannot_be_written_refuses_and_says_so_in_the_log(
     user: User, syslog: SystemLog, disk: str

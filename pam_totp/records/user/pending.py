@@ -46,4 +46,5 @@ def _lines(user: pwd.struct_passwd) -> list[str]:
     if header != _header(user):
         return []  # of an earlier user of this id
     oldest = boot_seconds() - KEPT_SECONDS
-    return [line for line in lines if oldest < int(line.partition(" ")[0]) <= boot_seconds()]
+    dated = [line for line in lines if line.partition(" ")[0].isdigit()]
+    return [line for line in dated if oldest < int(line.partition(" ")[0]) <= boot_seconds()]
