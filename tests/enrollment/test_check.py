@@ -86,7 +86,7 @@ def test_code_of_a_wrong_clock_is_told_how_far_it_is_off(
     assert finished.error.startswith("refused (clock-skew): ")
     assert direction in finished.error
     assert "min" in finished.error
-    assert "Set the clock" in finished.errors
+    assert "Correct the clock" in finished.errors
 
 
 def test_code_of_a_clock_that_is_hours_off_is_told_so(user: User, credential: Credential) -> None:
@@ -98,7 +98,7 @@ def test_code_of_a_clock_that_is_hours_off_is_told_so(user: User, credential: Cr
     assert finished.error.startswith("refused (wrong-code): That code is correct for another time")
     assert "12 h " in finished.error
     assert len(finished.errors.splitlines()) == 2
-    assert "Set the clock" in finished.errors.splitlines()[1]
+    assert "Correct the clock" in finished.errors.splitlines()[1]
 
 
 @pytest.mark.parametrize(
