@@ -97,7 +97,7 @@ def test_users_own_commands_say_that_it_is_roots(
 ) -> None:
     answer = pam_totp(*arguments, user=user)
     assert_refused(answer, "store: system")
-    assert f"sudo pam-totp enroll --user {user.name}" in answer.errors
+    assert f"ask root to run: pam-totp enroll --user {user.name}" in answer.errors
 
 
 def test_secret_in_the_home_does_not_count(
