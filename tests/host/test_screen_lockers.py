@@ -100,13 +100,16 @@ class Locker:
             self._run("xdotool", "key", "Return")
         else:
             # Each wtype is a keyboard of its own: the compositor needs a moment to know its keys.
+            # The text comes by its standard input: a password may begin like an option.
             self._run(
-                "wtype", "-s", "300", "-d", "30", text, "-s", "100", "-k", "Return", "-s", "100"
+                *("wtype", "-s", "300", "-d", "30", "-", "-s", "100", "-k", "Return", "-s", "100"),
+                typed=text,
             )
 
-    def _run(self, *command: str) -> None:
+    def _run(self, *command: str, typed: str = "") -> None:
         words = [f"{name}={value}" for name, value in self._variables.items()]
-        subprocess.run(self.user.command(["/usr/bin/env", *words, *command]), check=True)
+        whole = self.user.command(["/usr/bin/env", *words, *command])
+        subprocess.run(whole, input=typed.encode(), check=True)
 
     def is_open(self) -> bool:
         return not any(self._pids())

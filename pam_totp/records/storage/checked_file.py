@@ -60,7 +60,7 @@ def read(folder: int, name: str, path: str, checks: Checks) -> bytes:
     with Opened(posix.open(name, _FLAGS, dir_fd=folder)) as file:
         refuse_unsafe(posix.fstat(file), path, checks)
         content = b""
-        while len(content) <= checks.max_bytes and (chunk := posix.read(file, 1 << 20)):
+        while len(content) <= checks.max_bytes and (chunk := posix.read(file, 1 << 18)):
             content += chunk
     if len(content) > checks.max_bytes:
         raise Failure(checks.too_large, f"{path} is larger than {checks.max_bytes} bytes")
