@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,14 +33,17 @@ def run(
 ) -> "Finished":
     """Run `pam-totp` without a terminal, as `user` or as root, with all of the input at once."""
     command = ["/usr/bin/env", *(f"{key}={value}" for key, value in variables.items()), COMMAND]
-    done = subprocess.run(
-        user.command([*command, *arguments]) if user else [*command, *arguments],
-        cwd=user.home if user else "/root",
-        input=typed.encode() if isinstance(typed, str) else typed,
-        capture_output=True,
-        start_new_session=True,  # or it would find the terminal that pytest was started from
-        timeout=SECONDS,
-    )
+    with tempfile.TemporaryFile() as answers:  # a pipe takes 64 KiB, and what follows comes later
+        answers.write(typed.encode() if isinstance(typed, str) else typed)
+        answers.seek(0)
+        done = subprocess.run(
+            user.command([*command, *arguments]) if user else [*command, *arguments],
+            cwd=user.home if user else "/root",
+            stdin=answers,
+            capture_output=True,
+            start_new_session=True,  # or it would find the terminal that pytest was started from
+            timeout=SECONDS,
+        )
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
