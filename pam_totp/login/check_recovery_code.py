@@ -40,11 +40,11 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         raise Failure(STATE_UNAVAILABLE, detail) from None
     finally:
         attempts.close()
-    # Of an incorrect code alone, and while nobody is kept from the record.
-    time.sleep(recovery.delay_seconds(count))
-    return Verdict(
-        accepted=False, reason=reasons.WRONG_CODE, detail=f"unknown recovery code: {count} in a row"
-    )
+    delay = recovery.delay_seconds(count)
+    if delay:  # of an incorrect code alone, and while nobody is kept from the record
+        time.sleep(delay)
+    detail = f"unknown recovery code: {count} in a row"
+    return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail=detail)
 
 
 def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verdict:

@@ -109,7 +109,8 @@ def check_code(
     compared, counted = count_try(before, booted, settings.limits, len(credentials))
     attempts.record(used, counted)
     verdict = verdict_on(latest[:compared], code, now, used, settings.window_steps)
-    if verdict.accepted and verdict.credential is not None:
+    if verdict.accepted:
+        assert verdict.credential is not None
         names = {each.identity for each in credentials}  # those that the user still has
         steps = {name: step for name, step in used.items() if name in names}
         attempts.record(steps | {verdict.credential.identity: verdict.step}, clear(before))
@@ -125,12 +126,11 @@ def check_code(
 def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) -> str:
     """Records that the user has logged in with a code, for good and for `remember`; what failed. A
     full disk refuses nobody a correct code: the log says it, and so again."""
-    fault = ""
+    if settings.remember_seconds:
+        remembered.remember(request, user, settings)
     if posix.geteuid() == 0:
         try:
             enforced.record_login(user.pw_uid)
         except (OSError, Failure) as failure:  # the text of either
-            fault = f"cannot record this login with a code: {failure.args[1]}"
-    if settings.remember_seconds:
-        remembered.remember(request, user, settings)
-    return fault
+            return f"cannot record this login with a code: {failure.args[1]}"
+    return ""
