@@ -75,6 +75,8 @@ build/pam_totp.sanitized.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 build/man/%: pam_totp/manual/%.scd
 	@mkdir -p build/man
 	scdoc <$< >$@
+	@# Says that the page has tables, for tbl (man(1)); scdoc leaves it out.
+	@if grep -q '^\.TS' $@; then sed -i "1i '\\\\\" t" $@; fi
 
 # Remembers how the module was compiled: another PREFIX compiles it again.
 build/flags: FORCE

@@ -214,3 +214,12 @@ def test_every_file_names_the_same_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     upstream, _, _ = run("dpkg-parsechangelog", "-S", "Version").strip().rpartition("-")
     assert upstream == project == VERSION
+
+
+def test_manuals_with_tables_say_so_in_their_first_line() -> None:
+    """man(1) runs tbl for those alone."""
+    pages = list((ROOT / "build" / "man").iterdir())
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    assert len(texts) == 3
+    assert any("\n.TS" in text for text in texts)
+    assert all(text.startswith("'\\\" t\n") == ("\n.TS" in text) for text in texts)
