@@ -55,7 +55,7 @@ def test_plain_stack_is_certain(tmp_path: Path, lines: list[str]) -> None:
      "screen-locker", "key-then-code-without-module"]
 ))  # fmt: skip
 def test_shipped_stack_is_certain(tmp_path: Path, name: str) -> None:
-    lines = shipped_lines(name)
+    lines = shipped_lines(name, COMMON_AUTH)
     before = ["@include common-auth"] if name == "password-then-code" else []
     assert said(tmp_path, *before, *(each for each in lines if "account" not in each)) == []
     assert that_ask(str(tmp_path)) == ["svc"]

@@ -16,11 +16,11 @@ ONE_LINE = "auth required pam_totp.so"
 COMMON_AUTH = SERVICES / "common-auth"
 
 
-def shipped_lines(snippet: str) -> list[str]:
+def shipped_lines(snippet: str, common_auth: str = "") -> list[str]:
     """The lines of config/pam/`snippet` that set-up-sshd or an administrator copies: all but the
-    comments, and for the number of lines that this host's common-auth has."""
+    comments, and for the number of lines that common-auth has, this host's or another."""
     lines = (SNIPPETS / snippet).read_text(encoding="utf-8").splitlines()
-    common = COMMON_AUTH.read_text(encoding="utf-8").splitlines()
+    common = (common_auth or COMMON_AUTH.read_text(encoding="utf-8")).splitlines()
     count = sum(line.startswith("auth") for line in common)
     return [line.replace("success=4", f"success={count}") for line in lines if line[:1] != "#"]
 
