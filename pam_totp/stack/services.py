@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """PAM's services as libpam reads them, and which of them ask for a code. Changes nothing."""
 
+import functools
 import os
 import re
 from collections.abc import Iterator
+
+from pam_totp.stack.libpam import Unknown, installed
 
 PAM_DIR = "/etc/pam.d"
 # Where libpam looks for what /etc/pam.d does not have; and the service whose auth lines apply to
@@ -143,13 +146,24 @@ def _of_auth(
     return [line]
 
 
+@functools.cache
+def _ends_at_an_empty_line() -> bool:
+    try:
+        return installed().since_1_6
+    except Unknown:
+        return False
+
+
 def _joined(text: str) -> Iterator[tuple[int, str]]:
     """Each line with its number: comments are removed first, then a backslash at the end joins the
-    next line that is not empty."""
+    next line; before Linux-PAM 1.6 the next that is not empty."""
     kept, first = "", 0
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         line = line.lstrip(" \t")
         if not line or line.startswith("#"):
+            if kept and _ends_at_an_empty_line():
+                yield first, kept
+                kept, first = "", 0
             continue
         line, comment, _ = line.partition("#")
         first = first or number

@@ -42,7 +42,7 @@ def said(folder: Path, *lines: str) -> list[str]:
         ["@include common-auth", "auth requisite pam_totp.so tries=1"],
         ["@include common-auth", OURS, "auth sufficient pam_permit.so"],
         ["# a comment that ends so \\", "@include common-auth", OURS],
-        ["@include common-auth", "auth required \\", "# in between", "  pam_totp.so # last \\"],
+        ["@include common-auth", "auth required \\", "  pam_totp.so # last \\"],
     ],
 )
 def test_plain_stack_is_certain(tmp_path: Path, lines: list[str]) -> None:
