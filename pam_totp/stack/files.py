@@ -26,13 +26,13 @@ class SourceLine:
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """rest: the bytes after the last line; is_cut_off: its last line ends with a backslash, so
-    libpam refuses the file as a whole once it comes to its end."""
+    """rest: the bytes after the last line; cut_off: the number of a last line that ends with a
+    backslash, so that libpam refuses the file as a whole once it comes to its end; 0 for none."""
 
     path: str
     lines: tuple[SourceLine, ...]
     rest: bytes
-    is_cut_off: bool
+    cut_off: int = 0
 
     @property
     def content(self) -> bytes:
@@ -56,15 +56,15 @@ def file_of(path: str, content: bytes, libpam: Libpam) -> File:
     if b"\0" in content:
         raise Unknown(f"{path} contains a NUL byte")
     assembled = _since_1_6(content) if libpam.since_1_6 else _before_1_6(path, content)
-    lines, begin, is_cut_off = [], 0, False
+    lines, begin, cut_off = [], 0, 0
     for each in assembled:
         if each.is_open:
-            is_cut_off = True
+            cut_off = max(1, each.number + 1)  # a backslash alone has no text, so no number
             break
         text = each.kept.decode("utf-8", "surrogateescape")
         lines.append(SourceLine(each.number + 1, text, content[begin : each.end]))
         begin = each.end
-    return File(path, tuple(lines), content[begin:], is_cut_off)
+    return File(path, tuple(lines), content[begin:], cut_off)
 
 
 def _before_1_6(path: str, content: bytes) -> Iterator[_Assembled]:

@@ -69,7 +69,7 @@ class Stacks:
         """Raises Aborted, Unknown."""
         for line in file.lines:
             self.add(file, line, words_of(line.text), place)
-        if file.is_cut_off:
+        if file.cut_off:
             raise Aborted(f"{file.path} ends in a backslash, so that libpam refuses it")
 
     def add(self, file: File, source: SourceLine, words: list[str], place: Place) -> None:

@@ -75,5 +75,5 @@ def _read_pam_conf(name: str, own: Stacks, other: Stacks) -> None:
         if lower(service) in (OTHER, name):
             stacks = other if lower(service) == OTHER else own
             stacks.add(file, line, words, Place())
-    if file.is_cut_off:
+    if file.cut_off:
         raise Aborted(f"{file.path} ends in a backslash, so that libpam refuses it")

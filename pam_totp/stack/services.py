@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from pam_totp.stack.libpam import Unknown, installed
+from pam_totp.stack.files import file_of
+from pam_totp.stack.libpam import Libpam, Unknown, installed
 
 PAM_DIR = "/etc/pam.d"
 # Where libpam looks for what /etc/pam.d does not have; and the service whose auth lines apply to
@@ -105,14 +106,20 @@ def _folders(folder: str) -> tuple[str, ...]:
 
 def _read(path: str, folder: str, within: tuple[str, ...]) -> list[Line]:
     try:
-        # newline="": a carriage return stays, as it does for libpam.
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
-            text = file.read()
+        with open(path, "rb") as stream:
+            file = file_of(path, stream.read(), _libpam())
     except OSError:
         return []  # not readable, so nothing is known of it
+    except Unknown as failure:
+        return [Line("", 0, f"of {failure}")]
+    lines = [(line.number, line.text) for line in file.lines]
+    if file.cut_off:
+        lines.append((file.cut_off, "\\"))  # libpam refuses a file that ends so
     found: list[Line] = []
-    for number, line in _joined(text):
+    for number, line in lines:
         words = _WORD.findall(line)
+        if not words:
+            continue
         kind = words[0].removeprefix("-").lower()
         is_include = words[0] == "@include"
         if "\r" in line:
@@ -147,31 +154,8 @@ def _of_auth(
 
 
 @functools.cache
-def _ends_at_an_empty_line() -> bool:
+def _libpam() -> Libpam:
     try:
-        return installed().since_1_6
+        return installed()
     except Unknown:
-        return False
-
-
-def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """Each line with its number: comments are removed first, then a backslash at the end joins the
-    next line; before Linux-PAM 1.6 the next that is not empty."""
-    kept, first = "", 0
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
-        line = line.lstrip(" \t")
-        if not line or line.startswith("#"):
-            if kept and _ends_at_an_empty_line():
-                yield first, kept
-                kept, first = "", 0
-            continue
-        line, comment, _ = line.partition("#")
-        first = first or number
-        end = line.rstrip(" \t")
-        if not comment and end.endswith("\\"):
-            kept += end[:-1] + " "
-        elif _WORD.search(kept + line):
-            yield first, kept + line
-            kept, first = "", 0
-    if kept:
-        yield first, f"\\ {kept}"  # libpam refuses a file that ends so
+        return Libpam(since_1_6=False, is_debian=True)
