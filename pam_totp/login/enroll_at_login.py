@@ -104,4 +104,4 @@ def save_first_recovery_codes(secret_dir: SecretDir) -> str:
         return recovery.describe(codes)
     except (OSError, Failure, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
         what = "You are enrolled, but recovery codes could not be saved."
-        return f"{what} Run: pam-totp recovery-codes"
+        return f"{what}\nRun: pam-totp recovery-codes"

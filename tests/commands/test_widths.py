@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a terminal of 80 columns shows: no line is wider, and nothing is broken within a word."""
 
+import pwd
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,10 @@ import pytest
 
 from pam_totp.commands.users import _table
 from pam_totp.listing import fit
+from pam_totp.login.enroll_at_login import save_first_recovery_codes
+from pam_totp.records.config.table import DEFAULTS
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.user import recovery
 from tests.commands.commands import configured, pam_totp, secret_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -102,6 +107,21 @@ def test_listing_that_goes_into_a_file_has_one_line_for_each_fact(faulty_user: U
     lines = pam_totp("users").output.splitlines()
     (fault,) = [line for line in lines if str(faulty_user.home) in line]
     assert len(fault) > 80
+
+
+def test_messages_of_pam_fit_80_columns_with_the_longest_values_filled_in() -> None:
+    """Programs print what PAM says as it is: nothing wraps it."""
+    longest = {"{seconds}": "900", "{date}": "2027-03-01", "{days}": "1000"}
+    nowhere = pwd.struct_passwd(("nobody", "x", 0, 0, "", "/nonexistent", ""))
+    said = [text for key, text in DEFAULTS.items() if key.startswith("messages.")]
+    said += recovery.describe(recovery.new_codes()).split("\n")
+    said += save_first_recovery_codes(SecretDir(nowhere)).split("\n")
+    assert said[-1] == "Run: pam-totp recovery-codes"
+    for text in said:
+        for placeholder, value in longest.items():
+            text = text.replace(placeholder, value)
+        assert "{" not in text
+        assert len(text) <= 80, text
 
 
 def test_grant_of_a_long_name_fits_the_terminal(on_terminal: OnTerminal, user: User) -> None:

@@ -15,9 +15,7 @@ KEY = re.compile(r"Key: ((?:[A-Z2-7]{4} ){7}[A-Z2-7]{4})\b")
 QR_LINE = re.compile(r"^[ █▀▄]{20,}$", re.MULTILINE)
 SECRET_LINE = re.compile(r"(otpauth://totp/\S+\?secret=([A-Z2-7]{32})\S*) phone")
 MESSAGE = "Scan a QR code with an authenticator app, or type in the key:"
-NOT_ENROLLED = (
-    "A verification code is required, but you have not enrolled. Contact your administrator."
-)
+NOT_ENROLLED = "A code is required, but you have not enrolled. Contact your administrator."
 AT_LOGIN = "enrollment: at-login\n"
 
 

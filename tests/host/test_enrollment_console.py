@@ -125,7 +125,7 @@ def test_before_the_day_the_login_says_how_many_are_left(
 ) -> None:
     with configured(BY), host_clock_at(moment):
         login = log_in([], let_in=True)
-    notice = f"Verification codes will be required from 2037-03-01 ({days} days left). "
+    notice = f"A code will be required from 2037-03-01 ({days} days left). "
     notice += "Run: pam-totp enroll"
     assert notice in login.transcript.splitlines()
     assert decisions(syslog) == {("skip", "grace")}

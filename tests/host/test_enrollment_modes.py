@@ -70,8 +70,7 @@ def test_before_the_day_the_login_says_how_many_are_left(
     assert login.status == 0
     left = {(day - each).days for each in (began, today())}  # midnight may have passed
     notices = [
-        f"Verification codes will be required from {day} ({n} days left). Run: pam-totp enroll"
-        for n in left
+        f"A code will be required from {day} ({n} days left). Run: pam-totp enroll" for n in left
     ]
     assert any(notice in login.transcript for notice in notices)
     (decision,) = syslog.decisions()
@@ -103,7 +102,7 @@ def test_days_are_those_of_utc_and_the_last_one_counts(user: User, moment: str, 
     with configured(BY):
         answer = gate(user, at(moment))
     if days:
-        notice = f"Verification codes will be required from 2037-03-01 ({days} days left). "
+        notice = f"A code will be required from 2037-03-01 ({days} days left). "
         notice += "Run: pam-totp enroll\n"
         assert (answer.code, answer.output) == (NO_CODE_NEEDED, notice)
     else:

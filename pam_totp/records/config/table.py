@@ -24,11 +24,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "remember": ("0", "duration", "24"),
     "messages.wait": ("Too many incorrect codes. Try again in {seconds} seconds.", "message"),
     "messages.not_enrolled": (
-        "A verification code is required, but you have not enrolled. Contact your administrator.",
+        "A code is required, but you have not enrolled. Contact your administrator.",
         "message",
     ),
     "messages.deadline": (
-        "Verification codes will be required from {date} ({days} days left). Run: pam-totp enroll",
+        "A code will be required from {date} ({days} days left). Run: pam-totp enroll",
         "message",
     ),
     "messages.enroll": ("Scan a QR code with an authenticator app, or type in the key:", "message"),
