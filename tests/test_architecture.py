@@ -103,6 +103,7 @@ SELDOM = {
     "pam_totp.records.user.recovery": {"_hashlib"},
     "pam_totp.records.config.reader": {"os", "typing", "yaml"},
     "pam_totp.records.config.values": {"collections.abc", "datetime", "ipaddress", "re"},
+    "pam_totp.records.config.way": {"os", "pwd"},
     "pam_totp.records.storage.secret_writer": {"os"},
     "pam_totp.records.user.pending": {"pwd"},
     "pam_totp.rules.ignored_parameters": set(),

@@ -9,11 +9,12 @@ import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
+from pam_totp import repair
 from pam_totp.errors import Error, printable
 from pam_totp.listing import fit
 from pam_totp.records.config.settings import PATH, load
 from pam_totp.records.host.account import ActingAs
-from pam_totp.review.active_settings import fault_of
+from pam_totp.review.active_settings import fault_of, way_fault
 from pam_totp.review.settings_warnings import warnings_of
 
 HELP = "check the settings"
@@ -103,6 +104,9 @@ def _acting_for(file: str) -> AbstractContextManager[None]:
 
 def _without_a_file() -> int:
     """No file is installed, since all settings have defaults; but removing one changes nothing."""
+    open_way = way_fault()
+    if open_way:
+        raise Error(*repair.split(open_way, PATH))
     if os.geteuid() != 0:
         print(fit(f"{PATH}: No such file; only root can see whether earlier settings are active"))
         return 0

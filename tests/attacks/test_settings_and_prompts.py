@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,61 @@ def test_invalid_configuration_leaves_the_last_good_one_in_force(
     assert all(str(settings_file) in each["detail"] for each in decisions)
     assert command("config", "check").returncode == 1
     assert not Path("/tmp/sprung").exists()
+
+
+EXAMPLE = Path("/usr/share/doc/pam-totp/examples/config.yaml")
+
+
+@pytest.fixture
+def others_folder(user: User) -> Iterator[Path]:
+    """A folder of the user's, which root's link leads through."""
+    path = Path("/srv/settings")
+    path.mkdir()
+    os.chown(path, user.uid, user.gid)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("spoil", ["owned by a user", "writable by others", "link through another"])
+def test_folder_of_the_settings_that_others_may_write_exempts_nobody(
+    user: User, settings_file: Path, others_folder: Path, syslog: SystemLog, spoil: str
+) -> None:
+    """Rule 11: root owns the example too, and a link to it in place of the settings would ask only
+    users who have enrolled."""
+    settings_file.write_text("enrollment: required\n", encoding="ascii")
+    assert gate(user.name) == ASK
+    folder = settings_file.parent
+    status = folder.stat()
+    try:
+        if spoil == "owned by a user":
+            os.chown(folder, user.uid, user.gid)
+        elif spoil == "writable by others":
+            folder.chmod(0o777)
+        settings_file.unlink()
+        link = EXAMPLE
+        if spoil == "link through another":
+            link = others_folder / "link"
+            link.symlink_to(EXAMPLE)
+        settings_file.symlink_to(link)
+        assert gate(user.name) == ASK, "the last good settings still apply"
+        verify(user.name, "123456")
+        unsafe = others_folder if "link" in spoil else folder
+        assert str(unsafe) in syslog.decisions()[-1]["detail"]
+    finally:
+        os.chown(folder, status.st_uid, status.st_gid)
+        folder.chmod(status.st_mode & 0o777)
+
+
+def test_link_that_only_root_can_change_may_lead_to_the_settings(
+    user: User, settings_file: Path
+) -> None:
+    elsewhere = Path("/srv/config.yaml")
+    elsewhere.write_text("enrollment: required\n", encoding="ascii")
+    settings_file.symlink_to("../../srv/config.yaml")
+    try:
+        assert gate(user.name) == ASK
+    finally:
+        elsewhere.unlink()
 
 
 def folder(path: Path) -> None:

@@ -110,6 +110,30 @@ def test_active_file_that_others_could_write_is_a_fault(spoil: str) -> None:
         assert pam_totp("config", "check").code == 0
 
 
+@pytest.mark.parametrize("spoil", ["owned by a user", "writable by others"])
+@pytest.mark.parametrize("has_file", [True, False])
+def test_folder_that_others_could_write_is_a_fault(spoil: str, has_file: bool) -> None:
+    """With a file and without: in both cases its writer decides which file the next login reads."""
+    folder = CONFIGURATION.parent
+    with configured("store: user\n", settled=True):
+        gate("nobody")
+        if not has_file:
+            CONFIGURATION.unlink()
+            LAST_GOOD.unlink()
+        if spoil == "owned by a user":
+            os.chown(folder, 1234, 0)
+        else:
+            folder.chmod(0o757)
+        answer = pam_totp("config", "check")
+        users = pam_totp("users")
+        command = "chown -h root" if "owned" in spoil else "chmod o-w"
+        assert subprocess.run([*command.split(), folder]).returncode == 0
+        assert (answer.code, users.code) == (1, 1)
+        assert f"{command} {folder}" in answer.errors
+        assert f"{command} {folder}" in users.errors
+        assert pam_totp("config", "check").code == 0
+
+
 def test_file_that_others_could_write_has_its_other_faults_told_too() -> None:
     with configured("stor: user\n") as path:
         path.chmod(0o666)

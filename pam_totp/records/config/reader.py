@@ -13,6 +13,7 @@ from typing import Any
 from pam_totp.records.config.settings import SCARCE
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.values import PLACEHOLDER, canonical
+from pam_totp.records.config.way import fault_of_the_way
 from pam_totp.rules.encoding import encode
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import CODES, Rule
@@ -61,6 +62,9 @@ class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brac
 
 def read(path: str) -> tuple[dict[str, str], str, list[str]]:
     """The values of the file over the defaults, its rules encoded, and what is wrong with it."""
+    way = fault_of_the_way(path)
+    if way:
+        return DEFAULTS, "", [way]
     try:
         with open(path, "rb") as file:
             status, content = os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
