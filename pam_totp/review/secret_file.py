@@ -6,7 +6,7 @@ from pam_totp.records.user import secret
 from pam_totp.rules.credential import Credential, parse_file
 
 OF_ANOTHER_PROGRAM = (
-    "the file is in the format of google-authenticator, which cannot be read; run: pam-totp enroll"
+    "in the format of google-authenticator, which cannot be read; run: pam-totp enroll"
 )
 
 
@@ -21,7 +21,8 @@ def look(secret_dir: SecretDir) -> tuple[bool | None, list[Credential], list[str
         if is_of_google_authenticator(content):
             faults = [OF_ANOTHER_PROGRAM]
         faults = faults or ["no credential in the file"]
-    return (True if credentials else None), credentials, faults
+    path = f"{secret_dir.path}/{secret.NAME}"
+    return (True if credentials else None), credentials, [f"{path}: {each}" for each in faults]
 
 
 def is_of_google_authenticator(content: bytes) -> bool:

@@ -219,9 +219,8 @@ def test_folder_that_takes_no_file_is_said_before_anything_is_shown_or_asked(
     finished = start(user, "enroll").finish()
     fault = f"{folder} is owned by user id 0" if owner == "root" else "Permission denied"
     hint = "namei -l ~/.config/pam-totp\n"
-    if owner == "root":  # where no secret is, its home may not be mounted
-        is_last = name == ".config/pam-totp"
-        hint = f"sudo chown -h {user.name} {folder}\n" if is_last else "is the home mounted?\n"
+    if owner == "root":  # an empty home may not be mounted; a folder in it is there
+        hint = f"sudo chown -h {user.name} {folder}\n" if name else "is the home mounted?\n"
     assert finished.output.startswith("pam-totp: error: ")
     assert fault in finished.output
     assert f"; nothing was changed\nhint: {hint}" in finished.output

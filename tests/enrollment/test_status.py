@@ -162,7 +162,7 @@ def test_all_faulty_lines_are_told_at_once(user: User, enrolled: Callable[..., C
     code, found = status(user)
     assert code == 1
     assert len(found["devices"]) == 1
-    assert [fault.split(" ")[1] for fault in found["faults"]] == ["1", "3", "4"]
+    assert [fault.split(" ")[2] for fault in found["faults"]] == ["1", "3", "4"]
 
 
 HOSTILE = "%1b%5b2J%1b%5d0;owned%07%0a%0dfault:%20none%e2%80%ae"
@@ -225,7 +225,8 @@ def test_file_of_google_authenticator_is_called_that(user: User) -> None:
     code, found = status(user)
     (fault,) = found["faults"]
     assert (code, found["enrolled"]) == (1, None)
-    assert "format of google-authenticator, which cannot be read; run: pam-totp enroll" in fault
+    what = "in the format of google-authenticator, which cannot be read; run: pam-totp enroll"
+    assert fault == f"{secret_file(user)}: {what}"
     assert fault_in_users(user) == fault
     assert "JBSWY3DP" not in json.dumps(found)
 
@@ -239,6 +240,7 @@ def test_users_has_a_fault_wherever_status_has(
         add_a_bad_line(user)
     faults = status(user)[1]["faults"]
     assert len(faults) == bad
+    assert all(fault.startswith(f"{secret_file(user)}: line ") for fault in faults)
     assert fault_in_users(user) == faults[0] + (" (and 2 more)" if bad == 3 else "")
 
 

@@ -145,7 +145,9 @@ def test_secret_file_without_a_credential_refuses(
 ) -> None:
     user.give(user.home / ".config" / "pam-totp" / "secret", content)
     assert verify(user.name, "123456") == REFUSED
-    assert only_decision(syslog)["reason"] == reason
+    decision = only_decision(syslog)
+    assert decision["reason"] == reason
+    assert decision["detail"].startswith(f"{user.home}/.config/pam-totp/secret: ")
 
 
 def test_record_that_makes_no_sense_refuses_and_names_the_file(

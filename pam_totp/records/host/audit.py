@@ -7,7 +7,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pam_totp.rules.request import Request
 
-LET_IN = ("accept", "skip")  # verdicts; the others are "ask" and "refuse"
 MAX_CHARACTERS = 255
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/@_+%-")
 
@@ -19,7 +18,7 @@ def write(request: "Request", verdict: str, reason: str, *details: str, device: 
     if detail := "; ".join(filter(None, details)):
         fields["detail"] = detail
     line = " ".join(f"{key}={quote(value)}" for key, value in fields.items())
-    priority = syslog.LOG_INFO if verdict in LET_IN else syslog.LOG_WARNING
+    priority = syslog.LOG_INFO if verdict in ("accept", "skip") else syslog.LOG_WARNING
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(priority, f"verdict={verdict} reason={reason} {line}")
 
@@ -40,5 +39,4 @@ def quote(value: str) -> str:
 def write_action(action: str, user: str, by: str) -> None:
     """Logs what root did to a user's second factor; `by`: who became root, as sudo tells."""
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
-    line = f"action={action} user={quote(user)} by={quote(by)}"
-    syslog.syslog(syslog.LOG_NOTICE, line)
+    syslog.syslog(syslog.LOG_NOTICE, f"action={action} user={quote(user)} by={quote(by)}")

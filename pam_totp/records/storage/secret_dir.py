@@ -87,7 +87,8 @@ class SecretDir:
             return None
         credentials, faults = parse_file(content)
         if not credentials:
-            raise Failure(SECRET_MALFORMED, faults[0] if faults else "no credential in the file")
+            fault = next(iter(faults), "no credential in the file")
+            raise Failure(SECRET_MALFORMED, f"{self.path}/{SECRET}: {fault}")
         return credentials
 
     def look(self, name: str, look: "Callable[[int, str, SecretDir], Found]") -> "Found | None":
@@ -150,8 +151,9 @@ class SecretDir:
         """Raises Failure or OSError where a name that was not found may be there all the same."""
         uid, found = self.owner.pw_uid, posix.fstat(folder).st_uid
         if found != uid >= _FIRST_PERSON and uid != _NOBODY and not unsafe:
-            detail = f"{path} is owned by user id {found}, not by {self.owner.pw_name}; is the home"
-            raise Failure(SECRET_MISSING, f"{detail} mounted?")
+            run = f"run: chown -h {self.owner.pw_name} {path}"
+            run = "is the home mounted?" if name == self._names[0] else run
+            raise Failure(SECRET_MISSING, f"{path} is owned by user id {found}; {run}")
         is_locked = encryption.is_locked(folder)
         try:  # once more: it may have been unlocked since the name was not found
             if not is_locked:
