@@ -14,6 +14,9 @@ _COMMANDS = {
     EMFILE: "ulimit -n",
     ENFILE: "sysctl fs.file-nr",
 }
+# Without it every login that needs a code is refused. As the package makes it.
+_STATE = "/var/lib/pam-totp"
+_MAKE_STATE = f"install -d -m 700 {_STATE} {_STATE}/secrets"
 # Owner, mode and type of each name on the way, and which of them does not exist.
 _OTHERWISE = "namei -l {path}"
 
@@ -29,6 +32,8 @@ def split(fault: str, path: str, home: str = "") -> tuple[str, str]:
 
 
 def _look(fault: str, path: str, home: str) -> str:
+    if f"{path}/".startswith(f"{_STATE}/") and not os.path.lexists(_STATE):
+        return _MAKE_STATE
     kinds = (number for number in _COMMANDS if os.strerror(number).lower() in fault.lower())
     command = _COMMANDS.get(next(kinds, 0), _OTHERWISE)
     folder = path

@@ -20,6 +20,7 @@ from tests.commands.commands import (
     new_recovery_codes,
     pam_totp,
     recovery_of,
+    run,
     secret_of,
     verify,
 )
@@ -273,6 +274,29 @@ def test_folder_of_roots_records_that_others_may_write_is_said(option: list[str]
         assert_refused(pam_totp("users", *option), f"{STATE} is writable by others")
     finally:
         STATE.chmod(0o700)
+
+
+@pytest.mark.parametrize("command", ["users", "grant", "reset --yes"])
+def test_lost_state_folder_has_the_command_that_makes_it_as_the_package_does(
+    user: User, command: str
+) -> None:
+    away = Path(f"{STATE}-away")
+    STATE.rename(away)
+    try:
+        name = [] if command == "users" else [user.name]
+        answer = pam_totp(*command.split(), *name)
+        assert_refused(answer, f"{STATE}: No such file or directory")
+        repair = answer.errors.splitlines()[1].removeprefix("hint: ")
+        assert not STATE.exists()
+        assert run(["sh", "-c", f"umask 0; {repair}"]).code == 0
+        for folder in (STATE, STATE / "secrets"):
+            status, packaged = folder.stat(), (away / folder.relative_to(STATE)).stat()
+            assert status.st_mode == packaged.st_mode
+            assert (status.st_uid, status.st_gid) == (packaged.st_uid, packaged.st_gid)
+        assert pam_totp(*command.split(), *name).code == 0
+    finally:
+        shutil.rmtree(STATE, ignore_errors=True)
+        away.rename(STATE)
 
 
 def test_enforced_record_of_an_account_that_is_gone_is_no_fault() -> None:
