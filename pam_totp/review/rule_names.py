@@ -94,7 +94,8 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
                 what = f"groups that match {name} may be in a directory that does not answer"
                 yield f"{what}; then {STRICTEST[rule.code]}; name the groups instead"
     if rule.users and not any(host.has("user", name) for name in rule.users):
-        yield "no user that can be listed matches this rule"
+        if len(rule.users) > 1:  # of one name that has been said
+            yield "no user that can be listed matches this rule"
     elif _is_for_no_member(rule):
         yield "this rule can never match: none of its users is a member of its groups"
     yield from _of_local(rule, host)

@@ -94,8 +94,13 @@ def test_shadowed_rule(user: User) -> None:
 )  # fmt: skip
 def test_user_that_does_not_exist(name: str, what: str) -> None:
     found = warnings(f"rules:\n- {{code: if-enrolled, user: {name}}}\n")
-    assert found == [
-        f"line 2: {what}",
+    assert found == [f"line 2: {what}"], "said once"
+
+
+def test_rule_for_several_users_none_of_whom_exists() -> None:
+    assert warnings("rules:\n- {code: if-enrolled, user: [zzz, yyy, zzz]}\n") == [
+        "line 2: user zzz does not exist",
+        "line 2: user yyy does not exist",
         "line 2: no user that can be listed matches this rule",
     ]
 
