@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Removes secret, recovery codes, grants and all records of the user."""
+    """Removes secret, recovery codes, grants and all records of the user. 0: also if there was
+    nothing to remove."""
     account = find(options.name)
     print(f"This removes the second factor of {account.pw_name}: the secret and the recovery")
     print("codes in every store, the record of earlier logins with a code, grants, and")
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         if not _is_confirmed():
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
-    removed: list[str] = []
+    removed: list[str] = []  # paths
     fault = hint = ""
     try:
         _remove_everything(account, removed)
@@ -53,10 +54,14 @@ def run(options: argparse.Namespace) -> int:
         fault, hint = repair.split(failure.detail, state_dir.VAR.path)
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), state_dir.VAR.path)
-    audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
+    if removed or fault:
+        audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
     print("".join(f"removed {path}\n" for path in removed), end="")
     if fault:
         raise Error(f"not everything was removed: {fault}", hint)
+    if not removed:
+        print(f"{account.pw_name} has no second factor, so there was nothing to remove.")
+        return 0
     print(f"{account.pw_name} is no longer enrolled.")
     if settings.load().enrollment.mode in (REQUIRED, BY):
         print("Logins that require a code are refused until then. To allow one, run:")
@@ -80,14 +85,14 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
                 removed.append(f"{SecretDir(account, store).path}/{name}")
         # An empty folder that others can write to would not prove "not enrolled".
         secret_removal.remove_empty_folder(SecretDir(account, store))
-    grant.revoke(account.pw_uid)
-    for kind, remove in (
-        (pending.KIND, pending.remove),
-        (remembered.KIND, remembered.forget),
-        (recovery.INCORRECT_KIND, recovery.forget_incorrect),
+    for folder, kind, remove in (
+        (state_dir.VAR, grant.KIND, grant.revoke),
+        (state_dir.RUN, pending.KIND, pending.remove),
+        (state_dir.RUN, remembered.KIND, remembered.forget),
+        (state_dir.RUN, recovery.INCORRECT_KIND, recovery.forget_incorrect),
     ):
         if remove(account.pw_uid):
-            print(f"removed {state_dir.RUN.path}/{kind}/{account.pw_uid}")
+            removed.append(f"{folder.path}/{kind}/{account.pw_uid}")
     for kind in (recovery.KIND, enforced.KIND):
         if state_dir.VAR.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.VAR.path}/{kind}/{account.pw_uid}")

@@ -60,8 +60,7 @@ def test_everything_of_the_user_is_gone_and_each_was_named(user: User, marked: C
     assert done.code == 0
     assert state_of(user) == []
     for path in before:
-        if "/grants/" not in path:
-            assert f"removed {path}\n" in done.output
+        assert f"removed {path}\n" in done.output
     assert done.output.endswith(f"{user.name} is no longer enrolled.\n")
     assert gate(user).code == NO_CODE_NEEDED
 
@@ -114,9 +113,24 @@ def test_error_is_said_where_the_output_cannot_be(user: User) -> None:
     assert_refused(done, "standard input is not a terminal; nothing was changed")
 
 
-def test_user_who_was_never_enrolled_can_be_reset(user: User) -> None:
-    assert pam_totp("reset", "--yes", user.name).code == 0
+def test_user_who_was_never_enrolled_can_be_reset_and_had_nothing(
+    user: User, syslog: SystemLog
+) -> None:
+    done = pam_totp("reset", "--yes", user.name)
+    assert done.code == 0
+    assert done.output.endswith(
+        f"{user.name} has no second factor, so there was nothing to remove.\n"
+    )
     assert gate(user).code == NO_CODE_NEEDED
+    assert syslog.lines("action=reset") == []
+
+
+def test_second_reset_says_that_there_was_nothing_left(user: User, marked: Credential) -> None:
+    assert "is no longer enrolled" in pam_totp("reset", "--yes", user.name).output
+    second = pam_totp("reset", "--yes", user.name)
+    assert second.code == 0
+    assert "no longer enrolled" not in second.output
+    assert "nothing to remove" in second.output
 
 
 def test_secrets_of_both_stores_are_removed(user: User, marked: Credential) -> None:
