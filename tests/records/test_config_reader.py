@@ -13,7 +13,7 @@ from pam_totp.records.config import reader
 from pam_totp.records.config.settings import MAX_BYTES as MAX_SNAPSHOT_BYTES
 from pam_totp.records.config.settings import MESSAGE, typed
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
-from pam_totp.records.config.values import KINDS
+from pam_totp.records.config.values import KINDS, MAX_MESSAGE_BYTES
 from pam_totp.review.settings_faults import check
 from pam_totp.rules.encoding import MAX_BYTES, encode
 from pam_totp.rules.enrollment import MODES
@@ -438,3 +438,23 @@ def test_file_that_is_not_there_or_not_root_is_a_fault(tmp_path: Path) -> None:
         path.chmod(mode)
         os.chown(path, owner, 0)
         assert reader.read(str(path)) == (DEFAULTS, "", [fault])
+
+
+def test_more_services_than_the_snapshot_has_room_for_are_a_fault() -> None:
+    services = [f"s{number}".ljust(255, "x") for number in range(reader.MAX_SERVICES + 1)]
+    found = check(f"enrollment_services: [{', '.join(services)}]\n".encode())
+    assert found.faults == [
+        "line 1, column 22: enrollment_services must have at most 100 entries (got 101)"
+    ]
+
+
+def test_largest_settings_and_the_largest_rules_fit_the_snapshot() -> None:
+    services = [f"s{number}".ljust(255, "x") for number in range(reader.MAX_SERVICES)]
+    messages = {key: "ä" * (MAX_MESSAGE_BYTES // 2) for key in DEFAULTS if "messages" in key}
+    lines = [f"  {key.partition('.')[2]}: {text}" for key, text in messages.items()]
+    head = [f"enrollment_services: [{', '.join(services)}]", f"issuer: {'ä' * 64}", "messages:"]
+    found = check("\n".join([*head, *lines, ""]).encode())
+    assert found.faults == []
+    assert len(found.values["enrollment_services"].split()) == reader.MAX_SERVICES
+    size = len("\n".join(f"{key} {value}" for key, value in found.values.items()).encode())
+    assert MAX_BYTES + size + 1000 < MAX_SNAPSHOT_BYTES

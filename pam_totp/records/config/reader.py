@@ -27,6 +27,7 @@ Node = Any  # of PyYAML; its `id` is "scalar", "sequence" or "mapping"
 
 MAX_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
 MAX_RULES = 20_000
+MAX_SERVICES = 100  # in enrollment_services: a snapshot keeps 64 KiB free of rules
 RULES = "rules"
 NULL = "tag:yaml.org,2002:null"
 # Of a rule, the attribute takes the place of the default.
@@ -143,6 +144,8 @@ def _read_value(key: str, node: Node) -> Any:
         return _read_text(key, node, kind, allowed or PLACEHOLDER.findall(default))
     entries = node.value if node.id == "sequence" else [node]
     texts = [_read_text(key, entry, kind, allowed) for entry in entries]
+    if len(texts) > MAX_SERVICES and kind == "services":
+        raise fault(node, f"{key} must have at most {MAX_SERVICES} entries (got {len(texts)})")
     if kind == "services":
         return " ".join(dict.fromkeys(texts))
     if not texts:
