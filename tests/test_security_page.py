@@ -39,3 +39,23 @@ def test_every_threat_has_exactly_the_cells_of_its_table() -> None:
     assert len(THREATS) > len(ROWS) + 20
     for row in THREATS:
         assert len(row.strip("| ").split(" | ")) in (3, 5), row
+
+
+def test_every_rule_that_a_test_claims_to_hold_has_a_row_that_names_the_file() -> None:
+    """Tests say so in a docstring: Rule 11, or Rules 2, 5 and 14. So the page is the whole map."""
+    claims = {
+        (number, path.relative_to(REPOSITORY / "tests").as_posix())
+        for path in sorted((REPOSITORY / "tests").rglob("test_*.py"))
+        for claim in re.findall(r"\bRules? (\d+(?:(?:, | and )\d+)*)", path.read_text("utf-8"))
+        for number in re.findall(r"\d+", claim)
+        if path.name != Path(__file__).name
+    }
+    assert len(claims) > 30
+    named = {(number, file) for number, row in ROWS for file in re.findall(r"`([\w/]+\.py)", row)}
+    assert claims - named == set()
+
+
+def test_every_file_of_attacks_is_named_by_a_row() -> None:
+    named = {file for row in THREATS for file in re.findall(r"`([\w/]+\.py)", row)}
+    files = {f"attacks/{path.name}" for path in (REPOSITORY / "tests/attacks").glob("test_*.py")}
+    assert files - named == set()
