@@ -5,19 +5,15 @@
   incorrect code, there is no second factor.
 """
 
-import glob
-import os
 import re
 
+from pam_totp.stack.disk import of_this_system
 from pam_totp.stack.services import PAM_DIR, Line, all_lines, stack_of
 
 # What the module takes (pam_totp/pam/pam_totp.c).
 _OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
 # If one of these refuses and does not end the stack, a wrong password reaches pam_totp.so too.
 _PASSWORDS = tuple(f"pam_{name}.so" for name in ("unix", "sss", "ldap", "krb5", "winbind", "deny"))
-# Where libpam looks for modules: in one of these.
-MODULE_FOLDERS = ("/lib/security", "/lib64/security", "/usr/lib/security", "/usr/lib64/security")
-MODULES_OF_EACH_ARCHITECTURE = "/usr/lib/*/security"
 
 ACTIONS = {
     "required": {"success": "ok", "ignore": "ignore", "default": "bad"},
@@ -43,11 +39,11 @@ def actions_of(line: Line) -> dict[str, str]:
 
 def broken(lines: list[Line]) -> list[str]:
     """A sentence for each line that libpam cannot use."""
-    found = []
+    found, disk = [], of_this_system()
     for line in all_lines(lines):
         if line.fault:
             found.append(f"line {line.number} {line.fault}, so every login is refused")
-        elif _refuses_without_module(line) and not _exists(line.module_path):
+        elif _refuses_without_module(line) and not disk.has_module(line.module_path):
             what = f"names {line.module_path}, which does not exist"
             found.append(f"line {line.number} {what}, so every login that reaches it is refused")
     return found
@@ -62,13 +58,6 @@ def _refuses_without_module(line: Line) -> bool:
     return actions.get("module_unknown", actions.get("default", "bad")) in REFUSES
 
 
-def _exists(path: str) -> bool:
-    if path.startswith("/") or "$" in path:
-        return "$" in path or os.path.exists(path)
-    folders = [*MODULE_FOLDERS, *glob.glob(MODULES_OF_EACH_ARCHITECTURE)]
-    return any(os.path.exists(f"{folder}/{path}") for folder in folders)
-
-
 def faults(name: str, folder: str = PAM_DIR) -> list[str]:
     """A sentence for each reason why a service's pam_totp.so lines do not work."""
     lines = stack_of(name, folder)[1]
@@ -77,7 +66,7 @@ def faults(name: str, folder: str = PAM_DIR) -> list[str]:
         + (INCLUDE_IT if goes_on.lower().startswith("substack") else "use requisite")
         for goes_on in _reached_by_wrong_passwords(lines)
     ]
-    found += _left_by_incorrect_codes(lines)
+    found += _left_by_incorrect_codes(lines) + _passwords_that_refuse_nobody(lines)
     for line in all_lines(lines):
         if not line.asks:
             continue
@@ -112,6 +101,17 @@ def _reached_by_wrong_passwords(lines: list[Line]) -> list[str]:
 
     look(lines, "")
     return found
+
+
+def _passwords_that_refuse_nobody(lines: list[Line]) -> list[str]:
+    """Where no line asks for a password but such that go on after a wrong one as after a right one,
+    the code alone is enough."""
+    asking = [line for line in all_lines(lines) if line.module in _PASSWORDS]
+    for line in asking:
+        actions = actions_of(line)
+        if actions.get("default") != "ignore" or actions.get("success") not in ("ok", "ignore"):
+            return []
+    return [f"a wrong password at '{line.described}' does not refuse the login" for line in asking]
 
 
 def _left_by_incorrect_codes(lines: list[Line]) -> list[str]:

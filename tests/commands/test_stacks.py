@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.stack.evaluate import broken, doubts, is_combined, wants_key
+from pam_totp.stack.evaluate import broken, doubts, faults, is_combined, wants_key
 from pam_totp.stack.services import stack_of, that_ask
 from tests.host.pam_services import shipped_lines
 from tests.stack.libpam import PAM_SUCCESS, authenticate_apart
@@ -155,6 +155,23 @@ def test_libpam_refuses_everybody_for_the_very_lines_that_are_told(
     except OSError:  # it does not even start
         accepted = False
     assert bool(told) != accepted
+
+
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ("auth optional pam_unix.so", True),
+        ("auth [success=ok default=ignore] pam_sss.so", True),
+        ("auth required pam_unix.so\nauth optional pam_krb5.so use_first_pass", False),
+        ("auth sufficient pam_unix.so", False),  # told as what accepts before the line
+        ("@include common-auth", False),
+        ("", False),  # after a key, or a module that is not known here
+    ],
+)
+def test_password_that_refuses_nobody_is_told(tmp_path: Path, line: str, is_told: bool) -> None:
+    said(tmp_path, line, OURS)
+    told = [each for each in faults("svc", str(tmp_path)) if "does not refuse the login" in each]
+    assert bool(told) == is_told
 
 
 def test_combined_without_the_line_that_verifies_does_not_ask(tmp_path: Path) -> None:
