@@ -85,14 +85,11 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
                 removed.append(f"{SecretDir(account, store).path}/{name}")
         # An empty folder that others can write to would not prove "not enrolled".
         secret_removal.remove_empty_folder(SecretDir(account, store))
-    for folder, kind, remove in (
-        (state_dir.VAR, grant.KIND, grant.revoke),
-        (state_dir.RUN, pending.KIND, pending.remove),
-        (state_dir.RUN, remembered.KIND, remembered.forget),
-        (state_dir.RUN, recovery.INCORRECT_KIND, recovery.forget_incorrect),
-    ):
-        if remove(account.pw_uid):
-            removed.append(f"{folder.path}/{kind}/{account.pw_uid}")
+    if grant.revoke(account.pw_uid):
+        removed.append(f"{state_dir.VAR.path}/{grant.KIND}/{account.pw_uid}")
+    for kind in (pending.KIND, remembered.KIND, recovery.INCORRECT_KIND):
+        if state_dir.RUN.remove(kind, account.pw_uid):
+            removed.append(f"{state_dir.RUN.path}/{kind}/{account.pw_uid}")
     for kind in (recovery.KIND, enforced.KIND):
         if state_dir.VAR.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.VAR.path}/{kind}/{account.pw_uid}")

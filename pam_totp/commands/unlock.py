@@ -36,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
         finally:
             record.close()
         recovery.forget_incorrect(account.pw_uid)
-        remembered.forget(account.pw_uid)  # the guesser may sit where a code was entered
+        state_dir.RUN.remove(
+            remembered.KIND, account.pw_uid
+        )  # the guesser may sit where a code was entered
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"
         fault, hint = repair.split(failure.strerror or str(failure), folder)

@@ -13,6 +13,7 @@ from pam_totp.login.verify import check_code
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.storage.state_dir import RUN
 from pam_totp.records.user import enforced, pending, recovery, secret
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
@@ -85,7 +86,7 @@ def check_shown(
     line = lines[shown.index(verdict.credential)]
     content = f"{secret.HEADER}{line}\n".encode()
     secret_writer.save(secret_dir, [(secret.NAME, content)], over=(secret.NAME, None))
-    pending.remove(secret_dir.account.pw_uid)
+    RUN.remove(pending.KIND, secret_dir.account.pw_uid)
     return Verdict(
         accepted=True,
         reason=verdict.reason,

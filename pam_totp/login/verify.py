@@ -91,11 +91,7 @@ def check_answer(
 
 
 def check_code(
-    attempts: Attempts,
-    credentials: list[Credential],
-    code: str,
-    settings: Settings,
-    now: float,
+    attempts: Attempts, credentials: list[Credential], code: str, settings: Settings, now: float
 ) -> Verdict:
     """The verdict on a code from the app, under the lock of `attempts`. Raises Failure."""
     before, used, booted = attempts.failures, attempts.steps, boot_seconds()

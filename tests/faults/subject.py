@@ -130,7 +130,7 @@ class Subject:
         """Not enrolled, and a QR code was shown to the user a moment ago."""
         self.forget()
         seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
-        kept = f"pam-totp pending 1 {self.user.name}\n{seconds} {self.pending_uri}\n"
+        kept = f"{self.pending_uri} {self.user.name} {seconds}\n"
         self.write(self.pending, kept)
         RUN.chmod(0o700)
 

@@ -85,10 +85,9 @@ def pending_of(user: User) -> Path:
 
 def age(user: User, seconds: int) -> None:
     """Makes the pending secrets this much older."""
-    header, *lines = pending_of(user).read_text(encoding="ascii").splitlines()
-    older = [(int(moment) - seconds, uri) for moment, uri in map(str.split, lines)]
-    kept = "".join(f"{moment} {uri}\n" for moment, uri in older)
-    pending_of(user).write_text(f"{header}\n{kept}", encoding="ascii")
+    lines = [line.rpartition(" ") for line in pending_of(user).read_text("ascii").splitlines()]
+    older = "".join(f"{shown} {int(moment) - seconds}\n" for shown, _, moment in lines)
+    pending_of(user).write_text(older, encoding="ascii")
 
 
 def secrets_in(path: Path) -> list[str]:
@@ -416,7 +415,7 @@ def test_pending_secret_that_is_not_roots_alone_is_not_taken(user: User, change:
         path.rename(path.with_name("elsewhere"))
         path.symlink_to("elsewhere")
     else:
-        path.write_text("" if change == "empty" else "pam-totp pending 2 0\nx\n")
+        path.write_text("" if change == "empty" else "x\n")
     try:
         assert verify(user, phone.fresh_code()).code == REFUSED
         assert_not_enrolled(user)
@@ -429,9 +428,8 @@ def test_damaged_pending_record_is_passed_over_and_never_quoted_in_the_log(
 ) -> None:
     phone = offered(user)
     path = pending_of(user)
-    header, *lines = path.read_text().splitlines()
-    uris = [line.partition(" ")[2] for line in lines]
-    path.write_text("\n".join([header, *uris]))
+    lines = path.read_text(encoding="ascii").splitlines()
+    path.write_text("".join(f"{line.rpartition(' ')[0]}\n" for line in lines), encoding="ascii")
     assert verify(user, phone.fresh_code()).code == REFUSED
     decision = syslog.decisions()[-1]
     assert decision["reason"] == "not-enrolled"

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Codes accepted recently, for the setting `remember`: root's /run/pam-totp/remembered/UID.
+"""Codes accepted recently, for the setting `remember`: stamps (pam_totp.records.user.stamps) of a
+hash that binds all of the below.
 
 - A stamp MUST hold for nothing but the same user, secret, address and, over ssh, the same public
   key; elsewhere the same session on the same terminal.
-- It MUST hold only for 0 <= now - t < `remember`, on a clock that nobody can set.
-
-Format 1, ASCII: lines "HASH SECONDS_SINCE_BOOT". HASH binds all of the above.
 """
 
 import posix
 import pwd
 
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
-from pam_totp.records.storage.state_dir import RUN
-from pam_totp.records.user.attempts import boot_seconds
+from pam_totp.records.user import stamps
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.reasons import Failure
 
@@ -35,41 +32,16 @@ def holds(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> 
         binding = _binding(request, user, settings)
     except (Failure, OSError):
         return False
-    return bool(binding) and binding in _read(user.pw_uid, settings.remember_seconds)
+    return bool(binding) and binding in stamps.read(KIND, user.pw_uid, settings.remember_seconds)
 
 
 def remember(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> None:
     """Stamps this login. Where that fails the next one is asked, as if this were off."""
     try:
-        if not (binding := _binding(request, user, settings)):
-            return
-        stamps = _read(user.pw_uid, settings.remember_seconds)
-        stamps[binding] = int(boot_seconds())
-        latest = sorted(stamps.items(), key=lambda stamp: stamp[1])[-MAX_STAMPS:]
-        lines = "".join(f"{name} {seconds}\n" for name, seconds in latest)
-        RUN.write(KIND, user.pw_uid, lines.encode("ascii"))
+        if binding := _binding(request, user, settings):
+            stamps.add(KIND, user.pw_uid, binding, settings.remember_seconds, MAX_STAMPS)
     except (Failure, OSError):
         pass
-
-
-def forget(uid: int) -> bool:
-    """Removes every stamp of a user; whether there was one. Raises OSError or Failure."""
-    return RUN.remove(KIND, uid)
-
-
-def _read(uid: int, remember_seconds: int) -> dict[str, int]:
-    """The stamps that still count; none where one line is malformed, or the file is not root's."""
-    now, stamps = boot_seconds(), {}
-    try:
-        for line in (RUN.read(KIND, uid) or b"").decode("ascii").split("\n")[:-1]:
-            name, seconds = line.split(" ")
-            if not seconds.isdigit():
-                return {}
-            if 0 <= now - int(seconds) < remember_seconds:
-                stamps[name] = int(seconds)
-    except (Failure, ValueError):
-        return {}
-    return stamps
 
 
 def _binding(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> str:
