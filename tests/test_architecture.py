@@ -100,7 +100,7 @@ LOGIN_PATH = PURE | {
 # recovery code, PyYAML for the first login after the settings changed, writing a secret for users
 # who enroll at the login.
 SELDOM = {
-    "pam_totp.records.user.recovery": {"_hashlib"},
+    "pam_totp.records.user.recovery": {"_hashlib", "base64", "re"},
     "pam_totp.records.config.reader": {"os", "typing", "yaml"},
     "pam_totp.records.config.values": {"collections.abc", "datetime", "ipaddress", "re"},
     "pam_totp.records.config.way": {"os", "pwd"},
@@ -114,7 +114,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1751, 722, 220, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1751, 705, 220, 200
 
 
 def sources() -> dict[str, Path]:

@@ -87,7 +87,7 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
         secret_removal.remove_empty_folder(SecretDir(account, store))
     if grant.revoke(account.pw_uid):
         removed.append(f"{state_dir.VAR.path}/{grant.KIND}/{account.pw_uid}")
-    for kind in (pending.KIND, remembered.KIND, recovery.INCORRECT_KIND):
+    for kind in (pending.KIND, remembered.KIND):
         if state_dir.RUN.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.RUN.path}/{kind}/{account.pw_uid}")
     for kind in (recovery.KIND, enforced.KIND):

@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
         record = attempts.Attempts(account.pw_uid)
         finish_undisturbed()
         try:
+            record.steps.pop(recovery.INCORRECT, None)
             record.record(record.steps, clear(record.failures))
             left = wait_seconds(record.failures, attempts.boot_seconds(), limits)
         finally:
             record.close()
-        recovery.forget_incorrect(account.pw_uid)
         state_dir.RUN.remove(
             remembered.KIND, account.pw_uid
         )  # the guesser may sit where a code was entered

@@ -7,7 +7,6 @@
 Runs only for users who enter one.
 """
 
-import posix
 import pwd
 import time
 from _operator import _compare_digest
@@ -20,11 +19,12 @@ from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from pam_totp.rules.throttle import clear
 from pam_totp.rules.verdict import Verdict
 
+# After so many incorrect codes in a row the answer to the next is held back, longer each time.
+FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
+
 
 def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
     """The verdict on a recovery code. Raises Failure."""
-    if posix.geteuid() != 0:
-        raise Failure(STATE_UNAVAILABLE, "only root can record a recovery code as used")
     codes = recovery.read(secret_dir)
     if codes is None:
         return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail="no recovery codes")
@@ -34,31 +34,31 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
     try:
         if sum([_compare_digest(digest, known) for known in hashes]):
             return use_up(user.pw_uid, attempts, digest, hashes)
-        count = recovery.count_incorrect(user.pw_uid)
-    except OSError as failure:
-        detail = f"cannot record the recovery code: {failure.strerror}"
-        raise Failure(STATE_UNAVAILABLE, detail) from None
+        count = 1 + attempts.steps.get(recovery.INCORRECT, 0)
+        attempts.record(attempts.steps | {recovery.INCORRECT: count}, attempts.failures)
     finally:
         attempts.close()
-    delay = recovery.delay_seconds(count)
-    if delay:  # of an incorrect code alone, and while nobody is kept from the record
-        time.sleep(delay)
+    if count > FREE_TRIES:  # and nobody is kept from the record meanwhile
+        time.sleep(min(count - FREE_TRIES, MAX_DELAY_SECONDS))
     detail = f"unknown recovery code: {count} in a row"
     return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail=detail)
 
 
 def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verdict:
-    """The verdict on a correct code, by its hash. Raises OSError or Failure."""
+    """The verdict on a correct code, by its hash. Raises Failure."""
     used = recovery.used(uid)
     if digest in used:
-        return Verdict(
-            accepted=False, reason=reasons.REUSED_CODE, detail="recovery code already used"
-        )
-    recovery.use_up(uid, digest, used)
+        detail = "recovery code already used"
+        return Verdict(accepted=False, reason=reasons.REUSED_CODE, detail=detail)
     try:
+        recovery.use_up(uid, digest, used)
+    except OSError as failure:
+        detail = f"cannot record the recovery code: {failure.strerror}"
+        raise Failure(STATE_UNAVAILABLE, detail) from None
+    try:
+        attempts.steps.pop(recovery.INCORRECT, None)
         attempts.record(attempts.steps, clear(attempts.failures))
-        recovery.forget_incorrect(uid)
-    except (Failure, OSError):
+    except Failure:
         pass  # the code is used up: the wait may go on, but this login is accepted
     left = len(set(hashes).difference(used)) - 1
     message = f"{left} recovery codes left."

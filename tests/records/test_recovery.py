@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import recovery
+from pam_totp.records.user.attempts import Attempts, look
 from pam_totp.rules.otp import read_code
 from pam_totp.rules.reasons import BAD_INPUT, Failure
 from tests.commands.commands import mounted, recovery_file, recovery_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, LOGIN, RECORDS, REFUSED, VERIFY
+from tests.host.programs import LET_IN, LOGIN, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 
 UID = 4711
@@ -231,6 +233,17 @@ def test_verifier_that_runs_out_of_memory_refuses_and_uses_up_nothing(
     assert verify(user, CODE).code == LET_IN
 
 
+def counted(user: User) -> int:
+    """How many incorrect recovery codes in a row the record has."""
+    return look(user.uid)[0].get(recovery.INCORRECT, 0)
+
+
+def set_counted(user: User, number: int) -> None:
+    record = Attempts(user.uid)
+    record.record({recovery.INCORRECT: number}, record.failures)
+    record.close()
+
+
 def test_wrong_recovery_codes_are_counted_and_never_keep_the_owner_out(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
@@ -238,34 +251,42 @@ def test_wrong_recovery_codes_are_counted_and_never_keep_the_owner_out(
     wrong = [CODE[::-1], CODE[1:] + "a", CODE[2:] + "aa"]
     for each in wrong:
         assert verify(user, each).code == REFUSED
-    counted = RECORDS / recovery.INCORRECT_KIND / str(user.uid)
-    assert counted.read_bytes() == b"3"
+    assert counted(user) == 3
     details = [line["detail"] for line in syslog.decisions()]
     assert details == [f"unknown recovery code: {number} in a row" for number in (1, 2, 3)]
-    counted.write_bytes(b"99999")
+    set_counted(user, 99999)
     assert (
         verify(user, CODE, through=["strace", "-qqe", "inject=clock_nanosleep:signal=KILL"]).code
         == LET_IN
     )
-    assert not counted.exists(), "a correct one ends the row"
+    assert counted(user) == 0, "a correct one ends the row"
 
 
-def test_wrong_recovery_code_is_answered_later_after_some_in_a_row(
-    user: User, credential: Credential, tmp_path: Path
+def test_code_of_the_app_ends_a_row_of_wrong_recovery_codes(
+    user: User, credential: Credential
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))
-    folder = RECORDS / recovery.INCORRECT_KIND
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    trace, slept = tmp_path / "trace", []
+    verify(user, CODE[::-1])
+    assert counted(user) == 1
+    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert counted(user) == 0
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(5, []), (6, [1]), (8, [3]), (10**9, [8])])
+def test_wrong_recovery_code_is_answered_later_after_some_in_a_row_within_bounds(
+    user: User, credential: Credential, tmp_path: Path, number: int, seconds: list[int]
+) -> None:
+    user.give(recovery_of(user), recovery_file([CODE]))
+    set_counted(user, number - 1)
+    trace = tmp_path / "trace"
     through = ["strace", "-o", str(trace), "-e", "inject=clock_nanosleep:retval=0"]
-    for before in (4, 5, 1000):
-        (folder / str(user.uid)).write_bytes(b"%d" % before)
-        assert verify(user, CODE[::-1], through=through).code == REFUSED
-        slept.append(trace.read_text(encoding="ascii").count("clock_nanosleep("))
-    assert slept == [0, 1, 1]
-
-
-def test_delay_after_wrong_recovery_codes_is_bounded() -> None:
-    delays = [recovery.delay_seconds(count) for count in range(1, 12)]
-    assert delays == [0, 0, 0, 0, 0, 1, 2, 4, 8, 8, 8]
-    assert recovery.delay_seconds(10**9) == 8
+    began = time.monotonic()
+    assert verify(user, CODE[::-1], through=through).code == REFUSED
+    ended = time.monotonic()
+    calls = re.findall(
+        r"clock_nanosleep\(CLOCK_MONOTONIC, TIMER_ABSTIME, \{tv_sec=(\d+), tv_nsec=(\d+)\}",
+        trace.read_text(encoding="ascii"),
+    )
+    assert len(calls) == len(seconds)
+    for (whole, billionths), wait in zip(calls, seconds, strict=True):
+        assert began + wait < int(whole) + int(billionths) / 1e9 < ended + wait

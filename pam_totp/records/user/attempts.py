@@ -8,7 +8,8 @@ the recent incorrect codes.
 
 Format, ASCII: the line "pam-totp attempts 1", then lines "step IDENTITY STEP" and at most one
 "failures IN_A_ROW LAST BUDGET_USED" (seconds since boot), then spaces up to SIZE_BYTES. An empty
-file, or one of spaces, is an empty record.
+file, or one of spaces, is an empty record. Of incorrect recovery codes there is the number in a
+row, in place of a step (pam_totp.records.user.recovery); an accepted code of any kind ends it.
 
 Callers that are not root, such as screen lockers, keep theirs in /run/user/UID/pam-totp.
 """

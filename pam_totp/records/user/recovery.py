@@ -4,30 +4,31 @@
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
 "pam-totp recovery 1 SALT" (16 bytes in hex), then one hash a line (scrypt, RFC 7914, N=16384, r=8,
 p=1, in hex). Which ones are used is recorded by root: /var/lib/pam-totp/used/UID, one hash a line.
-/run/pam-totp/wrong-recovery-codes/UID: how many incorrect ones in a row were entered, a number.
+How many incorrect ones in a row were entered is kept with the last accepted time steps, under the
+name INCORRECT (pam_totp.records.user.attempts).
 
 - A code MUST be recorded as used, on the disk, before it is accepted.
 - The file is the user's, time and memory are root's: it MUST NOT say what a hash costs.
 """
 
 import posix
+import re
+from base64 import b32encode
 
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.storage.state_dir import RUN, VAR
-from pam_totp.rules.otp import RECOVERY_CHARACTERS, RECOVERY_SYMBOLS
+from pam_totp.records.storage.state_dir import VAR
 from pam_totp.rules.reasons import SECRET_MALFORMED, Failure
 
 NAME = "recovery"
 KIND = "used"
-INCORRECT_KIND = "wrong-recovery-codes"
+INCORRECT = "incorrect-recovery-codes"
+CODE_BYTES = 10  # 16 characters of base32, without padding
 HASH_BYTES = 32
 SALT_BYTES = 16
 MAX_USED = 1000
 HOW_MANY = 10
-# How long the answer to the first incorrect code in a row is held back, to the second, and so on.
-DELAY_SECONDS = (0, 0, 0, 0, 0, 1, 2, 4, 8)
 
-_HEADER = "pam-totp recovery 1 "
+_FILE = re.compile(r"pam-totp recovery 1 ([0-9a-f]{32})((?:\n[0-9a-f]{64})*)\n?")
 
 
 def hash_code(code: str, salt: bytes) -> str:
@@ -37,24 +38,20 @@ def hash_code(code: str, salt: bytes) -> str:
         posix.unsetenv(name)  # it would load what these name
     from _hashlib import scrypt  # OpenSSL's; loaded only for a recovery code
 
-    numbers = {"n": 1 << 14, "r": 8, "p": 1, "maxmem": 1 << 25, "dklen": HASH_BYTES}
-    digest: bytes = scrypt(code.encode("ascii"), salt=salt, **numbers)
+    digest: bytes = scrypt(code.encode("ascii"), salt=salt, n=1 << 14, r=8, p=1, dklen=HASH_BYTES)
     return digest.hex()
 
 
 def new_codes() -> list[str]:
-    """Ten fresh codes, as they are hashed; each symbol is 5 random bits."""
-    return [
-        "".join(RECOVERY_SYMBOLS[byte & 31] for byte in posix.urandom(RECOVERY_CHARACTERS))
-        for _ in range(HOW_MANY)
-    ]
+    """Ten fresh codes, as they are hashed."""
+    return [b32encode(posix.urandom(CODE_BYTES)).decode("ascii").lower() for _ in range(HOW_MANY)]
 
 
 def new_file(codes: list[str]) -> bytes:
     """The content of a file that takes these codes and no others."""
     salt = posix.urandom(SALT_BYTES)
     hashes = [hash_code(code, salt) for code in codes]
-    return "\n".join([_HEADER + salt.hex(), *hashes, ""]).encode()
+    return "\n".join([f"pam-totp recovery 1 {salt.hex()}", *hashes, ""]).encode()
 
 
 def describe(codes: list[str]) -> str:
@@ -72,16 +69,10 @@ def read(secret_dir: SecretDir) -> tuple[bytes, list[str]] | None:
     content = secret_dir.read(NAME)
     if content is None:
         return None
-    header, *hashes = content.decode("ascii", "replace").removesuffix("\n").split("\n")
-    salt = header.removeprefix(_HEADER)
-    is_hex = _is_hex(salt, SALT_BYTES) and all(_is_hex(each, HASH_BYTES) for each in hashes)
-    if header != _HEADER + salt or not is_hex:
+    found = _FILE.fullmatch(content.decode("ascii", "replace"))
+    if found is None:
         raise Failure(SECRET_MALFORMED, f"{secret_dir.path}/{NAME} is malformed")
-    return bytes.fromhex(salt), hashes
-
-
-def _is_hex(text: str, size: int) -> bool:
-    return len(text) == 2 * size and not text.strip("0123456789abcdef")
+    return bytes.fromhex(found[1]), found[2].split()
 
 
 def used(uid: int) -> list[str]:
@@ -93,21 +84,3 @@ def use_up(uid: int, digest: str, already: list[str]) -> None:
     """Records a code as used, durably. Raises OSError or Failure if that cannot be done."""
     lines = [*already[-MAX_USED:], digest, ""]
     VAR.write(KIND, uid, "\n".join(lines).encode("ascii"))
-
-
-def count_incorrect(uid: int) -> int:
-    """Counts one more incorrect code: how many in a row it is. Raises OSError or Failure."""
-    count = 1 + int(RUN.read(INCORRECT_KIND, uid) or b"0")
-    RUN.write(INCORRECT_KIND, uid, b"%d" % count)
-    return count
-
-
-def forget_incorrect(uid: int) -> bool:
-    """Forgets the incorrect codes; whether there was one. Raises OSError or Failure."""
-    return RUN.remove(INCORRECT_KIND, uid)
-
-
-def delay_seconds(count: int) -> int:
-    """How long the answer to the last of `count` incorrect codes in a row is held back. A correct
-    code is never kept waiting, so a guesser cannot keep the owner out."""
-    return DELAY_SECONDS[min(count, len(DELAY_SECONDS)) - 1]
