@@ -9,6 +9,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
@@ -43,8 +44,10 @@ def save(
                 raise Changed(SECRET_UNSAFE, f"{secret_dir.path}/{over[0]} was changed meanwhile")
             _clear_away(folder, *(name + TEMPORARY for name, _ in files))
             replace_all(folder, files, lambda *made: _prove(folder, secret_dir, *made))
+            # `~/.config` is often a repository of dotfiles: nothing of ours may get into it.
             if secret_dir.owner is secret_dir.account:
-                _keep_out_of_git(folder)
+                with suppress(OSError):  # it is there, or the disk is full
+                    write(folder, GIT_IGNORE, b"*\n")
         finally:
             os.closerange(folder, folder + 1)  # an error is passed over: what is there is on disk
 
@@ -61,23 +64,22 @@ def try_out(secret_dir: SecretDir, size: int) -> None:
                 _clear_away(folder, TRIED)
                 try:
                     write(folder, TRIED, bytes(size))
-                    _prove(folder, secret_dir, TRIED, SECRET, bytes(size))
+                    _prove(folder, secret_dir, TRIED, SECRET)
                 finally:
                     _clear_away(folder, TRIED)
         finally:
             for path in reversed(made):
-                _remove_empty(path)
+                with suppress(OSError):  # another command has saved there meanwhile
+                    os.rmdir(path)
 
 
 def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
     """A descriptor of the folder, which is made if it is not there, as is the one above: `made`
     gets what was. Raises OSError or Failure."""
     for path in (os.path.dirname(secret_dir.path), secret_dir.path):
-        try:
+        with suppress(FileExistsError):
             os.mkdir(path, 0o700)
             made.append(path)
-        except FileExistsError:
-            pass
     checked = secret_dir.open()
     if checked is None:
         raise Failure(SECRET_UNSAFE, f"{secret_dir.path} went away; run the command again")
@@ -104,17 +106,15 @@ def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
         return None
 
 
-def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str, content: bytes) -> None:
+def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str) -> None:
     """Looks at a new file in the open folder as a login will. Raises Failure."""
     try:
-        if read_file(folder, temporary, secret_dir) == content:
-            return
-        fault = "has another content than was written"
+        read_file(folder, temporary, secret_dir)
     except Failure as refused:
-        said = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ")
-        fault = said.partition("; ")[0]
-    detail = f"{secret_dir.path}/{name} would be refused at a login, as a new file there {fault}"
-    raise Unusable(SECRET_UNSAFE, f"{detail}: the file system sets owner and mode itself")
+        said = refused.detail.removeprefix(f"{secret_dir.path}/{temporary} ").partition("; ")[0]
+        detail = f"{secret_dir.path}/{name} would be refused at a login, as a new file there {said}"
+        detail += ": the file system sets owner and mode itself"
+        raise Unusable(SECRET_UNSAFE, detail) from None
 
 
 def _clear_away(folder: int, *beginnings: str) -> None:
@@ -122,18 +122,3 @@ def _clear_away(folder: int, *beginnings: str) -> None:
     for name in os.listdir(folder):
         if name.startswith(beginnings):
             os.unlink(name, dir_fd=folder)
-
-
-def _keep_out_of_git(folder: int) -> None:
-    """`~/.config` is often a repository of dotfiles: nothing of ours may get into it."""
-    try:
-        write(folder, GIT_IGNORE, b"*\n")
-    except OSError:
-        pass  # it is there, or the disk is full
-
-
-def _remove_empty(path: str) -> None:
-    try:
-        os.rmdir(path)
-    except OSError:
-        pass  # another command has saved there meanwhile

@@ -120,10 +120,10 @@ RUN = StateDir(path="/run/pam-totp", is_volatile=True)
 def replace_all(
     folder: int,
     files: list[tuple[str, bytes]],
-    prove: "Callable[[str, str, bytes], None] | None" = None,
+    prove: "Callable[[str, str], None] | None" = None,
 ) -> None:
     """Gives each name in the open folder its content, in this order, once all of it is on the disk.
-    `prove`: looks at each temporary file, its name to be and its content first. Raises OSError, or
+    `prove`: looks at each temporary file, and is told its name to be. Raises OSError, or
     what `prove` does: then all is as it was, unless it is Unsynced or Halfway."""
     temporaries: list[str] = []
     renamed = 0
@@ -132,7 +132,7 @@ def replace_all(
             temporaries.append(name + TEMPORARY + posix.urandom(8).hex())
             write(folder, temporaries[-1], content)
             if prove:
-                prove(temporaries[-1], name, content)
+                prove(temporaries[-1], name)
         for (name, _), temporary in zip(files, temporaries):  # noqa: B905 - as many
             posix.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             renamed += 1
