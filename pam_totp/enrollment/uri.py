@@ -14,11 +14,7 @@ HOSTS = Path("/etc/hosts")
 
 
 def new_uri(
-    user: str,
-    chosen: dict[str, str],
-    max_version: int,
-    label: str = "",
-    more: str = "",
+    user: str, chosen: dict[str, str], max_version: int, label: str = "", more: str = ""
 ) -> str:
     """The URI; what every app takes as default is left out of it. chosen: issuer and code.*, as in
     the settings; max_version: of the QR code. Without an issuer and a label the app shows the

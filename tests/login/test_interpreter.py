@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.config.settings import UNSETTLED_SECONDS
+from tests.commands import commands
+from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.phone import AT_LOGIN
 from tests.host.programs import ASK, GATE, LET_IN, LOGIN, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 from tests.login.programs import gate, verify
@@ -168,6 +171,20 @@ def test_damaged_installation_lets_nobody_in_and_says_so_in_the_log_alone(
         assert line.message.isprintable()
         assert credential.secret not in line.message
         assert code not in line.message
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "out of memory"])
+@pytest.mark.parametrize("name", ["login/show_enrollment.py", "enrollment/qr.py"])
+def test_damaged_program_that_draws_the_qr_code_says_so_in_the_log_alone(
+    user: User, damaged: Path, syslog: SystemLog, name: str, damage: str
+) -> None:
+    DAMAGES[damage](damaged / name, damage)
+    with configured(AT_LOGIN, settled=True):
+        answer = commands.gate(user, typed=user.password)
+    assert (answer.code, answer.output, answer.errors) == (ASK, "", "")
+    (failure,) = syslog.decisions()
+    assert (failure["verdict"], failure["reason"]) == ("ask", "internal-error")
+    assert failure["user"] == user.name
 
 
 @pytest.mark.parametrize("program", [GATE, VERIFY])
