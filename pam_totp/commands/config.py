@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     faults = found.faults
     if options.file == PATH:  # a login also looks at its owner and mode, and first
         of_login = reader.read(PATH)[2]
-        faults = [each for each in of_login if not _is_among(faults, each)] + faults
+        if of_login and not _is_among(faults, of_login):
+            faults = [of_login, *faults]
     for fault in faults:
         hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, fault))
         _report("; ".join([f"{options.file}: {fault}", *hints]))

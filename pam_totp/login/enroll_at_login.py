@@ -87,14 +87,8 @@ def check_shown(
     content = f"{secret.HEADER}{line}\n".encode()
     secret_writer.save(secret_dir, [(secret.NAME, content)], over=(secret.NAME, None))
     RUN.remove(pending.KIND, secret_dir.account.pw_uid)
-    return Verdict(
-        accepted=True,
-        reason=verdict.reason,
-        credential=verdict.credential,
-        step=verdict.step,
-        detail="enrolled at this login",
-        message=save_first_recovery_codes(secret_dir),
-    )
+    message = save_first_recovery_codes(secret_dir)
+    return Verdict(**vars(verdict) | {"detail": "enrolled at this login", "message": message})
 
 
 def save_first_recovery_codes(secret_dir: SecretDir) -> str:

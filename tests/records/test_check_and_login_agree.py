@@ -35,14 +35,14 @@ FILES = [
     "stor: user\n" * (MAX_FAULTS + 1),
 ]  # fmt: skip
 
-Read = Callable[[bytes], tuple[dict[str, str], str, list[str]]]
+Read = Callable[[bytes], tuple[dict[str, str], str, str]]
 
 
 @pytest.fixture(scope="module")
 def by_a_login(tmp_path_factory: pytest.TempPathFactory) -> Read:
     path = tmp_path_factory.mktemp("settings") / "config.yaml"
 
-    def read(content: bytes) -> tuple[dict[str, str], str, list[str]]:
+    def read(content: bytes) -> tuple[dict[str, str], str, str]:
         path.write_bytes(content)
         path.chmod(0o644)
         return reader.read(str(path))
@@ -51,14 +51,14 @@ def by_a_login(tmp_path_factory: pytest.TempPathFactory) -> Read:
 
 
 def assert_agreed(by_a_login: Read, content: bytes) -> None:
-    values, rules, faults = by_a_login(content)
+    values, rules, fault = by_a_login(content)
     checked = check(content)
-    assert len(faults) == (1 if checked.faults else 0)
-    if faults:
+    assert bool(fault) == bool(checked.faults)
+    if fault:
         # A login names the key and the value, and `config check` what it must be as well.
-        place, _, end = faults[0].partition(": invalid ")
+        place, _, end = fault.partition(": invalid ")
         value = end[end.find(" (got ") :]
-        assert any(place in fault and value in fault for fault in checked.faults)
+        assert any(place in each and value in each for each in checked.faults)
         assert (values, rules) == (DEFAULTS, "")
     else:
         assert (values, rules) == (checked.values, encode(checked.rules))
@@ -78,8 +78,8 @@ def test_check_and_login_agree_about_rules_that_are_too_large(by_a_login: Read) 
     assert_agreed(by_a_login, b"#" * (reader.MAX_BYTES + 1))
 
 
-def test_check_and_login_agree_about_too_many_rules_of_which_one_is_wrong(by_a_login: Read) -> None:
-    text = "rules:\n" + "- {code: never}\n" * reader.MAX_RULES + "- {}\n"
+def test_check_and_login_agree_about_many_rules_of_which_one_is_wrong(by_a_login: Read) -> None:
+    text = "rules:\n" + "- {code: never}\n" * 20_000 + "- {}\n"
     assert_agreed(by_a_login, text.encode())
 
 

@@ -3,7 +3,6 @@
 
 import pytest
 
-from pam_totp.records.config import reader
 from pam_totp.review.settings_faults import check
 from pam_totp.rules.policy import Rule
 
@@ -233,13 +232,6 @@ def test_all_faults_of_all_rules_are_reported_in_their_order() -> None:
         "line 4, column 4",
         "line 4, column 20",
         "line 6, column 14",
-    ]
-
-
-def test_more_rules_than_a_login_should_read_are_a_fault() -> None:
-    text = "- {code: never}\n" * (reader.MAX_RULES + 1)
-    assert faults_of(text) == [
-        "line 2, column 1: rules must have at most 20000 entries (got 20001)"
     ]
 
 

@@ -295,3 +295,18 @@ def test_where_the_file_was_never_read_a_missing_library_exempts_nobody(user: Us
     with configured("enrollment: required\n"), mounted(YAML_LIBRARY, "size=4k"):
         LAST_GOOD.unlink(missing_ok=True)
         assert gate(user).code == ASK
+
+
+def test_where_the_file_cannot_be_read_and_never_was_nobody_is_exempt(
+    user: User, syslog: SystemLog
+) -> None:
+    with configured("{}\n") as path:
+        LAST_GOOD.unlink(missing_ok=True)
+        path.unlink()
+        path.mkdir()
+        try:
+            assert gate(user).code == ASK
+            assert verify(user, "123456").code == REFUSED
+        finally:
+            path.rmdir()
+    assert "Is a directory" in syslog.decisions()[0]["detail"]

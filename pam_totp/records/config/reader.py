@@ -10,7 +10,6 @@ import os
 import sys
 from typing import Any
 
-from pam_totp.records.config.settings import SCARCE
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.values import PLACEHOLDER, canonical
 from pam_totp.records.config.way import fault_of_the_way
@@ -26,7 +25,6 @@ import yaml
 Node = Any  # of PyYAML; its `id` is "scalar", "sequence" or "mapping"
 
 MAX_BYTES = 1024 * 1024  # 10,000 rules: PyYAML reads them in three seconds, once
-MAX_RULES = 20_000
 MAX_SERVICES = 100  # in enrollment_services: a snapshot keeps 64 KiB free of rules
 RULES = "rules"
 NULL = "tag:yaml.org,2002:null"
@@ -61,28 +59,24 @@ class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brac
         return super().compose_node(parent, index)
 
 
-def read(path: str) -> tuple[dict[str, str], str, list[str]]:
-    """The values of the file over the defaults, its rules encoded, and what is wrong with it."""
+def read(path: str) -> tuple[dict[str, str], str, str]:
+    """The values of the file over the defaults, its rules encoded, and what is wrong with it.
+    Raises OSError where it cannot be read."""
     way = fault_of_the_way(path)
     if way:
-        return DEFAULTS, "", [way]
-    try:
-        with open(path, "rb") as file:
-            status, content = os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
-    except OSError as failure:
-        if failure.errno in SCARCE:
-            raise
-        return DEFAULTS, "", [failure.strerror or "cannot be read"]
+        return DEFAULTS, "", way
+    with open(path, "rb") as file:
+        status, content = os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
     mode = status.st_mode & 0o7777
     if status.st_uid != 0:
-        return DEFAULTS, "", [f"must be owned by root (owned by uid {status.st_uid})"]
+        return DEFAULTS, "", f"must be owned by root (owned by uid {status.st_uid})"
     if mode & 0o022:
-        return DEFAULTS, "", [f"must not be writable by group or others (mode {mode:04o})"]
+        return DEFAULTS, "", f"must not be writable by group or others (mode {mode:04o})"
     try:
         values, rules = parse(compose(content))
-        return values, encode(rules), []
+        return values, encode(rules), ""
     except FAULTS as failure:
-        return DEFAULTS, "", [sentence(failure)]
+        return DEFAULTS, "", sentence(failure)
 
 
 def compose(content: bytes) -> Node:
@@ -165,8 +159,6 @@ def _read_text(key: str, node: Node, kind: str, allowed: list[str]) -> str:
 def _read_rules(node: Node) -> list[Rule]:
     if node.id != "sequence":
         raise fault(node, f"rules must be a list of `- code: …` (got {shown(node)})")
-    if len(node.value) > MAX_RULES:
-        raise fault(node, f"rules must have at most {MAX_RULES} entries (got {len(node.value)})")
     return [_read_rule(entry) for entry in node.value]
 
 

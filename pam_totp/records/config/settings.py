@@ -82,7 +82,7 @@ def load() -> Settings:
     try:
         from pam_totp.records.config import reader  # PyYAML: only in the first one after a change
 
-        values, rules, faults = reader.read(PATH)
+        values, rules, fault = reader.read(PATH)
         typed(values, rules)
     except (MemoryError, SystemError, Failure):  # SystemError: it had no memory to say so
         raise
@@ -90,8 +90,8 @@ def load() -> Settings:
         if isinstance(failure, OSError) and failure.errno in SCARCE:
             raise
         return _without_the_file(f"{type(failure).__name__}: {failure}", is_known=False)
-    if faults:
-        return _without_the_file(faults[0])
+    if fault:
+        return _without_the_file(fault)
     # Some file systems count whole seconds.
     unsettled = UNSETTLED_SECONDS if status.st_ctime_ns % 1_000_000_000 else 2.0
     if abs(time.time() - status.st_ctime) <= unsettled:
