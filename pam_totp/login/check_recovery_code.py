@@ -15,7 +15,7 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
-from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import clear
 from pam_totp.rules.verdict import Verdict
 
@@ -24,7 +24,7 @@ FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
 
 
 def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
-    """The verdict on a recovery code. Raises Failure."""
+    """The verdict on a recovery code. Raises OSError or Failure."""
     codes = recovery.read(secret_dir)
     if codes is None:
         return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail="no recovery codes")
@@ -45,16 +45,12 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
 
 
 def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verdict:
-    """The verdict on a correct code, by its hash. Raises Failure."""
+    """The verdict on a correct code, by its hash. Raises OSError or Failure."""
     used = recovery.used(uid)
     if digest in used:
         detail = "recovery code already used"
         return Verdict(accepted=False, reason=reasons.REUSED_CODE, detail=detail)
-    try:
-        recovery.use_up(uid, digest, used)
-    except OSError as failure:
-        detail = f"cannot record the recovery code: {failure.strerror}"
-        raise Failure(STATE_UNAVAILABLE, detail) from None
+    recovery.use_up(uid, digest, used)
     try:
         attempts.steps.pop(recovery.INCORRECT, None)
         attempts.record(attempts.steps, clear(attempts.failures))

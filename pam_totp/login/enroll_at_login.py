@@ -29,7 +29,7 @@ def enroll_with_code(
     request: Request, secret_dir: SecretDir, typed: bytes, settings: Settings, now: float
 ) -> Verdict:
     """The verdict on the code of a user without a secret, who may enroll at this very login: a
-    correct code of the secret that was shown there saves it. Raises Failure."""
+    correct code of the secret that was shown there saves it. Raises OSError or Failure."""
     refuse_unless_enrolling(request, secret_dir.account, settings)
     code = read_code(typed)
     posix.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
@@ -40,9 +40,6 @@ def enroll_with_code(
         if credentials is not None:
             return check_code(attempts, credentials, code, settings, now)
         return check_shown(attempts, secret_dir, code, settings, now)
-    except OSError as failure:
-        detail = f"cannot enroll at this login: {failure.strerror}"
-        raise Failure(reasons.STATE_UNAVAILABLE, detail) from None
     finally:
         attempts.close()
 

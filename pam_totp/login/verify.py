@@ -17,9 +17,10 @@ from pam_totp.records.host import account, audit
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import enforced, remembered
 from pam_totp.records.user.attempts import Attempts, boot_seconds
+from pam_totp.rules import reasons
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import RECOVERY_CHARACTERS, read_code, verdict_on
-from pam_totp.rules.reasons import INTERNAL_ERROR, REUSED_CODE, THROTTLED, Failure
+from pam_totp.rules.reasons import REUSED_CODE, THROTTLED, Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
 from pam_totp.rules.verdict import Verdict
@@ -63,15 +64,17 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
     except Failure as failure:
         verdict = Verdict(accepted=False, reason=failure.reason, detail=failure.detail)
     except BaseException as failure:
+        is_state = isinstance(failure, OSError)  # a full disk, say
+        reason = reasons.STATE_UNAVAILABLE if is_state else reasons.INTERNAL_ERROR
         detail = f"{type(failure).__name__}: {failure}"
-        verdict = Verdict(accepted=False, reason=INTERNAL_ERROR, detail=detail)
+        verdict = Verdict(accepted=False, reason=reason, detail=detail)
     return verdict, faults
 
 
 def check_answer(
     request: Request, user: pwd.struct_passwd, typed: bytes, settings: Settings, now: float
 ) -> Verdict:
-    """The verdict on what was typed. Raises Failure."""
+    """The verdict on what was typed. Raises OSError or Failure."""
     secret_dir = SecretDir(user, settings.store)
     credentials = secret_dir.credentials()
     if credentials is None:

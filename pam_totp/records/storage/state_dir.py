@@ -118,9 +118,7 @@ RUN = StateDir(path="/run/pam-totp", is_volatile=True)
 
 
 def replace_all(
-    folder: int,
-    files: list[tuple[str, bytes]],
-    prove: "Callable[[str, str], None] | None" = None,
+    folder: int, files: list[tuple[str, bytes]], prove: "Callable[[str, str], None] | None" = None
 ) -> None:
     """Gives each name in the open folder its content, in this order, once all of it is on the disk.
     `prove`: looks at each temporary file, and is told its name to be. Raises OSError, or
