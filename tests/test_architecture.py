@@ -107,13 +107,13 @@ SELDOM = {
     "pam_totp.records.user.pending": {"pwd"},
     "pam_totp.rules.ignored_parameters": set(),
     "pam_totp.rules.encoding": set(),
-    "pam_totp.login.enroll_at_login": {"pwd"},
-    "pam_totp.login.check_recovery_code": {"pwd"},
+    "pam_totp.login.enroll_at_login": {"contextlib", "pwd"},
+    "pam_totp.login.check_recovery_code": {"contextlib", "pwd"},
 }
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1751, 662, 220, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1751, 653, 220, 200
 
 
 def sources() -> dict[str, Path]:

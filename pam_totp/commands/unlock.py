@@ -2,6 +2,7 @@
 """`pam-totp unlock`: ends a user's wait after incorrect codes."""
 
 import argparse
+from contextlib import closing
 
 from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
@@ -28,17 +29,13 @@ def run(options: argparse.Namespace) -> int:
     account = find(options.name)
     limits = settings.load().limits
     try:
-        record = attempts.Attempts(account.pw_uid)
-        finish_undisturbed()
-        try:
+        with closing(attempts.Attempts(account.pw_uid)) as record:
+            finish_undisturbed()
             record.steps.pop(recovery.INCORRECT, None)
             record.record(record.steps, clear(record.failures))
             left = wait_seconds(record.failures, attempts.boot_seconds(), limits)
-        finally:
-            record.close()
-        state_dir.RUN.remove(
-            remembered.KIND, account.pw_uid
-        )  # the guesser may sit where a code was entered
+        # The guesser may sit where a code was entered.
+        state_dir.RUN.remove(remembered.KIND, account.pw_uid)
     except OSError as failure:
         folder = f"{state_dir.RUN.path}/{remembered.KIND}"
         fault, hint = repair.split(failure.strerror or str(failure), folder)

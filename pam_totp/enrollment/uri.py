@@ -48,9 +48,6 @@ def key_of(uri: str) -> str:
 def host_name() -> str:
     """The host's name with its domain, if the host knows that without asking the network."""
     name = socket.gethostname()
-    try:
-        hosts = HOSTS.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return name
+    hosts = HOSTS.read_text(encoding="utf-8", errors="replace") if HOSTS.is_file() else ""
     found = re.search(rf"^[^#\n]*\s({re.escape(name)}\.[^\s#]+)", hosts, re.MULTILINE)
     return found[1] if found and "." not in name else name

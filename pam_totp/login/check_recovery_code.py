@@ -10,6 +10,7 @@ Runs only for users who enter one.
 import pwd
 import time
 from _operator import _compare_digest
+from contextlib import closing
 
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
@@ -30,14 +31,11 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail="no recovery codes")
     salt, hashes = codes
     digest = recovery.hash_code(code, salt)
-    attempts = Attempts(user.pw_uid)
-    try:
+    with closing(Attempts(user.pw_uid)) as attempts:
         if sum([_compare_digest(digest, known) for known in hashes]):
             return use_up(user.pw_uid, attempts, digest, hashes)
         count = 1 + attempts.steps.get(recovery.INCORRECT, 0)
         attempts.record(attempts.steps | {recovery.INCORRECT: count}, attempts.failures)
-    finally:
-        attempts.close()
     if count > FREE_TRIES:  # and nobody is kept from the record meanwhile
         time.sleep(min(count - FREE_TRIES, MAX_DELAY_SECONDS))
     detail = f"unknown recovery code: {count} in a row"

@@ -6,6 +6,7 @@ Runs only for users without a secret.
 
 import posix
 import pwd
+from contextlib import closing
 
 from pam_totp.access.decision import ELSEWHERE, MISSING
 from pam_totp.access.facts import state_of
@@ -33,15 +34,12 @@ def enroll_with_code(
     refuse_unless_enrolling(request, secret_dir.account, settings)
     code = read_code(typed)
     posix.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
-    attempts = Attempts(secret_dir.account.pw_uid)
-    try:
+    with closing(Attempts(secret_dir.account.pw_uid)) as attempts:
         # Of two logins at once the second finds, under the lock, what the first has saved.
         credentials = secret_dir.credentials()
         if credentials is not None:
             return check_code(attempts, credentials, code, settings, now)
         return check_shown(attempts, secret_dir, code, settings, now)
-    finally:
-        attempts.close()
 
 
 def refuse_unless_enrolling(request: Request, user: pwd.struct_passwd, settings: Settings) -> None:

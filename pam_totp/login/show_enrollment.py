@@ -13,6 +13,7 @@ import os
 import pwd
 import socket
 import sys
+from contextlib import closing
 
 from pam_totp.enrollment import console, pam_password, qr
 from pam_totp.enrollment.uri import key_of, new_uri
@@ -56,15 +57,12 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
 
 def new_pending_uri(user: pwd.struct_passwd, settings: Settings) -> str:
     """A fresh secret, which counts for ten minutes. Raises OSError or Failure."""
-    attempts = Attempts(user.pw_uid)  # its lock: of two logins at once both are kept
-    try:
+    with closing(Attempts(user.pw_uid)):  # its lock: of two logins at once both are kept
         uri = new_uri(user.pw_name, settings.values, MAX_VERSION)
         os.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
         secret_writer.try_out(SecretDir(user, settings.store), len(uri))
         pending.keep(user, uri)
         return uri
-    finally:
-        attempts.close()
 
 
 def describe(uri: str, request: Request, settings: Settings) -> list[str]:
