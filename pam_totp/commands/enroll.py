@@ -15,6 +15,7 @@ from pam_totp.enrollment.uri import new_uri
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
+from pam_totp.records.storage.secret_writer import Known
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.credential import (
     MAX_CREDENTIALS,
@@ -85,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _save(
-    secret_dir: SecretDir, content: bytes, codes: list[str], over: save.Known
+    secret_dir: SecretDir, content: bytes, codes: list[str], over: Known
 ) -> save.TookEffect | None:
     """Saves the secret, with recovery codes if there are new ones; what is not well then, if
     anything. Raises Error where the old ones stay."""

@@ -10,7 +10,7 @@ from pam_totp.enrollment import closed_home
 from pam_totp.errors import Error
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
-from pam_totp.records.storage.secret_writer import Changed
+from pam_totp.records.storage.secret_writer import Changed, Known
 from pam_totp.records.storage.state_dir import Halfway, Unsynced
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.reasons import Failure
@@ -25,9 +25,6 @@ TWO_WAYS_OUT = (
     "mount it with options that give {user}'s files the mode 0600 (uid=, umask=077), or keep "
     "secrets outside the homes (store: system, see pam-totp.yaml(5))"
 )
-
-Known = tuple[str, bytes | None]
-"""A file's name, and what it held when the person was asked (None: it was not there)."""
 
 
 class TookEffect(Error):

@@ -16,6 +16,8 @@ from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
 from pam_totp.records.storage.state_dir import TEMPORARY, replace_all, write
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 
+# A file's name, and what it held when its new content was made (None: it was not there).
+Known = tuple[str, bytes | None]
 GIT_IGNORE, TRIED = ".gitignore", f"{SECRET}{TEMPORARY}tried"
 
 
@@ -27,14 +29,10 @@ class Changed(Failure):
     """A file is not any more what it was when its new content was made."""
 
 
-def save(
-    secret_dir: SecretDir,
-    files: list[tuple[str, bytes]],
-    over: tuple[str, bytes | None] | None = None,
-) -> None:
+def save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | None = None) -> None:
     """Replaces files of the folder, whole and durably, in this order, once all of them are on the
-    disk. Raises OSError (state_dir.replace_all), Failure or Changed. `over`: a name and the
-    content, or None, it has."""
+    disk. Raises OSError (state_dir.replace_all), Failure or Changed. `over`: what one
+    of them must still be."""
     secret_dir.acting.all_groups = True
     with secret_dir.acting:
         folder = _open_made(secret_dir, [])
@@ -100,10 +98,9 @@ def _lock(folder: int) -> None:
 
 
 def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
-    try:
+    with suppress(FileNotFoundError):
         return read_file(folder, name, secret_dir)
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str) -> None:
