@@ -2,7 +2,7 @@
 """Which parameters of a secret an app ignores: a code is correct without them. Pure."""
 
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import matching_steps
+from pam_totp.rules.otp import verdict_on
 
 # What apps use that ignore parameters (Key URI Format).
 DIGITS, PERIOD, ALGORITHM = 6, 30, "SHA1"
@@ -15,13 +15,11 @@ def ignored_parameters(secret: Credential, code: str, now: float, window_steps: 
         return ""
     own = {"digits": secret.digits, "period": secret.period, "algorithm": secret.algorithm}
     for period in (secret.period, PERIOD):
-        step = int(now // period)
-        steps = range(step - window_steps, step + window_steps + 1)
         for algorithm in (secret.algorithm, ALGORITHM):
             used = {"digits": len(code), "period": period, "algorithm": algorithm}
             ignored = [name for name in own if used[name] != own[name]]
             tried = Credential(**vars(secret) | used)
-            if ignored and matching_steps(tried, code, steps):
+            if ignored and verdict_on([tried], code, now, {}, window_steps).accepted:
                 said = [f"{name} ({used[name]} for {own[name]})" for name in ignored]
                 return f"the app ignores {', '.join(said)}"
     return ""

@@ -7,9 +7,8 @@ YAML's own idea of a value (yes and no, octal numbers, dates) is never asked: on
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 
-from pam_totp.rules.enrollment import DAY_SECONDS
 from pam_totp.rules.policy import LOCAL
 
 MAX_MESSAGE_BYTES = 400  # a message of PAM has at most 512
@@ -50,7 +49,7 @@ def _duration(text: str, max_hours: str) -> str:
 
 def _date(text: str) -> str:
     """The Unix time of that day's start in UTC."""
-    return str((date.fromisoformat(text) - date(1970, 1, 1)).days * DAY_SECONDS)
+    return str(int(datetime.fromisoformat(f"{text}T00:00+00:00").timestamp()))
 
 
 def _message(text: str, *placeholders: str) -> str:
