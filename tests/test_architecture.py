@@ -101,7 +101,7 @@ LOGIN_PATH = PURE | {
 # who enroll at the login.
 SELDOM = {
     "pam_totp.records.user.recovery": {"_hashlib", "base64", "re"},
-    "pam_totp.records.config.reader": {"os", "typing", "yaml"},
+    "pam_totp.records.config.reader": {"contextlib", "os", "typing", "yaml"},
     "pam_totp.records.config.values": {"collections.abc", "datetime", "ipaddress", "re"},
     "pam_totp.records.config.way": {"os", "pwd"},
     "pam_totp.records.storage.secret_writer": {"contextlib", "os"},
@@ -114,7 +114,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1750, 674, 220, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1750, 671, 220, 200
 
 
 def sources() -> dict[str, Path]:

@@ -10,7 +10,7 @@ Runs only for users who enter one.
 import pwd
 import time
 from _operator import _compare_digest
-from contextlib import closing
+from contextlib import closing, suppress
 
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
@@ -49,11 +49,9 @@ def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verd
         detail = "recovery code already used"
         return Verdict(accepted=False, reason=reasons.REUSED_CODE, detail=detail)
     recovery.use_up(uid, digest, used)
-    try:
+    with suppress(Failure):  # the code is used up: the wait may go on, but this login is accepted
         attempts.steps.pop(recovery.INCORRECT, None)
         attempts.record(attempts.steps, clear(attempts.failures))
-    except Failure:
-        pass  # the code is used up: the wait may go on, but this login is accepted
     left = len(set(hashes).difference(used)) - 1
     message = f"{left} recovery codes left."
     if left <= 3:

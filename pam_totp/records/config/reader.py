@@ -8,6 +8,7 @@ All faults, and what may have been meant, are for `pam-totp config check`
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
@@ -148,11 +149,9 @@ def _read_value(key: str, node: Node) -> Any:
 
 
 def _read_text(key: str, node: Node, kind: str, allowed: list[str]) -> str:
-    try:
+    with suppress(ValueError, LookupError):
         if node.id == "scalar" and node.tag != NULL:
             return canonical(kind, node.value, *allowed)
-    except (ValueError, LookupError):
-        pass
     raise fault(node, f"invalid {key} (got {shown(node)})")
 
 
