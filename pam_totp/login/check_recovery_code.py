@@ -7,6 +7,7 @@
 Runs only for users who enter one.
 """
 
+import posix
 import pwd
 import time
 from _operator import _compare_digest
@@ -26,6 +27,8 @@ FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
 
 def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
     """The verdict on a recovery code. Raises OSError or Failure."""
+    if posix.geteuid() != 0:
+        raise Failure(reasons.STATE_UNAVAILABLE, "only root can record a recovery code as used")
     codes = recovery.read(secret_dir)
     if codes is None:
         return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail="no recovery codes")
