@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What `make test` promises, wherever it is started: the same answer, and an end."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -97,3 +98,16 @@ def test_make_quick_needs_no_root(user: User) -> None:
     done = user.run_as("make", "quick", cwd=user.home / "tree")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed in " in done.stdout
+
+
+def test_no_example_of_a_property_has_a_time_limit() -> None:
+    """Hypothesis gives each 200 ms, which a busy machine exceeds."""
+    limited = [
+        f"{path.name}:{node.lineno}"
+        for path in (REPOSITORY / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for words in [" ".join(map(ast.unparse, node.decorator_list))]
+        if "given(" in words and "deadline=None" not in words
+    ]
+    assert limited == []

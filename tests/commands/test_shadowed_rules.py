@@ -123,8 +123,8 @@ SUBJECTS = st.builds(
 )
 
 
+@settings(deadline=None, max_examples=500)
 @given(RULES, RULES, SUBJECTS)
-@settings(max_examples=500)
 def test_no_login_tells_that_a_covered_rule_matches(
     wide: Rule, narrow: Rule, subject: Subject
 ) -> None:
@@ -132,6 +132,7 @@ def test_no_login_tells_that_a_covered_rule_matches(
         assert match(wide, subject)
 
 
+@settings(deadline=None)
 @given(st.lists(RULES, max_size=8))
 def test_index_finds_what_comparing_all_with_all_does(rules: list[Rule]) -> None:
     rules = [Rule(**vars(rule) | {"line": line}) for line, rule in enumerate(rules)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.records.config import reader
@@ -96,11 +96,13 @@ TEXTS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_check_and_login_agree_about_any_file(by_a_login: Read, text: str) -> None:
     assert_agreed(by_a_login, text.encode())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), TEXTS), max_size=4))
 def test_check_and_login_agree_about_any_rule(
     by_a_login: Read, pairs: list[tuple[str, str]]

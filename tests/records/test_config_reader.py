@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.records.config import reader
@@ -375,6 +375,7 @@ def test_rules_that_no_login_could_read_again_are_a_fault() -> None:
         assert fault == f"the rules are larger than {MAX_BYTES} bytes"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_raise(content: bytes) -> None:
     found = check(content)
@@ -401,6 +402,7 @@ TEXTS = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_only_allowed_values_ever_come_out(text: str) -> None:
     found = check(text.encode())

@@ -5,7 +5,7 @@ import fnmatch
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pam_totp.rules.pattern import is_pattern, matches
@@ -26,18 +26,21 @@ def has_falling_range(pattern: str) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(PATTERNS, TEXTS)
 def test_pattern_matches_what_pythons_own_does(pattern: str, text: str) -> None:
     assume(not has_falling_range(pattern))
     assert matches(pattern, text) == fnmatch.fnmatchcase(text, pattern)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"(\[!?[ab\]!^-]{1,4}\]|[ab?*-]){1,3}", fullmatch=True), TEXTS)
 def test_set_matches_what_pythons_own_does(pattern: str, text: str) -> None:
     assume(not has_falling_range(pattern))
     assert matches(pattern, text) == fnmatch.fnmatchcase(text, pattern)
 
 
+@settings(deadline=None)
 @given(PATTERNS)
 def test_pattern_matches_itself_where_nothing_in_it_is_special(pattern: str) -> None:
     assume(not is_pattern(pattern))
@@ -45,6 +48,7 @@ def test_pattern_matches_itself_where_nothing_in_it_is_special(pattern: str) -> 
     assert not matches(pattern, pattern + "x")
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_star_matches_everything_and_nothing_only_nothing(text: str) -> None:
     assert matches("*", text) and matches("**", text)

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.access.facts import address_of
@@ -258,6 +258,7 @@ def possible_codes(rules: list[Rule], subject: Subject, otherwise: str) -> set[s
     return codes | {otherwise}
 
 
+@settings(deadline=None)
 @given(st.lists(RULES, max_size=8), LOGINS, st.sampled_from(CODES))
 def test_answer_is_the_strictest_of_all_that_are_possible(
     rules: list[Rule], subject: Subject, otherwise: str
@@ -266,6 +267,7 @@ def test_answer_is_the_strictest_of_all_that_are_possible(
     assert code_for(subject, *rules, otherwise=otherwise) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(RULES, max_size=4), st.sampled_from(["alice", "bob", "lice", "zoe"]))
 def test_rules_survive_the_snapshot_in_their_order(rules: list[Rule], user: str) -> None:
     """All that can be about this user; of a rule for plain names only that one is left."""

@@ -4,7 +4,7 @@
 import itertools
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pam_totp.rules.throttle import (
@@ -82,6 +82,7 @@ def test_success_does_not_give_a_guesser_the_budget_back() -> None:
     assert wait_seconds(past, 1000.0, DEFAULTS) == MAX_WAIT_SECONDS
 
 
+@settings(deadline=None)
 @given(failures, times, limits)
 def test_wait_is_never_longer_than_the_longest_nor_negative(
     past: Failures, now: int, limit: Limits
@@ -89,6 +90,7 @@ def test_wait_is_never_longer_than_the_longest_nor_negative(
     assert 0 <= wait_seconds(past, now, limit) <= limit.longest_wait
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), times, st.integers(0, 400), limits)
 def test_wait_is_over_when_it_has_passed(
     in_a_row: int, now: int, budget_tries: int, limit: Limits
@@ -99,12 +101,14 @@ def test_wait_is_over_when_it_has_passed(
     assert wait_seconds(past, now + wait_seconds(past, now, limit), limit) == 0
 
 
+@settings(deadline=None)
 @given(failures, times, limits)
 def test_wait_goes_down_as_time_passes(past: Failures, now: int, limit: Limits) -> None:
     assume(not is_of_an_earlier_boot(past, now, limit))
     assert wait_seconds(past, now + 1, limit) <= wait_seconds(past, now, limit)
 
 
+@settings(deadline=None)
 @given(failures, times, limits)
 def test_one_more_try_never_shortens_the_wait(past: Failures, now: int, limit: Limits) -> None:
     before = Failures(
@@ -190,6 +194,7 @@ def test_codes_that_may_be_of_several_secrets_add_up_to_the_same_guesses(pending
     assert compared * STEPS / CODES < MAX_CHANCE
 
 
+@settings(deadline=None)
 @given(failures, times, limits)
 def test_one_secret_may_always_be_compared(past: Failures, now: float, limit: Limits) -> None:
     assert count_try(past, now, limit, 32)[0] >= 1
