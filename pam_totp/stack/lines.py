@@ -7,6 +7,7 @@ Debian's patch for `@include` where a system has it (see Libpam).
 
 import dataclasses
 import os
+import re
 
 from pam_totp.stack.control import ALL_BAD, Actions, actions_of, lower, words_of
 from pam_totp.stack.disk import Disk
@@ -45,6 +46,17 @@ class Line:
     def module_name(self) -> str:
         """The module without its folder."""
         return os.path.basename(self.module)
+
+    @property
+    def place(self) -> str:
+        """The file and the number, as text."""
+        return f"{self.file}, line {self.number}"
+
+    @property
+    def described(self) -> str:
+        """Control and module, as they are written."""
+        control = f"[{self.control}]" if re.search(r"[=\s]", self.control) else self.control
+        return f"{control} {self.module}"
 
 
 @dataclasses.dataclass(frozen=True)

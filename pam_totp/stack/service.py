@@ -21,12 +21,14 @@ PAM_CONF = "/etc/pam.conf"
 @dataclasses.dataclass(frozen=True)
 class Service:
     """stacks: the lines by type. files: every file that was read for it, `other` too. refused: why
-    libpam refuses the service as a whole (pam_start fails); it has no lines then."""
+    libpam refuses the service as a whole (pam_start fails); it has no lines then. own: the types
+    of which it has lines itself; those of `other` stand in for the rest."""
 
     name: str
     stacks: Mapping[str, tuple[Line, ...]]
     files: tuple[File, ...]
     refused: str = ""
+    own: tuple[str, ...] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -51,7 +53,8 @@ def read_service(name: str, libpam: Libpam, root: str = "") -> Service:
         refused = str(failure)
         own = other = Stacks(disk, libpam)
     stacks = {kind: tuple(own.lines[kind] or other.lines[kind]) for kind in TYPES}
-    return Service(name, stacks, tuple(disk.files.values()), refused)
+    own_types = tuple(kind for kind in TYPES if own.lines[kind])
+    return Service(name, stacks, tuple(disk.files.values()), refused, own_types)
 
 
 def _read_folders(name: str, own: Stacks, other: Stacks) -> None:

@@ -14,7 +14,7 @@ from pam_totp.stack.dispatch import State, start
 from pam_totp.stack.factors import Factor, meanings
 from pam_totp.stack.libpam import RETURN_VALUES
 from pam_totp.stack.lines import Line
-from pam_totp.stack.search import Group, TooManyWays, edges_of, that_succeed
+from pam_totp.stack.search import Group, Meanings, TooManyWays, edges_of, that_succeed
 from pam_totp.stack.service import Service
 
 MAX_WAYS = 20_000
@@ -29,6 +29,12 @@ class Step:
     line: Line
     results: tuple[str, ...]
 
+    @property
+    def words(self) -> str:
+        """The line and what it returned, as text."""
+        result = next((each for each in ("success", "ignore") if each in self.results), "a refusal")
+        return f"{self.line.place}: {self.line.described}: {result}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Way:
@@ -41,16 +47,22 @@ class Way:
     @property
     def words(self) -> str:
         """What was proved, as text."""
-        shown = [f"{each.words} ({each.by})" if each.by else each.words for each in self.proved]
-        return ", then ".join(shown) or "nothing"
+        return words_of(self.proved)
 
 
-def ways_in(service: Service) -> tuple[Way, ...]:
-    """The ways into a service: those on which least is proved first. Raises TooManyWays."""
+def words_of(proved: Proved) -> str:
+    """What was proved, as text."""
+    shown = [f"{each.words} ({each.by})" if each.by else each.words for each in proved]
+    return ", then ".join(shown) or "nothing"
+
+
+def ways_in(service: Service, meanings_of: Meanings = meanings) -> tuple[Way, ...]:
+    """The ways into a service: those on which least is proved first. meanings_of: what its lines
+    can return, where more is known than `factors` knows. Raises TooManyWays."""
     lines = service.stacks["auth"]
     if not lines:
         return ()  # refused as a whole, or no module at all
-    return _minimal(all_ways(lines))
+    return _minimal(all_ways(lines, meanings_of))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,17 +76,17 @@ class _Trace:
     before: "_Trace | None" = None
 
 
-def all_ways(lines: Sequence[Line]) -> list[Way]:
+def all_ways(lines: Sequence[Line], meanings_of: Meanings = meanings) -> list[Way]:
     """A way through a stack for each set of proofs. Raises TooManyWays."""
     shortest: dict[frozenset[Factor], _Trace] = {}
-    for trace in sorted(_traces_to_success(lines), key=lambda each: each.length):
+    for trace in sorted(_traces_to_success(lines, meanings_of), key=lambda each: each.length):
         shortest.setdefault(frozenset(trace.proved), trace)
     return [Way(trace.proved, _steps(lines, trace)) for trace in shortest.values()]
 
 
-def _traces_to_success(lines: Sequence[Line]) -> list[_Trace]:
+def _traces_to_success(lines: Sequence[Line], meanings_of: Meanings) -> list[_Trace]:
     """For each state at the end, the shortest for each set of proofs."""
-    edges = edges_of(lines, meanings)
+    edges = edges_of(lines, meanings_of)
     useful = that_succeed(edges)
     reached: dict[State, dict[frozenset[Factor], _Trace]] = {state: {} for state in useful}
     reached.setdefault(start(lines), {})[frozenset()] = _Trace()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""The doors of a host: which services it has, and every way into each."""
+
+from pathlib import Path
+
+import pytest
+
+from pam_totp.review.ways import ServiceWays, ways_of_host, ways_of_service
+from pam_totp.stack.libpam import installed
+from tests.stack.written import SINCE_1_6, write
+
+COMMON_AUTH = """\
+auth [success=1 default=ignore] pam_unix.so nullok
+auth requisite pam_deny.so
+auth required pam_permit.so
+"""
+CODE = "auth required pam_totp.so\n"
+PASSWORD = "@include common-auth\n"
+
+
+def ways(root: Path, name: str, text: str, **more: str) -> ServiceWays:
+    write(root, {"common-auth": COMMON_AUTH, name: text} | more)
+    found = ways_of_service(name, str(root), SINCE_1_6)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said", "findings"),
+    [
+        ("sudo-i", PASSWORD, "password", 1),
+        ("sudo", PASSWORD + CODE, "password, then code", 0),
+        (
+            "su",
+            f"auth sufficient pam_rootok.so\n{PASSWORD}{CODE}",
+            "root: nothing · others: password, then code",
+            0,
+        ),
+        (
+            "mydaemon",
+            f"auth sufficient pam_rootok.so\n{PASSWORD}{CODE}",
+            "root · password, then code",
+            1,
+        ),
+        ("runuser", "auth sufficient pam_rootok.so\n", "root: nothing", 0),
+        ("x", "auth required pam_deny.so\n", "nobody", 0),
+        ("x", "auth required pam_permit.so\n", "nothing", 1),
+        (
+            "x",
+            f"auth sufficient pam_u2f.so\n{PASSWORD}{CODE}",
+            "another factor (pam_u2f) · password, then code",
+            1,
+        ),
+        ("x", "@include nowhere\n", "nobody", 0),
+    ],
+)
+def test_ways_are_said_by_whom_they_are_open_to(
+    tmp_path: Path, name: str, text: str, said: str, findings: int
+) -> None:
+    found = ways(tmp_path, name, text)
+    assert found.text == said
+    assert len(found.findings) == findings
+
+
+def test_a_way_without_a_code_names_the_lines_that_lead_there(tmp_path: Path) -> None:
+    (finding,) = ways(tmp_path, "x", f"auth sufficient pam_sss.so\n{PASSWORD}{CODE}").findings
+    assert finding.lines == ("/etc/pam.d/x, line 1: sufficient pam_sss.so: success",)
+    found = ways(tmp_path, "x", f"auth optional pam_totp.so\n{PASSWORD}").findings[0].lines
+    assert found == (
+        "/etc/pam.d/x, line 1: optional pam_totp.so: a refusal",
+        "/etc/pam.d/common-auth, line 1: [success=1 default=ignore] pam_unix.so: success",
+        "/etc/pam.d/common-auth, line 3: required pam_permit.so: success",
+    )
+
+
+def test_a_stack_that_cannot_be_followed_is_unknown(tmp_path: Path) -> None:
+    names = ("fprintd", "u2f", "p11", "oath", "duo", "yubico", "usb", "howdy", "poldi", "pkcs11")
+    more = ("rootok", "unix", "mystery", "ssh_agent_auth", "google_authenticator")
+    found = ways(tmp_path, "x", "".join(f"auth optional pam_{n}.so\n" for n in names + more))
+    assert "too many ways to follow" in found.unknown
+    assert found.text.startswith("unknown: ") and not found.ways
+
+
+def test_services_are_what_programs_ask_for_and_not_what_files_include(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "common-auth": COMMON_AUTH,
+            "system-auth": COMMON_AUTH,
+            "local-auth-of-ours": COMMON_AUTH,
+            "login": "auth include local-auth-of-ours\n",
+            "i3lock": "auth include login\n",
+            "sshd.dpkg-old": PASSWORD,
+            "sshd~": PASSWORD,
+            "cron": PASSWORD,
+            "passwd": "password required pam_unix.so\n",
+            "newer": "password required pam_unix.so\n",
+            "other": PASSWORD,
+            "pam-totp": PASSWORD,
+            "/usr/lib/pam.d/polkit-1": PASSWORD,
+            "/bin/login": "",
+        },
+    )
+    found = ways_of_host(str(tmp_path), SINCE_1_6)
+    assert [each.name for each in found] == ["i3lock", "login", "other", "polkit-1"]
+
+
+def test_every_service_of_this_host_is_followed() -> None:
+    found = {each.name: each.text for each in ways_of_host("", installed())}
+    assert found["su"] == "root: nothing · others: password"
+    assert not [text for text in found.values() if text.startswith("unknown")]
