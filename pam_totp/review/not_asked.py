@@ -4,6 +4,7 @@
 import pwd
 
 from pam_totp.stack import evaluate, services, sshd
+from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd import Way
 
 # Screen lockers that never show a prompt and answer each one with the password.
@@ -61,7 +62,7 @@ def ways_of_sshd(
     first, with its outcome, empty for what the settings say. publickey: only those with a key."""
     try:
         settings = sshd.settings_for(user.pw_name, address)
-    except sshd.Unknown as unknown:
+    except Unknown as unknown:
         return [f"{unknown}; what sshd accepts cannot be determined"], []
     if settings.get("usepam") != "yes":
         return ["sshd has UsePAM no, so no code is asked for"], []

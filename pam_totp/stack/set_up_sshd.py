@@ -13,6 +13,7 @@ import sys
 
 from pam_totp.errors import Error
 from pam_totp.stack import evaluate, services, sshd, turned_on
+from pam_totp.stack.libpam import Unknown
 
 CHOICES = ("key-or-password-then-code", "password-then-code", "key-then-code")
 SNIPPETS = "/usr/lib/pam-totp/snippets"
@@ -139,7 +140,7 @@ def _check_sshd(choice: str, settings: str | None) -> None:
         return
     try:
         active = sshd.settings_for("nobody", None)
-    except sshd.Unknown as unknown:
+    except Unknown as unknown:
         raise Error(str(unknown), "nothing was changed") from None
     wanted = re.findall(r"^(\w+) (.*)$", settings or "", re.MULTILINE)
     for keyword, value in wanted:

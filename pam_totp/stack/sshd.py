@@ -4,6 +4,9 @@
 import os
 import subprocess
 
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.sshd_match import Login
+
 SSHD = "/usr/sbin/sshd"
 MAX_SECONDS = 10
 # Each method with the setting that turns it on.
@@ -21,21 +24,25 @@ NO_PASSWORDS = ("prohibit-password", "without-password", "forced-commands-only")
 Way = tuple[str, ...]
 
 
-class Unknown(Exception):
-    """What sshd does cannot be determined; says why."""
-
-
 def settings_for(user: str, address: str | None) -> dict[str, str]:
     """By keyword, in lower case; address: None for this machine's own. Raises Unknown."""
+    here = address or "127.0.0.1"
+    return settings_of(Login(user, address=here, host=here))
+
+
+def settings_of(login: Login) -> dict[str, str]:
+    """The same for a login of which everything is known. Raises Unknown."""
     if not os.path.exists(SSHD):
         raise Unknown(f"there is no {SSHD}")
-    if "," in user:
+    if "," in login.user:
         raise Unknown("sshd -T cannot be asked about a name with a comma")
-    here = address or "127.0.0.1"
-    login = f"user={user},host={here},addr={here}"  # so that Match blocks apply
+    about = (
+        f"user={login.user},host={login.host},addr={login.address},laddr={login.local_address},"
+        f"lport={login.local_port},rdomain={login.rdomain}"
+    )
     try:
         told = subprocess.run(
-            [SSHD, "-T", "-C", login],
+            [SSHD, "-T", "-C", about],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -53,6 +60,8 @@ def ways(settings: dict[str, str], uid: int) -> list[Way]:
     """Each list of methods that together log this user in; those that never run PAM's auth stack
     first."""
     enabled = [method for method, keyword in METHODS.items() if settings.get(keyword) == "yes"]
+    if settings.get("usepam") != "yes" and "keyboard-interactive" in enabled:
+        enabled.remove("keyboard-interactive")  # nothing else asks on Linux
     lists = settings.get("authenticationmethods", "any")
     found: list[Way] = [(method,) for method in enabled]
     if lists != "any":
@@ -66,7 +75,7 @@ def ways(settings: dict[str, str], uid: int) -> list[Way]:
 
 
 def asks_pam(way: Way) -> bool:
-    """Whether PAM's auth stack runs for it."""
+    """Whether PAM's auth stack runs for it (with UsePAM yes)."""
     return any(method in BY_PAM for method in way)
 
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""The classes of logins that sshd's Match blocks tell apart, and one login of each. Pure.
+
+Two logins are of one class if the same blocks apply to both and both are of root, or neither is;
+sshd treats them alike.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+from pam_totp.stack.search import TooManyWays
+from pam_totp.stack.sshd_config import Block
+from pam_totp.stack.sshd_match import (
+    ELSEWHERE,
+    Criteria,
+    Login,
+    example_addresses,
+    examples,
+    meets,
+)
+
+MAX_CLASSES, MAX_COMBINATIONS = 64, 20_000
+ROOT = "root"
+PORT = 22
+
+
+@dataclasses.dataclass(frozen=True)
+class Class:
+    """blocks: that apply, those outside of any Match too. example: one of its logins."""
+
+    example: Login
+    blocks: tuple[Block, ...]
+
+    @property
+    def criteria(self) -> list[tuple[str, str]]:
+        """What its blocks demand, each thing once."""
+        return list(dict.fromkeys(one for block in self.blocks for one in block.criteria))
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is root's, for whom PermitRootLogin is."""
+        return self.example.user == ROOT
+
+
+def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
+    """Every class that one of these people can be in, from any address; the fewest blocks first.
+
+    people: one login of each user; only the user and the groups count. Raises Unknown, TooManyWays.
+    """
+    criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
+    sets = [_different(values, criteria) for values in _values(criteria, people)]
+    count = 1
+    for each in sets:
+        count *= len(each)
+    if count > MAX_COMBINATIONS:
+        raise TooManyWays
+    found: dict[tuple[bool, tuple[bool, ...]], Login] = {}
+    for user, address, host, here, port, rdomain in itertools.product(*sets):
+        login = dataclasses.replace(
+            user,
+            address=address.address,
+            host=host.host or address.address,
+            local_address=here.local_address,
+            local_port=port.local_port,
+            rdomain=rdomain.rdomain,
+        )
+        applies = tuple(all(meets(login, one) for one in block.criteria) for block in blocks)
+        found.setdefault((user.user == ROOT, applies), login)
+        if len(found) > MAX_CLASSES:
+            raise TooManyWays
+    classes = [
+        Class(login, tuple(itertools.compress(blocks, applies)))
+        for (_, applies), login in found.items()
+    ]
+    return sorted(classes, key=lambda each: len(each.blocks))
+
+
+def _values(criteria: Criteria, people: Sequence[Login]) -> list[list[Login]]:
+    """Lists of logins that differ in one thing: the user, the address, the name of the host, the
+    address and the port at this end, the routing domain."""
+    addresses = [*ELSEWHERE, *example_addresses(criteria, "address", "host")]
+    here = ["127.0.0.1", "::1", *example_addresses(criteria, "localaddress")]
+    ports = [int(each) for each in examples(criteria, "localport") if each.isdigit()]
+    one = Login("")
+    return [
+        list(people),
+        [dataclasses.replace(one, address=each, host=each) for each in addresses],
+        # Without a name sshd has the address in its place, as it does with its UseDNS no.
+        [dataclasses.replace(one, host=each) for each in ("", *examples(criteria, "host"))],
+        [dataclasses.replace(one, local_address=each) for each in here],
+        [dataclasses.replace(one, local_port=each) for each in (PORT, *ports)],
+        [dataclasses.replace(one, rdomain=each) for each in ("", *examples(criteria, "rdomain"))],
+    ]
+
+
+def _different(values: list[Login], criteria: Criteria) -> list[Login]:
+    """One of those that meet the same criteria."""
+    found: dict[tuple[bool, ...], Login] = {}
+    for each in values:
+        met = (meets(each, one) for one in criteria)
+        found.setdefault((each.user == ROOT, *met), each)
+    return list(found.values())

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""The classes of logins that Match blocks tell apart: held against what a real sshd says."""
+
+import itertools
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp.stack import people, sshd
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.sshd_classes import Class, classes_of
+from pam_totp.stack.sshd_config import Block, read_blocks, source_of, split
+from pam_totp.stack.sshd_match import Login, meets
+from tests.host.accounts import User
+from tests.host.ssh_server import HOST_KEY
+
+FOLDER = Path("/etc/ssh/sshd_config.d")
+PEOPLE = [
+    Login("nobody-else"),
+    Login("alice", frozenset({"staff", "alice"})),
+    Login("borg", frozenset({"backup"})),
+    Login("root", frozenset({"root"})),
+]
+
+
+def blocks_of(root: Path, text: str, **more: str) -> list[Block]:
+    folder = root / "etc/ssh"
+    (folder / "sshd_config.d").mkdir(parents=True, exist_ok=True)
+    (folder / "sshd_config").write_text(text, encoding="utf-8")
+    for name, content in more.items():
+        (folder / "sshd_config.d" / f"{name}.conf").write_text(content, encoding="utf-8")
+    return read_blocks(root=str(root))
+
+
+def said(classes: list[Class]) -> list[tuple[str, str, int]]:
+    return [
+        (each.example.user, each.example.address, sum(one.is_match for one in each.blocks))
+        for each in classes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a b", ["a", "b"]),
+        ("  'a b'\tc ", ["a b", "c"]),
+        ('"a b"c d', ["a bc", "d"]),
+        ("a\\ b", ["a b"]),
+        ("a # comment", ["a"]),
+        ("a#b", ["a#b"]),
+        ('""', [""]),
+    ],
+)
+def test_words_are_split_as_sshd_does(text: str, words: list[str]) -> None:
+    assert split(text) == words
+
+
+def test_settings_belong_to_the_match_before_them_and_an_include_to_the_one_around_it(
+    tmp_path: Path,
+) -> None:
+    text = """\
+Include /etc/ssh/sshd_config.d/a.conf
+UsePAM yes
+MATCH user=borg Address "192.0.2.0/24"  # comment
+  Include sshd_config.d/b*.conf
+  PermitTTY no
+Match all
+X11Forwarding no
+"""
+    more = {"a": "Match User alice\nPermitTTY yes\n", "b1": "A = b\nMatch Group x\nC d\n"}
+    blocks = blocks_of(tmp_path, text, **more)
+    found = [
+        (block.criteria, setting.keyword, setting.words, setting.number)
+        for block in blocks
+        for setting in block.settings
+    ]
+    of_borg = (("user", "borg"), ("address", "192.0.2.0/24"))
+    assert found == [
+        ((("user", "alice"),), "permittty", ("yes",), 2),
+        ((), "usepam", ("yes",), 2),
+        (of_borg, "a", ("b",), 1),
+        ((*of_borg, ("group", "x")), "c", ("d",), 3),
+        (of_borg, "permittty", ("no",), 5),
+        ((), "x11forwarding", ("no",), 7),
+    ]
+    assert blocks[-1].is_match
+    assert blocks[-1].place == "/etc/ssh/sshd_config, line 6"
+
+
+def test_included_files_are_read_in_the_order_of_their_names_and_loops_end(tmp_path: Path) -> None:
+    blocks = blocks_of(tmp_path, "Include sshd_config.d/*.conf\n", b="B 1\n", a="A 1\n", C="C 1\n")
+    assert [one.keyword for block in blocks for one in block.settings] == ["c", "a", "b"]
+    with pytest.raises(Unknown, match="too many recursive includes"):
+        blocks_of(tmp_path, "Include sshd_config\n")
+
+
+def test_without_a_match_there_are_root_and_the_others(tmp_path: Path) -> None:
+    classes = classes_of(blocks_of(tmp_path, "UsePAM yes\n"), PEOPLE)
+    assert [each.example.user for each in classes] == ["nobody-else", "root"]
+
+
+@pytest.mark.parametrize(
+    ("match", "found"),
+    [
+        ("User borg", ["borg"]),
+        ("User bo*,!borg", []),
+        ("User *,!root", ["nobody-else"]),
+        ("Group backup", ["borg"]),
+        ("Group *,!backup,!root", ["alice"]),
+        ("User alice Group backup", []),
+        ("User=alice", ["alice"]),
+        ("Address 192.0.2.7 User borg", ["borg"]),
+        ("LocalPort 2222 User root", ["root"]),
+        ("LocalAddress ::1 User root", ["root"]),
+        ("RDomain vrf7 User root", ["root"]),
+        ("Host *.example.org User alice", ["alice"]),
+        ("Invalid-User", []),
+    ],
+)
+def test_a_block_is_a_class_if_somebody_can_be_in_it(
+    tmp_path: Path, match: str, found: list[str]
+) -> None:
+    classes = classes_of(blocks_of(tmp_path, f"Match {match}\n"), PEOPLE)
+    inside = [each for each in classes if any(block.is_match for block in each.blocks)]
+    assert [each.example.user for each in inside] == found
+    for each in inside:
+        assert all(meets(each.example, one) for one in each.criteria)
+
+
+def test_overlapping_networks_have_a_class_for_each_cell(tmp_path: Path) -> None:
+    lists = ("10.0.0.0/8", "10.1.*,!10.1.2.3", "!10.9.9.9,10.9.0.0/16")
+    text = "".join(f"Match Address {each}\n" for each in lists)
+    found = said(classes_of(blocks_of(tmp_path, text), PEOPLE[:1]))
+    assert sorted(found) == [
+        ("nobody-else", "10.0.0.0", 1),
+        ("nobody-else", "10.1.0.0", 2),
+        ("nobody-else", "10.9.9.10", 2),
+        ("nobody-else", "203.0.113.77", 0),
+    ]
+
+
+def test_what_cannot_be_told_apart_is_unknown(tmp_path: Path) -> None:
+    many = "".join(f"Match Address 10.0.{n}.0/24\n" for n in range(70))
+    wide = "".join(
+        f"Match LocalPort {n}\nMatch Address 10.0.0.{n}\nMatch User {n}\n" for n in range(1, 80)
+    )
+    for text in (
+        many,
+        wide,
+        "Match Host a*,*b\n",
+        "Match Address *.7,10.0.0.0/8\n",
+        "Match Command ls\n",
+    ):
+        with pytest.raises(Unknown):
+            classes_of(blocks_of(tmp_path, text), [Login(str(n)) for n in range(80)])
+
+
+def test_a_value_is_from_the_first_block_that_applies_and_has_it(tmp_path: Path) -> None:
+    text = "PermitTTY yes\nChallengeResponseAuthentication no\n"
+    text += "Match User borg\nPermitTTY no\nMatch all\nPermitTTY yes\n"
+    blocks = blocks_of(tmp_path, text)
+    of_borg = next(each for each in classes_of(blocks, PEOPLE) if each.example.user == "borg")
+    found = source_of("permittty", list(of_borg.blocks))
+    assert found is not None and (found.number, found.words) == (4, ("no",))
+    old = source_of("kbdinteractiveauthentication", list(of_borg.blocks))
+    assert old is not None and old.number == 2
+    assert source_of("usepam", list(of_borg.blocks)) is None
+
+
+CRITERIA = {
+    "user": ("{0}", "{0},{1}", "*,!{0}", "?{0}", "root"),
+    "group": ("{0}", "*,!{1}", "root,{1}"),
+    "address": ("192.0.2.0/24", "192.0.2.7", "2001:db8::/32", "192.0.2.*,!192.0.2.8", "10.*"),
+    "localport": ("22", "2222"),
+    "localaddress": ("127.0.0.1", "198.51.100.0/24"),
+    "rdomain": ("vrf1", "*"),
+    "host": ("*.example.org", "192.0.2.7"),
+}
+
+
+@pytest.fixture
+def written(host_key: None) -> Iterator[Callable[[str], None]]:
+    FOLDER.mkdir(exist_ok=True)
+    file = FOLDER / "00-test.conf"
+    yield lambda text: (file.write_text(f"HostKey {HOST_KEY}\n{text}", encoding="ascii"), None)[1]
+    file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("kind", CRITERIA)
+def test_sshd_itself_takes_the_same_blocks(
+    written: Callable[[str], None], make_user: Callable[..., User], kind: str
+) -> None:
+    """Each block sets a number of its own; sshd tells by it which block came first."""
+    names = (make_user().name, make_user().name)
+    single = [(kind, text.format(*names)) for text in CRITERIA[kind]]
+    pairs = [
+        (one, (other, CRITERIA[other][0].format(*names)))
+        for one, other in itertools.product(single[:2], CRITERIA)
+        if other != kind
+    ]
+    for match in [*((one,) for one in single), *pairs]:
+        line = " ".join(f"{name} {argument}" for name, argument in match)
+        written(f"Match {line}\nMaxAuthTries 3\n")
+        blocks = read_blocks()
+        criteria = [one for block in blocks for one in block.criteria]
+        for each in classes_of(blocks, people.people(criteria)):
+            is_in = any(block.is_match for block in each.blocks)
+            told = sshd.settings_of(each.example)["maxauthtries"]
+            assert told == ("3" if is_in else "6"), f"{line}: {each.example}"
+
+
+def test_the_installed_sshd_reads_the_files_in_the_same_order(
+    written: Callable[[str], None],
+) -> None:
+    written('Match User "root"\n  MaxAuthTries=2\nMatch all\n  MaxAuthTries 4\n')
+    (FOLDER / "10-test.conf").write_text("Match User root\nMaxAuthTries 5\n", encoding="ascii")
+    try:
+        for each in classes_of(read_blocks(), people.people([])):
+            found = source_of("maxauthtries", list(each.blocks))
+            assert found is not None
+            assert (sshd.settings_of(each.example)["maxauthtries"],) == found.words
+    finally:
+        (FOLDER / "10-test.conf").unlink()
+
+
+def test_groups_are_those_that_the_host_says(user: User) -> None:
+    subprocess.run(["/usr/sbin/usermod", "-a", "-G", "staff", user.name], check=True)
+    found = {each.user: each.groups for each in people.people([("group", "staff")])}
+    assert found[user.name] == {user.name, "staff"}
+    assert found["root"] == {"root"}
+    assert people.people([])[0].user != "root"
