@@ -39,7 +39,7 @@ def ways(root: Path, name: str, text: str, **more: str) -> ServiceWays:
         (
             "mydaemon",
             f"auth sufficient pam_rootok.so\n{PASSWORD}{CODE}",
-            "root · password, then code",
+            "root alone · password, then code",
             1,
         ),
         ("runuser", "auth sufficient pam_rootok.so\n", "root: nothing", 0),
@@ -48,7 +48,7 @@ def ways(root: Path, name: str, text: str, **more: str) -> ServiceWays:
         (
             "x",
             f"auth sufficient pam_u2f.so\n{PASSWORD}{CODE}",
-            "another factor (pam_u2f) · password, then code",
+            "another factor (pam_u2f) alone · password, then code",
             1,
         ),
         ("x", "@include nowhere\n", "nobody", 0),

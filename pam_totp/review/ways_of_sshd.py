@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""Every way into sshd: its own methods, for each class of logins that its Match blocks tell apart,
+and the PAM stack where they ask it."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+
+from pam_totp.review.open_to import People, Policy
+from pam_totp.review.proofs import Proof, after, proof_of, ways_of
+from pam_totp.review.way_in import WayIn
+from pam_totp.stack import factors, sshd
+from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor
+from pam_totp.stack.libpam import SUCCESS, Libpam
+from pam_totp.stack.lines import Line
+from pam_totp.stack.people import people as people_of_host
+from pam_totp.stack.service import Service, read_service
+from pam_totp.stack.sshd_classes import Class, classes_of
+from pam_totp.stack.sshd_config import Block, read_blocks, source_of
+from pam_totp.stack.sshd_match import network_of
+from pam_totp.stack.ways_in import ways_in
+
+SERVICE = "sshd"
+FACTORS = {
+    "publickey": KEY,
+    "hostbased": Factor("host key"),
+    "gssapi-with-mic": Factor("Kerberos ticket"),
+}
+OTHER_CRITERIA = {
+    "host": "from host",
+    "localaddress": "at address",
+    "localport": "at port",
+    "rdomain": "in routing domain",
+}
+MAX_PROOFS = 200
+
+Said = tuple[str, bool]  # a way in words, and whether it is a finding
+
+
+@dataclasses.dataclass(frozen=True)
+class SshdClass:
+    """A class of logins, the settings that sshd has for it, and the lists of methods that log it
+    in."""
+
+    logins: Class
+    settings: Mapping[str, str]
+    methods: tuple[sshd.Way, ...]
+
+
+def classes_of_sshd() -> list[SshdClass]:
+    """Every class, by the configuration of this machine. Raises Unknown."""
+    blocks = read_blocks()
+    criteria = [one for block in blocks for one in block.criteria]
+    found = []
+    for each in classes_of(blocks, people_of_host(criteria)):
+        settings = sshd.settings_of(each.example)
+        ways = sshd.ways(settings, uid=0 if each.is_root else 1)
+        found.append(SshdClass(each, settings, tuple(ways)))
+    return found
+
+
+def ways_of_sshd(libpam: Libpam, policy: Policy) -> tuple[list[WayIn], tuple[str, ...]]:
+    """The ways in, those that are open to all before those of a class; and what libpam cannot use.
+    Raises Unknown."""
+    stacks, found, faults = dict[str, Service](), list[WayIn](), list[str]()
+    open_to_all = set[Said]()
+    by_blocks: dict[tuple[Block, ...], set[Said]] = {}
+    for each in classes_of_sshd():
+        name = each.settings.get("pamservicename", SERVICE)
+        if name not in stacks:
+            stacks[name] = read_service(name, libpam)
+            faults += stacks[name].faults
+        ways = list(_ways_of_class(each, stacks[name], policy))
+        # What is open to everybody, or to the others of whom the same blocks are, is said there.
+        said = open_to_all | by_blocks.get(each.logins.blocks, set())
+        new = [way for way in ways if (way.text, way.is_finding) not in said]
+        open_to_all |= {(way.text, way.is_finding) for way in new if not way.who}
+        by_blocks.setdefault(each.logins.blocks, {(way.text, way.is_finding) for way in ways})
+        found += new
+    return found, tuple(dict.fromkeys(faults))
+
+
+def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterator[WayIn]:
+    for has_key in ("yes", "no"):
+        proofs = [
+            proof
+            for methods in each.methods
+            if ("publickey" in methods) == (has_key == "yes")
+            for proof in proofs_of(methods, each, service)
+        ]
+        yield from ways_of(proofs, _people(each.logins, has_key), policy)
+
+
+def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[Proof]:
+    """What is proved where these methods together log in."""
+    uses_pam = each.settings.get("usepam") == "yes"
+    before = tuple(FACTORS[method] for method in methods if method in FACTORS)
+    asking = [method for method in methods if method in sshd.BY_PAM]
+    if not asking or not uses_pam:
+        password = (PASSWORD,) if asking else ()  # by the shadow file, without PAM
+        yield Proof((*before, *password), tuple(_lines(each, methods)))
+        return
+    stack = [_asked_of_pam(method, service, has_key=KEY in before) for method in asking]
+    for chosen in itertools.islice(itertools.product(*stack), MAX_PROOFS):
+        whole = Proof(before)
+        for proof in chosen:
+            whole = after(whole.proved, proof)
+            whole = dataclasses.replace(whole, lines=proof.lines)
+        yield whole
+
+
+def _asked_of_pam(method: str, service: Service, *, has_key: bool) -> list[Proof]:
+    """The ways through the stack, where sshd reports a key or none. sshd's `password` method
+    answers each question with the password, so it gives a code only together with it."""
+
+    def meanings(line: Line) -> Mapping[int, Factor | None]:
+        found = dict(factors.meanings(line))
+        if line.module_name == "pam_totp.so" and "publickey_passed" in line.arguments:
+            success = found.pop(SUCCESS)
+            return {SUCCESS: success} if has_key else found
+        return found
+
+    ways = ways_in(service, meanings)
+    is_combined = any(
+        argument.partition("=")[0] == "combined"
+        for line in service.stacks["auth"]
+        for argument in line.arguments
+    )
+    if method == "password" and not is_combined:
+        ways = tuple(way for way in ways if CODE not in way.proved)
+    return [proof_of(way) for way in ways]
+
+
+def _lines(each: SshdClass, methods: sshd.Way) -> Iterator[str]:
+    """Where sshd's configuration says so."""
+    blocks = list(each.logins.blocks)
+    yield from (_of_match(block) for block in blocks if block.is_match)
+    keywords = ["usepam"] if each.settings.get("usepam") != "yes" else []
+    for keyword in (*keywords, "authenticationmethods", *(sshd.METHODS[one] for one in methods)):
+        found, value = source_of(keyword, blocks), each.settings.get(keyword, "any")
+        where = f"{found.file}, line {found.number}" if found else "sshd's default"
+        yield f"{where}: {keyword} {value}"
+
+
+def _of_match(block: Block) -> str:
+    criteria = " ".join(f"{name} {argument}".strip() for name, argument in block.criteria)
+    return f"{block.place}: Match {criteria or 'all'}"
+
+
+def _people(each: Class, has_key: str) -> People:
+    """A class for the rules: at least these people, as far as rules can say it."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for name, argument in each.criteria:
+        patterns = [one for one in argument.split(",") if not one.startswith("!")]
+        if patterns and "*" not in patterns:
+            wanted.setdefault(name, tuple(patterns))
+    if each.is_root:
+        wanted["user"] = (each.example.user,)
+    networks = [network_of(one) for one in wanted.get("address", ())]
+    sources = [
+        f"{network.network_address.packed.hex()}/{network.prefixlen}"
+        for network in networks
+        if network is not None
+    ]
+    return People(
+        SERVICE,
+        wanted.get("user", ()),
+        wanted.get("group", ()),
+        tuple(sources) if len(sources) == len(networks) else (),
+        is_remote=True,
+        publickey=has_key,
+        besides=" ".join(_besides(each)),
+    )
+
+
+def _besides(each: Class) -> Iterator[str]:
+    """What the rules know nothing of."""
+    for name, argument in each.criteria:
+        excluded = [one[1:] for one in argument.split(",") if one.startswith("!")]
+        if name in ("user", "group") and excluded and not each.is_root:
+            yield f"but {'members of ' if name == 'group' else ''}{', '.join(excluded)}"
+        if name in OTHER_CRITERIA:
+            yield f"{OTHER_CRITERIA[name]} {argument}"

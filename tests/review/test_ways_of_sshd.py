@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Every way into sshd, of the real sshd of the host and its own Match blocks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp.review.ways import ServiceWays, ways_of_service
+from tests.commands.commands import configured
+from tests.host.accounts import User
+from tests.host.pam_services import PamServices, shipped_lines
+from tests.host.ssh_server import HOST_KEY, shipped_settings
+
+SETTINGS = Path("/etc/ssh/sshd_config.d/00-test.conf")
+EITHER = shipped_settings("key-or-password-then-code")
+KEY_OR_PASSWORD = "key, then code · password, then code"
+ROOT_MAY = "PermitRootLogin yes\n"
+
+
+@pytest.fixture
+def ways(pam_services: PamServices, host_key: None) -> Iterator[Callable[..., ServiceWays]]:
+    """`ways(text, snippet, rules)`: with sshd's settings, PAM lines of ours, and rules."""
+    SETTINGS.parent.mkdir(exist_ok=True)
+
+    def written(
+        text: str, snippet: str = "key-or-password-then-code", rules: str = ""
+    ) -> ServiceWays:
+        pam_services.restore()
+        if snippet == "password-then-code":
+            pam_services.add("sshd")
+        elif snippet:
+            pam_services.replace_password("sshd", shipped_lines(snippet))
+        SETTINGS.write_text(f"HostKey {HOST_KEY}\n{text}\n", encoding="ascii")
+        with configured(rules or "enrollment: required\n"):
+            found = ways_of_service("sshd")
+        assert found is not None
+        return found
+
+    yield written
+    SETTINGS.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ("key-or-password-then-code", KEY_OR_PASSWORD),
+        ("key-then-code", "key, then code"),
+        ("password-then-code", "password, then code"),
+    ],
+)
+def test_what_is_shipped_has_no_way_in_without_a_code(
+    ways: Callable[..., ServiceWays], choice: str, text: str
+) -> None:
+    found = ways(shipped_settings(choice), choice)
+    assert found.text == text and not found.findings
+    assert ways(ROOT_MAY + shipped_settings(choice), choice).text == text
+
+
+def test_sshd_as_debian_has_it_lets_in_without_a_code(ways: Callable[..., ServiceWays]) -> None:
+    found = ways("", "")
+    assert found.text == "key · password"
+    key, password = found.findings
+    assert key.lines == (
+        "sshd's default: authenticationmethods any",
+        "sshd's default: pubkeyauthentication yes",
+    )
+    assert password.lines[0].startswith("/etc/pam.d/common-auth, line ")
+
+
+def test_code_that_sshd_s_password_method_cannot_ask_for_is_no_way_in(
+    ways: Callable[..., ServiceWays],
+) -> None:
+    found = ways("PubkeyAuthentication no\n")
+    assert found.text == "nobody"
+    found = ways("PubkeyAuthentication no\n", "one-prompt")
+    assert found.text == "password, then code"
+
+
+def test_user_with_a_key_alone_is_named_with_the_lines_and_the_rule(
+    ways: Callable[..., ServiceWays], make_user: Callable[..., User]
+) -> None:
+    borg = make_user().name
+    match = f"{EITHER}\nMatch User {borg} Address 192.0.2.7\n  AuthenticationMethods publickey\n"
+    found = ways(match)
+    assert found.text == f"{borg} from 192.0.2.7: key alone · others: {KEY_OR_PASSWORD}"
+    (finding,) = found.findings
+    number = match.splitlines().index(f"Match User {borg} Address 192.0.2.7") + 2
+    assert finding.lines[0] == f"{SETTINGS}, line {number}: Match user {borg} address 192.0.2.7"
+    assert finding.lines[1] == f"{SETTINGS}, line {number + 1}: authenticationmethods publickey"
+    rule = f"rules:\n- {{user: {borg}, from: 192.0.2.7, code: never}}\n"
+    found = ways(match, rules=rule)
+    assert found.text == (
+        f"{borg} from 192.0.2.7: key alone (rule of line 2) · password alone (rule of line 2) · "
+        f"others: {KEY_OR_PASSWORD}"
+    )
+    assert not found.findings
+    elsewhere = f"rules:\n- {{user: {borg}, from: 192.0.2.8, code: never}}\n"
+    assert len(ways(match, rules=elsewhere).findings) == 1
+
+
+def test_root_has_ways_of_its_own(ways: Callable[..., ServiceWays]) -> None:
+    match = f"{ROOT_MAY}{EITHER}\nMatch User root\n  AuthenticationMethods publickey\n"
+    assert ways(match).text == f"root: key alone · others: {KEY_OR_PASSWORD}"
+
+
+def test_match_blocks_of_every_kind_are_ways(ways: Callable[..., ServiceWays], user: User) -> None:
+    for match, who in (
+        (f"Group {user.name}", f"members of {user.name}"),
+        ("Address 10.0.0.0/8,!10.1.0.0/16", "everybody from 10.0.0.0/8"),
+        ("LocalPort 2222", "everybody at port 2222"),
+        ("User *,!root", "everybody but root"),
+    ):
+        found = ways(f"{EITHER}\nMatch {match}\n  AuthenticationMethods publickey\n")
+        assert f"{who}: key" in found.text
+        assert found.findings and all(each.who == who for each in found.findings)
+
+
+def test_match_that_only_forbids_more_is_not_mentioned(
+    ways: Callable[..., ServiceWays], user: User
+) -> None:
+    match = f"Match User {user.name}\n  AuthenticationMethods publickey,keyboard-interactive\n"
+    assert ways(f"{EITHER}\n{match}").text == KEY_OR_PASSWORD
+
+
+def test_sshd_without_pam_has_no_code(ways: Callable[..., ServiceWays]) -> None:
+    found = ways("UsePAM no\nPasswordAuthentication yes\nAuthenticationMethods any\n")
+    assert found.text == "key · password"
+    assert found.findings[0].lines[0] == f"{SETTINGS}, line 2: usepam no"
+
+
+def test_several_methods_are_all_proved(ways: Callable[..., ServiceWays]) -> None:
+    methods = "publickey,hostbased,keyboard-interactive publickey,password"
+    text = "KbdInteractiveAuthentication yes\nHostbasedAuthentication yes\n"
+    found = ways(f"{text}AuthenticationMethods {methods}\n", "password-then-code")
+    assert found.text == "key, then host key, then password, then code"
+
+
+def test_settings_that_sshd_refuses_and_matches_that_are_not_known_are_unknown(
+    ways: Callable[..., ServiceWays],
+) -> None:
+    assert "NoSuchKeyword" in ways("NoSuchKeyword yes").unknown
+    assert "not known here" in ways("Match Command ls\n").unknown
+    many = "".join(f"Match Address 10.0.{n}.0/24\n  PermitTTY no\n" for n in range(70))
+    assert "too many ways to follow" in ways(many).unknown
