@@ -4,6 +4,7 @@
 (_pam_StrTok, since 1.6 _pam_tokenize; _pam_parse_control; _pam_set_default_control.)
 """
 
+import functools
 import re
 
 from pam_totp.stack.libpam import RETURN_VALUES, Libpam, Unknown
@@ -42,9 +43,12 @@ def words_of(text: str) -> list[str]:
 
 def lower(word: str) -> str:
     """As strcasecmp compares: no letter but the ASCII ones has two cases."""
+    if word.isascii():
+        return word.lower()
     return "".join(each.lower() if each.isascii() else each for each in word)
 
 
+@functools.lru_cache(200)
 def actions_of(control: str, libpam: Libpam) -> tuple[Actions, str]:
     """An action for each return value, and what is wrong with the control: then every result is
     bad, success too. Raises Unknown."""

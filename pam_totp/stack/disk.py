@@ -11,11 +11,18 @@ MAX_BYTES = 1_000_000
 
 
 class Disk:
-    """Reads each file once; `files` has them by path, without the root."""
+    """Reads each file once; `files` has those that were asked for by path, without the root.
 
-    def __init__(self, root: str, libpam: Libpam) -> None:
+    known: what was read before, for whoever reads many services; None for a file that is not there.
+    """
+
+    def __init__(
+        self, root: str, libpam: Libpam, known: dict[str, File | None] | None = None
+    ) -> None:
         self.root, self.libpam = root.rstrip("/"), libpam
         self.files: dict[str, File] = {}
+        self._known: dict[str, File | None] = {} if known is None else known
+        self._modules: dict[str, bool] = {}
 
     @property
     def has_services(self) -> bool:
@@ -29,16 +36,23 @@ class Disk:
         """
         places = [name] if name.startswith("/") else [f"{folder}/{name}" for folder in folders]
         for path in places:
-            if path in self.files:
-                return self.files[path]
-            content = self._content(path)
-            if content is not None:
-                self.files[path] = file_of(path, content, self.libpam)
-                return self.files[path]
+            if path not in self._known:
+                content = self._content(path)
+                file = None if content is None else file_of(path, content, self.libpam)
+                self._known[path] = file
+            file = self._known[path]
+            if file is not None:
+                self.files[path] = file
+                return file
         return None
 
     def has_module(self, module: str) -> bool:
         """Whether libpam finds a module (_pam_load_module); True where that is not known."""
+        if module not in self._modules:
+            self._modules[module] = self._look_for(module)
+        return self._modules[module]
+
+    def _look_for(self, module: str) -> bool:
         folders = self.libpam.module_folders
         if "$ISA" in module or not (folders or module.startswith("/")):
             return True

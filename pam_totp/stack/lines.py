@@ -116,21 +116,19 @@ class Stacks:
             actions, fault = actions_of(control, self.libpam)
         except Unknown as failure:
             raise Unknown(f"{line.file}, line {line.number}: {failure}") from None
-        line = dataclasses.replace(
-            line, control=control, actions=actions, fault=line.fault or fault
-        )
-        if not rest:
-            fault = line.fault or "names no module"
-            return dataclasses.replace(line, always=PERM_DENIED, fault=fault)
-        module, *arguments = rest
-        _check_name(line, module)
-        line = dataclasses.replace(line, module=module, arguments=tuple(arguments))
-        if line.always is None and not self.disk.has_module(module):
+        module, arguments = rest[0] if rest else "", tuple(rest[1:])
+        always, fault = line.always, line.fault or fault
+        if not module:
+            always, fault = PERM_DENIED, fault or "names no module"
+        else:
+            _check_name(line, module)
+        if always is None and not self.disk.has_module(module):
+            always = MODULE_UNKNOWN
             # Its `-` keeps libpam from logging that, and from nothing else.
-            fault = f"names {module!a}, which is no module here"
-            fault = line.fault or ("" if all_words[0].startswith("-") else fault)
-            return dataclasses.replace(line, always=MODULE_UNKNOWN, fault=fault)
-        return line
+            is_meant = all_words[0].startswith("-")
+            fault = fault or ("" if is_meant else f"names {module!a}, which is no module here")
+        where = (line.file, line.number, line.level)
+        return Line(*where, control, actions, module, arguments, always=always, fault=fault)
 
     def _include(self, kind: str, line: Line, target: list[str], place: Place) -> None:
         is_substack = lower(line.control) == "substack"

@@ -38,10 +38,13 @@ class Service:
         return list(dict.fromkeys([self.refused, *found] if self.refused else found))
 
 
-def read_service(name: str, libpam: Libpam, root: str = "") -> Service:
-    """The service of this name, of the system below a root folder. Raises Unknown."""
+def read_service(
+    name: str, libpam: Libpam, root: str = "", known: dict[str, File | None] | None = None
+) -> Service:
+    """The service of this name, of the system below a root folder. known: the files that were read
+    before (see Disk). Raises Unknown."""
     name = lower(name.rpartition("/")[2])  # as pam_start does
-    disk = Disk(root, libpam)
+    disk = Disk(root, libpam, known)
     own, other = Stacks(disk, libpam), Stacks(disk, libpam)
     refused = ""
     try:
