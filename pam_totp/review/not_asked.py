@@ -3,8 +3,9 @@
 
 import pwd
 
-from pam_totp.stack import evaluate, services, sshd
-from pam_totp.stack.libpam import Unknown
+from pam_totp.stack import services, sshd, stack_faults, totp_lines
+from pam_totp.stack.libpam import SERVICE_FOLDERS, Libpam, Unknown, installed
+from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.sshd import Way
 
 # Screen lockers that never show a prompt and answer each one with the password.
@@ -21,38 +22,52 @@ class Stack:
     """A service's stack as libpam reads it. buts: a sentence for each reason why it does not do
     what the settings say, or may not."""
 
-    def __init__(self, service: str) -> None:
-        path, lines = services.stack_of(service)
-        self.asks = services.asks(service)
-        self.is_combined = evaluate.is_combined(lines)
-        self.wants_key = evaluate.wants_key(lines)
-        where = path or f"{services.PAM_DIR}/{service}"
+    def __init__(self, name: str) -> None:
+        self.asks = self.is_combined = self.wants_key = False
         self.buts: list[str] = []
-        if not path:
-            self.buts = [f"there is no PAM service file {where}"]
-        elif not services.path_of(service):
-            self.buts = [
-                f"there is no PAM service file {services.PAM_DIR}/{service}, so PAM uses {path}"
-            ]
-        self.buts += [f"{where}: {fault}" for fault in evaluate.broken(lines)]
+        try:
+            libpam = installed()
+            service = read_service(name, libpam)
+            self.asks = services.has_line(service)
+            self.is_combined = stack_faults.is_combined(service)
+            self.wants_key = stack_faults.wants_key(service)
+        except Unknown as unknown:
+            what = "what it asks for cannot be determined"
+            self.asks = name in services.that_ask()
+            self.buts.append(f"{SERVICE_FOLDERS[0]}/{name}: {unknown}; {what}")
+            return
+        self.buts = [*_of_file(service, libpam), *stack_faults.broken(service)]
+        where = f"{SERVICE_FOLDERS[0]}/{name}"
+        where = next((each.path for each in service.files), where)
         if self.asks:
-            self.buts += [f"{where}: {fault}" for fault in evaluate.faults(service)]
-            self.buts += [
-                f"{where}: {doubt}; what an incorrect code does there cannot be determined"
-                for doubt in evaluate.doubts(service, lines)
-            ]
+            found = stack_faults.faults(service) + stack_faults.doubts(service)
+            self.buts += [f"{where}: {fault}" for fault in found]
         elif self.is_combined:
             self.buts.append(
                 f"{where}: only a line with 'combined', which accepts any digits, so no code is "
                 "verified"
             )
-        elif path and not any(line.fault and "pam_totp.so" in line.described for line in lines):
+        elif not service.refused and not _is_meant(service):
             self.buts.append(f"{where} has no pam_totp.so line, so no code is asked for")
-        if self.asks and not self.is_combined and service in WITHOUT_QUESTIONS:
+        if self.asks and not self.is_combined and name in WITHOUT_QUESTIONS:
             self.buts.append(
-                f"{service} never shows the prompt and answers it with the password, so the "
+                f"{name} never shows the prompt and answers it with the password, so the "
                 "screen stays locked; see examples/pam/screen-locker"
             )
+
+
+def _is_meant(service: Service) -> bool:
+    """Whether there is a line of ours that libpam cannot use, which `broken` tells."""
+    return any(totp_lines.MODULE in each.module and each.fault for each in service.stacks["auth"])
+
+
+def _of_file(service: Service, libpam: Libpam) -> list[str]:
+    """Where a service has no file of its own."""
+    paths = [each.path for each in service.files]
+    if any(f"{folder}/{service.name}" in paths for folder in libpam.folders):
+        return []
+    missing = f"there is no PAM service file {SERVICE_FOLDERS[0]}/{service.name}"
+    return [f"{missing}, so PAM uses {paths[0]}" if paths else missing]
 
 
 def ways_of_sshd(

@@ -12,6 +12,7 @@ from pam_totp.rules.pattern import is_pattern, matches
 from pam_totp.rules.policy import IF_ENROLLED, LOCAL, NEVER, REQUIRED, Rule
 from pam_totp.spelling import did_you_mean
 from pam_totp.stack import services
+from pam_totp.stack.libpam import SERVICE_FOLDERS
 
 # A missing group and one that cannot be looked up are the same to the C library.
 STRICTEST = {
@@ -33,9 +34,9 @@ _SETS = re.compile(r"\[(?:!.|[^!])[^\]]*\]", re.DOTALL)
 class Host:
     """The users, groups and services of this machine, each list read once, when first asked for."""
 
-    def __init__(self, folder: str = services.PAM_DIR) -> None:
-        self.folder = folder
-        self.asking = services.that_ask(folder)
+    def __init__(self) -> None:
+        self.folder = SERVICE_FOLDERS[0]
+        self.asking = services.that_ask()
         self._lists: dict[str, list[str]] = {}
         self._known: dict[tuple[str, str], bool] = {}
         self._primary_groups: set[int] | None = None
@@ -48,7 +49,7 @@ class Host:
             elif kind == "group":
                 found = [group.gr_name for group in grp.getgrall()]
             else:
-                found = services.names(self.folder)
+                found = services.names()
             self._lists[kind] = found
         return self._lists[kind]
 

@@ -20,11 +20,9 @@ from pam_totp.stack.factors import ROOT
 from pam_totp.stack.libpam import Libpam, Unknown, installed
 from pam_totp.stack.service import OTHER, Service, read_service
 from pam_totp.stack.services_of_host import services_of_host
+from pam_totp.stack.stack_faults import RUN_BY_USERS
 from pam_totp.stack.ways_in import ways_in
 
-# Programs that users run: pam_rootok.so succeeds there for root alone. A daemon is always root, so
-# it would accept everybody.
-RUN_BY_USERS = ("su", "su-l", "chsh", "chfn", "runuser", "runuser-l", "groupmems", "config-util")
 # Programs that ask PAM who may do something, and never who somebody is (no pam_authenticate).
 WITHOUT_LOGINS = ("cron", "crond", "atd", "systemd-user", "passwd", "chpasswd", "newusers")
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from pam_totp.review.open_to import People, Policy
 from pam_totp.review.proofs import Proof, after, proof_of, ways_of
 from pam_totp.review.way_in import WayIn
-from pam_totp.stack import factors, sshd
-from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor
-from pam_totp.stack.libpam import SUCCESS, Libpam
-from pam_totp.stack.lines import Line
+from pam_totp.stack import sshd, totp_lines
+from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor, with_key
+from pam_totp.stack.libpam import Libpam
 from pam_totp.stack.people import people as people_of_host
 from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.sshd_classes import Class, classes_of
@@ -113,19 +112,8 @@ def _asked_of_pam(method: str, service: Service, *, has_key: bool) -> list[Proof
     """The ways through the stack, where sshd reports a key or none. sshd's `password` method
     answers each question with the password, so it gives a code only together with it."""
 
-    def meanings(line: Line) -> Mapping[int, Factor | None]:
-        found = dict(factors.meanings(line))
-        if line.module_name == "pam_totp.so" and "publickey_passed" in line.arguments:
-            success = found.pop(SUCCESS)
-            return {SUCCESS: success} if has_key else found
-        return found
-
-    ways = ways_in(service, meanings)
-    is_combined = any(
-        argument.partition("=")[0] == "combined"
-        for line in service.stacks["auth"]
-        for argument in line.arguments
-    )
+    ways = ways_in(service, with_key(has_key))
+    is_combined = any(totp_lines.is_combined(line) for line in service.stacks["auth"])
     if method == "password" and not is_combined:
         ways = tuple(way for way in ways if CODE not in way.proved)
     return [proof_of(way) for way in ways]

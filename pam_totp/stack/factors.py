@@ -3,8 +3,9 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from pam_totp.stack import totp_lines
 from pam_totp.stack.libpam import AUTH_ERR, IGNORE, NEW_AUTHTOK_REQD, RETURN_VALUES, SUCCESS
 from pam_totp.stack.lines import Line
 
@@ -16,6 +17,9 @@ class Factor:
     words: str
     by: str = ""
 
+
+# What a line can return, each value with what it proves: Meanings of search.py.
+Meanings = Callable[[Line], Mapping[int, Factor | None]]
 
 ROOT = Factor("root")
 PASSWORD, KEY, CODE = Factor("password"), Factor("key"), Factor("code")
@@ -56,7 +60,6 @@ IGNORES_WITH: dict[str, frozenset[str]] = {
 # With these a user who has no such thing succeeds.
 NOT_ASKED = _names("nouserok nullok")
 _NAME = re.compile(r"pam_(\w+)\.so")
-_VERIFY = re.compile(r"/pam-totp/verify$")
 
 
 def meanings(line: Line) -> Mapping[int, Factor | None]:
@@ -68,7 +71,9 @@ def meanings(line: Line) -> Mapping[int, Factor | None]:
     found: dict[int, Factor | None] = dict.fromkeys(range(len(RETURN_VALUES)))
     if module == "totp":
         return _of_totp(line, found)
-    if module == "exec" and any(_VERIFY.search(word) for word in line.arguments):
+    if totp_lines.is_verifier(line):
+        if not any(word.startswith("type=") for word in line.arguments):
+            del found[IGNORE]  # which pam_exec returns for another type alone
         return found | {SUCCESS: CODE}
     options = frozenset(line.arguments)
     if module in IGNORES_WITH and not options & IGNORES_WITH[module]:
@@ -85,11 +90,10 @@ def meanings(line: Line) -> Mapping[int, Factor | None]:
 
 def _of_totp(line: Line, found: dict[int, Factor | None]) -> Mapping[int, Factor | None]:
     """By the way it works (pam_totp/pam/pam_totp.c), which its options tell."""
-    options = {word.partition("=")[0] for word in line.arguments}
-    if "publickey_passed" in options:
+    if totp_lines.wants_key(line):
         del found[IGNORE]
         return found | {SUCCESS: KEY}
-    if "combined" in options:  # it never succeeds: it keeps the code for a line that follows
+    if totp_lines.is_combined(line):  # it never succeeds: it keeps the code for a line that follows
         del found[SUCCESS]
         return found
     return found | {SUCCESS: CODE, IGNORE: NO_CODE_NEEDED}
@@ -103,3 +107,16 @@ def _factor_of(module: str) -> Factor | None:
     if module in OTHERS:
         return Factor("another factor", f"pam_{module}")
     return None if module in NOTHING else NOT_KNOWN
+
+
+def with_key(has_key: bool) -> Meanings:
+    """What lines can return where it is known whether sshd accepted a public key."""
+
+    def known(line: Line) -> Mapping[int, Factor | None]:
+        found = dict(meanings(line))
+        if totp_lines.wants_key(line):
+            success = found.pop(SUCCESS)
+            return {SUCCESS: success} if has_key else found
+        return found
+
+    return known

@@ -23,6 +23,10 @@ class Aborted(Exception):
     """libpam gives up a file (PAM_ABORT); says why. The lines before it stay."""
 
 
+class Refused(Aborted):
+    """An include of every type, with which libpam gives up the whole service."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Line:
     """One line of a stack, or the mark of a substack, whose lines follow at a higher level.
@@ -53,10 +57,14 @@ class Line:
         return f"{self.file}, line {self.number}"
 
     @property
+    def shown_control(self) -> str:
+        """The control as it is written."""
+        return f"[{self.control}]" if re.search(r"[=\s]", self.control) else self.control
+
+    @property
     def described(self) -> str:
-        """Control and module, as they are written."""
-        control = f"[{self.control}]" if re.search(r"[=\s]", self.control) else self.control
-        return f"{control} {self.module}"
+        """Control and module as they are written."""
+        return f"{self.shown_control} {self.module}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +165,9 @@ class Stacks:
             if place.wanted:
                 # Its patch leaves the actions of such a line as they were in memory.
                 raise Unknown(f"{where} {failure}: what libpam does is not defined") from None
-            raise Aborted(f"{where} {failure}, so that libpam refuses the service") from None
+            if isinstance(failure, Refused):
+                raise
+            raise Refused(f"{where} {failure}, so that libpam refuses the service") from None
 
     def _load(self, line: Line, name: str, place: Place) -> None:
         """_pam_load_conf_file. Raises Aborted, Unknown."""

@@ -14,7 +14,7 @@ from pam_totp.stack.libpam import Libpam, Unknown
 _LEFTOVERS = re.compile(r"\.(dpkg|ucf)-|~$|\.(bak|orig|rpmnew|rpmsave|pacnew|pacsave|swp)$|^\.")
 OURS = "pam-totp"
 # Files that only other files include, on Debian, Fedora and RHEL, Arch, openSUSE.
-_SHARED = re.compile(
+SHARED = re.compile(
     r"common-|(system|password|smartcard|fingerprint)-auth(-.*)?$|postlogin(-.*)?$|config-util$"
     r"|system-(login|local-login|remote-login|services)$"
 )
@@ -33,7 +33,7 @@ def services_of_host(libpam: Libpam, root: str = "") -> list[str]:
         name
         for name in files
         if name != OURS
-        and not _SHARED.match(name)
+        and not SHARED.match(name)
         and (name not in included or _is_program(name, root))
     ]
 

@@ -12,8 +12,9 @@ import subprocess
 import sys
 
 from pam_totp.errors import Error
-from pam_totp.stack import evaluate, services, sshd, turned_on
-from pam_totp.stack.libpam import Unknown
+from pam_totp.stack import sshd, stack_faults, totp_lines, turned_on
+from pam_totp.stack.libpam import Unknown, installed
+from pam_totp.stack.service import read_service
 
 CHOICES = ("key-or-password-then-code", "password-then-code", "key-then-code")
 SNIPPETS = "/usr/lib/pam-totp/snippets"
@@ -115,16 +116,20 @@ def _lines(choice: str) -> str:
     text = re.sub("^#.*\n", "", text, flags=re.MULTILINE)
     if choice == "password-then-code":
         text = f"{PASSWORD_LINE}\n{text}"
-    count = len(services.stack_of("common-auth")[1])
+    common = read_service("common-auth", installed()).stacks["auth"]
+    count = sum(line.level == 0 for line in common)  # a substack is one to a jump
     return re.sub(
         r"success=\d+(?=.*publickey_passed$)", f"success={count}", text, flags=re.MULTILINE
     )
 
 
 def _check_stack(path: str) -> None:
-    lines = services.stack_of(path)[1]
-    wrong = evaluate.broken(lines) + evaluate.doubts("sshd", lines)
-    if sum(line.asks for line in lines) != 1:
+    try:
+        service = read_service(path, installed())
+    except Unknown as unknown:
+        raise Error(f"the new {STACK} would be wrong: {unknown}", "nothing was changed") from None
+    wrong = stack_faults.broken(service) + stack_faults.doubts(service)
+    if sum(totp_lines.asks(line) for line in service.stacks["auth"]) != 1:
         wrong.append("there is not exactly one line that asks for a code")
     if wrong:
         raise Error(f"the new {STACK} would be wrong: {wrong[0]}", "nothing was changed")

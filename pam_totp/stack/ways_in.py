@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from typing import cast
 
+from pam_totp.stack.control import Action
 from pam_totp.stack.dispatch import State, start
 from pam_totp.stack.factors import Factor, meanings
 from pam_totp.stack.libpam import RETURN_VALUES
@@ -24,10 +25,13 @@ Proved = tuple[Factor, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A line that was reached, and the results that go this way from it, by their names."""
+    """A line that was reached, and the results that go this way from it, by their names. at: the
+    line's place in the stack; action: that is taken."""
 
     line: Line
     results: tuple[str, ...]
+    at: int
+    action: Action
 
     @property
     def words(self) -> str:
@@ -117,7 +121,7 @@ def _steps(lines: Sequence[Line], trace: _Trace) -> tuple[Step, ...]:
     steps = []
     while trace.group is not None and trace.before is not None:
         names = tuple(RETURN_VALUES[value] for value in trace.group.values)
-        steps.append(Step(lines[trace.at], names))
+        steps.append(Step(lines[trace.at], names, trace.at, trace.group.action))
         trace = trace.before
     return tuple(reversed(steps))
 

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.stack.evaluate import faults
+from pam_totp.stack.libpam import Libpam
 from pam_totp.stack.services import that_ask
+from pam_totp.stack.stack_faults import doubts, faults
+from tests.stack.written import BEFORE_1_6, SINCE_1_6, read, write
 
 LINE = "auth required pam_totp.so\n"
+PASSWORD = "auth requisite pam_unix.so\n"
 
 
-def asking(folder: Path, **services: str) -> list[str]:
-    for name, text in services.items():
-        (folder / name.replace("_", "-")).write_text(text, encoding="utf-8")
-    return that_ask(str(folder))
+def asking(root: Path, **services: str) -> list[str]:
+    write(root, {name.replace("_", "-"): text for name, text in services.items()})
+    return that_ask(str(root), SINCE_1_6)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,10 @@ def test_line_of_another_does_not_ask(tmp_path: Path, line: str) -> None:
     ("line", "said"),
     [
         ("auth required pam_totp.so", []),
-        ("auth [success=ok default=die] pam_totp.so tries=9 [prompt=Your code: ]", []),
+        (
+            "auth [success=ok ignore=ignore default=die] pam_totp.so tries=9 [prompt=Your code: ]",
+            [],
+        ),
         ("auth required pam_exec.so quiet expose_authtok /usr/libexec/pam-totp/verify", []),
         (
             "auth Optional pam_totp.so",
@@ -80,8 +85,10 @@ def test_line_of_another_does_not_ask(tmp_path: Path, line: str) -> None:
 def test_line_that_does_not_do_what_it_is_for_is_told(
     tmp_path: Path, line: str, said: list[str]
 ) -> None:
-    assert asking(tmp_path, sshd="@include common-code\n", common_code=line) == ["sshd"]
-    found = faults("sshd", str(tmp_path))
+    text = f"{PASSWORD}@include common-code\n"
+    assert asking(tmp_path, sshd=text, common_code=line) == ["sshd"]
+    service = read(tmp_path, {}, "sshd")
+    found = faults(service) + doubts(service)
     assert len(found) == len(said)
     assert all(part in fault for part, fault in zip(said, found, strict=True))
 
@@ -106,23 +113,29 @@ def test_include_of_an_include_asks(tmp_path: Path) -> None:
     assert asking(tmp_path, **services) == ["one", "sshd"]
 
 
-def test_includes_in_a_circle_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("libpam", [BEFORE_1_6, SINCE_1_6], ids=["1.5", "1.6"])
+def test_includes_in_a_circle_end_and_ask_where_the_line_is_written(
+    tmp_path: Path, libpam: Libpam
+) -> None:
     services = {"a": "@include b\n", "b": "@include a\n@include c\n", "c": "@include c\n"}
-    assert asking(tmp_path, **services) == []
-    assert asking(tmp_path, c=LINE) == ["a", "b", "c"]
+    write(tmp_path, services)
+    assert that_ask(str(tmp_path), libpam) == []
+    write(tmp_path, {"b": f"@include a\n{LINE}", "c": LINE})
+    assert {"b", "c"} <= set(that_ask(str(tmp_path), libpam))
 
 
-def test_missing_include_is_passed_over(tmp_path: Path) -> None:
+def test_line_of_a_service_that_is_refused_as_a_whole_still_counts(tmp_path: Path) -> None:
     assert asking(tmp_path, sshd=f"@include nowhere\n{LINE}") == ["sshd"]
 
 
 def test_what_is_no_service_is_not_named(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("nowhere")
-    (tmp_path / "binary").write_bytes(b"\xff\0auth\n")
+    folder = tmp_path / "etc/pam.d"
+    (folder / "folder").mkdir(parents=True)
+    (folder / "link").symlink_to("nowhere")
+    (folder / "binary").write_bytes(b"\xff\0auth\n")
     leftovers = {"common-auth": LINE, "sshd.dpkg-old": LINE, "sshd.ucf-dist": LINE}
     for name, text in leftovers.items():
-        (tmp_path / name).write_text(text, encoding="ascii")
+        (folder / name).write_text(text, encoding="ascii")
     assert asking(tmp_path) == []
 
 
@@ -131,6 +144,7 @@ def test_own_service_for_passwords_is_not_named(tmp_path: Path) -> None:
 
 
 def test_missing_folder_has_no_services(tmp_path: Path) -> None:
+    assert that_ask(str(tmp_path / "nowhere"), SINCE_1_6) == []
     assert that_ask(str(tmp_path / "nowhere")) == []
 
 
@@ -163,7 +177,7 @@ def test_line_that_a_wrong_password_still_reaches_is_told(
     services = {"common-auth": common, "common-both": common + LINE, "common-code": LINE}
     services["common-sub"] = "auth substack common-auth\n"
     assert asking(tmp_path, cockpit=stack, **services) == ["cockpit"]
-    found = faults("cockpit", str(tmp_path))
+    found = faults(read(tmp_path, {}, "cockpit"))
     said = (
         [f"a wrong password still reaches the pam_totp.so line, after '{after}'"] if after else []
     )
