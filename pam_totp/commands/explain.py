@@ -18,6 +18,7 @@ from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import grant
 from pam_totp.review.active_settings import fault_of
+from pam_totp.review.doors import doors_of
 from pam_totp.review.explanation import as_text, rule_as_text
 from pam_totp.review.not_asked import AS_USER, Stack, ways_of_sshd
 from pam_totp.review.user_row import fault_of_home
@@ -59,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.publickey and options.service != "sshd":
         raise UsageError("--publickey applies only to sshd", "leave out --publickey")
     stack = Stack(options.service)
+    doors = doors_of(options.service)
     buts = stack.buts
     ways: list[tuple[Way, str]] = []
     if options.service == "sshd":
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         _become(account)
     active = settings.load()
     found = _describe(account, options, options.publickey, active)
-    found |= {"service_asks": stack.asks, "runs_as_user": as_user, "but": buts, "ways": []}
+    found |= {"service_asks": stack.asks, "runs_as_user": as_user, "but": buts, "ways": []} | doors
     for way, outcome in ways:
         if not outcome:
             outcome = _describe(account, options, "publickey" in way, active)["outcome"]

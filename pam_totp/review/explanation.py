@@ -35,6 +35,10 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     lines[1:1] = [f"  BUT {each}" for each in found["but"]] + [
         f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
     ]
+    lines.append(f"  every way in at {options.service}: {found['every_way_in']}")
+    for way in found["without_a_code"]:
+        lines.append(f"  without a code, {way['who']}: {way['proved']}")
+        lines += [f"    {line}" for line in way["lines"]]
     if found["runs_as_user"]:
         lines.append(
             f"  {options.service} runs as {found['user']}, so grants, recovery codes and earlier "

@@ -3,10 +3,14 @@
 
 import pwd
 
+from pam_totp.review.ways_of_sshd import KERBEROS, SshdClass, proofs_of
 from pam_totp.stack import services, sshd, stack_faults, totp_lines
+from pam_totp.stack.factors import CODE, NO_CODE_NEEDED
 from pam_totp.stack.libpam import SERVICE_FOLDERS, Libpam, Unknown, installed
 from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.sshd import Way
+from pam_totp.stack.sshd_classes import Class
+from pam_totp.stack.sshd_match import Login
 
 # Screen lockers that never show a prompt and answer each one with the password.
 WITHOUT_QUESTIONS = ("i3lock", "swaylock", "gtklock", "slock")
@@ -25,9 +29,10 @@ class Stack:
     def __init__(self, name: str) -> None:
         self.asks = self.is_combined = self.wants_key = False
         self.buts: list[str] = []
+        self.service: Service | None = None
         try:
             libpam = installed()
-            service = read_service(name, libpam)
+            self.service = service = read_service(name, libpam)
             self.asks = services.has_line(service)
             self.is_combined = stack_faults.is_combined(service)
             self.wants_key = stack_faults.wants_key(service)
@@ -57,7 +62,7 @@ class Stack:
 
 
 def _is_meant(service: Service) -> bool:
-    """Whether there is a line of ours that libpam cannot use, which `broken` tells."""
+    """Whether there is a pam_totp.so line that libpam cannot use, which `broken` tells."""
     return any(totp_lines.MODULE in each.module and each.fault for each in service.stacks["auth"])
 
 
@@ -94,6 +99,12 @@ def ways_of_sshd(
                 "sshd cannot ask for a code (KbdInteractiveAuthentication no), so users who need "
                 "one are refused"
             )
+    if settings.get(KERBEROS) == "yes" and any("password" in way for way in ways):
+        buts.append(
+            "sshd checks a password with Kerberos before it asks PAM (KerberosAuthentication yes), "
+            "so no code is asked for after it"
+        )
+    of_login = SshdClass(Class(Login(user.pw_name), ()), settings, tuple(ways))
     told: list[tuple[Way, str]] = []
     for way in ways:
         outcome = ""
@@ -107,6 +118,8 @@ def ways_of_sshd(
             outcome = "refused, because the PAM stack requires a public key (publickey_passed)"
         elif "keyboard-interactive" not in way and not stack.is_combined:
             outcome = "refused if a code is needed, because sshd's password method cannot ask"
+        elif stack.service is not None:
+            outcome = _outcome(way, of_login, stack.service)
         told.append((way, outcome))
     if not ways:
         buts.append(f"sshd accepts no login of {user.pw_name}{' with a key' if publickey else ''}")
@@ -116,3 +129,16 @@ def ways_of_sshd(
             "(AuthenticationMethods), so every login is refused"
         )
     return buts, told
+
+
+def _outcome(way: Way, of_login: SshdClass, service: Service) -> str:
+    """What the stack makes of a way, where that is not what the settings say."""
+    try:
+        proofs = list(proofs_of(way, of_login, service))
+    except Unknown:
+        return ""  # the sentences about the stack say so
+    if not proofs:
+        return "refused, because no way through the PAM stack accepts it"
+    if not any({CODE, NO_CODE_NEEDED} & {*proof.proved} for proof in proofs):
+        return "no code is asked for, because the PAM stack has no line for it on this way"
+    return ""

@@ -68,7 +68,7 @@ class ServiceWays:
 
 def told_apart(ways: list[WayIn]) -> tuple[WayIn, ...]:
     """Each once; whoever is named comes first, and everybody else is "others" then. Where others
-    give a code, something is enough "alone"."""
+    enter a code, something is enough "alone"."""
     if any(way.has_code for way in ways):
         ways = [way if way.has_code else _alone(way) for way in ways]
     if any(way.who for way in ways):

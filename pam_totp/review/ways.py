@@ -23,8 +23,12 @@ from pam_totp.stack.services_of_host import services_of_host
 from pam_totp.stack.stack_faults import RUN_BY_USERS
 from pam_totp.stack.ways_in import ways_in
 
-# Programs that ask PAM who may do something, and never who somebody is (no pam_authenticate).
-WITHOUT_LOGINS = ("cron", "crond", "atd", "systemd-user", "passwd", "chpasswd", "newusers")
+# Programs that never ask PAM who somebody is (no pam_authenticate), and what starts a greeter as
+# the user that it has of its own.
+WITHOUT_LOGINS = (
+    *("cron", "crond", "atd", "systemd-user", "passwd", "chpasswd", "newusers"),
+    *("gdm-launch-environment", "lightdm-greeter", "sddm-greeter", "greetd-greeter"),
+)
 
 __all__ = ["ServiceWays", "WayIn", "ways_of_host", "ways_of_service"]
 

@@ -20,6 +20,8 @@ from pam_totp.stack.sshd_match import network_of
 from pam_totp.stack.ways_in import ways_in
 
 SERVICE = "sshd"
+# With it sshd's `password` method asks Kerberos itself, and PAM only where there is none.
+KERBEROS = "kerberosauthentication"
 FACTORS = {
     "publickey": KEY,
     "hostbased": Factor("host key"),
@@ -100,6 +102,9 @@ def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[
         yield Proof((*before, *password), tuple(_lines(each, methods)))
         return
     stack = [_asked_of_pam(method, service, has_key=KEY in before) for method in asking]
+    if each.settings.get(KERBEROS) == "yes" and "password" in asking:
+        lines = tuple(_lines(each, methods, KERBEROS))
+        stack[asking.index("password")].append(Proof((PASSWORD,), lines))  # and PAM is not asked
     for chosen in itertools.islice(itertools.product(*stack), MAX_PROOFS):
         whole = Proof(before)
         for proof in chosen:
@@ -110,7 +115,7 @@ def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[
 
 def _asked_of_pam(method: str, service: Service, *, has_key: bool) -> list[Proof]:
     """The ways through the stack, where sshd reports a key or none. sshd's `password` method
-    answers each question with the password, so it gives a code only together with it."""
+    answers each question with the password, so a code is entered only together with it."""
 
     ways = ways_in(service, with_key(has_key))
     is_combined = any(totp_lines.is_combined(line) for line in service.stacks["auth"])
@@ -119,12 +124,17 @@ def _asked_of_pam(method: str, service: Service, *, has_key: bool) -> list[Proof
     return [proof_of(way) for way in ways]
 
 
-def _lines(each: SshdClass, methods: sshd.Way) -> Iterator[str]:
+def _lines(each: SshdClass, methods: sshd.Way, *more: str) -> Iterator[str]:
     """Where sshd's configuration says so."""
     blocks = list(each.logins.blocks)
     yield from (_of_match(block) for block in blocks if block.is_match)
     keywords = ["usepam"] if each.settings.get("usepam") != "yes" else []
-    for keyword in (*keywords, "authenticationmethods", *(sshd.METHODS[one] for one in methods)):
+    for keyword in (
+        *keywords,
+        *more,
+        "authenticationmethods",
+        *(sshd.METHODS[one] for one in methods),
+    ):
         found, value = source_of(keyword, blocks), each.settings.get(keyword, "any")
         where = f"{found.file}, line {found.number}" if found else "sshd's default"
         yield f"{where}: {keyword} {value}"
@@ -140,7 +150,7 @@ def _people(each: Class, has_key: str) -> People:
     wanted: dict[str, tuple[str, ...]] = {}
     for name, argument in each.criteria:
         patterns = [one for one in argument.split(",") if not one.startswith("!")]
-        if patterns and "*" not in patterns:
+        if patterns and "*" not in patterns and "[" not in argument:  # in a rule that is a set
             wanted.setdefault(name, tuple(patterns))
     if each.is_root:
         wanted["user"] = (each.example.user,)

@@ -2,7 +2,6 @@
 """The users of this host with the names of their groups, as sshd's Match blocks ask for them."""
 
 import grp
-import os
 import pwd
 from collections.abc import Iterable
 
@@ -22,27 +21,17 @@ def people(criteria: Criteria) -> list[Login]:
             continue
     in_order = sorted(accounts.values(), key=lambda each: (_is_odd(each), each.pw_name))
     if not any(name == "group" for name, _ in criteria):
-        return [Login(account.pw_name) for account in in_order]
+        return [Login(each.pw_name, is_root=each.pw_uid == 0) for each in in_order]
     members = _members(_plain_names(criteria, "group"))
     names = {group.gr_gid: group.gr_name for group in grp.getgrall()}
     return [
         Login(
             account.pw_name,
             frozenset(members.get(account.pw_name, set()) | _primary(account, names)),
+            is_root=account.pw_uid == 0,
         )
         for account in in_order
     ]
-
-
-def one_person(account: pwd.struct_passwd) -> Login:
-    """A login of one user, with all groups."""
-    groups = set[str]()
-    for number in os.getgrouplist(account.pw_name, account.pw_gid):
-        try:
-            groups.add(grp.getgrgid(number).gr_name)
-        except KeyError:
-            continue
-    return Login(account.pw_name, frozenset(groups))
 
 
 def _is_odd(account: pwd.struct_passwd) -> tuple[bool, bool]:

@@ -21,7 +21,6 @@ from pam_totp.stack.sshd_match import (
 )
 
 MAX_CLASSES, MAX_COMBINATIONS = 64, 20_000
-ROOT = "root"
 PORT = 22
 
 
@@ -40,7 +39,7 @@ class Class:
     @property
     def is_root(self) -> bool:
         """Whether it is root's, for whom PermitRootLogin is."""
-        return self.example.user == ROOT
+        return self.example.is_root
 
 
 def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
@@ -66,7 +65,7 @@ def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
             rdomain=rdomain.rdomain,
         )
         applies = tuple(all(meets(login, one) for one in block.criteria) for block in blocks)
-        found.setdefault((user.user == ROOT, applies), login)
+        found.setdefault((user.is_root, applies), login)
         if len(found) > MAX_CLASSES:
             raise TooManyWays
     classes = [
@@ -99,5 +98,5 @@ def _different(values: list[Login], criteria: Criteria) -> list[Login]:
     found: dict[tuple[bool, ...], Login] = {}
     for each in values:
         met = (meets(each, one) for one in criteria)
-        found.setdefault((each.user == ROOT, *met), each)
+        found.setdefault((each.is_root, *met), each)
     return list(found.values())

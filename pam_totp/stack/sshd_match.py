@@ -24,10 +24,12 @@ Criteria = Sequence[tuple[str, str]]  # each a name in lower case, and its argum
 
 @dataclasses.dataclass(frozen=True)
 class Login:
-    """A login as sshd sees it before it reads its Match blocks. groups: the user's, by name."""
+    """A login as sshd sees it before it reads its Match blocks. groups: the user's, by name;
+    is_root: has user id 0, for which PermitRootLogin is."""
 
     user: str
     groups: frozenset[str] = frozenset()
+    is_root: bool = False
     address: str = ELSEWHERE[0]
     host: str = ELSEWHERE[0]
     local_address: str = "127.0.0.1"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a line of ours does, by its module and options (pam_totp/pam/pam_totp.c)."""
+"""What a pam_totp.so line does, by its module and options (pam_totp/pam/pam_totp.c)."""
 
 import re
 

@@ -23,7 +23,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
-from tests.host.pam_services import PamServices
+from tests.host.pam_services import PASSWORD_LINE, PamServices
 from tests.host.programs import CONFIGURATION, NO_CODE_NEEDED, STATE
 from tests.host.system_log import SystemLog
 
@@ -141,7 +141,7 @@ def test_decision_rule_line_and_facts_are_said(
     text = f"rules:\n- {{user: root, code: never}}\n- {{user: {user.name}, code: required}}\n"
     with configured(text):
         said = pam_totp("explain", user.name, "--service", "su").output
-    assert said.splitlines() == [
+    assert said.splitlines()[:9] == [
         f"{user.name}, su, from this machine: the settings ask for a code",
         "  BUT /etc/pam.d/su has no pam_totp.so line, so no code is asked for",
         f"  rule: line 3 of {CONFIGURATION}: user: {user.name}; code: required",
@@ -149,7 +149,29 @@ def test_decision_rule_line_and_facts_are_said(
         "  has logged in with a code: no",
         "  grant: none",
         "  waiting after incorrect codes: no",
+        "  every way in at su: root: nothing · password (rule of line 2) · others: password",
+        "  without a code, others: password",
     ]
+
+
+def test_every_way_in_is_told_with_the_lines_to_one_without_a_code(
+    user: User, pam_services: PamServices
+) -> None:
+    pam_services.write("svc", "auth sufficient pam_u2f.so\n@include common-auth\n")
+    told = explain(user.name, "--service", "svc")
+    assert told["every_way_in"] == "password"  # pam_u2f.so is not installed
+    pam_services.write(
+        "svc", f"auth sufficient pam_rootok.so\n{PASSWORD_LINE}\nauth required pam_totp.so\n"
+    )
+    told = explain(user.name, "--service", "svc")
+    assert told["every_way_in"] == "root alone · password, then code"
+    (way,) = told["without_a_code"]
+    assert way == {
+        "who": "everybody",
+        "proved": "root alone",
+        "lines": ["/etc/pam.d/svc, line 1: sufficient pam_rootok.so: success"],
+    }
+    assert explain(user.name, "--service", "nosuch")["every_way_in"] == "password"
 
 
 def test_explain_changes_nothing(user: User, syslog: SystemLog) -> None:

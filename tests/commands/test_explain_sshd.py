@@ -155,3 +155,35 @@ def test_settings_that_sshd_refuses_are_told(user: User, sshd: Callable[[str], N
     (sentence,) = said(user)
     assert sentence.startswith("sshd -T: ") and "NoSuchKeyword" in sentence
     assert "cannot be determined" in sentence
+
+
+def test_way_that_the_stack_accepts_nobody_on_is_told_as_refused(
+    user: User, sshd: Callable[[str], None], pam_services: PamServices
+) -> None:
+    """The jump after a key leads to the refusal of a wrong password."""
+    pam_services.restore()
+    lines = shipped_lines("key-or-password-then-code")
+    lines[0] = "auth [success=1 default=ignore] pam_totp.so publickey_passed"
+    pam_services.replace_password("sshd", lines)
+    sshd(shipped_settings("key-or-password-then-code"))
+    told = ways(user.name)
+    assert told["publickey,keyboard-interactive"] == (
+        "refused, because no way through the PAM stack accepts it"
+    )
+    assert told["keyboard-interactive"] == "no code is asked for"
+
+
+def test_password_that_sshd_gives_to_kerberos_is_told(
+    user: User, sshd: Callable[[str], None]
+) -> None:
+    sshd("PasswordAuthentication yes\nKerberosAuthentication yes\nPubkeyAuthentication no\n")
+    assert any("(KerberosAuthentication yes), so no code is asked for" in each
+               for each in said(user))  # fmt: skip
+
+
+def test_way_on_which_the_stack_has_no_line_is_told(
+    user: User, sshd: Callable[[str], None], pam_services: PamServices
+) -> None:
+    pam_services.restore()
+    sshd(f"{ASKING}PubkeyAuthentication no\n")
+    assert "has no line for it" in ways(user.name)["keyboard-interactive"]

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Every way into sshd, of the real sshd of the host and its own Match blocks."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pam_totp.review.ways import ServiceWays, ways_of_service
+from pam_totp.review.ways_of_sshd import classes_of_sshd
 from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.pam_services import PamServices, shipped_lines
@@ -127,6 +129,25 @@ def test_sshd_without_pam_has_no_code(ways: Callable[..., ServiceWays]) -> None:
     found = ways("UsePAM no\nPasswordAuthentication yes\nAuthenticationMethods any\n")
     assert found.text == "key · password"
     assert found.findings[0].lines[0] == f"{SETTINGS}, line 2: usepam no"
+
+
+def test_password_that_sshd_gives_to_kerberos_itself_is_a_way_without_pam(
+    ways: Callable[..., ServiceWays], user: User
+) -> None:
+    found = ways("PubkeyAuthentication no\nKerberosAuthentication yes\n")
+    assert found.text == "password"
+    assert found.findings[0].lines[0] == f"{SETTINGS}, line 3: kerberosauthentication yes"
+
+
+def test_account_that_is_root_by_another_name_is_root(ways: Callable[..., ServiceWays]) -> None:
+    subprocess.run(["/usr/sbin/useradd", "-o", "-u", "0", "-g", "0", "toor"], check=True)
+    try:
+        match = "Match User toor\n  AuthenticationMethods keyboard-interactive\n"
+        assert ways(f"{EITHER}\n{match}").text == KEY_OR_PASSWORD
+        toor = [each for each in classes_of_sshd() if each.logins.example.user == "toor"]
+        assert [each.methods for each in toor] == [()]
+    finally:
+        subprocess.run(["/usr/sbin/userdel", "-f", "toor"], check=True)
 
 
 def test_several_methods_are_all_proved(ways: Callable[..., ServiceWays]) -> None:

@@ -21,7 +21,7 @@ PEOPLE = [
     Login("nobody-else"),
     Login("alice", frozenset({"staff", "alice"})),
     Login("borg", frozenset({"backup"})),
-    Login("root", frozenset({"root"})),
+    Login("root", frozenset({"root"}), is_root=True),
 ]
 
 
@@ -231,3 +231,4 @@ def test_groups_are_those_that_the_host_says(user: User) -> None:
     assert found[user.name] == {user.name, "staff"}
     assert found["root"] == {"root"}
     assert people.people([])[0].user != "root"
+    assert [each.user for each in people.people([]) if each.is_root] == ["root"]

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""Every way into one service, whoever logs in, as `pam-totp explain` prints it."""
+
+from typing import Any
+
+from pam_totp.review.ways import ServiceWays, ways_of_service
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.service import OTHER
+
+
+def doors_of(service: str) -> dict[str, Any]:
+    """As JSON; the ways of `other` where the service says nothing of logins."""
+    try:
+        found = ways_of_service(service) or ways_of_service(OTHER) or ServiceWays(service)
+    except Unknown as unknown:
+        found = ServiceWays(service, unknown=str(unknown))
+    without = [
+        {"who": way.who or "everybody", "proved": way.words, "lines": list(way.lines)}
+        for way in found.findings
+    ]
+    return {"every_way_in": found.text, "without_a_code": without}
