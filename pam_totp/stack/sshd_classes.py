@@ -13,6 +13,7 @@ from pam_totp.stack.search import TooManyWays
 from pam_totp.stack.sshd_config import Block
 from pam_totp.stack.sshd_match import (
     ELSEWHERE,
+    FIRST,
     Criteria,
     Login,
     example_addresses,
@@ -78,9 +79,11 @@ def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
 def _values(criteria: Criteria, people: Sequence[Login]) -> list[list[Login]]:
     """Lists of logins that differ in one thing: the user, the address, the name of the host, the
     address and the port at this end, the routing domain."""
-    addresses = [*ELSEWHERE, *example_addresses(criteria, "address", "host")]
-    here = ["127.0.0.1", "::1", *example_addresses(criteria, "localaddress")]
-    ports = [int(each) for each in examples(criteria, "localport") if each.isdigit()]
+    addresses = [*ELSEWHERE, *example_addresses(criteria, "address", "host"), *FIRST]
+    here = ["127.0.0.1", "::1", *example_addresses(criteria, "localaddress"), *FIRST]
+    named = [int(each) for each in examples(criteria, "localport") if each.isdigit()]
+    another = next(port for port in range(PORT + 1, 65536) if port not in named)
+    ports = [PORT, *named, another]
     one = Login("")
     return [
         list(people),
@@ -88,7 +91,7 @@ def _values(criteria: Criteria, people: Sequence[Login]) -> list[list[Login]]:
         # Without a name sshd has the address in its place, as it does with its UseDNS no.
         [dataclasses.replace(one, host=each) for each in ("", *examples(criteria, "host"))],
         [dataclasses.replace(one, local_address=each) for each in here],
-        [dataclasses.replace(one, local_port=each) for each in (PORT, *ports)],
+        [dataclasses.replace(one, local_port=each) for each in ports],
         [dataclasses.replace(one, rdomain=each) for each in ("", *examples(criteria, "rdomain"))],
     ]
 

@@ -14,6 +14,7 @@ from pam_totp.stack.libpam import Unknown
 
 # Addresses for documentation (RFC 5737, RFC 3849), which no pattern is likely to name.
 ELSEWHERE = ("203.0.113.77", "2001:db8:ffff::77")
+FIRST = ("0.0.0.0", "::")  # of the cell before all networks
 LAST = {4: 2**32 - 1, 6: 2**128 - 1}
 TO_FILL_A_PATTERN = "7"
 _ADDRESS = re.compile(r"[0-9.*?]+|[0-9a-f:*?]*:[0-9a-f:*?]*")
@@ -108,15 +109,16 @@ def examples(criteria: Criteria, name: str) -> list[str]:
     """A value for each pattern of the criteria of this name, negated ones too. Raises Unknown where
     those may overlap, so that more values than these have to be told apart."""
     patterns = _patterns(criteria, name)
-    overlapping = [each for each in patterns if re.search(r"[*?]", each[1:])]
+    # Of two that differ only in the end after a `*`, one has all that the other has, or nothing.
+    overlapping = [each for each in patterns if re.search(r"[*?]", each.removeprefix("*"))]
     if overlapping and len(patterns) > 1:
         raise Unknown(f"the patterns of Match {name.capitalize()} cannot be told apart")
     return [re.sub(r"[*?]", TO_FILL_A_PATTERN, each) for each in patterns]
 
 
 def example_addresses(criteria: Criteria, *names: str) -> list[str]:
-    """An address of each cell that the networks of these criteria divide all addresses into: a cell
-    begins where a network does, or right after one. Raises Unknown."""
+    """An address of each cell that the networks of these criteria divide all addresses into, but
+    the first: a cell begins where a network does, or right after one. Raises Unknown."""
     found = list[str]()
     patterns = [each for name in names for each in _patterns(criteria, name)]
     for text in patterns:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The classes of logins that Match blocks tell apart: held against what a real sshd says."""
 
+import dataclasses
 import itertools
+import random
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,6 +143,17 @@ def test_overlapping_networks_have_a_class_for_each_cell(tmp_path: Path) -> None
     ]
 
 
+def test_a_block_for_everything_that_is_usual_leaves_a_class_for_the_rest(tmp_path: Path) -> None:
+    for match in (
+        "LocalPort 22",
+        "LocalAddress 127.0.0.1,::1",
+        "Address 203.0.113.0/24,2001:db8::/32",
+        "RDomain vrf*",
+    ):
+        classes = classes_of(blocks_of(tmp_path, f"Match {match}\n"), PEOPLE[:1])
+        assert sorted(len(each.blocks) for each in classes) == [1, 2], match
+
+
 def test_what_cannot_be_told_apart_is_unknown(tmp_path: Path) -> None:
     many = "".join(f"Match Address 10.0.{n}.0/24\n" for n in range(70))
     wide = "".join(
@@ -232,3 +245,49 @@ def test_groups_are_those_that_the_host_says(user: User) -> None:
     assert found["root"] == {"root"}
     assert people.people([])[0].user != "root"
     assert [each.user for each in people.people([]) if each.is_root] == ["root"]
+
+
+def random_match(dice: random.Random, names: tuple[str, ...]) -> str:
+    """A Match line of up to three criteria, each perhaps with exceptions."""
+    chosen = dice.sample(sorted(set(CRITERIA) - {"host"}), dice.randint(1, 3))
+    words = []
+    for kind in chosen:
+        patterns = dice.sample(CRITERIA[kind], 1 if kind == "localport" else dice.randint(1, 2))
+        if kind == "rdomain":
+            patterns = patterns[:1]
+        words.append(f"{kind} {','.join(patterns).format(*names)}")
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_login_is_outside_of_the_classes_and_sshd_treats_those_of_one_alike(
+    written: Callable[[str], None], make_user: Callable[..., User], seed: int
+) -> None:
+    dice = random.Random(seed)
+    names = (make_user().name, make_user().name)
+    for _ in range(5):
+        blocks = [
+            f"Match {random_match(dice, names)}\n  MaxAuthTries {number}\n  MaxSessions {number}\n"
+            for number in range(10, 10 + dice.randint(1, 5))
+        ]
+        written("".join(blocks))
+        found = read_blocks()
+        everybody = people.people([one for block in found for one in block.criteria])
+        classes = {(each.is_root, each.blocks): each for each in classes_of(found, everybody)}
+        for _ in range(8):
+            person = dice.choice(everybody[:2] + [each for each in everybody if each.is_root])
+            address = dice.choice(("192.0.2.7", "192.0.2.8", "10.1.2.3", "2001:db8::9", "1.2.3.4"))
+            login = dataclasses.replace(
+                person,
+                address=address,
+                host=address,
+                local_address=dice.choice(("127.0.0.1", "198.51.100.5", "203.0.113.1")),
+                local_port=dice.choice((22, 2222, 2022)),
+                rdomain=dice.choice(("", "vrf1", "vrf2")),
+            )
+            applies = tuple(
+                block for block in found if all(meets(login, one) for one in block.criteria)
+            )
+            told = sshd.settings_of(login)
+            of_class = sshd.settings_of(classes[login.is_root, applies].example)
+            assert told == of_class, f"{''.join(blocks)}{login}"
