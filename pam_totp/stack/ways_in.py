@@ -18,7 +18,7 @@ from pam_totp.stack.lines import Line
 from pam_totp.stack.search import Group, Meanings, TooManyWays, edges_of, that_succeed
 from pam_totp.stack.service import Service
 
-MAX_WAYS = 20_000
+MAX_WAYS = 8_000
 
 Proved = tuple[Factor, ...]
 
@@ -128,10 +128,12 @@ def _steps(lines: Sequence[Line], trace: _Trace) -> tuple[Step, ...]:
 
 def _minimal(ways: Sequence[Way]) -> tuple[Way, ...]:
     """Without those that prove more than another does with the same lines; least proved first."""
-    kept = [way for way in ways if not any(_is_less(other, way) for other in ways)]
-    return tuple(sorted(kept, key=lambda way: len(way.proved)))
-
-
-def _is_less(one: Way, other: Way) -> bool:
-    same_lines = [step.line for step in one.steps] == [step.line for step in other.steps]
-    return same_lines and set(one.proved) < set(other.proved)
+    kept: list[Way] = []
+    by_lines: dict[tuple[int, ...], list[frozenset[Factor]]] = {}
+    for way in sorted(ways, key=lambda way: len(way.proved)):
+        proved = frozenset(way.proved)
+        less = by_lines.setdefault(tuple(step.at for step in way.steps), [])
+        if not any(each < proved for each in less):
+            less.append(proved)
+            kept.append(way)
+    return tuple(kept)

@@ -13,6 +13,7 @@ from pam_totp.stack.control import WORDS_OF_ACTIONS, Action, actions_of
 from pam_totp.stack.factors import OTHERS, meanings
 from pam_totp.stack.libpam import RETURN_VALUES, SUCCESS
 from pam_totp.stack.lines import Line
+from pam_totp.stack.service import Service
 from tests.stack.written import SINCE_1_6, UPSTREAM, read
 
 COMMON_AUTH = """\
@@ -235,6 +236,13 @@ def test_a_stack_of_40_lines_with_10_jumps_is_followed() -> None:
 def test_what_a_stack_can_return(controls: list[str], values: str) -> None:
     edges = search.edges_of([line("pam_x.so", control) for control in controls])
     assert {RETURN_VALUES[value] for value in search.values_of(edges)} == set(values.split())
+
+
+def test_of_many_proofs_with_the_same_lines_the_least_are_ways_in() -> None:
+    names = (*sorted(OTHERS)[:8], "unix")
+    lines = [line(f"pam_{name}.so", "optional") for name in names]
+    service = Service("x", {"auth": tuple(lines)}, ())
+    assert [len(way.proved) for way in ways_in.ways_in(service)] == [1] * len(lines)
 
 
 def nested(levels: int) -> list[Line]:
