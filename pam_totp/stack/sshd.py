@@ -8,6 +8,7 @@ from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd_match import Login
 
 SSHD = "/usr/sbin/sshd"
+PRIVILEGE_SEPARATION, MISSING = "/run/sshd", "Missing privilege separation directory"
 MAX_SECONDS = 10
 # Each method with the setting that turns it on.
 METHODS = {
@@ -40,8 +41,19 @@ def settings_of(login: Login) -> dict[str, str]:
         f"user={login.user},host={login.host},addr={login.address},laddr={login.local_address},"
         f"lport={login.local_port},rdomain={login.rdomain}"
     )
+    told = _ask(about)
+    if told.returncode != 0 and MISSING in told.stderr and os.geteuid() == 0:
+        # Its unit makes this empty folder at each start; without it a stopped sshd says nothing.
+        os.makedirs(PRIVILEGE_SEPARATION, mode=0o755, exist_ok=True)
+        told = _ask(about)
+    if told.returncode != 0:
+        raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
+    return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
+
+
+def _ask(about: str) -> "subprocess.CompletedProcess[str]":
     try:
-        told = subprocess.run(
+        return subprocess.run(
             [SSHD, "-T", "-C", about],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -51,9 +63,6 @@ def settings_of(login: Login) -> dict[str, str]:
         )
     except (OSError, subprocess.TimeoutExpired) as failure:
         raise Unknown(f"sshd -T: {failure}") from None
-    if told.returncode != 0:
-        raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
-    return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
 
 
 def ways(settings: dict[str, str], uid: int) -> list[Way]:

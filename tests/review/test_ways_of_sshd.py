@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every way into sshd, of the real sshd of the host and its own Match blocks."""
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,6 +130,11 @@ def test_sshd_without_pam_has_no_code(ways: Callable[..., ServiceWays]) -> None:
     found = ways("UsePAM no\nPasswordAuthentication yes\nAuthenticationMethods any\n")
     assert found.text == "key · password"
     assert found.findings[0].lines[0] == f"{SETTINGS}, line 2: usepam no"
+
+
+def test_sshd_that_is_stopped_can_be_asked_too(ways: Callable[..., ServiceWays]) -> None:
+    shutil.rmtree("/run/sshd", ignore_errors=True)
+    assert ways(EITHER).text == KEY_OR_PASSWORD
 
 
 def test_password_that_sshd_gives_to_kerberos_itself_is_a_way_without_pam(
