@@ -69,21 +69,23 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     otherwise: str = REQUIRED
 
-    def exempt(self, people: People) -> tuple[list[Exempt], bool]:
-        """Whom of these people a rule asks for no code, and whether those are all of them."""
-        found, asks_somebody = list[Exempt](), False
+    def divide(self, people: People) -> tuple[list[Exempt], list[str]]:
+        """Whom of these people a rule asks for no code, and whom the policy asks for one: in words,
+        empty for the whole class."""
+        exempt, asked = list[Exempt](), list[str]()
         for rule in self.rules:
             if not may_meet(rule, people):
                 continue
             is_all = covers(rule, people.as_rule)
+            who = "" if is_all else who_of(_narrowed(people, rule))
             unenrolled = rule.code == IF_ENROLLED
             if rule.code == NEVER or (unenrolled and self.otherwise != IF_ENROLLED):
-                who = "" if is_all else who_of(_narrowed(people, rule))
-                found.append(Exempt(who, f"rule of line {rule.line}", rule.line, unenrolled))
-            asks_somebody = asks_somebody or rule.code != NEVER
+                exempt.append(Exempt(who, f"rule of line {rule.line}", rule.line, unenrolled))
+            if rule.code != NEVER:
+                asked.append(who)
             if is_all:
-                return found, not asks_somebody
-        return found, False
+                return exempt, [""] if "" in asked else list(dict.fromkeys(asked))
+        return exempt, [""]
 
 
 def policy_of(active: Settings) -> Policy:
@@ -160,7 +162,7 @@ def who_of(people: People) -> str:
         found = networks(people.sources)
         shown = [str(each[0] if each.num_addresses == 1 else each) for each in found]
         place = f"from {', '.join(local + shown)}"
-    more = " ".join(each for each in (people.besides, place) if each)
+    more = " ".join(each for each in (place, people.besides) if each)
     return f"{who or 'everybody'} {more}" if more else who
 
 

@@ -5,9 +5,10 @@ Pure."""
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from pam_totp.review.open_to import People, Policy, who_of
+from pam_totp.review.open_to import Exempt, People, Policy, who_of
 from pam_totp.review.way_in import WayIn
 from pam_totp.stack.factors import CODE, NO_CODE_NEEDED, Factor
+from pam_totp.stack.totp_lines import asks
 from pam_totp.stack.ways_in import Proved, Way, words_of
 
 
@@ -25,8 +26,9 @@ class Proof:
 
 
 def proof_of(way: Way) -> Proof:
-    """The proof of a way through a PAM stack."""
-    return Proof(way.proved, tuple(step.words for step in way.steps))
+    """The proof of a way through a PAM stack, with the lines that have a say in it."""
+    steps = [step for step in way.steps if step.action != "ignore" or asks(step.line)]
+    return Proof(way.proved, tuple(step.words for step in steps))
 
 
 def after(first: Sequence[Factor], proof: Proof) -> Proof:
@@ -37,32 +39,24 @@ def after(first: Sequence[Factor], proof: Proof) -> Proof:
 
 def ways_of(proofs: Sequence[Proof], people: People, policy: Policy) -> Iterator[WayIn]:
     """The ways that are open to a class of people."""
-    asks_for_code = {frozenset(proof.first) for proof in proofs if CODE in proof.proved}
     who = who_of(people)
-    exempt, are_all = policy.exempt(people)
+    exempt, asked = policy.divide(people)
     for proof in proofs:
-        words = words_of(proof.first)
-        if CODE in proof.proved:
-            if not are_all:
-                yield WayIn(words_of(proof.proved), who, has_code=True, lines=proof.lines)
-            continue
+        words, has_code = words_of(proof.first), CODE in proof.proved
         is_asked = NO_CODE_NEEDED in proof.proved
-        for each in exempt:
-            narrowed = each.who or who
-            if each.only_unenrolled:
-                if not is_asked:
-                    continue
-                narrowed = f"{narrowed or 'everybody'} who is not enrolled"
-            yield WayIn(
-                words,
-                narrowed,
-                is_exempt=True,
-                reason=each.reason,
-                rule_line=each.line,
-                lines=proof.lines,
-            )
-        if is_asked and frozenset(proof.first) not in asks_for_code and not are_all:
-            # The one line neither asks nor accepts: who needs a code does not get in.
-            continue
-        if not is_asked and not are_all:
-            yield WayIn(words, who, lines=proof.lines)
+        if has_code:
+            words = words_of(proof.proved)
+        else:
+            for each in exempt:
+                if is_asked or not each.only_unenrolled:
+                    yield _exempt(words, each, each.who or who, proof)
+        # A line that neither asks nor accepts: who needs a code does not get in by it.
+        if not is_asked:
+            for narrowed in asked:
+                yield WayIn(words, narrowed or who, has_code=has_code, lines=proof.lines)
+
+
+def _exempt(words: str, each: Exempt, who: str, proof: Proof) -> WayIn:
+    if each.only_unenrolled:
+        who = f"{who or 'everybody'} who is not enrolled"
+    return WayIn(words, who, False, True, each.reason, each.line, proof.lines)

@@ -175,7 +175,7 @@ def _besides(each: Class) -> Iterator[str]:
     """What the rules know nothing of."""
     for name, argument in each.criteria:
         excluded = [one[1:] for one in argument.split(",") if one.startswith("!")]
-        if name in ("user", "group") and excluded and not each.is_root:
+        if name in ("user", "group", "address") and excluded and not each.is_root:
             yield f"but {'members of ' if name == 'group' else ''}{', '.join(excluded)}"
         if name in OTHER_CRITERIA:
             yield f"{OTHER_CRITERIA[name]} {argument}"

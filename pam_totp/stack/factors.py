@@ -53,7 +53,7 @@ NOTHING = _names(
 # that their `required` line cannot be ignored: by the sources of Linux-PAM 1.7, fprintd 1.94,
 # pam-krb5 4.11, pam-u2f 1.4, sssd 2.10, libpam-pwdfile 2.0 and pam-ssh-agent-auth 0.10.
 IGNORES_WITH: dict[str, frozenset[str]] = {
-    **dict.fromkeys(_names("fprintd krb5 pwdfile ssh_agent_auth unix userdb"), frozenset()),
+    **dict.fromkeys(_names("fprintd krb5 permit pwdfile ssh_agent_auth unix userdb"), frozenset()),
     "sss": _names("ignore_unknown_user ignore_authinfo_unavail"),
     "u2f": _names("nouserok"),
 }

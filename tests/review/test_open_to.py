@@ -58,7 +58,7 @@ def said(root: Path, name: str, stack: str, rules: str) -> str:
             "imap",
             PASSWORD,
             "rules:\n- {user: x, code: if-enrolled}\n- {code: never}\n",
-            "password (rule of line 3) · password (1 findings)",
+            "x: password · others: password (rule of line 3) (1 findings)",
         ),
         (
             "imap",
@@ -66,6 +66,12 @@ def said(root: Path, name: str, stack: str, rules: str) -> str:
             "enrollment: required\nrules:\n- {user: x, from: [2001:db8::/32], code: if-enrolled}\n",
             "x from 2001:db8::/32 who is not enrolled: password alone (rule of line 3) · "
             "others: password, then code",
+        ),
+        (
+            "imap",
+            PASSWORD + CODE,
+            "rules:\n- {user: x, code: required}\n- {service: imap, code: never}\n",
+            "x: password, then code · others: password alone (rule of line 3)",
         ),
         ("sudo", PASSWORD + CODE, "rules:\n- {from: 192.0.2.7, code: never}\n",
          "password, then code"),
@@ -153,15 +159,15 @@ def test_nobody_whom_a_login_asks_for_a_code_is_said_to_be_exempt(seed: int) -> 
             is_remote=True,
             publickey=chance.choice(("yes", "no")),
         )
-        exempt, are_all = Policy(tuple(rules)).exempt(people)
-        all_exempt += are_all
+        exempt, asked = Policy(tuple(rules)).divide(people)
+        all_exempt += not asked
         lines = {each.line for each in exempt}
         for subject in members(people):
             rule = first_match("\n" + encode(rules), subject, "required")
             if rule.code == NEVER:
                 assert rule.line in lines
             else:
-                assert not are_all
+                assert asked
     assert all_exempt
 
 

@@ -110,7 +110,7 @@ def test_root_has_ways_of_its_own(ways: Callable[..., ServiceWays]) -> None:
 def test_match_blocks_of_every_kind_are_ways(ways: Callable[..., ServiceWays], user: User) -> None:
     for match, who in (
         (f"Group {user.name}", f"members of {user.name}"),
-        ("Address 10.0.0.0/8,!10.1.0.0/16", "everybody from 10.0.0.0/8"),
+        ("Address 10.0.0.0/8,!10.1.0.0/16", "everybody from 10.0.0.0/8 but 10.1.0.0/16"),
         ("LocalPort 2222", "everybody at port 2222"),
         ("User *,!root", "everybody but root"),
     ):
