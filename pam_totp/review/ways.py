@@ -17,6 +17,7 @@ from pam_totp.review.ways_of_sshd import ways_of_sshd
 from pam_totp.rules.pattern import matches
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack.factors import ROOT
+from pam_totp.stack.files import File
 from pam_totp.stack.libpam import Libpam, Unknown, installed
 from pam_totp.stack.service import OTHER, Service, read_service
 from pam_totp.stack.services_of_host import services_of_host
@@ -43,22 +44,29 @@ def ways_of_host(
     libpam = libpam or installed(root)
     names = [name for name in services_of_host(libpam, root) if name not in WITHOUT_LOGINS]
     policy = policy or active_policy(root)
-    found = (ways_of_service(name, root, libpam, policy) for name in names)
+    known: dict[str, File | None] = {}
+    found = (ways_of_service(name, root, libpam, policy, known) for name in names)
     return [each for each in found if each is not None]
 
 
 def ways_of_service(
-    name: str, root: str = "", libpam: Libpam | None = None, policy: Policy | None = None
+    name: str,
+    root: str = "",
+    libpam: Libpam | None = None,
+    policy: Policy | None = None,
+    known: dict[str, File | None] | None = None,
 ) -> ServiceWays | None:
     """The ways into one service; None if it says nothing of logins. Raises Unknown where there is
-    no libpam. Of a system below a root folder, sshd's own settings are not known."""
+    no libpam. known: the files that were read before (see Disk)."""
     libpam = libpam or installed(root)
     policy = policy or active_policy(root)
     try:
-        service = read_service(name, libpam, root)
+        service = read_service(name, libpam, root, known)
         if not service.refused and "auth" not in service.own and name != OTHER:
             return None
-        if name == SSHD and not root:
+        if name == SSHD and root:
+            raise Unknown("only the sshd of this machine can be asked about its settings")
+        if name == SSHD:
             found, faults = ways_of_sshd(libpam, policy)
             return ServiceWays(name, told_apart(found), faults=faults)
         ways = told_apart(list(_ways(service, policy)))

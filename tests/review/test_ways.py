@@ -81,6 +81,11 @@ def test_a_stack_that_cannot_be_followed_is_unknown(tmp_path: Path) -> None:
     assert found.text.startswith("unknown: ") and not found.ways
 
 
+def test_of_another_system_nothing_is_proved_of_sshd(tmp_path: Path) -> None:
+    """Its own settings may let a key in that PAM is never asked about."""
+    assert "only the sshd of this machine" in ways(tmp_path, "sshd", PASSWORD + CODE).unknown
+
+
 def test_services_are_what_programs_ask_for_and_not_what_files_include(tmp_path: Path) -> None:
     write(
         tmp_path,
