@@ -5,7 +5,7 @@ import os
 import stat
 
 from pam_totp.stack.files import File, file_of
-from pam_totp.stack.libpam import Libpam, Unknown, installed
+from pam_totp.stack.libpam import Libpam, Unknown
 
 MAX_BYTES = 1_000_000
 
@@ -84,11 +84,3 @@ class Disk:
             target = os.readlink(place)
             return self.root + target if target.startswith("/") else place
         return place
-
-
-def of_this_system() -> Disk:
-    """The disk of the running system. Where its libpam cannot be read, no module is missing."""
-    try:
-        return Disk("", installed())
-    except Unknown:
-        return Disk("", Libpam(since_1_6=True, is_debian=True))

@@ -11,7 +11,7 @@ from pam_totp.stack.search import Edges, edges_of
 
 INCLUDE_IT = "replace 'auth substack' by '@include'"
 # What refuses a wrong password, itself or after a jump.
-_REFUSING = frozenset({f"pam_{name}.so" for name in (*PASSWORDS, "deny")})
+REFUSING = frozenset({f"pam_{name}.so" for name in (*PASSWORDS, "deny")})
 
 
 def reached_by_wrong_passwords(lines: Sequence[Line]) -> Iterator[str]:
@@ -23,7 +23,7 @@ def reached_by_wrong_passwords(lines: Sequence[Line]) -> Iterator[str]:
         if not totp_lines.asks(line):
             continue
         found = sorted({cause for state, cause in causes if state.at == at})
-        refused = [cause for cause in found if lines[cause].module_name in _REFUSING]
+        refused = [cause for cause in found if lines[cause].module_name in REFUSING]
         for cause in dict.fromkeys(_outermost(lines, each, at) for each in refused):
             way_out = INCLUDE_IT if lines[cause].is_substack else "use requisite"
             yield (

@@ -11,7 +11,7 @@ from pam_totp.stack import totp_lines
 from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, PASSWORD, ROOT, with_key
 from pam_totp.stack.libpam import IGNORE, SUCCESS, Unknown
 from pam_totp.stack.lines import Line
-from pam_totp.stack.order import left_by_incorrect_codes, reached_by_wrong_passwords
+from pam_totp.stack.order import REFUSING, left_by_incorrect_codes, reached_by_wrong_passwords
 from pam_totp.stack.service import Service
 from pam_totp.stack.services import has_line
 from pam_totp.stack.ways_in import Way, all_ways, ways_in
@@ -84,7 +84,11 @@ def faults(service: Service) -> list[str]:
     attacker gets further than meant before the refusal."""
     lines = service.stacks["auth"]
     try:
-        found = [*reached_by_wrong_passwords(lines), *left_by_incorrect_codes(lines)]
+        found = [
+            *reached_by_wrong_passwords(lines),
+            *left_by_incorrect_codes(lines),
+            *_by_wrong_passwords(service),
+        ]
     except Unknown:
         found = []  # `doubts` says so
     found += [
@@ -137,6 +141,16 @@ def _reason(way: Way, service: Service) -> str:
     last = before[-1]
     how = "jump over" if isinstance(last.action, int) else "accept a login before"
     return f"{_named(last.line, service)} can {how} the pam_totp.so line"
+
+
+def _by_wrong_passwords(service: Service) -> Iterator[str]:
+    """Lines that ask for a password and go on after a wrong one, on a way where the code alone is
+    enough."""
+    for way in ways_in(service):
+        wrong = (step for step in way.steps if step.line.module_name in REFUSING)
+        if way.proved == (CODE,):
+            for step in wrong:
+                yield f"a wrong password at '{step.line.described}' does not refuse the login"
 
 
 def _refused_by_control(lines: Sequence[Line]) -> Iterator[str]:

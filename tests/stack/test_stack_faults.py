@@ -225,6 +225,24 @@ def test_libpam_refuses_everybody_for_the_very_lines_that_are_told(
     assert bool(told) != accepted
 
 
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ("auth optional pam_unix.so", True),
+        ("auth [success=ok default=ignore] pam_sss.so", True),
+        ("auth required pam_unix.so\nauth optional pam_krb5.so use_first_pass", False),
+        ("auth sufficient pam_unix.so", True),  # the password alone is enough, and so is the code
+        ("@include common-auth", False),
+        ("", False),  # after a key, or a module that is not known here
+    ],
+)
+def test_password_that_refuses_nobody_is_told(tmp_path: Path, line: str, is_told: bool) -> None:
+    told = faults(service(tmp_path, line, OURS))
+    wrong = [each for each in told if "a wrong password at '" in each]
+    assert all(each.endswith("' does not refuse the login") for each in wrong)
+    assert bool(wrong) == is_told
+
+
 def test_combined_without_the_line_that_verifies_does_not_ask(tmp_path: Path) -> None:
     found = service(tmp_path, "auth required pam_totp.so combined", PASSWORD)
     assert asking(tmp_path) == []
