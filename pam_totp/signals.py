@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Finishing what has begun to take effect, whatever the terminal does meanwhile."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
@@ -13,3 +15,13 @@ def finish_undisturbed() -> None:
     """
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def later() -> Iterator[None]:
+    """SIGINT, SIGHUP and SIGTERM arrive when the block has ended, not within it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

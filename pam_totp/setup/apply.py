@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""Putting a change into place, all of it or nothing; keeping it, or taking it back.
+
+- Every file MUST be the old one or the new one, whole, at any moment, also after kill -9.
+- What is there MUST be what the change was made for; else nothing is touched.
+- What takes the change back MUST be there before the first file is touched (watch.py).
+- A change that nobody kept MUST be taken back by the next one who finds it: the watcher, systemd's
+  timer or boot unit, the next command of root's.
+"""
+
+import dataclasses
+import syslog
+from collections.abc import Callable
+
+from pam_totp import repair
+from pam_totp.errors import Error
+from pam_totp.records.host import audit
+from pam_totp.setup import journal, place, replacement, watch
+from pam_totp.setup.change import Change
+from pam_totp.setup.journal import KEPT, TAKEN_BACK
+from pam_totp.setup.record import Record
+from pam_totp.signals import finish_undisturbed, later
+
+
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """record: what takes it back; record.backups: the folder with the files as they were before,
+    each below its own path. said: sentences for the administrator, about sshd."""
+
+    record: Record
+    said: tuple[str, ...]
+
+
+def put_in(
+    change: Change,
+    *,
+    seconds: float | None = None,
+    check: Callable[[], None] | None = None,
+    by: str = "root",
+    is_watched: bool = True,
+) -> Applied:
+    """Writes all files of the change, and has sshd read its settings again.
+
+    seconds: of a trial: unless it is kept, everything goes back by itself after that. None: it
+    stays. check: looks at the result before sshd reads it; an Error of it takes everything back.
+    by: who does it, for the log. is_watched: whether something waits to take it back. Raises
+    Error: then nothing is changed.
+    """
+    with later(), journal.locked():
+        _refuse_another_change()
+        targets = tuple(place.real_path(file.path) for file in change.files)
+        for file, target in zip(change.files, targets, strict=True):
+            replacement.refuse_if_changed(file, target)
+        record = journal.begin(change, targets, seconds, by)
+        try:
+            watch.hold(record, watch.COMMAND)
+            if is_watched:
+                watch.start(record)
+            replacement.stage(record)
+            said = replacement.put(record, check)
+            if seconds is None:
+                _end(record, KEPT)
+        except BaseException as failure:
+            raise _nothing_changed(record, failure) from None
+        _log("tried" if seconds else "done", record, "")
+        if seconds is None:
+            finish_undisturbed()
+    return Applied(record, (said,) if said else ())
+
+
+def keep(record: Record | None = None) -> Record:
+    """Keeps the change that is on trial; this one, if one is given. Raises Error."""
+    with later(), journal.locked(waits=True):
+        found = journal.current()
+        if found is None or found.deadline is None or (record and found.number != record.number):
+            raise Error("no trial is running", "pam-totp status")
+        if not replacement.is_in(found):
+            raise Error("the change is being taken back", "pam-totp status")
+        _end(found, KEPT)
+        finish_undisturbed()
+    _log(KEPT, found, "confirmed")
+    return found
+
+
+def take_back(record: Record, why: str) -> tuple[str, ...]:
+    """Takes a change back that nobody has kept; what was done, in sentences, none where it is over.
+    Edits that others made since stay, where they touch no line of the change. Raises Error, with
+    the change still to be taken back, where a file could not be."""
+    with later(), journal.locked(waits=True):
+        found = journal.current()
+        if found is None or found.number != record.number:
+            return ()
+        said = replacement.take_back(found, reloads=found.change.reloads_sshd)
+        _end(found, TAKEN_BACK)
+    _log(TAKEN_BACK, found, why)
+    return tuple(said)
+
+
+def recover(*, at_boot: bool = False) -> tuple[str, ...]:
+    """Takes back a change that nobody cares for any more: the command and its watcher are gone, or
+    the machine was started since; what was done, in sentences, none where there is nothing to do.
+    at_boot: sshd does not run yet. Raises Error."""
+    if not journal.has_current():
+        return ()
+    try:
+        with later(), journal.locked(waits=at_boot):
+            found = journal.current()
+            if found is None or watch.is_cared_for(found):
+                return ()
+            reloads = found.change.reloads_sshd and not at_boot
+            said = replacement.take_back(found, reloads=reloads)
+            _end(found, TAKEN_BACK)
+    except journal.Busy:
+        return ()
+    _log(TAKEN_BACK, found, "the machine was started" if at_boot else "its command had ended")
+    return tuple(said)
+
+
+def running_trials() -> list[Record]:
+    """The trial that runs now, if one does. Raises Error."""
+    found = journal.current()
+    return [found] if found is not None and found.deadline is not None else []
+
+
+def _refuse_another_change() -> None:
+    found = journal.current()
+    if found is None:
+        return
+    if watch.is_cared_for(found):
+        services = ", ".join(found.change.services)
+        raise Error(f"a trial of {services} is running; nothing was changed", "pam-totp confirm")
+    replacement.take_back(found, reloads=found.change.reloads_sshd)
+    _end(found, TAKEN_BACK)
+
+
+def _end(record: Record, how: str) -> None:
+    journal.end(record, how)
+    replacement.clear_away(record)
+    watch.let_go()
+    watch.stop_timer(record)
+
+
+def _nothing_changed(record: Record, failure: BaseException) -> BaseException:
+    """Takes all back; the error that says so."""
+    try:
+        # sshd reads them after the last file: then none is as it was.
+        replacement.take_back(record, reloads=not replacement.is_untouched(record))
+        _end(record, TAKEN_BACK)
+    except (Error, OSError) as worse:
+        watch.let_go()  # and the watcher tries once more
+        return Error(f"{_words(failure)}; {_words(worse)}", "pam-totp status")
+    if isinstance(failure, Error):
+        return Error(f"{failure.message}; nothing was changed", failure.hint)
+    if isinstance(failure, OSError):
+        fault, hint = repair.split(_words(failure), str(failure.filename or record.targets[0]))
+        return Error(f"{fault}; nothing was changed", hint)
+    return failure
+
+
+def _words(failure: BaseException) -> str:
+    if isinstance(failure, OSError) and failure.strerror:
+        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+    return str(failure)
+
+
+def _log(what: str, record: Record, why: str) -> None:
+    services = audit.quote(",".join(record.change.services))
+    line = f"action={record.change.kind}-{what} services={services} by={audit.quote(record.by)}"
+    syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
+    syslog.syslog(syslog.LOG_NOTICE, f"{line} detail={audit.quote(why)}" if why else line)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""Making the running sshd read its settings again.
+
+- sshd MUST have accepted the settings (`sshd -t`) before it is told to: at a fault it would end.
+- A signal MUST reach the sshd that listens, and nothing else: its pid file MUST be root's, and the
+  process MUST be sshd's program.
+"""
+
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Sequence
+
+from pam_totp.errors import Error
+
+SSHD = "/usr/sbin/sshd"
+MAX_SECONDS = 20
+_SYSTEMD = "/run/systemd/system"  # sd_booted(3)
+_UNITS = ("ssh.service", "sshd.service")
+_SOCKETS = ("ssh.socket", "sshd.socket")
+_PID_FILE = "/run/sshd.pid"
+_SECONDS_TO_LISTEN = 5.0
+
+
+def test_settings() -> None:
+    """Raises Error where sshd does not accept its settings, or is not there."""
+    if not os.path.exists(SSHD):
+        raise Error(f"there is no {SSHD}", "apt-get install openssh-server")
+    os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd -t needs it; its unit creates it
+    code, told = _run([SSHD, "-t"])
+    if code != 0:
+        raise Error(f"sshd -t: {told}", "sshd -t")
+
+
+def reload_sshd() -> str:
+    """What was done, in a sentence; also where nothing listens that could read them. Raises Error
+    where an sshd runs that did not."""
+    return _by_systemd() if has_systemd() else _by_signal()
+
+
+def has_systemd() -> bool:
+    """Whether systemd is process 1."""
+    return os.path.isdir(_SYSTEMD)
+
+
+def _by_systemd() -> str:
+    for unit in _UNITS:
+        if _run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
+            code, told = _run(["systemctl", "reload", unit])
+            if code != 0:
+                raise Error(f"systemctl reload {unit}: {told}", f"systemctl status {unit}")
+            return f"{unit} was reloaded."
+    for unit in _SOCKETS:
+        if _run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
+            return f"{unit} starts sshd at the next connection, with the new settings."
+    return _by_signal()
+
+
+def _by_signal() -> str:
+    path = _pid_file()
+    process, since = _listener(path)
+    if not process:
+        if any(_is_sshd(int(name)) for name in os.listdir("/proc") if name.isdecimal()):
+            return f"sshd was not reloaded, because {path} does not name it: restart sshd."
+        return "sshd is not running; it reads the new settings when it starts."
+    os.kill(process, signal.SIGHUP)
+    deadline = time.monotonic() + _SECONDS_TO_LISTEN
+    while time.monotonic() < deadline:  # it removes the file at once, and writes it when it listens
+        if _listener(path) not in ((0, 0), (process, since)):
+            return "sshd was reloaded."
+        time.sleep(0.01)
+    raise Error("sshd did not listen again after SIGHUP", "sshd -t; then start sshd")
+
+
+def _pid_file() -> str:
+    code, told = _run([SSHD, "-T", "-C", "user=root,host=localhost,addr=127.0.0.1"], joined=False)
+    for line in told.splitlines() if code == 0 else ():
+        keyword, _, value = line.partition(" ")
+        if keyword == "pidfile":
+            return value
+    return _PID_FILE
+
+
+def _listener(path: str) -> tuple[int, int]:
+    """The process that a pid file names, and when the file was written; 0, 0 if it is not sshd."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0, 0
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        named = file.read(32).strip()
+    is_safe = stat.S_ISREG(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022
+    if is_safe and named.isdigit() and _is_sshd(int(named)):
+        return int(named), status.st_mtime_ns
+    return 0, 0
+
+
+def _is_sshd(process: int) -> bool:
+    try:
+        program = os.readlink(f"/proc/{process}/exe").removesuffix(" (deleted)")  # upgraded since
+    except OSError:
+        return False
+    return program == os.path.realpath(SSHD)
+
+
+def _run(command: Sequence[str], *, joined: bool = True) -> tuple[int, str]:
+    """The exit code, and what was said, on one line if it is `joined`. Ctrl-C does not reach it."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=MAX_SECONDS,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        return 127, str(failure)
+    return done.returncode, " ".join(done.stdout.split()) if joined else done.stdout
