@@ -13,6 +13,8 @@ PROGRAMS = $(PREFIX)/libexec/pam-totp
 MANUALS = $(PREFIX)/share/man
 EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
 TMPFILES = /usr/lib/tmpfiles.d
+UNITS = /usr/lib/systemd/system
+ROLL_BACK = pam-totp-roll-back.service
 # Where libpam and Python look, wherever PREFIX is; and the stack that asks for the password, which on
 # Debian alone is two, common-auth and common-account. Any other system has to be told.
 DEBIAN = $(wildcard /etc/debian_version)
@@ -96,14 +98,18 @@ put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pa
 install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
-	for name in gate verify show-enrollment set-up-sshd; do \
+	for name in gate verify show-enrollment set-up-sshd roll-back; do \
 		$(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
 	$(call put,644,config/pam.d/pam-totp,$(PAMDIR)/pam-totp)
 	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)
+	$(call put,644,config/systemd/$(ROLL_BACK),$(UNITS)/$(ROLL_BACK))
+# Part of every boot, without anybody who turns it on: it has no [Install].
+	install -d '$(DESTDIR)$(UNITS)/sysinit.target.wants'
+	ln -sf ../$(ROLL_BACK) '$(DESTDIR)$(UNITS)/sysinit.target.wants/$(ROLL_BACK)'
 # Empty: the settings are the administrator's to write, and every one has a default.
 	install -d '$(DESTDIR)/etc/pam-totp'
-	for file in $$(find config -type f ! -path 'config/*.d/*'); do \
+	for file in $$(find config -type f ! -path 'config/*.d/*' ! -name $(ROLL_BACK)); do \
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
 	for file in config/pam/* config/sshd/*; do \
 		$(call put,644,$$file,$(LIBRARY)/snippets/$${file#*/}); done

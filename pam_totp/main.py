@@ -15,6 +15,7 @@ from pam_totp import VERSION
 from pam_totp.commands import (
     check,
     config,
+    confirm,
     enroll,
     explain,
     grant,
@@ -27,6 +28,7 @@ from pam_totp.commands import (
 )
 from pam_totp.errors import Error, UsageError, give_output_up, print_only_text, printable
 from pam_totp.listing import fit
+from pam_totp.setup import apply
 from pam_totp.spelling import did_you_mean
 from pam_totp.stack import turned_on
 
@@ -41,6 +43,7 @@ VERBS = (
     unlock,
     grant,
     explain,
+    confirm,
     migrate,
     config,
 )
@@ -77,9 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdin.reconfigure(errors="replace")  # bytes that are not text are an incorrect answer
     what = "unexpected failure: "
     try:
-        lost = turned_on.lost() if os.geteuid() == 0 else None
-        if lost:
-            _say("warning", *lost)
+        if os.geteuid() == 0:
+            _take_back_what_was_left()
+            lost = turned_on.lost()
+            if lost:
+                _say("warning", *lost)
         code = _run(arguments)
         what = "done, but the output cannot be written: "
         sys.stdout.flush()
@@ -101,6 +106,21 @@ def main(arguments: list[str] | None = None) -> int:
         detail = f"{type(failure).__name__}: {failure}"
         _say_error(f"unexpected failure: {detail}", "report this, with the command that you typed")
     return 1
+
+
+def _take_back_what_was_left() -> None:
+    """A trial whose command and watcher were killed, or that a restart of the machine has ended."""
+    try:
+        said = apply.recover()
+    except Error as fault:
+        _say("warning", fault.message, fault.hint)
+        return
+    if said:
+        _say(
+            "warning",
+            f"a change that nobody had kept was taken back: {' '.join(said)}",
+            "pam-totp status",
+        )
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pam_totp"
 LOGIN_SCRIPTS = ("gate", "verify")
-COMMANDS = (*LOGIN_SCRIPTS, "show-enrollment", "set-up-sshd", "pam-totp")
+COMMANDS = (*LOGIN_SCRIPTS, "show-enrollment", "set-up-sshd", "roll-back", "pam-totp")
 
 # Which parts of ours a part may import. Below `records` nothing acts, below `rules` nothing at all.
 ARROWS: dict[str, set[str]] = {
@@ -35,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "setup": {
         "setup",
+        "enrollment",
         "stack",
         "review",
         "access",
@@ -65,11 +66,12 @@ ARROWS: dict[str, set[str]] = {
     "signals": set(),
     "spelling": set(),
     "bundle": set(),
-    "main": {"pam_totp", "commands", "stack", "errors", "listing", "spelling"},
+    "main": {"pam_totp", "commands", "setup", "stack", "errors", "listing", "spelling"},
     "script gate": {"login"},
     "script verify": {"login"},
     "script show-enrollment": {"login", "records"},
     "script set-up-sshd": {"stack"},
+    "script roll-back": {"setup"},
     "script pam-totp": {"main"},
 }
 

@@ -19,11 +19,13 @@ PROGRAMS = {
     "usr/bin/pam-totp",
     "usr/libexec/pam-totp/gate",
     "usr/libexec/pam-totp/show-enrollment",
+    "usr/libexec/pam-totp/roll-back",
     "usr/libexec/pam-totp/set-up-sshd",
     "usr/libexec/pam-totp/verify",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
     "usr/share/python3/runtime.d/pam-totp-bundle.rtupdate",
 }
+UNIT = "pam-totp-roll-back.service"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,8 @@ def test_package_holds_what_the_contract_names(unpacked: Path) -> None:
         | {
             "usr/lib/pam.d/pam-totp",
             "usr/lib/tmpfiles.d/pam-totp.conf",
+            f"usr/lib/systemd/system/{UNIT}",
+            f"usr/lib/systemd/system/sysinit.target.wants/{UNIT}",
             module,
         }
     )
@@ -80,7 +84,7 @@ def test_package_ships_every_example_as_it_is(unpacked: Path) -> None:
     sources = {
         name: (ROOT / "config" / name).read_bytes()
         for name in files_below(ROOT / "config")
-        if not name.startswith(("pam.d/", "tmpfiles.d/"))
+        if not name.startswith(("pam.d/", "tmpfiles.d/")) and UNIT not in name
     }
     assert {name: (examples / name).read_bytes() for name in files_below(examples)} == sources
 

@@ -9,6 +9,7 @@
 """
 
 import dataclasses
+import os
 import syslog
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from pam_totp.setup.change import Change
 from pam_totp.setup.journal import KEPT, TAKEN_BACK
 from pam_totp.setup.record import Record
 from pam_totp.signals import finish_undisturbed, later
+from pam_totp.stack import turned_on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,23 +98,22 @@ def take_back(record: Record, why: str) -> tuple[str, ...]:
     return tuple(said)
 
 
-def recover(*, at_boot: bool = False) -> tuple[str, ...]:
+def recover() -> tuple[str, ...]:
     """Takes back a change that nobody cares for any more: the command and its watcher are gone, or
     the machine was started since; what was done, in sentences, none where there is nothing to do.
-    at_boot: sshd does not run yet. Raises Error."""
+    Raises Error."""
     if not journal.has_current():
         return ()
     try:
-        with later(), journal.locked(waits=at_boot):
+        with later(), journal.locked():
             found = journal.current()
             if found is None or watch.is_cared_for(found):
                 return ()
-            reloads = found.change.reloads_sshd and not at_boot
-            said = replacement.take_back(found, reloads=reloads)
+            said = replacement.take_back(found, reloads=found.change.reloads_sshd)
             _end(found, TAKEN_BACK)
     except journal.Busy:
         return ()
-    _log(TAKEN_BACK, found, "the machine was started" if at_boot else "its command had ended")
+    _log(TAKEN_BACK, found, "its command had ended")
     return tuple(said)
 
 
@@ -131,10 +132,15 @@ def _refuse_another_change() -> None:
         raise Error(f"a trial of {services} is running; nothing was changed", "pam-totp confirm")
     replacement.take_back(found, reloads=found.change.reloads_sshd)
     _end(found, TAKEN_BACK)
+    _log(TAKEN_BACK, found, "its command had ended")
 
 
 def _end(record: Record, how: str) -> None:
     journal.end(record, how)
+    for file in record.change.files:
+        content = file.after if how == KEPT else file.before
+        if file.path.startswith(replacement.PAM) and b"pam_totp.so" not in (content or b""):
+            turned_on.accept_loss(os.path.basename(file.path))
     replacement.clear_away(record)
     watch.let_go()
     watch.stop_timer(record)

@@ -21,6 +21,7 @@ from pam_totp.setup.record import Record, boot
 COMMAND, WATCHER = "command", "watcher"
 PROGRAM = "/usr/libexec/pam-totp/roll-back"
 SECONDS_TO_START = 10.0
+OVER = "nobody answered within the time"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _held: list[int] = []  # until this process ends
 
@@ -101,7 +102,7 @@ def wait(record: Record) -> str:
         if journal.became(record):
             return ""
         if record.deadline is not None and record.seconds_left <= 0:
-            return "nobody answered within the time"
+            return OVER
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     return "" if journal.became(record) else "the command ended without an answer"
 
