@@ -36,6 +36,7 @@ FIXTURES = (
     "tests.faults.counts",
     "tests.host.imap_server",
     "tests.host.daemons",
+    "tests.trial.change_host",
 )
 
 

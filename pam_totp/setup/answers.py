@@ -5,7 +5,8 @@ import fcntl
 import os
 import select
 import termios
-import time
+
+from pam_totp.setup.record import pause
 
 
 class Lost(Exception):
@@ -23,7 +24,7 @@ class Answers:
     def lines(self, seconds: float) -> list[str]:
         """What was typed since the last look; waits so long for it. Raises Lost."""
         if not self._is_there:
-            time.sleep(seconds)
+            pause(seconds)
             return []
         if not select.select([0], [], [], seconds)[0]:
             return []

@@ -50,10 +50,7 @@ def put_in(
     """
     with later(), journal.locked():
         _refuse_another_change()
-        targets = tuple(place.real_path(file.path) for file in change.files)
-        for file, target in zip(change.files, targets, strict=True):
-            replacement.refuse_if_changed(file, target)
-        record = journal.begin(change, targets, seconds, by)
+        record = journal.begin(change, _targets_of(change), seconds, by)
         try:
             watch.hold(record, watch.COMMAND)
             if is_watched:
@@ -123,6 +120,17 @@ def running_trials() -> list[Record]:
     return [found] if found is not None and found.deadline is not None else []
 
 
+def _targets_of(change: Change) -> tuple[str, ...]:
+    """Where the files are, links followed. Raises Error where one is not as it was."""
+    try:
+        targets = tuple(place.real_path(file.path) for file in change.files)
+        for file, target in zip(change.files, targets, strict=True):
+            replacement.refuse_if_changed(file, target)
+    except (Error, OSError) as failure:
+        raise _unchanged(failure, change.files[0].path) from None
+    return targets
+
+
 def _refuse_another_change() -> None:
     found = journal.current()
     if found is None:
@@ -155,10 +163,14 @@ def _nothing_changed(record: Record, failure: BaseException) -> BaseException:
     except (Error, OSError) as worse:
         watch.let_go()  # and the watcher tries once more
         return Error(f"{_words(failure)}; {_words(worse)}", "pam-totp status")
+    return _unchanged(failure, record.targets[0])
+
+
+def _unchanged(failure: BaseException, path: str) -> BaseException:
     if isinstance(failure, Error):
         return Error(f"{failure.message}; nothing was changed", failure.hint)
     if isinstance(failure, OSError):
-        fault, hint = repair.split(_words(failure), str(failure.filename or record.targets[0]))
+        fault, hint = repair.split(_words(failure), str(failure.filename or path))
         return Error(f"{fault}; nothing was changed", hint)
     return failure
 

@@ -153,9 +153,8 @@ def _cannot(what: str, but: str = "; nothing was changed") -> Iterator[None]:
     try:
         yield
     except Failure as failure:
-        raise Error(
-            f"cannot {what}: {failure.detail}", repair.split(failure.detail, FOLDER)[1]
-        ) from None
+        fault, hint = repair.split(failure.detail, FOLDER)
+        raise Error(f"cannot {what}: {fault}{but}", hint) from None
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), FOLDER)
         raise Error(f"cannot {what}: {fault}{but}", hint) from None

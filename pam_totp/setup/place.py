@@ -26,7 +26,6 @@ from pam_totp.setup import journal
 ASIDE = ".pam-totp-change"
 _MAX_LINKS = 40  # as the kernel has it
 _MAX_BYTES = 1_000_000
-_ROOT = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", ""))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +42,10 @@ class Attributes:
 def real_path(path: str) -> str:
     """Where a file is, or will be, when all links are followed. Raises Error."""
     given = path
+    # Not of the module: Python cannot take one of those apart at its end.
+    root = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", ""))
     for _ in range(_MAX_LINKS):
-        walk = Walk(user=_ROOT, is_checked=True)
+        walk = Walk(user=root, is_checked=True)
         try:
             walk.go(os.path.dirname(path), follow=True)
             path = f"{walk.path}/{os.path.basename(path)}"

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import select
 import time
 
 from pam_totp.records.storage.state_dir import VAR
@@ -51,6 +52,11 @@ class Record:
 def now() -> float:
     """Seconds since boot: no clock that somebody can set, and sleep counts."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def pause(seconds: float) -> None:
+    """Does nothing for so long; on a clock that nobody can set, and faketime(1) leaves alone."""
+    select.select([], [], [], seconds)
 
 
 def boot() -> str:

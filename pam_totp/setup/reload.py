@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 
 from pam_totp.errors import Error
+from pam_totp.setup.record import pause
 
 SSHD = "/usr/sbin/sshd"
 MAX_SECONDS = 20
@@ -70,7 +71,7 @@ def _by_signal() -> str:
     while time.monotonic() < deadline:  # it removes the file at once, and writes it when it listens
         if _listener(path) not in ((0, 0), (process, since)):
             return "sshd was reloaded."
-        time.sleep(0.01)
+        pause(0.01)
     raise Error("sshd did not listen again after SIGHUP", "sshd -t; then start sshd")
 
 

@@ -16,7 +16,7 @@ import time
 
 from pam_totp.errors import Error
 from pam_totp.setup import journal, reload
-from pam_totp.setup.record import Record, boot
+from pam_totp.setup.record import Record, boot, pause
 
 COMMAND, WATCHER = "command", "watcher"
 PROGRAM = "/usr/libexec/pam-totp/roll-back"
@@ -86,7 +86,7 @@ def start(record: Record) -> None:
     while not is_alive(record, WATCHER):
         if time.monotonic() > deadline:
             raise Error("what would take the change back did not start", f"ls -l {PROGRAM}")
-        time.sleep(0.01)
+        pause(0.01)
 
 
 def stop_timer(record: Record) -> None:
@@ -103,7 +103,7 @@ def wait(record: Record) -> str:
             return ""
         if record.deadline is not None and record.seconds_left <= 0:
             return OVER
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        pause(_SECONDS_BETWEEN_LOOKS)
     return "" if journal.became(record) else "the command ended without an answer"
 
 

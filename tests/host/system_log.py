@@ -31,6 +31,11 @@ class LogLine:
     message: str
 
     @property
+    def as_written(self) -> str:
+        """As syslogd writes it behind time and host."""
+        return f"{self.ident}[{self.pid}]: {self.message}"
+
+    @property
     def fields(self) -> dict[str, str]:
         """The `key=value` pairs of the message, quotes taken off."""
         return dict(word.split("=", 1) for word in shlex.split(self.message) if "=" in word)
@@ -55,6 +60,7 @@ class SystemLog:
         DEV_LOG.chmod(0o666)
         self._lines: list[LogLine] = []
         self._arrived = threading.Condition()
+        self.file: Path | None = None  # where a syslogd would write the lines, if a test says so
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -63,6 +69,9 @@ class SystemLog:
             with self._arrived:
                 self._lines.append(line)
                 self._arrived.notify_all()
+            if self.file is not None:
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write(f"{time.strftime('%b %e %H:%M:%S')} server {line.as_written}\n")
 
     def _catch_up(self) -> None:
         """Wait until all that was sent before now has been read: datagrams keep their order."""

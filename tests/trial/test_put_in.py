@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""A change is put in whole or not at all, and what was there before is never lost."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pam_totp.setup.change import Change, FileChange
+from tests.commands.commands import read_only
+from tests.faults.disk import CROWDED, FULL, disks
+from tests.trial.change_host import (
+    CHANGES,
+    CURRENT,
+    PID_FILE,
+    SETTINGS,
+    STACK,
+    ChangeHost,
+    state,
+    wait_until,
+    watchers,
+)
+
+
+def assert_nothing_changed(host: ChangeHost, done: "subprocess.CompletedProcess[str]") -> str:
+    """Both files are the old ones, two lines were said, and nobody waits for anything."""
+    assert done.returncode == 1, done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2, done.stderr
+    assert lines[0].startswith("pam-totp: error: ") and lines[1].startswith("hint: ")
+    assert "nothing was changed" in lines[0]
+    assert state() == host.old
+    assert not CURRENT.exists()
+    assert not list(STACK.parent.glob(".pam-totp*"))
+    assert not host.asks_for_a_key_and_more
+    wait_until(lambda: not watchers())
+    return lines[0]
+
+
+def test_all_files_are_written_and_sshd_reads_them(change_host: ChangeHost) -> None:
+    assert not change_host.asks_for_a_key_and_more
+    done = change_host.put_in()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "sshd was reloaded.\n"
+    assert state() == change_host.new
+    assert change_host.asks_for_a_key_and_more
+    assert not CURRENT.exists()
+    assert not list(STACK.parent.glob(".pam-totp*"))
+    wait_until(lambda: not watchers())
+
+
+def test_backup_is_the_file_as_it_was(change_host: ChangeHost) -> None:
+    before = STACK.read_bytes()
+    change_host.put_in()
+    assert (CHANGES / "1/before/etc/pam.d/sshd").read_bytes() == before
+    assert CHANGES.stat().st_mode & 0o777 == 0o700
+
+
+def test_owner_mode_and_access_list_stay(change_host: ChangeHost) -> None:
+    subprocess.run(["chown", "root:shadow", STACK], check=True)
+    STACK.chmod(0o640)
+    os.setxattr(STACK, "user.note", b"kept")
+    try:
+        assert change_host.put_in().returncode == 0
+        status = STACK.stat()
+        assert status.st_mode & 0o7777 == 0o640
+        assert STACK.group() == "shadow"
+        assert os.getxattr(STACK, "user.note") == b"kept"
+    finally:
+        subprocess.run(["chown", "root:root", STACK], check=True)
+        STACK.chmod(0o644)
+
+
+def test_file_that_is_a_link_stays_one(change_host: ChangeHost) -> None:
+    folder = Path("/etc/elsewhere")
+    folder.mkdir()
+    try:
+        target = folder / "sshd"
+        target.write_bytes(STACK.read_bytes())
+        STACK.unlink()
+        STACK.symlink_to("../elsewhere/sshd")
+        assert change_host.put_in().returncode == 0
+        assert STACK.is_symlink()
+        assert (target.read_bytes(), SETTINGS.read_bytes()) == change_host.new
+    finally:
+        STACK.unlink()
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def test_link_through_a_folder_that_others_may_write_is_not_followed(
+    change_host: ChangeHost,
+) -> None:
+    folder = Path("/etc/open-to-all")
+    folder.mkdir()
+    folder.chmod(0o777)
+    target = folder / "sshd"
+    target.write_bytes(STACK.read_bytes())
+    STACK.unlink()
+    STACK.symlink_to(target)
+    try:
+        done = change_host.put_in()
+        assert done.returncode == 1 and "writable by others" in done.stderr
+        assert target.read_bytes() == change_host.old[0]
+    finally:
+        STACK.unlink()
+        target.unlink()
+        folder.rmdir()
+
+
+def test_file_that_was_changed_meanwhile_is_left_alone(change_host: ChangeHost) -> None:
+    STACK.write_bytes(STACK.read_bytes() + b"# mine\n")
+    done = change_host.put_in()
+    assert done.returncode == 1 and "was changed meanwhile; nothing" in done.stderr
+    assert STACK.read_bytes() == change_host.old[0] + b"# mine\n"
+    assert not SETTINGS.exists()
+
+
+def test_sshd_that_does_not_start_with_the_result_changes_nothing(change_host: ChangeHost) -> None:
+    stack, settings = change_host.change.files
+    broken = FileChange(settings.path, None, b"AuthenticationMethods nonsense\n")
+    change_host.change = Change("enable", ("sshd",), (stack, broken), reloads_sshd=True)
+    before = PID_FILE.read_text()
+    assert "sshd -t: " in assert_nothing_changed(change_host, change_host.put_in())
+    assert PID_FILE.read_text() == before
+
+
+@pytest.mark.parametrize("folder", [STACK.parent, SETTINGS.parent, Path("/etc")])
+def test_read_only_etc_changes_nothing(change_host: ChangeHost, folder: Path) -> None:
+    with read_only(folder):
+        done = change_host.put_in()
+    assert "Read-only file system" in assert_nothing_changed(change_host, done)
+
+
+@pytest.mark.parametrize("full", [FULL, CROWDED])
+@pytest.mark.parametrize("folder", [STACK.parent, SETTINGS.parent, CHANGES.parent])
+def test_full_disk_changes_nothing(change_host: ChangeHost, folder: Path, full: str) -> None:
+    with disks([folder]) as (disk,):
+        disk.become(full)
+        done = change_host.put_in()
+        assert "No space left" in assert_nothing_changed(change_host, done)
+
+
+def test_immutable_file_changes_nothing(change_host: ChangeHost) -> None:
+    subprocess.run(["chattr", "+i", STACK], check=True)
+    try:
+        done = change_host.put_in()
+    finally:
+        subprocess.run(["chattr", "-i", STACK], check=True)
+    assert "Operation not permitted" in assert_nothing_changed(change_host, done)
+
+
+def test_of_two_at_once_one_says_that_the_other_is_at_it(change_host: ChangeHost) -> None:
+    commands = [
+        subprocess.Popen(
+            change_host.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    ended = [(*command.communicate(timeout=60), command.returncode) for command in commands]
+    assert sorted(code for _, _, code in ended) == [0, 1, 1, 1]
+    for _, errors, code in ended:
+        if code:
+            assert "nothing was changed" in errors or "changed meanwhile" in errors
+            assert len(errors.splitlines()) == 2
+    assert state() == change_host.new
