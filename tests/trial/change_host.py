@@ -90,6 +90,12 @@ class ChangeHost:
     def put_in(self, *, watched: str = "yes") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(self.command("-", watched), capture_output=True, text=True)
 
+    def reload(self) -> None:
+        """sshd reads its settings, and listens again."""
+        written = PID_FILE.stat().st_mtime_ns
+        os.kill(int(PID_FILE.read_text()), signal.SIGHUP)
+        wait_until(lambda: PID_FILE.exists() and PID_FILE.stat().st_mtime_ns != written)
+
     @property
     def asks_for_a_key_and_more(self) -> bool:
         """Whether the sshd that runs has read the settings of the change."""
