@@ -37,7 +37,7 @@ def _look(fault: str, path: str, home: str) -> str:
     kinds = (number for number in _COMMANDS if os.strerror(number).lower() in fault.lower())
     command = _COMMANDS.get(next(kinds, 0), _OTHERWISE)
     folder = path
-    while not os.path.isdir(folder) and folder != "/":
+    while not os.path.isdir(folder) and folder not in ("/", ""):
         folder = os.path.dirname(folder)
     return command.format(path=_short(path, home), folder=_short(folder, home))
 

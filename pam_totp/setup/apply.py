@@ -23,6 +23,8 @@ from pam_totp.setup.record import Record
 from pam_totp.signals import finish_undisturbed, later
 from pam_totp.stack import turned_on
 
+NOTHING = "; nothing was changed"
+
 
 @dataclasses.dataclass(frozen=True)
 class Applied:
@@ -49,8 +51,7 @@ def put_in(
     Error: then nothing is changed.
     """
     with later(), journal.locked():
-        _refuse_another_change()
-        record = journal.begin(change, _targets_of(change), seconds, by)
+        record = _begin(change, seconds, by)
         try:
             watch.hold(record, watch.COMMAND)
             if is_watched:
@@ -120,15 +121,16 @@ def running_trials() -> list[Record]:
     return [found] if found is not None and found.deadline is not None else []
 
 
-def _targets_of(change: Change) -> tuple[str, ...]:
-    """Where the files are, links followed. Raises Error where one is not as it was."""
+def _begin(change: Change, seconds: float | None, by: str) -> Record:
+    """Raises Error where the change cannot be made."""
     try:
+        _refuse_another_change()
         targets = tuple(place.real_path(file.path) for file in change.files)
         for file, target in zip(change.files, targets, strict=True):
             replacement.refuse_if_changed(file, target)
+        return journal.begin(change, targets, seconds, by)
     except (Error, OSError) as failure:
         raise _unchanged(failure, change.files[0].path) from None
-    return targets
 
 
 def _refuse_another_change() -> None:
@@ -137,7 +139,7 @@ def _refuse_another_change() -> None:
         return
     if watch.is_cared_for(found):
         services = ", ".join(found.change.services)
-        raise Error(f"a trial of {services} is running; nothing was changed", "pam-totp confirm")
+        raise Error(f"a trial of {services} is running", "pam-totp confirm")
     replacement.take_back(found, reloads=found.change.reloads_sshd)
     _end(found, TAKEN_BACK)
     _log(TAKEN_BACK, found, "its command had ended")
@@ -168,11 +170,12 @@ def _nothing_changed(record: Record, failure: BaseException) -> BaseException:
 
 def _unchanged(failure: BaseException, path: str) -> BaseException:
     if isinstance(failure, Error):
-        return Error(f"{failure.message}; nothing was changed", failure.hint)
-    if isinstance(failure, OSError):
+        fault, hint = failure.message, failure.hint
+    elif isinstance(failure, OSError):
         fault, hint = repair.split(_words(failure), str(failure.filename or path))
-        return Error(f"{fault}; nothing was changed", hint)
-    return failure
+    else:
+        return failure
+    return Error(f"{fault.removesuffix(NOTHING)}{NOTHING}", hint)
 
 
 def _words(failure: BaseException) -> str:

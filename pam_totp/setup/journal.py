@@ -37,14 +37,19 @@ def locked(*, waits: bool = False) -> Iterator[None]:
         folder = VAR.open(KIND, make=True)
     assert folder is not None
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
-        except BlockingIOError:
-            message = "another command is changing files at this moment; nothing was changed"
-            raise Busy(message, "run the command again") from None
+        with _cannot("lock the record of changes"):
+            _lock(folder, waits)
         yield
     finally:
-        os.close(folder)
+        os.closerange(folder, folder + 1)  # an error is passed over: nothing is written by it
+
+
+def _lock(folder: int, waits: bool) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError:
+        message = "another command is changing files at this moment; nothing was changed"
+        raise Busy(message, "run the command again") from None
 
 
 def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: str) -> Record:
@@ -61,7 +66,11 @@ def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: s
             os.unlink(f"{FOLDER}/new")
         _write(f"{FOLDER}/new", written(record))
         os.rename(f"{FOLDER}/new", f"{FOLDER}/{CURRENT}")
-        sync(FOLDER)
+        try:
+            sync(FOLDER)
+        except OSError:
+            os.unlink(f"{FOLDER}/{CURRENT}")
+            raise
     return record
 
 
@@ -79,6 +88,8 @@ def end(record: Record, how: str) -> None:
     """Says what became of the current change. Raises Error."""
     with _cannot("record what became of the change", but=""):
         os.rename(f"{FOLDER}/{CURRENT}", f"{record.folder}/{how}")
+    # It is so from here on. If a power failure undoes that, the change is taken back (again).
+    with contextlib.suppress(OSError):
         sync(record.folder)
         sync(FOLDER)
 

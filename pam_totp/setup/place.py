@@ -126,6 +126,8 @@ def stage(
         if is_old and like.times:
             os.utime(path, ns=like.times)
         os.fsync(descriptor)
+    except OSError as failure:
+        raise OSError(failure.errno, failure.strerror, target) from None
     finally:
         os.close(descriptor)
 

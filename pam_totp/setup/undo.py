@@ -50,11 +50,11 @@ def _merge(before: list[bytes], after: list[bytes], found: list[bytes]) -> list[
         if tag == "equal":
             continue
         around = [place.get(line) for line in range(begin - 1, end + 1)]
-        start, stop = around[0], around[-1]
-        if start is None or stop is None or stop - start != end - begin + 1:
+        start = around[0]
+        if start is None or around != list(range(start, start + len(around))):
             return None
         merged += found[done : start + 1] + before[first:last]
-        done = stop
+        done = start + len(around) - 1
     return merged + found[done:]
 
 

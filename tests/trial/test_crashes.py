@@ -28,6 +28,8 @@ CHANGES_FILES = (
     "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown", "utimensat",
     "setxattr", "flock", "kill", "execve", "vfork", "clone", "clone3",
 )  # fmt: skip
+# Not of files.
+NEVER_FAIL = ("kill", "execve", "vfork", "clone", "clone3")
 OURS = re.compile(r"/var/lib/pam-totp/changes|/etc/pam\.d|/etc/ssh/sshd_config\.d|^kill\(|sshd")
 
 pytestmark = pytest.mark.timeout(600)
@@ -126,3 +128,27 @@ def test_kill_9_anywhere_while_it_is_taken_back_is_finished_by_the_next(
     killed = kill_at_each(calls, back, before, after)
     assert killed > 10
     count(f"{killed} kills of a change that is taken back")
+
+
+def test_error_of_any_call_while_it_is_put_in_changes_nothing_or_everything(
+    change_host: ChangeHost, count: Callable[[str], None]
+) -> None:
+    command = program(*change_host.command("-", "no"))
+    calls = [call for call in calls_on_files(command) if call.name not in NEVER_FAIL]
+    restore(change_host)
+    failed = 0
+    for call in calls:
+        ended = run_with(Error(call, "EIO"), command, dict(os.environ))
+        if ended.status == 0:
+            assert state() == change_host.new, call.line
+        else:
+            failed += 1
+            assert "nothing was changed\nhint: " in ended.output, (call.line, ended.output)
+            assert len(ended.output.splitlines()) == 2, ended.output
+            assert state() == change_host.old, call.line
+            assert not list(STACK.parent.glob(".pam-totp*")), call.line
+        assert is_over(), call.line
+        restore(change_host)
+        assert not change_host.asks_for_a_key_and_more
+    assert failed > 20
+    count(f"{len(calls)} calls of a change that is put in failed: {failed} said so")
