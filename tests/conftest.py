@@ -37,6 +37,7 @@ FIXTURES = (
     "tests.host.imap_server",
     "tests.host.daemons",
     "tests.trial.change_host",
+    "tests.trial.systemd_host",
 )
 
 

@@ -23,6 +23,7 @@ _UNITS = ("ssh.service", "sshd.service")
 _SOCKETS = ("ssh.socket", "sshd.socket")
 _PID_FILE = "/run/sshd.pid"
 _SECONDS_TO_LISTEN = 5.0
+_NOBODY = (0, 0)
 
 
 def test_settings() -> None:
@@ -49,9 +50,13 @@ def has_systemd() -> bool:
 def _by_systemd() -> str:
     for unit in _UNITS:
         if _run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
+            path = _pid_file()
+            before = _listener(path)
             code, told = _run(["systemctl", "reload", unit])
             if code != 0:
                 raise Error(f"systemctl reload {unit}: {told}", f"systemctl status {unit}")
+            if before != _NOBODY:  # the unit sends a signal, and does not wait
+                _wait_until_it_listens(path, before)
             return f"{unit} was reloaded."
     for unit in _SOCKETS:
         if _run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
@@ -61,18 +66,24 @@ def _by_systemd() -> str:
 
 def _by_signal() -> str:
     path = _pid_file()
-    process, since = _listener(path)
-    if not process:
+    before = _listener(path)
+    if before == _NOBODY:
         if any(_is_sshd(int(name)) for name in os.listdir("/proc") if name.isdecimal()):
             return f"sshd was not reloaded, because {path} does not name it: restart sshd."
         return "sshd is not running; it reads the new settings when it starts."
-    os.kill(process, signal.SIGHUP)
+    os.kill(before[0], signal.SIGHUP)
+    _wait_until_it_listens(path, before)
+    return "sshd was reloaded."
+
+
+def _wait_until_it_listens(path: str, before: tuple[int, int]) -> None:
+    """sshd removes its pid file at SIGHUP, and writes it when it listens again. Raises Error."""
     deadline = time.monotonic() + _SECONDS_TO_LISTEN
-    while time.monotonic() < deadline:  # it removes the file at once, and writes it when it listens
-        if _listener(path) not in ((0, 0), (process, since)):
-            return "sshd was reloaded."
+    while time.monotonic() < deadline:
+        if _listener(path) not in (_NOBODY, before):
+            return
         pause(0.01)
-    raise Error("sshd did not listen again after SIGHUP", "sshd -t; then start sshd")
+    raise Error("sshd did not listen again after SIGHUP", "sshd -t")
 
 
 def _pid_file() -> str:
@@ -89,14 +100,14 @@ def _listener(path: str) -> tuple[int, int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return 0, 0
+        return _NOBODY
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         named = file.read(32).strip()
     is_safe = stat.S_ISREG(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022
     if is_safe and named.isdigit() and _is_sshd(int(named)):
         return int(named), status.st_mtime_ns
-    return 0, 0
+    return _NOBODY
 
 
 def _is_sshd(process: int) -> bool:

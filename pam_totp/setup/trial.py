@@ -55,13 +55,14 @@ def run(
     """Puts a change in, shows the attempts to log in there, asks, and keeps it after a yes.
 
     check, by: of apply.put_in. log_in: what the administrator is to do, in a sentence. tell: shows
-    a line; it may raise OSError. Raises Error where it was taken back, with the reason.
+    a line in place of standard output; it may raise OSError. Raises Error where it was taken back,
+    with the reason.
     """
-    return _Trial(change, seconds, tell or _print).run(check, by, log_in)
+    return _Trial(change, seconds, tell).run(check, by, log_in)
 
 
 class _Trial:
-    def __init__(self, change: Change, seconds: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, change: Change, seconds: int, tell: Callable[[str], None] | None) -> None:
         self._change, self._seconds, self._tell = change, seconds, tell
         self._reader = attempt.Reader(change.services)
         self._ended_by = ""  # why it is to be taken back
@@ -175,11 +176,10 @@ class _Trial:
 
     def _write(self, text: str) -> None:
         try:
-            self._tell(text)
+            if self._tell is None:
+                print(fit(text), end="", flush=True)
+            elif text.strip("\n"):
+                self._tell(text.strip("\n"))
         except OSError:
             give_output_up()
             self._ended_by = self._ended_by or _LOST
-
-
-def _print(text: str) -> None:
-    print(fit(text), end="", flush=True)
