@@ -14,6 +14,10 @@ from tests.trial.change_host import wait_until
 SYSTEMD = "/usr/lib/systemd/systemd"
 SCRIPT = Path("/var/tmp/boot")
 BOOT_ID = Path("/var/tmp/boot-id")
+GROUPS = Path("/var/tmp/cgroups")
+OURS = GROUPS / "pam-totp-tests"
+# What is started in a group of its own has that group for the root of its namespace.
+IN_A_GROUP = f'echo $$ >{OURS}/cgroup.procs && exec "$@"'
 # It must not reach the kernel's settings and modules, which have no namespace.
 BOOT = f"""\
 set -eu
@@ -26,10 +30,7 @@ mount --bind /proc/sys /proc/sys
 mount --bind {BOOT_ID} /proc/sys/kernel/random/boot_id
 mount -o remount,bind,ro /proc/sys
 mount -t sysfs sysfs /sys
-mount -t tmpfs cgroup /sys/fs/cgroup
-mkdir -p /sys/fs/cgroup/unified /sys/fs/cgroup/systemd
-mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-mount -t cgroup -o none,name=systemd,xattr cgroup /sys/fs/cgroup/systemd
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 export container=throwaway
 exec {SYSTEMD} --system --log-target=journal --unit=$1 </dev/null >/dev/null 2>&1
 """
@@ -42,8 +43,9 @@ class SystemdHost:
     def __init__(self, boot_id: str, target: str) -> None:
         SCRIPT.write_text(BOOT, encoding="ascii")
         BOOT_ID.write_text(f"{boot_id}\n", encoding="ascii")
+        group = ["sh", "-c", IN_A_GROUP, "sh", "unshare"]
         namespaces = ["--mount", "--pid", "--cgroup", "--fork", "--kill-child", "--mount-proc"]
-        self._outside = subprocess.Popen(["unshare", *namespaces, "sh", str(SCRIPT), target])
+        self._outside = subprocess.Popen([*group, *namespaces, "sh", str(SCRIPT), target])
         wait_until(lambda: self._process_one() != 0)
         wait_until(lambda: self.run("systemctl", "is-system-running").stdout == "running\n", 60)
         journal = self.run("mount", "--bind", "/run/systemd/journal/dev-log", "/dev/log")
@@ -96,6 +98,15 @@ class Machine:
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
+    GROUPS.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "cgroup2", "cgroup2", GROUPS], check=True)
+    OURS.mkdir()
     made = Machine()
-    yield made
-    made.power_off()
+    try:
+        yield made
+    finally:
+        made.power_off()
+        folders = [path for path in OURS.rglob("*") if path.is_dir()]
+        for folder in sorted([OURS, *folders], reverse=True):
+            folder.rmdir()
+        subprocess.run(["umount", GROUPS], check=True)
