@@ -2,13 +2,14 @@
 """A change is put in whole or not at all, and what was there before is never lost."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from pam_totp.setup.change import Change, FileChange
-from tests.commands.commands import read_only
+from tests.commands.commands import mounted, read_only
 from tests.faults.disk import CROWDED, FULL, disks
 from tests.trial.change_host import (
     CHANGES,
@@ -165,4 +166,47 @@ def test_of_two_at_once_one_says_that_the_other_is_at_it(change_host: ChangeHost
         if code:
             assert "nothing was changed" in errors or "changed meanwhile" in errors
             assert len(errors.splitlines()) == 2
+    assert state() == change_host.new
+
+
+def test_without_run_it_says_that_sshd_was_not_reloaded(change_host: ChangeHost) -> None:
+    with mounted("/run", "size=1m,mode=755"):
+        done = change_host.put_in()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "sshd was not reloaded, because /run/sshd.pid does not name it: restart sshd.\n"
+    )
+    assert state() == change_host.new
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["1", "999999999", "-1", "", "x", "{pid}\nmore", "{test}"],
+)
+def test_pid_file_that_does_not_name_sshd_signals_nobody(
+    change_host: ChangeHost, content: str
+) -> None:
+    sshd = PID_FILE.read_text()
+    PID_FILE.write_text(content.format(pid=sshd.strip(), test=os.getpid()))
+    done = change_host.put_in()  # SIGHUP would end this process
+    PID_FILE.write_text(sshd)
+    assert done.returncode == 0, done.stderr
+    assert "sshd was not reloaded" in done.stdout
+    assert not change_host.asks_for_a_key_and_more
+
+
+def test_pid_file_that_others_may_write_is_not_believed(change_host: ChangeHost) -> None:
+    PID_FILE.chmod(0o666)
+    done = change_host.put_in()
+    assert "sshd was not reloaded" in done.stdout
+    assert not change_host.asks_for_a_key_and_more
+
+
+def test_without_an_sshd_that_runs_its_files_are_changed_all_the_same(
+    change_host: ChangeHost,
+) -> None:
+    os.kill(int(PID_FILE.read_text()), signal.SIGTERM)
+    wait_until(lambda: not PID_FILE.exists())
+    done = change_host.put_in()
+    assert done.stdout == "sshd is not running; it reads the new settings when it starts.\n"
     assert state() == change_host.new

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""What is shown of the log during a trial, and when somebody counts as logged in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pam_totp.setup import login_log
+from pam_totp.setup.attempt import Line, Reader, line_of
+from tests.commands.commands import verify
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+
+ACCEPT = "verdict=accept reason=totp user=alice service=sshd rhost=192.0.2.7 device=phone"
+OPENSSH = "Accepted keyboard-interactive/pam for alice from 192.0.2.7 port 4711 ssh2"
+
+
+def ours(message: str) -> Line:
+    return Line("pam-totp", message)
+
+
+def test_verdict_is_shown_with_who_and_from_where_and_why() -> None:
+    message = 'verdict=refuse reason=clock-skew user="a b" service=sshd rhost=192.0.2.7'
+    message += ' detail="off by 300 s"'
+    found = Reader(("sshd",)).read(ours(message))
+    assert found is not None
+    assert found.words == "sshd: a b from 192.0.2.7: refused (clock-skew, off by 300 s)"
+    assert not found.user
+
+
+@pytest.mark.parametrize("program", ["sshd", "sshd-session"])
+def test_code_counts_as_a_login_over_ssh_when_sshd_accepts_it_too(program: str) -> None:
+    reader = Reader(("sshd",))
+    accepted = reader.read(ours(ACCEPT))
+    assert accepted is not None and not accepted.user
+    logged_in = reader.read(Line(program, OPENSSH))
+    assert logged_in is not None and logged_in.user == "alice"
+    again = reader.read(Line(program, OPENSSH))
+    assert again is not None and not again.user
+
+
+def test_login_without_a_code_is_no_proof() -> None:
+    reader = Reader(("sshd",))
+    reader.read(ours("verdict=skip reason=exempt user=alice service=sshd rhost=192.0.2.7"))
+    found = reader.read(Line("sshd", OPENSSH))
+    assert found is not None and not found.user
+
+
+def test_code_at_another_service_is_not_shown() -> None:
+    assert Reader(("sudo",)).read(ours(ACCEPT)) is None
+    assert Reader(("sudo",)).read(Line("sshd", OPENSSH)) is None
+
+
+def test_code_counts_at_once_where_no_daemon_says_more() -> None:
+    found = Reader(("su", "su-l")).read(ours(ACCEPT.replace("sshd", "su-l")))
+    assert found is not None and found.user == "alice"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Nov 29 01:02:03 server sshd[7]: Accepted", Line("sshd", "Accepted")),
+        ("Nov  9 01:02:03 server pam-totp[1234]: a: b", Line("pam-totp", "a: b")),
+        ("2026-11-29T01:02:03.4+00:00 server sshd[7]: x", Line("sshd", "x")),
+        ("Nov 29 01:02:03 server kernel: x", Line("kernel", "x")),
+        ("nothing of the kind", None),
+        ("", None),
+    ],
+)
+def test_line_of_a_log_file(text: str, line: Line | None) -> None:
+    assert line_of(text) == line
+
+
+@pytest.fixture
+def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "auth.log"
+    path.write_text("Nov 29 01:00:00 server sshd[1]: before\n")
+    monkeypatch.setattr(login_log, "FILES", (str(path),))
+    return path
+
+
+def test_log_is_followed_from_its_end_on_also_when_it_is_rotated_or_emptied(file: Path) -> None:
+    log = login_log.follow()
+
+    def write(*words: str) -> None:
+        with file.open("a") as opened:
+            opened.writelines(f"Nov 29 01:00:00 server sshd[1]: {word}\n" for word in words)
+
+    assert log.lines() == []
+    write("one", "two")
+    assert [line.message for line in log.lines()] == ["one", "two"]
+    write("three")
+    file.rename(f"{file}.1")
+    write("four")
+    assert [line.message for line in log.lines()] == ["three", "four"]
+    file.write_text("")
+    write("5")
+    assert [line.message for line in log.lines()] == ["5"]
+    with file.open("a") as opened:
+        opened.write("Nov 29 01:00:00 server sshd[1]: half")
+        opened.flush()
+        assert log.lines() == []
+        opened.write(" of it\n")
+    assert [line.message for line in log.lines()] == ["half of it"]
+    log.close()
+
+
+def test_without_any_log_the_records_of_logins_say_that_a_code_was_accepted(
+    monkeypatch: pytest.MonkeyPatch, user: User, enrolled: Callable[..., Credential]
+) -> None:
+    monkeypatch.setattr(login_log, "FILES", ())
+    credential = enrolled(user)
+    log, reader = login_log.follow(), Reader(("sshd",))
+    verify(user, credential.wrong_code())
+    (line,) = log.lines()
+    refused = reader.read(line)
+    assert refused is not None and refused.words.startswith(f"{user.name}: refused")
+    verify(user, credential.fresh_code())
+    (line,) = log.lines()
+    accepted = reader.read(line)
+    assert accepted is not None and accepted.user == user.name
+    assert log.lines() == []
