@@ -4,51 +4,67 @@
 import argparse
 import json
 import os
+import shlex
 
 from pam_totp.errors import Error, for_root
 from pam_totp.setup import apply, journal
 from pam_totp.setup.record import Record
 
 HELP = "root: keep what is on trial"
+_WORDS = {journal.KEPT: "kept", journal.TAKEN_BACK: "taken back"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp confirm`."""
+    parser.add_argument("--take-back", action="store_true", help="take it back at once instead")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Keeps it. Raises Error where no trial runs and the last change was taken back."""
+    """Keeps it, or takes it back. Raises Error where no trial runs and what became of the last
+    change is something else."""
     if os.geteuid() != 0:
         raise for_root("this command must be run as root")
-    is_changed = bool(apply.running_trials())
-    kept = apply.keep() if is_changed else _kept_before()
-    services = ", ".join(kept.change.services)
+    wanted = journal.TAKEN_BACK if options.take_back else journal.KEPT
+    running = apply.running_trials()
+    if not running:
+        record = _last(wanted)
+        said = [f"Already {_WORDS[wanted]}: {_of(record)}. Nothing was changed."]
+    elif options.take_back:
+        (record,) = running
+        said = list(apply.take_back(record, "another session took it back"))
+    else:
+        record = apply.keep()
+        files = [f"  {file.path}" for file in record.change.files]
+        said = [f"Kept: {_of(record)}.", *files]
+        said.append(f"The files as they were before are in {record.backups}.")
     if options.json:
         shown = {
-            "changed": is_changed,
-            "kind": kept.change.kind,
-            "services": kept.change.services,
-            "files": [file.path for file in kept.change.files],
-            "backups": kept.backups,
+            "changed": bool(running),
+            "kept": wanted == journal.KEPT,
+            "kind": record.change.kind,
+            "services": record.change.services,
+            "files": [file.path for file in record.change.files],
+            "backups": record.backups,
         }
-        print(json.dumps(shown, indent=2))
-    elif not is_changed:
-        print(f"Already kept: {kept.change.kind} {services}. Nothing was changed.")
-    else:
-        print(f"Kept: {kept.change.kind} {services}.")
-        for file in kept.change.files:
-            print(f"  {file.path}")
-        print(f"The files as they were before are in {kept.backups}.")
+        said = [json.dumps(shown, indent=2)]
+    print("\n".join(said))
     return 0
 
 
-def _kept_before() -> Record:
+def _last(wanted: str) -> Record:
+    """The newest change, if that is what became of it."""
     last = journal.last()
     if last is None:
         raise Error("no trial is running", "pam-totp enable sshd")
     record, how = last
-    again = f"pam-totp {record.change.kind} {' '.join(record.change.services)}"
-    if how != journal.KEPT:
-        raise Error("no trial is running, and the last one was taken back", again)
+    if how != wanted:
+        verb = {"enable": "disable", "disable": "enable"} if how == journal.KEPT else {}
+        again = [verb.get(record.change.kind, record.change.kind), *record.change.services]
+        message = f"no trial is running, and the last one was {_WORDS[how]}"
+        raise Error(message, shlex.join(["pam-totp", *again]))
     return record
+
+
+def _of(record: Record) -> str:
+    return f"{record.change.kind} {', '.join(record.change.services)}"

@@ -33,7 +33,7 @@ def test_settings() -> None:
         raise Error(f"there is no {SSHD}", "apt-get install openssh-server")
     with contextlib.suppress(OSError):  # sshd -t needs it, and says so; its unit makes it
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
-    code, told = _run([SSHD, "-t"])
+    code, told = run([SSHD, "-t"])
     if code != 0:
         raise Error(f"sshd -t: {told}", "sshd -t")
 
@@ -51,17 +51,17 @@ def has_systemd() -> bool:
 
 def _by_systemd() -> str:
     for unit in _UNITS:
-        if _run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
+        if run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
             path = _pid_file()
             before = _listener(path)
-            code, told = _run(["systemctl", "reload", unit])
+            code, told = run(["systemctl", "reload", unit])
             if code != 0:
                 raise Error(f"systemctl reload {unit}: {told}", f"systemctl status {unit}")
             if before != _NOBODY:  # the unit sends a signal, and does not wait
                 _wait_until_it_listens(path, before)
             return f"{unit} was reloaded."
     for unit in _SOCKETS:
-        if _run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
+        if run(["systemctl", "is-active", "--quiet", unit])[0] == 0:
             return f"{unit} starts sshd at the next connection, with the new settings."
     return _by_signal()
 
@@ -85,11 +85,12 @@ def _wait_until_it_listens(path: str, before: tuple[int, int]) -> None:
         if _listener(path) not in (_NOBODY, before):
             return
         pause(0.01)
-    raise Error("sshd did not listen again after SIGHUP", "sshd -t")
+    start = "systemctl restart ssh" if has_systemd() else SSHD
+    raise Error("sshd did not listen again after SIGHUP", start)
 
 
 def _pid_file() -> str:
-    code, told = _run([SSHD, "-T", "-C", "user=root,host=localhost,addr=127.0.0.1"], joined=False)
+    code, told = run([SSHD, "-T", "-C", "user=root,host=localhost,addr=127.0.0.1"], joined=False)
     for line in told.splitlines() if code == 0 else ():
         keyword, _, value = line.partition(" ")
         if keyword == "pidfile":
@@ -115,12 +116,14 @@ def _listener(path: str) -> tuple[int, int]:
 def _is_sshd(process: int) -> bool:
     try:
         program = os.readlink(f"/proc/{process}/exe").removesuffix(" (deleted)")  # upgraded since
+        # From a chroot, one of the machine around it is seen, too.
+        is_here = os.path.samefile(f"/proc/{process}/root", "/")
     except OSError:
         return False
-    return program == os.path.realpath(SSHD)
+    return is_here and program == os.path.realpath(SSHD)
 
 
-def _run(command: Sequence[str], *, joined: bool = True) -> tuple[int, str]:
+def run(command: Sequence[str], *, joined: bool = True) -> tuple[int, str]:
     """The exit code, and what was said, on one line if it is `joined`. Ctrl-C does not reach it."""
     try:
         done = subprocess.run(

@@ -101,6 +101,8 @@ class _Trial:
         """Whether somebody here keeps it, or somebody else has done so."""
         while not self._ended_by:
             if how := journal.became(record):
+                if record.seconds_left > 0:
+                    self._ended_by = "another session ended it"
                 return how == journal.KEPT
             if record.seconds_left <= 0:
                 return False

@@ -16,11 +16,12 @@ import time
 
 from pam_totp.errors import Error
 from pam_totp.setup import journal, reload
-from pam_totp.setup.record import Record, boot, pause
+from pam_totp.setup.record import Record, boot, now, pause
 
 COMMAND, WATCHER = "command", "watcher"
 PROGRAM = "/usr/libexec/pam-totp/roll-back"
 SECONDS_TO_START = 10.0
+SECONDS_OF_GRACE = 30.0
 OVER = "nobody answered within the time"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _held: list[int] = []  # until this process ends
@@ -59,20 +60,17 @@ def is_cared_for(record: Record) -> bool:
     """Whether there is somebody who keeps the change or takes it back."""
     if record.boot != boot():
         return False
+    if record.deadline is not None and now() > record.deadline + SECONDS_OF_GRACE:
+        return False  # the command was stopped (Ctrl-Z), or hangs
     return is_alive(record, COMMAND) or is_alive(record, WATCHER)
 
 
 def start(record: Record) -> None:
     """Starts the watcher, and the timer of a trial. Raises Error, OSError."""
     command = [PROGRAM, "--watch", str(record.number)]
-    if reload.has_systemd():
-        unit = f"pam-totp-change-{record.number}"
-        _start_unit([f"--unit={unit}", *command])
-        if record.deadline is not None:
-            seconds = f"--on-active={record.seconds_left:.3f}s"
-            timer = [f"--unit={unit}-timeout", seconds, "--timer-property=AccuracySec=100ms"]
-            _start_unit([*timer, PROGRAM, str(record.number)])
-    else:
+    unit = f"pam-totp-change-{record.number}"
+    # It says no where its /run is seen from a chroot.
+    if not reload.has_systemd() or not _start_unit([f"--unit={unit}", *command]):
         subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -82,6 +80,10 @@ def start(record: Record) -> None:
             env={},
             start_new_session=True,
         )
+    elif record.deadline is not None:
+        seconds = f"--on-active={record.seconds_left:.3f}s"
+        timer = [f"--unit={unit}-timeout", seconds, "--timer-property=AccuracySec=100ms"]
+        _start_unit([*timer, PROGRAM, str(record.number)])
     deadline = time.monotonic() + SECONDS_TO_START
     while not is_alive(record, WATCHER):
         if time.monotonic() > deadline:
@@ -93,7 +95,7 @@ def stop_timer(record: Record) -> None:
     """The change is kept or taken back; without this, the timer would find nothing to do."""
     if reload.has_systemd() and record.deadline is not None:
         unit = f"pam-totp-change-{record.number}-timeout.timer"
-        subprocess.run(["systemctl", "stop", unit], capture_output=True, start_new_session=True)
+        reload.run(["systemctl", "stop", unit])
 
 
 def wait(record: Record) -> str:
@@ -107,14 +109,5 @@ def wait(record: Record) -> str:
     return "" if journal.became(record) else "the command ended without an answer"
 
 
-def _start_unit(arguments: list[str]) -> None:
-    done = subprocess.run(
-        ["systemd-run", "--quiet", "--collect", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    if done.returncode != 0:
-        raise Error(f"systemd-run: {' '.join(done.stderr.split())}", "systemctl --failed")
+def _start_unit(arguments: list[str]) -> bool:
+    return reload.run(["systemd-run", "--quiet", "--collect", *arguments])[0] == 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A trial: kept by a yes after a login with a code, and taken back by everything else."""
 
+import json
 import os
 import signal
 import subprocess
@@ -346,6 +347,33 @@ def test_confirm_without_a_trial_is_refused(
     trial.end()
     assert_refused(pam_totp("confirm"), "no trial is running, and the last one was taken back")
     assert_refused(pam_totp("confirm", user=user), "must be run as root")
+
+
+def test_confirm_in_another_session_may_take_it_back(change_host: ChangeHost, start: Start) -> None:
+    trial = start()
+    said = pam_totp("confirm", "--take-back")
+    assert said.code == 0 and f"{STACK} is as it was before." in said.output
+    assert_taken_back(change_host)
+    code, shown = trial.end()
+    assert code == 1 and "another session ended it; everything was taken back" in shown
+    assert "Already taken back: enable sshd." in pam_totp("confirm", "--take-back").output
+    assert_refused(pam_totp("confirm"), "the last one was taken back")
+
+
+def test_command_that_hangs_after_its_time_does_not_keep_the_next_from_taking_it_back(
+    change_host: ChangeHost, start: Start
+) -> None:
+    trial = start()
+    assert trial.child.pid is not None
+    os.kill(trial.child.pid, signal.SIGSTOP)
+    (watcher,) = watchers()
+    os.kill(watcher, signal.SIGKILL)
+    assert subprocess.run([ROLL_BACK]).returncode == 0
+    assert state() == change_host.new
+    record = json.loads(CURRENT.read_text())
+    CURRENT.write_text(json.dumps(record | {"deadline": record["deadline"] - 1000}))
+    assert subprocess.run([ROLL_BACK]).returncode == 0
+    assert_taken_back(change_host)
 
 
 def test_taken_back_service_is_not_warned_of(change_host: ChangeHost, start: Start) -> None:
