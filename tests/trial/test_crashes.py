@@ -3,14 +3,22 @@
 whole, and what comes next takes everything back."""
 
 import os
+import random
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.faults.injection import KILL, Call, Ended, Error, calls_of, run_with
+from tests.faults.sizes import choose
+from tests.faults.test_kills import SEED
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.ssh_client import client_options
+from tests.host.terminal import converse
 from tests.trial.change_host import (
     CURRENT,
     ROLL_BACK,
@@ -19,8 +27,11 @@ from tests.trial.change_host import (
     ChangeHost,
     is_over,
     state,
+    wait_until,
+    watchers,
 )
 
+KILLS_BY_THE_CLOCK = choose(12, 200)
 PROGRAM = Path("/var/tmp/crash")
 # What changes a file, or says that it is on the disk. Reading changes nothing.
 CHANGES_FILES = (
@@ -152,3 +163,51 @@ def test_error_of_any_call_while_it_is_put_in_changes_nothing_or_everything(
         assert not change_host.asks_for_a_key_and_more
     assert failed > 20
     count(f"{len(calls)} calls of a change that is put in failed: {failed} said so")
+
+
+def test_each_state_that_a_kill_can_leave_lets_the_administrator_in(
+    change_host: ChangeHost, user: User, credential: Credential
+) -> None:
+    options = client_options(change_host)  # type: ignore[arg-type]
+    argv = ["/usr/bin/ssh", *options, "-l", user.name, "127.0.0.1", "id -un"]
+    password = (".*[Pp]assword: ", user.password)
+    old_stack, new_stack = change_host.old[0], change_host.new[0]
+    new_settings = change_host.new[1]
+    assert new_settings is not None
+
+    assert converse(argv, [password]).status == 0
+    # Killed after the settings, which sshd has not read.
+    SETTINGS.write_bytes(new_settings)
+    assert converse(argv, [password]).status == 0
+    # And then it was restarted by somebody, before anything took them back.
+    change_host.reload()
+    assert converse(argv, [password]).status == 0
+    # Killed after the stack, when sshd has read the settings.
+    STACK.write_bytes(new_stack)
+    code = ("Verification code: ", credential.fresh_code())
+    assert converse(argv, [password, code]).status == 0
+    # Killed while it is taken back, in the same way round.
+    SETTINGS.unlink()
+    code = ("Verification code: ", credential.fresh_code())
+    assert converse(argv, [password, code]).status == 0
+    STACK.write_bytes(old_stack)
+    assert converse(argv, [password]).status == 0
+
+
+def test_kill_9_at_any_moment_of_a_trial_ends_with_the_old_files(
+    change_host: ChangeHost, count: Callable[[str], None]
+) -> None:
+    dice = random.Random(SEED)
+    for _ in range(KILLS_BY_THE_CLOCK):
+        command = subprocess.Popen(
+            change_host.command("600"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(dice.uniform(0.02, 0.5))
+        command.kill()
+        command.wait()
+        wait_until(lambda: not watchers())
+        if CURRENT.exists():  # before the watcher was there
+            assert subprocess.run([ROLL_BACK]).returncode == 0
+        assert is_over() and state() == change_host.old, f"PAM_TOTP_SEED={SEED}"
+        assert not change_host.asks_for_a_key_and_more, f"PAM_TOTP_SEED={SEED}"
+    count(f"{KILLS_BY_THE_CLOCK} kills of a trial by the clock")

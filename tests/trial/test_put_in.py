@@ -3,6 +3,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 from pathlib import Path
 
@@ -60,17 +61,20 @@ def test_backup_is_the_file_as_it_was(change_host: ChangeHost) -> None:
 
 def test_owner_mode_and_access_list_stay(change_host: ChangeHost) -> None:
     subprocess.run(["chown", "root:shadow", STACK], check=True)
-    STACK.chmod(0o640)
     os.setxattr(STACK, "user.note", b"kept")
+    # rw for the owner, r for user 1234, r for all others: tag, bits and id of each (acl(5)).
+    entries = [(1, 6, -1), (2, 4, 1234), (4, 4, -1), (16, 4, -1), (32, 4, -1)]
+    access_list = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *each) for each in entries)
+    os.setxattr(STACK, "system.posix_acl_access", access_list)
     try:
         assert change_host.put_in().returncode == 0
         status = STACK.stat()
-        assert status.st_mode & 0o7777 == 0o640
+        assert status.st_mode & 0o7777 == 0o644
+        assert os.getxattr(STACK, "system.posix_acl_access") == access_list
         assert STACK.group() == "shadow"
         assert os.getxattr(STACK, "user.note") == b"kept"
     finally:
-        subprocess.run(["chown", "root:root", STACK], check=True)
-        STACK.chmod(0o644)
+        STACK.unlink()  # the test's end makes a new one
 
 
 def test_file_that_is_a_link_stays_one(change_host: ChangeHost) -> None:
