@@ -3,23 +3,32 @@
 
 import os
 import stat
+from collections.abc import Mapping
 
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Libpam, Unknown
 
 MAX_BYTES = 1_000_000
+# Files as they would be, by path: whole contents, None for no such file.
+Replaced = Mapping[str, bytes | None]
 
 
 class Disk:
     """Reads each file once; `files` has those that were asked for by path, without the root.
 
     known: what was read before, for whoever reads many services; None for a file that is not there.
+    replaced: files that are not read, because they are to be what this says; not with `known`.
     """
 
     def __init__(
-        self, root: str, libpam: Libpam, known: dict[str, File | None] | None = None
+        self,
+        root: str,
+        libpam: Libpam,
+        known: dict[str, File | None] | None = None,
+        replaced: Replaced | None = None,
     ) -> None:
         self.root, self.libpam = root.rstrip("/"), libpam
+        self.replaced = replaced or {}
         self.files: dict[str, File] = {}
         self._known: dict[str, File | None] = {} if known is None else known
         self._modules: dict[str, bool] = {}
@@ -60,6 +69,8 @@ class Disk:
         return any(os.path.isfile(self._below(place)) for place in places)
 
     def _content(self, path: str) -> bytes | None:
+        if path in self.replaced:
+            return self.replaced[path]
         place = self._below(path)
         try:
             mode = os.stat(place).st_mode

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from pam_totp.stack.control import lower, words_of
-from pam_totp.stack.disk import Disk
+from pam_totp.stack.disk import Disk, Replaced
 from pam_totp.stack.files import File
 from pam_totp.stack.libpam import Libpam
 from pam_totp.stack.lines import TYPES, Aborted, Line, Place, Stacks
@@ -39,12 +39,16 @@ class Service:
 
 
 def read_service(
-    name: str, libpam: Libpam, root: str = "", known: dict[str, File | None] | None = None
+    name: str,
+    libpam: Libpam,
+    root: str = "",
+    known: dict[str, File | None] | None = None,
+    replaced: Replaced | None = None,
 ) -> Service:
-    """The service of this name, of the system below a root folder. known: the files that were read
-    before (see Disk). Raises Unknown."""
+    """The service of this name, of the system below a root folder, as it is or as it would be with
+    some files replaced. known: the files that were read before (see Disk). Raises Unknown."""
     name = lower(name.rpartition("/")[2])  # as pam_start does
-    disk = Disk(root, libpam, known)
+    disk = Disk(root, libpam, known, replaced)
     own, other = Stacks(disk, libpam), Stacks(disk, libpam)
     refused = ""
     try:
