@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What must hold of a service before codes are turned on at it, by the model of its stacks. Pure.
+
+- There MUST be no way in without a code, or without a rule that spares the user the code. Root's
+  own `su` is the one exception.
+- A code MUST be asked for only after the first factor was proved, and never after a wrong one.
+- Whoever got in before with a first factor MUST get in with it and the code, and nobody else.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from pam_totp.setup.replay import Difference, differences
+from pam_totp.setup.too_early import codes_too_early
+from pam_totp.stack.credentials import credential_meanings
+from pam_totp.stack.dispatch import jump_is_ok
+from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
+from pam_totp.stack.libpam import AUTH_ERR, IGNORE, RETURN_VALUES, SUCCESS, Libpam, Unknown
+from pam_totp.stack.lines import TYPES, Line
+from pam_totp.stack.service import Service
+from pam_totp.stack.ways_in import Step, Way, all_ways, ways_in
+
+# The first line of su: root needs no code to become another user. A program that always runs as
+# root, such as a daemon, would accept everybody by it.
+RUN_BY_USERS = ("su", "su-l", "chsh", "chfn")
+KEY_OR_PASSWORD, PASSWORD_ONLY, KEY_ONLY = "either", "password", "key"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Why codes cannot be turned on: a sentence, and the lines that lead there."""
+
+    what: str
+    lines: tuple[str, ...] = ()
+
+
+def prove(
+    before: Service, after: Service, libpam: Libpam, first_factor: str = PASSWORD_ONLY
+) -> list[Fault]:
+    """The faults of a service as it would be; none: it is proved.
+
+    first_factor: what the service is to accept: a key as well or alone only for sshd.
+    """
+    try:
+        found = [Fault(f"{each}") for each in after.faults if each not in before.faults]
+        if after.refused or found:
+            return found or [Fault(after.refused)]
+        return [
+            *_without_code(after),
+            *_too_early(after),
+            *_replayed(before, after, libpam, first_factor),
+            *_keys(after, first_factor),
+            *_other_types(before, after),
+        ]
+    except Unknown as unknown:
+        return [Fault(f"what PAM would do cannot be determined: {unknown}")]
+
+
+def is_asking(line: Line) -> bool:
+    """Whether this line asks for a code, or verifies one that was typed with the password."""
+    return CODE in meanings(line).values()
+
+
+def _without_code(after: Service) -> Iterator[Fault]:
+    for way in ways_in(after):
+        if CODE in way.proved or NO_CODE_NEEDED in way.proved:
+            continue
+        if ROOT in way.proved and after.name in RUN_BY_USERS:
+            continue
+        yield Fault(f"{way.words} would be enough, without a code", _of_way(way))
+
+
+def _of_way(way: Way) -> tuple[str, ...]:
+    return tuple(f"{shown(step.line)} returns {_results(step)}" for step in way.steps)
+
+
+def _results(step: Step) -> str:
+    return step.results[0] if len(step.results) == 1 else f"{step.results[0]} or the like"
+
+
+def _too_early(after: Service) -> Iterator[Fault]:
+    for line, refused in codes_too_early(after.stacks["auth"], is_asking):
+        what = "even after a wrong password" if refused else "before a first factor was proved"
+        lines = [shown(each) + (" goes on" if each != line else "") for each in (*refused, line)]
+        yield Fault(f"a code would be asked for {what}", tuple(lines))
+
+
+def _replayed(
+    before: Service, after: Service, libpam: Libpam, first_factor: str
+) -> Iterator[Fault]:
+    lines = before.stacks["auth"], after.stacks["auth"]
+    if first_factor != KEY_ONLY:
+        for of_code, words in ((SUCCESS, "a correct code"), (IGNORE, "no code needed")):
+            answer = partial(answer_of_ours, of_code=of_code, of_key=AUTH_ERR)
+            for each in differences(*lines, meanings, answer):
+                yield _fault(each, words)
+    for of_key in {KEY_ONLY: [SUCCESS], PASSWORD_ONLY: [AUTH_ERR]}.get(
+        first_factor, [SUCCESS, AUTH_ERR]
+    ):
+        answer = partial(answer_of_ours, of_code=SUCCESS, of_key=of_key, of_combined=SUCCESS)
+        for each in differences(
+            *lines, credential_meanings, answer, jump_counts=jump_is_ok(libpam)
+        ):
+            if each.is_lost:
+                what = "after the code, setting credentials would fail (pam_setcred)"
+                yield Fault(what, _of_difference(each))
+
+
+def answer_of_ours(line: Line, of_code: int, of_key: int, of_combined: int = IGNORE) -> int:
+    """What a line that was added returns. Raises Unknown for a module that enable never adds."""
+    if line.module_name == "pam_totp.so":
+        if "publickey_passed" in line.arguments:
+            return of_key
+        is_combined = any(word.partition("=")[0] == "combined" for word in line.arguments)
+        return of_combined if is_combined else of_code
+    if line.module_name in ("pam_permit.so", "pam_deny.so"):
+        return SUCCESS if line.module_name == "pam_permit.so" else AUTH_ERR
+    raise Unknown(f"{shown(line)} is new")
+
+
+def _fault(difference: Difference, words: str) -> Fault:
+    what = f"with {words}, users who get in today would be refused"
+    if not difference.is_lost:
+        what = f"with {words}, users who are refused today would get in"
+    return Fault(what, _of_difference(difference))
+
+
+def _of_difference(difference: Difference) -> tuple[str, ...]:
+    return tuple(
+        f"{shown(line)} returns {RETURN_VALUES[value]}" for line, value in difference.lines
+    )
+
+
+def _keys(after: Service, first_factor: str) -> Iterator[Fault]:
+    if first_factor == PASSWORD_ONLY:
+        return
+    ways = {frozenset(way.proved) for way in all_ways(after.stacks["auth"])}
+    for last in (CODE, NO_CODE_NEEDED):
+        if frozenset({KEY, last}) not in ways:
+            yield Fault(f"a key and {last.words} would not be enough")
+
+
+def _other_types(before: Service, after: Service) -> Iterator[Fault]:
+    for kind in TYPES[1:]:
+        if _known(before.stacks[kind]) != _known(after.stacks[kind]):
+            yield Fault(f"the lines for '{kind}' would not be the same")
+
+
+def _known(lines: Sequence[Line]) -> list[Line]:
+    """The lines without where they stand."""
+    return [dataclasses.replace(line, file="", number=0) for line in lines]
+
+
+def shown(line: Line) -> str:
+    """A line, for people."""
+    words = " ".join(word for word in (line.control, line.module) if word)
+    if " " in line.control:
+        words = f"[{line.control}] {line.module}"
+    return f"{line.file}, line {line.number} ({words})"
