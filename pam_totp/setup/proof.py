@@ -29,10 +29,19 @@ KEY_OR_PASSWORD, PASSWORD_ONLY, KEY_ONLY = "either", "password", "key"
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """Why codes cannot be turned on: a sentence, and the lines that lead there."""
+    """Why codes cannot be turned on: a sentence, and the lines that lead there.
+
+    is_open: it is a way in without a code; else somebody would be refused, or asked too early.
+    """
 
     what: str
     lines: tuple[str, ...] = ()
+    is_open: bool = False
+
+    @property
+    def words(self) -> str:
+        """The sentence, with the last of the lines."""
+        return "; ".join([self.what, *self.lines[-2:]])
 
 
 def prove(
@@ -68,7 +77,7 @@ def _without_code(after: Service) -> Iterator[Fault]:
             continue
         if ROOT in way.proved and after.name in RUN_BY_USERS:
             continue
-        yield Fault(f"{way.words} would be enough, without a code", _of_way(way))
+        yield Fault(f"{way.words} would be enough, without a code", _of_way(way), is_open=True)
 
 
 def _of_way(way: Way) -> tuple[str, ...]:

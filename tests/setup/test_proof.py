@@ -46,7 +46,7 @@ def faults(
     services = [
         read(root, {name: text, "common-auth": common}, name=name) for text in (before, after)
     ]
-    return [each.what for each in prove(*services, SINCE_1_6, first_factor)]
+    return [each.what for each in prove(services[0], services[1], SINCE_1_6, first_factor)]
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def is_proved(
     for lines in (before, after):
         (folder / "x").write_text("".join(f"{line}\n" for line in lines))
         services.append(read_service("x", libpam))
-    return not prove(*services, libpam), list(services[1].stacks["auth"])
+    return not prove(services[0], services[1], libpam), list(services[1].stacks["auth"])
 
 
 @pytest.mark.parametrize("seed", range(choose(2, 200)))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""What is known of the programs behind services: which can ask a second question, and which belong
+together."""
+
+# Codes are turned on at all of these, or `sudo -i` and `su -` would still take the password alone.
+TOGETHER = (("su", "su-l"), ("sudo", "sudo-i"))
+# Screen lockers that show no question and answer each one with the password: their owner's screen
+# would stay locked. The code is typed right after the password there.
+LOCKERS = ("i3lock", "swaylock", "gtklock", "slock")
+# Programs whose protocol has one answer, the password: a second question fails, or gets it again.
+ONE_PROMPT = (
+    *("vsftpd", "proftpd", "pure-ftpd", "ftp", "dovecot", "imap", "imap4", "pop", "pop3", "smtp"),
+    *("smtpd", "sieve", "cyrus", "exim", "postfix", "saslauthd", "radiusd", "openvpn", "ocserv"),
+    *("samba", "postgresql", "mysql", "mariadb", "nginx", "apache2", "httpd", "pwauth", "squid"),
+    *("cups", "xmpp", "ejabberd", "prosody", "gitea", "vnc", "x11vnc", "netatalk", "ppp", "rexec"),
+)
+# Programs in which nobody is there to answer.
+UNATTENDED = (
+    *("cron", "crond", "atd", "systemd-user", "runuser", "runuser-l", "chpasswd", "newusers"),
+    *("groupadd", "useradd", "userdel", "usermod", "fakeroot", "newrole", "run_init"),
+)
+# Programs that were seen to ask a code, or that hand every question of PAM on.
+ASKING = (
+    *("sshd", "login", "su", "su-l", "sudo", "sudo-i", "doas", "cockpit", "polkit-1", "lightdm"),
+    *("gdm-password", "sddm", "greetd", "remote", "xscreensaver", "xsecurelock", "vlock"),
+    *("chsh", "chfn", "passwd", "xrdp-sesman", "kde", "lxdm", "xdm"),
+)
+# Files that services include. A line there would reach all of them.
+SHARED = (
+    *("system-auth", "password-auth", "postlogin", "smartcard-auth", "fingerprint-auth"),
+    *("system-login", "system-local-login", "system-remote-login", "system-services", "other"),
+    "config-util",
+)
+
+
+def is_shared(name: str) -> bool:
+    """Whether a file of /etc/pam.d is there to be included, and is no service itself."""
+    return name in SHARED or name.startswith("common-")
+
+
+def together(names: list[str]) -> list[str]:
+    """These services, and those that belong to them."""
+    found = []
+    for name in names:
+        found += next((list(group) for group in TOGETHER if name in group), [name])
+    return list(dict.fromkeys(found))
