@@ -68,6 +68,8 @@ def meanings(line: Line) -> Mapping[int, Factor | None]:
     module = name[1] if name else ""
     if module == "deny":
         return {AUTH_ERR: None}
+    if module == "debug":
+        return _of_debug(line)
     found: dict[int, Factor | None] = dict.fromkeys(range(len(RETURN_VALUES)))
     if module == "totp":
         return _of_totp(line, found)
@@ -86,6 +88,13 @@ def meanings(line: Line) -> Mapping[int, Factor | None]:
     if module in OTHERS and options & NOT_ASKED:
         factor = None
     return found | {SUCCESS: factor}
+
+
+def _of_debug(line: Line) -> Mapping[int, Factor | None]:
+    """It returns what it is told: `auth=authinfo_unavail`, as authselect writes for what is off."""
+    named = {word.removeprefix("auth=") for word in line.arguments if word.startswith("auth=")}
+    values = [RETURN_VALUES.index(each) for each in named if each in RETURN_VALUES]
+    return dict.fromkeys(values or [SUCCESS])
 
 
 def _of_totp(line: Line, found: dict[int, Factor | None]) -> Mapping[int, Factor | None]:

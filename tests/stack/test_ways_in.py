@@ -46,6 +46,9 @@ def line(module: str, control: str, level: int = 0) -> Line:
         ("auth sufficient pam_rootok.so\n@include common-auth\n", ["root", "password"]),
         ("auth required pam_permit.so\n", ["nothing"]),
         ("auth required pam_deny.so\n", []),
+        ("auth required pam_debug.so auth=authinfo_unavail\n", []),
+        ("auth required pam_debug.so auth=success\n", ["nothing"]),
+        ("auth required pam_debug.so cred=auth_err\n", ["nothing"]),
         (
             "auth sufficient pam_u2f.so\nauth required pam_sss.so\n",
             ["another factor (pam_u2f)", "password"],
