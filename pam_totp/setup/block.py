@@ -56,7 +56,7 @@ def take_out(content: bytes) -> bytes:
             before = before.removesuffix(b"\n")
         content = before + after
     if _MARK.search(content):
-        raise ValueError("a mark of pam-totp's lines stands there without its other half")
+        raise ValueError("one mark of pam-totp's lines is without its other half")
     return content
 
 

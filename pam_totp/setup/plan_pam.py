@@ -5,32 +5,18 @@
 - What a change reaches through other files MUST be proved as well, and be named.
 """
 
-import dataclasses
-from collections.abc import Iterator
-
 from pam_totp.errors import Error, UsageError
-from pam_totp.setup import layouts
 from pam_totp.setup.block import choice_of
-from pam_totp.setup.edits import Edit, combined, edits, tops_of
+from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import LOCKERS, ONE_PROMPT, UNATTENDED, is_shared
-from pam_totp.setup.proof import PASSWORD_ONLY, Fault, is_asking, prove
+from pam_totp.setup.proof import PASSWORD_ONLY, is_asking, prove
+from pam_totp.setup.reached import Plan, first_proved, own_lines, plan_reached
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.service import Service
 
 ONE_PROMPT_HINT = "see /usr/share/doc/pam-totp/examples/pam/one-prompt"
-FOR = "for "  # in the mark of a locker's lines: the service because of which they are there
-
-
-@dataclasses.dataclass
-class Plan:
-    """services: those that will ask. reached: others that will, through what they include.
-    notes: sentences for the person who is asked."""
-
-    services: list[str] = dataclasses.field(default_factory=list)
-    reached: list[str] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def plan(host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY) -> Plan:
@@ -41,7 +27,7 @@ def plan(host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY) -> 
     try:
         for name in names:
             _plan_service(host, name, first_factor if name == "sshd" else PASSWORD_ONLY, found)
-        _plan_reached(host, found)
+        plan_reached(host, found)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"ls -l {PAM_DIR}") from None
     return found
@@ -98,32 +84,10 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
         host.plain.pop(path)
         return
     if name in LOCKERS:
-        host.would_be[path] = _locker(host, name, file, "combined")
+        host.would_be[path] = own_lines(host, name, file, "combined")
         return
     candidates = edits(file, before.stacks["auth"], first_factor, note, host.count_for(path))
-    host.would_be[path] = _first_proved(host, name, before, path, candidates, first_factor)
-
-
-def _first_proved(
-    host: PamHost,
-    name: str,
-    before: Service,
-    path: str,
-    candidates: Iterator[Edit],
-    first_factor: str,
-) -> bytes:
-    """The first edit of which all is proved. Raises Error, with what the best one fails."""
-    best: tuple[int, Edit, list[Fault]] | None = None
-    for edit in candidates:
-        after = host.with_content(name, path, edit.after)
-        faults = prove(before, after, host.libpam, first_factor)
-        if not faults:
-            return edit.after
-        if best is None or len(faults) <= best[0]:
-            best = len(faults), edit, faults
-    assert best is not None
-    _, edit, faults = best
-    raise layouts.not_known(host, before, path, edit.line, faults[0])
+    host.would_be[path] = first_proved(host, name, before, path, candidates, first_factor)
 
 
 def _comes_from(host: PamHost, file: File) -> str:
@@ -141,72 +105,3 @@ def _added_by_hand(host: PamHost, name: str, now: Service, found: Plan) -> None:
         message = f"{name} has a pam_totp.so line that was added by hand, and {faults[0].words}"
         raise Error(message, "remove that line, and run this again")
     found.notes.append(f"{name} already asks for a code, by a line that was added by hand.")
-
-
-def _locker(host: PamHost, name: str, file: File, note: str) -> bytes:
-    before = host.before(name)
-
-    def inlined(include: str) -> list[str]:
-        if is_shared(include):
-            return []
-        target = host.file_of(include)
-        if target is None:
-            return []
-        content = host.plain.get(target.path, target.content) or b""
-        return _auth_only(host, file_of(target.path, content, host.libpam))
-
-    path = f"{PAM_DIR}/{name}"
-    found = list(combined(file, inlined, note, host.count_for(path)))
-    return _first_proved(host, name, before, path, iter(reversed(found)), PASSWORD_ONLY)
-
-
-def _auth_only(host: PamHost, file: File) -> list[str]:
-    """The auth lines of a file, as they are included by a line for auth alone."""
-    return [
-        f"auth include {top.included}" if top.words[0] == "@include" else top.text
-        for top in tops_of(file, host.count_for(file.path))
-    ]
-
-
-def _plan_reached(host: PamHost, found: Plan) -> None:
-    """Proves every other service that a changed file reaches, and gives lockers lines of their
-    own. Raises Error, Unknown."""
-    changed = set(host.would_be)
-    for name in host.names():
-        if name in found.services or is_shared(name):
-            continue
-        try:
-            after = host.after(name)
-        except Unknown:
-            continue  # not readable before, and none of ours
-        if not any(is_asking(line) and line.file in changed for line in after.stacks["auth"]):
-            continue
-        if f"{PAM_DIR}/{name}" in changed:
-            continue
-        if name in LOCKERS:
-            _plan_locker(host, name, found)
-            continue
-        faults = prove(host.before(name), after, host.libpam)
-        harm = [fault for fault in faults if not fault.is_open]
-        if harm:
-            message = (
-                f"{name} would ask too, because it includes one of these files, and {harm[0].words}"
-            )
-            raise Error(message, f"give {name} a stack of its own: {PAM_DIR}/{name}")
-        found.reached.append(name)
-        if faults:
-            found.notes.append(f"At {name}, {faults[0].words}.")
-
-
-def _plan_locker(host: PamHost, name: str, found: Plan) -> None:
-    path = f"{PAM_DIR}/{name}"
-    file = host.file_of(name)
-    assert file is not None
-    plain = host.take_ours_out(path, file.content)
-    services = ", ".join(found.services)
-    after = _locker(host, name, file_of(path, plain, host.libpam), f"combined, {FOR}{services}")
-    host.would_be = {path: after, **host.would_be}  # before what would keep the screen locked
-    found.reached.append(name)
-    found.notes.append(
-        f"{name} shows no question: there the code is typed right after the password, in one field."
-    )

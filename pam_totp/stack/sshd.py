@@ -31,8 +31,9 @@ def settings_for(user: str, address: str | None) -> dict[str, str]:
     return settings_of(Login(user, address=here, host=here))
 
 
-def settings_of(login: Login) -> dict[str, str]:
-    """The same for a login of which everything is known. Raises Unknown."""
+def settings_of(login: Login, path: str = "") -> dict[str, str]:
+    """The same for a login of which everything is known, by the configuration in use or by another.
+    Raises Unknown."""
     if not os.path.exists(SSHD):
         raise Unknown(f"there is no {SSHD}")
     if "," in login.user:
@@ -41,20 +42,20 @@ def settings_of(login: Login) -> dict[str, str]:
         f"user={login.user},host={login.host},addr={login.address},laddr={login.local_address},"
         f"lport={login.local_port},rdomain={login.rdomain}"
     )
-    told = _ask(about)
+    told = _ask(about, path)
     if told.returncode != 0 and MISSING in told.stderr and os.geteuid() == 0:
         # Its unit makes this empty folder at each start; without it a stopped sshd says nothing.
         os.makedirs(PRIVILEGE_SEPARATION, mode=0o755, exist_ok=True)
-        told = _ask(about)
+        told = _ask(about, path)
     if told.returncode != 0:
         raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
     return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
 
 
-def _ask(about: str) -> "subprocess.CompletedProcess[str]":
+def _ask(about: str, path: str) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            [SSHD, "-T", "-C", about],
+            [SSHD, "-T", *(["-f", path] if path else []), "-C", about],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Whether a class of logins at sshd gets in as before, with a code, by sshd's settings. Pure."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from pam_totp.setup.proof import KEY_ONLY, PASSWORD_ONLY
+from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
+from pam_totp.stack import sshd
+from pam_totp.stack.sshd import Way, asks_pam
+from pam_totp.stack.sshd_classes import Class
+
+KEY, PASSWORD = "key", "password"
+ROOT_UID, SOMEBODY = 0, 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """fault: why this must not be; empty: it may. notes: what stays without a code, and what ends.
+    kept: the first factors with which the class gets in."""
+
+    fault: str = ""
+    notes: tuple[str, ...] = ()
+    kept: frozenset[str] = frozenset()
+
+
+def judge(
+    who: str,
+    each: Class,
+    was: dict[str, str],
+    will: dict[str, str],
+    choices: Choices,
+    *,
+    has_key: bool = True,
+) -> Verdict:
+    """who: the class in words. was, will: sshd's settings for it before and after. has_key: whether
+    anybody in it may have a key."""
+    uid = ROOT_UID if each.is_root else SOMEBODY
+    before = {factor for way in sshd.ways(was, uid) if (factor := first_of(way))}
+    ways = sshd.ways(will, uid)
+    kept = {factor for way in ways if (factor := first_of(way)) and works(way, choices)}
+    notes: list[str] = []
+    if will.get("usepam") != "yes":
+        return Verdict(f"{who}: sshd would not ask PAM (UsePAM)")
+    for way in ways:
+        if not asks_pam(way):
+            if not is_meant(each, choices):
+                return Verdict(f"{who}: {sshd.shown(way)} would be enough, without a code")
+            notes.append(f"{who}: {_words(way)} alone, without a code.")
+    if not has_key:
+        before -= {KEY}
+    for factor in sorted(before - kept):
+        if factor in ended(each, choices):
+            notes.append(
+                f"{who}: a {factor} alone is not enough any more."
+                if choices.root != ROOT_NO or not each.is_root
+                else f"{who}: no login at all any more."
+            )
+        else:
+            return Verdict(f"{who}: users who log in with a {factor} would be refused")
+    return Verdict(notes=tuple(dict.fromkeys(notes)), kept=frozenset(kept))
+
+
+def first_of(way: Way) -> str:
+    """The first factor that a list of methods proves; empty for another."""
+    if "publickey" in way:
+        return KEY
+    return PASSWORD if asks_pam(way) else ""
+
+
+def works(way: Way, choices: Choices) -> bool:
+    """Whether PAM's stack for sshd lets users in who come this way. Its question needs keyboard-
+    interactive: sshd's `password` answers it with the password."""
+    if not asks_pam(way):
+        return True
+    if "password" in way:
+        return False
+    return first_of(way) == KEY or choices.first_factor != KEY_ONLY
+
+
+def is_meant(each: Class, choices: Choices) -> bool:
+    """Whether logins of the class are to be without a code: by a choice, or because the
+    administrator's own Match block says so."""
+    if each.example.user in choices.exempt:
+        return True
+    if each.is_root and choices.root == ROOT_KEY:
+        return True
+    return any(
+        block.is_match and any(one.keyword == "authenticationmethods" for one in block.settings)
+        for block in each.blocks
+    )
+
+
+def ended(each: Class, choices: Choices) -> Iterator[str]:
+    """The first factors that are not enough any more, on purpose."""
+    if each.is_root and choices.root == ROOT_NO:
+        yield from (KEY, PASSWORD)
+    if each.is_root and choices.root in (ROOT_CODE, ROOT_KEY):
+        yield PASSWORD
+    if choices.first_factor == KEY_ONLY or each.example.user in choices.exempt:
+        yield PASSWORD
+    if choices.first_factor == PASSWORD_ONLY:
+        yield KEY
+
+
+def _words(way: Way) -> str:
+    return "the key" if way == ("publickey",) else sshd.shown(way)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""sshd's settings for codes: planned, and judged by sshd itself before they are written.
+
+- Every class of logins that sshd's Match blocks tell apart MUST be judged, by `sshd -T -C`.
+- The settings MUST apply: the first value wins, and without an Include line they do nothing.
+"""
+
+import dataclasses
+import os
+import re
+
+from pam_totp.errors import Error
+from pam_totp.setup import sshd_settings
+from pam_totp.setup.block import put_in, take_out
+from pam_totp.setup.change import FileChange
+from pam_totp.setup.judge_sshd import Verdict, judge
+from pam_totp.setup.sshd_copy import Copy
+from pam_totp.setup.sshd_settings import PATH as DROP_IN
+from pam_totp.setup.sshd_settings import Choices
+from pam_totp.stack import sshd
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.people import people
+from pam_totp.stack.sshd_classes import Class, classes_of
+from pam_totp.stack.sshd_config import PATH, Block
+from pam_totp.stack.sshd_match import Login
+
+INCLUDE = f"Include {DROP_IN}"
+
+
+@dataclasses.dataclass
+class SshdPlan:
+    """replaced: the files as they would be, by path. notes: sentences about ways in that stay
+    without a code, or that end."""
+
+    replaced: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
+    plain: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def changes(self) -> tuple[FileChange, ...]:
+        """The files that are not yet as they would be."""
+        found = [FileChange(path, _read(path), after) for path, after in self.replaced.items()]
+        return tuple(each for each in found if each.before != each.after)
+
+
+def without_ours() -> dict[str, bytes | None]:
+    """sshd's files without what enable has put there. Raises Error."""
+    main = _read(PATH)
+    if main is None:
+        raise Error(f"there is no {PATH}", "apt-get install openssh-server")
+    try:
+        return {PATH: take_out(main), DROP_IN: None}
+    except ValueError as fault:
+        raise Error(f"{PATH}: {fault}; nothing was changed", f"grep -n pam-totp {PATH}") from None
+
+
+def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> SshdPlan:
+    """Plans them. sitting, method: the login of the person who enables it, and "key" or "password";
+    empty where it is not known. Raises Error."""
+    found = SshdPlan(plain=without_ours())
+    text = sshd_settings.text(choices).encode()
+    main = found.plain[PATH] or b""
+    found.replaced = {PATH: main, DROP_IN: text}
+    try:
+        with Copy(found.plain) as before:
+            before.test()
+            if not _is_active(found.replaced, choices):
+                found.replaced[PATH] = put_in(main, 0, 0, "sshd's settings", [INCLUDE])
+            with Copy(found.replaced) as after:
+                after.test()
+                verdicts = _judge_all(before, after, choices, sitting, method)
+    except Unknown as unknown:
+        raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
+    faults = [verdict.fault for verdict in verdicts if verdict.fault]
+    if faults:
+        raise Error(f"{faults[0]}; nothing was changed", f"mend that block in {PATH}, or remove it")
+    found.notes = list(dict.fromkeys(note for verdict in verdicts for note in verdict.notes))
+    return found
+
+
+def _is_active(replaced: dict[str, bytes | None], choices: Choices) -> bool:
+    """Whether the drop-in is read, and before anything that says otherwise. Raises Unknown."""
+    with Copy(replaced) as copy:
+        classes = _classes(copy)
+        plain = [each for each in classes if not any(block.is_match for block in each.blocks)]
+        if DROP_IN not in copy.names.values():
+            return False
+        if not plain:
+            return True
+        try:
+            active = copy.settings_of(plain[0].example)
+        except Unknown:
+            return False  # such as KbdInteractiveAuthentication no before it
+    wanted = sshd_settings.wanted(choices)
+    return all(_same(active.get(key.lower(), ""), value) for key, value in wanted.items())
+
+
+def _same(one: str, other: str) -> bool:
+    return one.replace("without-password", "prohibit-password") == other
+
+
+def _classes(copy: Copy) -> list[Class]:
+    blocks = copy.blocks()
+    criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
+    everybody = people(criteria)
+    return classes_of(blocks, everybody)
+
+
+def _judge_all(
+    before: Copy, after: Copy, choices: Choices, sitting: Login | None, method: str
+) -> list[Verdict]:
+    found = []
+    for each in _classes(after):
+        was = before.settings_of(each.example)
+        try:
+            will = after.settings_of(each.example)
+        except Unknown as unknown:
+            found.append(Verdict(f"{_named(each, after)}: {unknown}"))
+            continue
+        has_key = not each.is_root or root_has_keys(was)
+        found.append(judge(_named(each, after), each, was, will, choices, has_key=has_key))
+    if sitting is not None:
+        found.append(_judge_sitting(before, after, choices, sitting, method))
+    return found
+
+
+def _judge_sitting(
+    before: Copy, after: Copy, choices: Choices, sitting: Login, method: str
+) -> Verdict:
+    """The person who is sitting there: the same way in, with the code."""
+    each = Class(sitting, tuple(block for block in after.blocks() if not block.is_match))
+    was, will = before.settings_of(sitting), after.settings_of(sitting)
+    who = f"you ({sitting.user} from {sitting.address})"
+    verdict = judge(who, each, was, will, choices)
+    if verdict.fault or not method or method in verdict.kept:
+        return dataclasses.replace(verdict, notes=())
+    return Verdict(f"{who} logged in with a {method}, and could not log in so any more")
+
+
+def _named(each: Class, copy: Copy) -> str:
+    """A class, by what its blocks demand."""
+    blocks: list[Block] = [block for block in each.blocks if block.is_match]
+    if not blocks:
+        return "root" if each.is_root else "everybody else"
+    where = copy.real(blocks[-1].place)
+    if where.startswith(DROP_IN):
+        return each.example.user
+    criteria = " ".join(f"{name} {argument}".strip() for name, argument in blocks[-1].criteria)
+    who = f"Match {criteria or 'all'} ({where})"
+    return f"root, {who}" if each.is_root else who
+
+
+def root_has_keys(settings: dict[str, str]) -> bool:
+    """Whether root can log in with a key, as far as files tell."""
+    if settings.get("pubkeyauthentication") != "yes":
+        return False
+    if settings.get("authorizedkeyscommand", "none") != "none":
+        return True
+    for pattern in settings.get("authorizedkeysfile", "").split():
+        path = re.sub(
+            "%[uh%]", lambda found: {"%u": "root", "%h": "/root"}.get(found[0], "%"), pattern
+        )
+        path = path if path.startswith("/") else f"/root/{path}"
+        try:
+            if os.path.getsize(path):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as failure:
+        raise Error(f"{path}: {failure.strerror}; nothing was changed", f"ls -l {path}") from None

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""sshd's settings, judged by the real sshd before a byte of them is written."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pam_totp.errors import Error
+from pam_totp.setup import plan_sshd
+from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
+from pam_totp.setup.sshd_settings import PATH as DROP_IN
+from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
+from pam_totp.stack.sshd_config import PATH
+from pam_totp.stack.sshd_match import Login
+from tests.host.accounts import User
+
+MAIN, FOLDER = Path(PATH), Path(DROP_IN).parent
+USUAL = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\nUsePAM yes\n"
+ALL = (KEY_OR_PASSWORD, PASSWORD_ONLY, KEY_ONLY)
+
+
+@pytest.fixture(autouse=True)
+def untouched(host_key: None) -> Iterator[None]:
+    text = MAIN.read_bytes()
+    FOLDER.mkdir(exist_ok=True)
+    before = set(FOLDER.iterdir())
+    yield
+    MAIN.write_bytes(text)
+    for path in set(FOLDER.iterdir()) - before:
+        path.unlink()
+
+
+@pytest.fixture
+def planned() -> Callable[..., plan_sshd.SshdPlan]:
+    """`planned("sshd's settings", …)`: what would be, and that nothing was written."""
+
+    def plan(text: str = USUAL, *choices: object, who: object = (), **more: str) -> object:
+        MAIN.write_text(f"HostKey /etc/ssh/throwaway_host_key\n{text}")
+        for name, content in more.items():
+            (FOLDER / f"{name}.conf").write_text(content)
+        before = {path: path.read_bytes() for path in (MAIN, *FOLDER.iterdir())}
+        try:
+            return plan_sshd.plan(Choices(*choices), *who)  # type: ignore[arg-type,misc]
+        finally:
+            assert {path: path.read_bytes() for path in (MAIN, *FOLDER.iterdir())} == before
+            assert not [name for name in os.listdir("/tmp") if name.startswith("pam-totp-")]
+
+    return plan  # type: ignore[return-value]
+
+
+Planned = Callable[..., plan_sshd.SshdPlan]
+
+
+@pytest.mark.parametrize("first_factor", ALL)
+def test_the_settings_go_into_a_file_of_their_own(planned: Planned, first_factor: str) -> None:
+    (change,) = planned(USUAL, first_factor).changes()
+    assert (change.path, change.before) == (DROP_IN, None)
+    assert b"AuthenticationMethods" in (change.after or b"")
+    assert b"PermitRootLogin" not in (change.after or b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("UsePAM yes\n", {}),  # no Include
+        ("PasswordAuthentication yes\nInclude sshd_config.d/*.conf\n", {}),
+        ("ChallengeResponseAuthentication no\nInclude sshd_config.d/*.conf\n", {}),
+        ("Include /etc/ssh/sshd_config.d/*.conf\n", {"00-first": "PasswordAuthentication yes\n"}),
+    ],
+)
+def test_where_they_would_not_apply_an_include_line_comes_first(
+    planned: Planned, text: str, more: dict[str, str]
+) -> None:
+    changes = planned(text, **more).changes()
+    assert [change.path for change in changes] == [PATH, DROP_IN]
+    assert (changes[0].after or b"").startswith(b"# begin of pam-totp's lines: sshd's settings\n")
+
+
+def test_an_old_name_after_the_include_changes_nothing(planned: Planned) -> None:
+    changes = planned(
+        "Include sshd_config.d/*.conf\nChallengeResponseAuthentication no\n"
+    ).changes()
+    assert [change.path for change in changes] == [DROP_IN]
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (
+            "Match User sshd\n  KbdInteractiveAuthentication no\n",
+            "with a key would be refused",
+        ),
+        ("Match User sshd\n  AuthenticationMethods publickey,password\n", "would be refused"),
+        (
+            "Match Address 192.0.2.0/24\n  PubkeyAuthentication no\n"
+            "  AuthenticationMethods password\n",
+            "Match address 192.0.2.0/24 .*refused",
+        ),
+    ],
+)
+def test_a_block_that_shuts_its_users_out_is_found_before(
+    planned: Planned, block: str, said: str
+) -> None:
+    with pytest.raises(Error, match=said) as failure:
+        planned(USUAL + block)
+    assert "sshd_config, line" in failure.value.message and "/tmp/" not in failure.value.message
+
+
+def test_any_for_everybody_is_in_the_way_or_overruled(planned: Planned) -> None:
+    """OpenSSH 9.2 takes it together with our list, which it refuses."""
+    try:
+        found = planned("AuthenticationMethods any\nInclude /etc/ssh/sshd_config.d/*.conf\n")
+    except Error as failure:
+        assert "/etc/ssh/sshd_config line 2: " in failure.message
+    else:
+        assert [change.path for change in found.changes()] == [PATH, DROP_IN]
+
+
+def test_a_block_with_any_is_an_exemption_or_a_fault_as_sshd_has_it(planned: Planned) -> None:
+    """OpenSSH 9.2 does not start with it."""
+    block = "Match User sshd\n  AuthenticationMethods any\n"
+    try:
+        notes = planned(USUAL + block).notes
+    except Error as failure:
+        assert "any" in failure.message
+    else:
+        assert any("without a code" in note for note in notes)
+
+
+def test_a_key_alone_by_the_administrators_own_block_is_said(planned: Planned) -> None:
+    block = "Match User sshd\n  AuthenticationMethods publickey\n"
+    notes = planned(USUAL + block).notes
+    assert any("Match user sshd" in note and "the key alone" in note for note in notes)
+
+
+def test_what_sshd_does_not_accept_is_refused_with_its_words(planned: Planned) -> None:
+    with pytest.raises(Error, match="NoSuchKeyword") as failure:
+        planned(f"{USUAL}NoSuchKeyword yes\n")
+    assert "/etc/ssh/sshd_config" in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("root", "lines", "said"),
+    [
+        (ROOT_CODE, ["PermitRootLogin yes", "Match User root"], "a password alone is not enough"),
+        (ROOT_KEY, ["Match User root", "AuthenticationMethods publickey\n"], "the key alone"),
+        (ROOT_NO, ["PermitRootLogin no"], "no login at all"),
+    ],
+)
+def test_what_becomes_of_root_is_written_and_said(
+    planned: Planned, root_key: None, root: str, lines: list[str], said: str
+) -> None:
+    found = planned(f"{USUAL}PermitRootLogin yes\n", KEY_OR_PASSWORD, root)
+    text = (found.replaced[DROP_IN] or b"").decode()
+    assert all(line in text for line in lines)
+    assert any(note.startswith("root") and said in note for note in found.notes)
+
+
+@pytest.fixture
+def root_key() -> Iterator[None]:
+    keys = Path("/root/.ssh/authorized_keys")
+    keys.parent.mkdir(mode=0o700, exist_ok=True)
+    keys.write_text("ssh-ed25519 AAAA root\n")
+    yield
+    keys.unlink()
+
+
+def test_root_who_has_a_key_is_not_shut_out_without_a_word(
+    planned: Planned, root_key: None
+) -> None:
+    with pytest.raises(Error, match="root: users who log in with a key would be refused"):
+        planned(f"{USUAL}PermitRootLogin prohibit-password\n")
+
+
+def test_an_exempted_account_logs_in_with_its_key_alone(planned: Planned, user: User) -> None:
+    found = planned(USUAL, KEY_OR_PASSWORD, ROOT_NO, (user.name,))
+    assert f"Match User {user.name}\n" in (found.replaced[DROP_IN] or b"").decode()
+    assert any(user.name in note and "the key alone" in note for note in found.notes)
+
+
+def test_the_person_who_is_sitting_there_gets_in_again(planned: Planned, user: User) -> None:
+    """The class may be fine, and this one person not."""
+    login = Login(user.name, address="192.0.2.9", host="192.0.2.9")
+    assert planned(USUAL, KEY_OR_PASSWORD, ROOT_NO, who=(login, "key")).replaced
+    assert planned(USUAL, KEY_OR_PASSWORD, ROOT_NO, who=(login, "password")).replaced
+    for first_factor, method in ((KEY_ONLY, "password"), (PASSWORD_ONLY, "key")):
+        with pytest.raises(
+            Error, match=f"you .{user.name} from 192.0.2.9. logged in with a {method}"
+        ):
+            planned(USUAL, first_factor, ROOT_NO, who=(login, method))
+
+
+def test_a_second_plan_finds_nothing_to_change(planned: Planned) -> None:
+    for change in planned("UsePAM yes\n", KEY_OR_PASSWORD, ROOT_NO).changes():
+        Path(change.path).write_bytes(change.after or b"")
+    assert plan_sshd.plan(Choices(KEY_OR_PASSWORD, ROOT_NO)).changes() == ()
+    assert plan_sshd.plan(Choices(KEY_ONLY, ROOT_NO)).changes() != ()
