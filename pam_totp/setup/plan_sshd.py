@@ -25,16 +25,19 @@ from pam_totp.stack.sshd_config import PATH, Block
 from pam_totp.stack.sshd_match import Login
 
 INCLUDE = f"Include {DROP_IN}"
+SOMEBODY = Login("nobody")
 
 
 @dataclasses.dataclass
 class SshdPlan:
-    """replaced: the files as they would be, by path. notes: sentences about ways in that stay
-    without a code, or that end."""
+    """replaced: the files as they would be, by path; plain: without anything of ours. notes:
+    sentences about ways in that stay without a code, or that end. expected: what sshd is to say of
+    a login of SOMEBODY."""
 
     replaced: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
     plain: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+    expected: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def changes(self) -> tuple[FileChange, ...]:
         """The files that are not yet as they would be."""
@@ -67,6 +70,7 @@ def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> Ss
                 found.replaced[PATH] = put_in(main, 0, 0, "sshd's settings", [INCLUDE])
             with Copy(found.replaced) as after:
                 after.test()
+                found.expected = after.settings_of(SOMEBODY)
                 verdicts = _judge_all(before, after, choices, sitting, method)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
@@ -147,6 +151,15 @@ def _named(each: Class, copy: Copy) -> str:
     criteria = " ".join(f"{name} {argument}".strip() for name, argument in blocks[-1].criteria)
     who = f"Match {criteria or 'all'} ({where})"
     return f"root, {who}" if each.is_root else who
+
+
+def settings_of_root() -> dict[str, str]:
+    """sshd's settings for root, without what enable has put there. Raises Error."""
+    try:
+        with Copy(without_ours()) as copy:
+            return copy.settings_of(Login("root"))
+    except Unknown as unknown:
+        raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
 
 
 def root_has_keys(settings: dict[str, str]) -> bool:

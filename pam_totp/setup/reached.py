@@ -2,6 +2,7 @@
 """The services that a change of another one's file reaches, and screen lockers among them."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 
 from pam_totp.errors import Error
@@ -85,12 +86,13 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             after = host.after(name)
         except Unknown:
             continue  # not readable before, and none of ours
-        if not any(is_asking(line) and line.file in changed for line in after.stacks["auth"]):
+        lines = [line for line in after.stacks["auth"] if is_asking(line) and line.file in changed]
+        if not lines:
             continue
         if f"{PAM_DIR}/{name}" in changed:
             continue
         if name in LOCKERS:
-            _plan_locker(host, name, found)
+            _plan_locker(host, name, os.path.basename(lines[0].file), found)
             continue
         faults = prove(host.before(name), after, host.libpam)
         harm = [fault for fault in faults if not fault.is_open]
@@ -104,13 +106,12 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             found.notes.append(f"At {name}, {faults[0].words}.")
 
 
-def _plan_locker(host: PamHost, name: str, found: Plan) -> None:
+def _plan_locker(host: PamHost, name: str, because_of: str, found: Plan) -> None:
     path = f"{PAM_DIR}/{name}"
     file = host.file_of(name)
     assert file is not None
     plain = host.take_ours_out(path, file.content)
-    services = ", ".join(found.services)
-    after = own_lines(host, name, file_of(path, plain, host.libpam), f"combined, {FOR}{services}")
+    after = own_lines(host, name, file_of(path, plain, host.libpam), f"combined, {FOR}{because_of}")
     host.would_be = {path: after, **host.would_be}  # before what would keep the screen locked
     found.reached.append(name)
     found.notes.append(

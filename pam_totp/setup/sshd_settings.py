@@ -2,6 +2,7 @@
 """sshd's settings for codes, as the text of a file of /etc/ssh/sshd_config.d. Pure."""
 
 import dataclasses
+import re
 
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
 
@@ -51,6 +52,25 @@ def text(choices: Choices) -> str:
         blocks.append(_match("root", methods))
     blocks += [_match(name, KEY_ALONE) for name in choices.exempt]
     return "".join([FIRST_LINE, *lines, *blocks])
+
+
+def choices_of(content: bytes | None) -> Choices | None:
+    """The choices by which the file was written; None for any other content."""
+    found = (content or b"").decode("utf-8", "replace")
+    methods = re.findall(r"^AuthenticationMethods (.*)$", found, re.MULTILINE)
+    users = re.findall(r"^Match User (\S+)\n(?:  Pub.*\n)?  (.*)$", found, re.MULTILINE)
+    named = dict(users)
+    root = {f"AuthenticationMethods {KEY_ALONE}": ROOT_KEY}.get(named.get("root", ""), "")
+    if named.get("root", "").endswith(KEY_THEN_CODE):
+        root = ROOT_CODE
+    if "\nPermitRootLogin no\n" in found:
+        root = ROOT_NO
+    for first_factor, value in METHODS.items():
+        if methods == [value]:
+            exempt = tuple(user for user, _ in users if user != "root")
+            choices = Choices(first_factor, root, exempt)
+            return choices if text(choices) == found else None
+    return None
 
 
 def _match(user: str, methods: str) -> str:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp disable`: takes out what `pam-totp enable` put in."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+
+from pam_totp.enrollment.identity import caller
+from pam_totp.enrollment.terminal import ask
+from pam_totp.errors import Error, UsageError, for_root
+from pam_totp.listing import fit
+from pam_totp.setup import apply, diff, disabling
+from pam_totp.setup.disabling import Disabling
+
+HELP = "root: have services ask for no code any more"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp disable`."""
+    parser.add_argument("services", metavar="SERVICE", nargs="*", help="such as sshd, login, sudo")
+    parser.add_argument("--all", action="store_true", help="every service that enable changed")
+    parser.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    parser.add_argument(
+        "--force", action="store_true", help="even if it is not proved that people still get in"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plans it, shows it, asks, and changes the files. Raises Error."""
+    if os.geteuid() != 0:
+        raise for_root("this command must be run as root")
+    if bool(options.services) == options.all:
+        raise UsageError("name the services, or use --all", "pam-totp disable sshd")
+    services = disabling.enabled_services() if options.all else options.services
+    found = disabling.prepare(services)
+    if not found.change.files:
+        return _report(options, found, "Nothing to take out; nothing was changed.", changed=False)
+    if found.doubts and not options.force:
+        hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
+        raise Error(f"{found.doubts[0]}; nothing was changed", hint)
+    if not options.json:
+        print(f"{diff.of_change(found.change)}\n")
+    if options.dry_run:
+        return _report(options, found, "Nothing was changed (--dry-run).", changed=True)
+    if not options.yes:
+        _confirm(options)
+    applied = apply.put_in(found.change, by=caller())
+    if not options.json:
+        print("".join(f"{sentence}\n" for sentence in applied.said), end="")
+    return _report(options, found, f"Turned off: {', '.join(found.change.services)}.", changed=True)
+
+
+def _confirm(options: argparse.Namespace) -> None:
+    if options.json:
+        raise UsageError("--json needs --yes; nothing was changed", "add --yes")
+    if ask("Change these files? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
+
+
+def _report(options: argparse.Namespace, found: Disabling, text: str, *, changed: bool) -> int:
+    if not options.json:
+        print("\n".join(fit(each) for each in (*found.notes, text)))
+        return 0
+    shown = {
+        "changed": changed,
+        "dry_run": options.dry_run,
+        "services": found.change.services,
+        "files": [{"path": file.path, "diff": diff.of_file(file)} for file in found.change.files],
+        "notes": [*found.notes, *found.doubts],
+    }
+    print(json.dumps(shown, indent=2))
+    return 0

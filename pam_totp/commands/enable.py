@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp enable`: has services ask for a code, once all that follows from it is proved."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+
+from pam_totp.enrollment.code_check import credentials_of, device_of
+from pam_totp.enrollment.identity import caller
+from pam_totp.enrollment.terminal import ask, say
+from pam_totp.errors import Error, UsageError, for_root
+from pam_totp.listing import fit
+from pam_totp.setup import apply, diff, enabling, trial
+from pam_totp.setup.check_sshd import check_active
+from pam_totp.setup.enabling import SSHD, Enabling
+from pam_totp.setup.person import Person
+from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
+
+HELP = "root: have services ask for a code"
+MAX_SHOWN = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp enable`."""
+    parser.add_argument("services", metavar="SERVICE", nargs="+", help="such as sshd, login, sudo")
+    parser.add_argument(
+        "--first-factor", choices=METHODS, default="", help="sshd: what comes before the code"
+    )
+    parser.add_argument(
+        "--root",
+        choices=(ROOT_CODE, ROOT_KEY, ROOT_NO),
+        default="",
+        help="sshd: root gives a code after the key, keeps the key alone, or cannot log in",
+    )
+    parser.add_argument(
+        "--exempt-key",
+        metavar="USER",
+        action="append",
+        default=[],
+        help="sshd: an account that logs in with its key alone",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--trial",
+        metavar="TIME",
+        type=trial.duration,
+        help="take it back after this time unless it is kept (sshd: 10m)",
+    )
+    length.add_argument("--no-trial", action="store_true", help="keep it at once")
+    parser.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    parser.add_argument(
+        "--force", action="store_true", help="even if you have not enrolled, and without a code"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plans it, shows it, asks, and changes the files. Raises Error."""
+    if os.geteuid() != 0:
+        raise for_root("this command must be run as root")
+    found = enabling.prepare(
+        options.services,
+        options.first_factor,
+        options.root,
+        options.exempt_key,
+        lambda person: _ask_root(person, options),
+    )
+    if not found.change.files:
+        return _report(options, found, "Already turned on; nothing was changed.", changed=False)
+    if not options.json:
+        _show(found)
+    if options.dry_run:
+        return _report(options, found, "Nothing was changed (--dry-run).", changed=True)
+    seconds = _seconds(options, found)
+    if not options.force:
+        _prove(found.person)
+    if not options.yes:
+        _confirm(options)
+    if seconds:
+        trial.run(
+            found.change,
+            seconds,
+            check=lambda: _check(found),
+            by=caller(),
+            log_in=_log_in(found),
+            tell=say if options.json else None,
+        )
+    else:
+        applied = apply.put_in(found.change, check=lambda: _check(found), by=caller())
+        if not options.json:
+            print("".join(f"{sentence}\n" for sentence in applied.said), end="")
+            print(f"The files as they were before are in {applied.record.backups}.")
+    names = ", ".join(found.change.services)
+    hint = shlex.join(["pam-totp", "disable", *found.change.services])
+    return _report(options, found, f"Asks for codes now: {names}.\nTo undo it, run: {hint}")
+
+
+def _show(found: Enabling) -> None:
+    print(diff.of_change(found.change))
+    print()
+    for note in found.notes:
+        print(fit(note))
+    if found.reached:
+        print(fit(f"It also reaches: {', '.join(found.reached)}."))
+    if found.refused:
+        print("These users would be refused until they enroll:")
+        _list([f"{one.user}: {one.why} ({', '.join(one.services)})" for one in found.refused])
+    if found.key_only:
+        print("These accounts log in with a key and no terminal, and could not answer:")
+        _list([f"{user} ({count} times lately)" for user, count in found.key_only])
+        option = " ".join(f"--exempt-key {user}" for user, _ in found.key_only)
+        user = found.key_only[0][0]
+        print(fit(f"To let them log in with the key alone, add: {option}"))
+        print(f"It writes 'Match User {user}' with 'AuthenticationMethods publickey'.")
+
+
+def _list(lines: list[str]) -> None:
+    for line in lines[:MAX_SHOWN]:
+        print(fit(f"  {line}"))
+    if len(lines) > MAX_SHOWN:
+        print(f"  and {len(lines) - MAX_SHOWN} more")
+
+
+def _ask_root(person: Person, options: argparse.Namespace) -> str:
+    again = shlex.join(["pam-totp", "enable", *options.services, "--root", ROOT_CODE])
+    if options.yes or options.json or options.dry_run or not sys.stdin.isatty():
+        message = (
+            "root logs in with a key, and PermitRootLogin would refuse root wherever PAM asks; "
+            "choose --root code, key or no"
+        )
+        raise UsageError(message, again)
+    print("root logs in with a key today. With PermitRootLogin as it is, sshd would refuse root")
+    print("wherever PAM asks. What is to become of root?")
+    print("  code  root gives a code after the key")
+    print("  key   root logs in with the key alone, without a code")
+    print("  no    root cannot log in over ssh")
+    if person.name == "root" and person.address:
+        print("You are logged in as root: with 'no' you could not come back in this way.")
+    answer = ask("root [code/key/no]: ").strip().lower()
+    if answer not in (ROOT_CODE, ROOT_KEY, ROOT_NO):
+        raise Error("no choice for root; nothing was changed", again)
+    return answer
+
+
+def _seconds(options: argparse.Namespace, found: Enabling) -> int:
+    """How long a trial lasts; 0 for none."""
+    if options.no_trial:
+        return 0
+    if options.trial:
+        return int(options.trial)
+    if SSHD not in found.change.services:
+        return 0
+    if not sys.stdin.isatty():
+        message = "standard input is not a terminal, where a trial could be kept"
+        again = shlex.join(["pam-totp", *sys.argv[1:], "--no-trial"])
+        raise UsageError(f"{message}; nothing was changed", again)
+    return trial.duration(trial.USUAL)
+
+
+def _prove(person: Person) -> None:
+    account = person.account
+    if account is None:
+        message = "who is enabling this cannot be determined"
+        raise Error(f"{message}; nothing was changed", "use --force to do it all the same")
+    try:
+        credentials = credentials_of(account)
+    except Error as fault:
+        command = "pam-totp enroll" if account.pw_uid else "pam-totp enroll --user root"
+        hint = f"{command}   # or use --force" if "not enrolled" in fault.message else fault.hint
+        raise Error(f"{fault.message}; nothing was changed", hint) from None
+    say(f"Before anything is changed: a code of {account.pw_name}.")
+    try:
+        device_of(account, credentials, ask("Verification code: "))
+    except Error as fault:
+        raise Error(f"{fault.message}; nothing was changed", fault.hint) from None
+
+
+def _confirm(options: argparse.Namespace) -> None:
+    if options.json:
+        raise UsageError("--json needs --yes; nothing was changed", "add --yes")
+    if ask("Change these files? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
+
+
+def _check(found: Enabling) -> None:
+    if found.expected:
+        check_active(found.expected)
+
+
+def _log_in(found: Enabling) -> str:
+    name = found.change.services[0]
+    how = f"with {name}" if name != SSHD else f"over ssh, as {found.person.name}"
+    return f"Now log in from another terminal, {how}."
+
+
+def _report(
+    options: argparse.Namespace, found: Enabling, text: str, *, changed: bool = True
+) -> int:
+    if not options.json:
+        print(text)
+        return 0
+    shown = {
+        "changed": changed,
+        "dry_run": options.dry_run,
+        "services": found.change.services,
+        "also_reached": found.reached,
+        "files": [{"path": file.path, "diff": diff.of_file(file)} for file in found.change.files],
+        "notes": found.notes,
+        "refused": [
+            {"user": one.user, "services": one.services, "why": one.why} for one in found.refused
+        ],
+        "key_only": [{"user": user, "logins": count} for user, count in found.key_only],
+    }
+    print(json.dumps(shown, indent=2))
+    return 0

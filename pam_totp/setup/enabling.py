@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""All that `enable` finds out before it asks: the change, and what it means for whom."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+
+from pam_totp.errors import Error, UsageError
+from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
+from pam_totp.setup.block import choice_of
+from pam_totp.setup.change import Change
+from pam_totp.setup.host import PAM_DIR, PamHost
+from pam_totp.setup.kinds import together
+from pam_totp.setup.people import Refused
+from pam_totp.setup.person import Person, who_sits
+from pam_totp.setup.proof import KEY_OR_PASSWORD
+from pam_totp.setup.ssh_log import SshLog, read
+from pam_totp.setup.sshd_settings import PATH as DROP_IN
+from pam_totp.setup.sshd_settings import Choices
+from pam_totp.stack import sshd
+from pam_totp.stack.libpam import Unknown, installed
+
+SSHD = "sshd"
+# Asks what becomes of root's login with a key: ROOT_CODE, ROOT_KEY or ROOT_NO. May raise Error.
+AskRoot = Callable[[Person], str]
+MIN_LOGINS = 2  # with a key and no terminal, before an account is taken for a program's
+
+
+@dataclasses.dataclass(frozen=True)
+class Enabling:
+    """change: without files there is nothing to do. reached: other services that will ask. notes:
+    sentences. refused: users who would be. key_only: accounts that come with a key and no terminal,
+    with how often. person: who is sitting there. expected: what sshd is
+    to say then; empty without it."""
+
+    change: Change
+    reached: tuple[str, ...]
+    notes: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    key_only: tuple[tuple[str, int], ...]
+    person: Person
+    expected: Mapping[str, str]
+
+
+def prepare(
+    services: list[str], first_factor: str, root: str, exempt: list[str], ask_root: AskRoot
+) -> Enabling:
+    """first_factor, root, exempt: of sshd; empty for what is there, or is usual. Raises Error."""
+    names = together(services)
+    log = read() if SSHD in names else SshLog(iter(()))
+    person = who_sits(log)
+    try:
+        host = PamHost(installed())
+    except Unknown as unknown:
+        raise Error(f"{unknown}; nothing was changed", "ls -l /etc/pam.d") from None
+    choices = None
+    if SSHD in names:
+        choices = _choices(first_factor, root, exempt, person, ask_root)
+    elif first_factor or root or exempt:
+        raise UsageError("these options apply only to sshd", "pam-totp enable sshd")
+    found = plan_pam.plan(host, names, choices.first_factor if choices else "")
+    files, notes, expected = host.changes(), list(found.notes), dict[str, str]()
+    if choices:
+        settings = plan_sshd.plan(choices, person.login, person.method)
+        files, notes = (*settings.changes(), *files), [*notes, *settings.notes]
+        expected = settings.expected
+    is_new = any(file.path.startswith("/etc/ssh/") for file in files)
+    change = Change("enable", tuple(found.services), files, reloads_sshd=is_new)
+    exempted = choices.exempt if choices else ()
+    key_only = [each for each in log.without_terminal() if each[1] >= MIN_LOGINS]
+    return Enabling(
+        change,
+        tuple(found.reached),
+        tuple(notes),
+        tuple(people.refused([*found.services, *found.reached], exempted)) if files else (),
+        tuple(each for each in key_only if each[0] not in (*exempted, "root", person.name)),
+        person,
+        expected,
+    )
+
+
+def _choices(
+    first_factor: str, root: str, exempt: list[str], person: Person, ask_root: AskRoot
+) -> Choices:
+    there = sshd_settings.choices_of(_content(DROP_IN)) or Choices(_of_stack())
+    for name in exempt:
+        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+            raise UsageError(f"{name!a} is not the name of an account", "getent passwd")
+    choices = Choices(
+        first_factor or there.first_factor, root or there.root, tuple(exempt) or there.exempt
+    )
+    if not choices.root and root_would_be_refused():
+        choices = dataclasses.replace(choices, root=ask_root(person))
+    if choices.root == sshd_settings.ROOT_CODE and choices.first_factor == "password":
+        message = "root gives a code after a key only, and keys are not enough here"
+        raise UsageError(message, "pam-totp enable sshd --root code")
+    return choices
+
+
+def root_would_be_refused() -> bool:
+    """Whether root logs in with a key today, and PermitRootLogin would refuse it after PAM's
+    question."""
+    settings = plan_sshd.settings_of_root()
+    refuses = settings.get("permitrootlogin") in sshd.NO_PASSWORDS
+    return refuses and plan_sshd.root_has_keys(settings)
+
+
+def _of_stack() -> str:
+    """The choice that the lines of /etc/pam.d/sshd were written for."""
+    choice = choice_of(_content(f"{PAM_DIR}/{SSHD}") or b"").partition(" ")[0]
+    return choice if choice in sshd_settings.METHODS else KEY_OR_PASSWORD
+
+
+def _content(path: str) -> bytes | None:
+    if not os.path.exists(path):
+        return None
+    with open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Everybody who would be refused once a service asks, by the policy that decides at a login."""
+
+import dataclasses
+import pwd
+import time
+from collections.abc import Iterator, Sequence
+
+from pam_totp.access.decision import ASK, ELSEWHERE, ENROLLED, MISSING, UNENROLLED, UNKNOWN, decide
+from pam_totp.access.facts import Facts, rule_for, state_of
+from pam_totp.records.config.settings import Settings, load
+from pam_totp.records.user import enforced, grant
+from pam_totp.review.everybody import accounts
+from pam_totp.review.user_row import fault_of_home, is_person, may_log_in
+from pam_totp.rules.policy import NEVER
+from pam_totp.rules.reasons import Failure
+from pam_totp.rules.request import Request
+from pam_totp.stack.sshd_match import ELSEWHERE as ANY_ADDRESS
+
+WITH_ADDRESSES = ("sshd", "remote", "cockpit")
+_WHY = {
+    UNENROLLED: "has not enrolled",
+    MISSING: "has no secret any more",
+    ELSEWHERE: "has a secret in the other store only",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """A user, the services that would refuse, and why."""
+
+    user: str
+    services: tuple[str, ...]
+    why: str
+
+
+def refused(services: Sequence[str], exempt: Sequence[str] = ()) -> list[Refused]:
+    """Those who would be; exempt: accounts that sshd never asks PAM about."""
+    active, now = load(), time.time()
+    found = []
+    for account in accounts(set()):
+        if not (may_log_in(account) and (is_person(account) or account.pw_uid == 0)):
+            continue
+        asked = [s for s in services if s != "sshd" or account.pw_name not in exempt]
+        found += list(_of_account(account, asked, active, now))
+    return found
+
+
+def is_asked(account: pwd.struct_passwd, service: str, address: str, key: bool) -> bool:
+    """Whether this login is asked for a code."""
+    active = load()
+    request = _request(account, service, address, key)
+    return rule_for(request, account, active).code != NEVER
+
+
+def _request(account: pwd.struct_passwd, service: str, address: str, key: bool) -> Request:
+    return Request(
+        user=account.pw_name,
+        service=service,
+        rhost=address,
+        key="publickey any" if key and service == "sshd" else "",
+    )
+
+
+def _of_account(
+    account: pwd.struct_passwd, services: Sequence[str], active: Settings, now: float
+) -> Iterator[Refused]:
+    rules = {}
+    for service in services:
+        address = ANY_ADDRESS[0] if service in WITH_ADDRESSES else ""
+        rule = rule_for(_request(account, service, address, key=False), account, active)
+        if rule.code != NEVER:
+            rules[service] = rule
+    if not rules:
+        return
+    state, why = UNKNOWN, ""
+    try:
+        state = state_of(account, active, is_enforced=enforced.is_set(account.pw_uid))
+    except Failure as failure:
+        why = fault_of_home(account) or failure.detail
+    if state == ENROLLED:
+        return
+    shut = []
+    for service, rule in rules.items():
+        facts = Facts(user=account, rule=rule, state=state, grant=_grant(account, now))
+        if decide(facts, active.enrollment, service, now).action == ASK:
+            shut.append(service)
+    if shut:
+        yield Refused(account.pw_name, tuple(shut), why or _WHY.get(state, state))
+
+
+def _grant(account: pwd.struct_passwd, now: float) -> grant.Grant | None:
+    try:
+        return grant.read(account.pw_uid, now)
+    except Failure:
+        return None
