@@ -45,16 +45,16 @@ class PamHost:
 
     def before(self, name: str) -> Service:
         """A service without the lines of ours that the plan is about. Raises Unknown."""
-        return read_service(name, self.libpam, self.root, self.plain)
+        return read_service(name, self.libpam, self.root, replaced=self.plain)
 
     def after(self, name: str) -> Service:
         """A service with the plan's changes. Raises Unknown."""
-        return read_service(name, self.libpam, self.root, {**self.plain, **self.would_be})
+        return read_service(name, self.libpam, self.root, replaced={**self.plain, **self.would_be})
 
     def with_content(self, name: str, path: str, content: bytes) -> Service:
         """A service with the plan's changes and one more. Raises Unknown."""
         replaced = {**self.plain, **self.would_be, path: content}
-        return read_service(name, self.libpam, self.root, replaced)
+        return read_service(name, self.libpam, self.root, replaced=replaced)
 
     def count_for(self, path: str) -> Count:
         """How many lines of an auth stack a part of a file is, a substack being one."""
@@ -65,7 +65,7 @@ class PamHost:
             # No `other`: a part without a line of its own is none.
             other = f"{self.libpam.folders[0]}/other"
             replaced: Mapping[str, bytes | None] = {**self.plain, other: b"", path: part}
-            lines = read_service(os.path.basename(path), self.libpam, self.root, replaced)
+            lines = read_service(os.path.basename(path), self.libpam, self.root, replaced=replaced)
             return sum(line.level == 0 for line in lines.stacks["auth"])
 
         return count
