@@ -23,7 +23,7 @@ _LINE = re.compile(r" (?:sshd|sshd-session|sshd-auth)\[(\d+)\]: (.*)")
 _ACCEPTED = re.compile(r"(Accepted|Partial) ([\w-]+)(?:/\S+)? for (\S+) from (\S+) port (\d+)")
 _TERMINAL = re.compile(r"Starting session: .*\bon \S+ for (\S+) from ")
 # struct utmp of x86-64 and all that share its layout: type, pid, line, id, user, host, …
-_RECORD = struct.Struct("hi32s4s32s256s104x")
+_RECORD = struct.Struct("=h2xi32s4s32s256s52x")
 _USER_PROCESS = 7
 
 KEY, PASSWORD = "key", "password"
@@ -114,7 +114,7 @@ def _in_wtmp() -> set[str]:
     except OSError:
         return set()
     found = set()
-    for at in range(0, len(content) - 383, 384):
+    for at in range(0, len(content) - _RECORD.size + 1, _RECORD.size):
         kind, _, line, _, user, _ = _RECORD.unpack_from(content, at)
         if kind == _USER_PROCESS and line.startswith((b"pts/", b"tty")):
             found.add(user.rstrip(b"\0").decode("utf-8", "replace"))

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp enable` and `disable` at the console's services, and all that they refuse."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands.commands import Answer, assert_refused, pam_totp, write_settings
+from tests.host.accounts import User
+from tests.host.credentials import Credential
+from tests.host.pam_services import SERVICES, PamServices, forget_what_asked
+from tests.host.terminal import Conversation, converse
+
+Converse = Callable[..., Conversation]
+PASSWORD, CODE = "Password: ", "Verification code: "
+ALL = ("--yes", "--force")
+TOGETHER = ("login", "su", "sudo", "sudo-i", "su-l", "i3lock", "swaylock")
+
+
+@pytest.fixture(autouse=True)
+def untouched() -> Iterator[dict[str, bytes]]:
+    """Every service as it was; all is put back after the test."""
+    before = contents()
+    yield before
+    for name in os.listdir(SERVICES):
+        if name not in before and (SERVICES / name).is_file():
+            (SERVICES / name).unlink()
+    for name, content in before.items():
+        (SERVICES / name).write_bytes(content)
+    forget_what_asked()
+
+
+def contents() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in SERVICES.iterdir() if path.is_file()}
+
+
+def enable(*arguments: str, **options: object) -> Answer:
+    return pam_totp("enable", *arguments, **options)  # type: ignore[arg-type]
+
+
+def test_su_asks_for_the_code_and_root_needs_none(
+    user: User, make_user: Callable[..., User], credential: Credential
+) -> None:
+    assert enable("su", *ALL).code == 0
+    alice = make_user()
+    dialogue = [(PASSWORD, user.password), (CODE, credential.fresh_code())]
+    for arguments in (["su", user.name, "-c", "id -un"], ["su", "-", user.name, "-c", "id -un"]):
+        assert converse(arguments, user=alice, dialogue=dialogue).status == 0
+        dialogue[1] = (CODE, credential.fresh_code())
+    wrong = [(PASSWORD, "wrong")]
+    became = converse(["su", user.name, "-c", "id"], wrong, user=alice)
+    assert (became.status, became.prompts) == (1, [PASSWORD])
+    assert converse(["su", user.name, "-c", "id -un"]).prompts == []
+
+
+def test_sudo_and_sudo_i_ask_together(user: User, credential: Credential) -> None:
+    user.may_sudo()
+    assert enable("sudo", *ALL).code == 0
+    for options in ([], ["-i"]):
+        dialogue = [
+            (r"\[sudo\] password for \w+: ", user.password),
+            (CODE, credential.fresh_code()),
+        ]
+        became = converse(["sudo", "-k", *options, "id", "-un"], dialogue, user=user)
+        assert (became.status, became.transcript.splitlines()[-1]) == (0, "root")
+
+
+def test_login_asks_and_the_lockers_that_include_it_take_both_in_one_answer(
+    untouched: dict[str, bytes], user: User, credential: Credential
+) -> None:
+    done = enable("login", *ALL)
+    assert done.code == 0 and "It also reaches: i3lock, swaylock." in done.output
+    for name in ("i3lock", "swaylock"):
+        text = (SERVICES / name).read_text(encoding="utf-8")
+        assert "combined, for login" in text and "pam_totp.so combined" in text
+    became = converse(
+        ["login", user.name], [(PASSWORD, user.password), (CODE, credential.fresh_code()),
+                               (r"\$", "exit")]
+    )  # fmt: skip
+    assert became.prompts[:2] == [PASSWORD, CODE]
+    assert pam_totp("disable", "login", "--yes").code == 0
+    assert contents() == untouched
+
+
+@pytest.mark.parametrize("service", ["login", "su", "sudo", "slock", "i3lock"])
+def test_disable_restores_every_byte(untouched: dict[str, bytes], service: str) -> None:
+    assert enable(service, *ALL).code == 0
+    changed = contents()
+    assert changed != untouched
+    again = enable(service, *ALL)
+    assert again.code == 0 and "nothing was changed" in again.output and contents() == changed
+    assert pam_totp("disable", "--all", "--yes").code == 0
+    assert contents() == untouched
+    again = pam_totp("disable", service, "--yes")
+    assert again.code == 0 and "nothing was changed" in again.output
+
+
+def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> None:
+    assert "polkit-1" not in untouched
+    done = enable("polkit-1", *ALL)
+    assert done.code == 0, done.errors
+    assert "made as a copy of /usr/lib/pam.d/polkit-1" in done.output
+    again = enable("polkit-1", *ALL)
+    assert "nothing was changed" in again.output
+    assert pam_totp("disable", "polkit-1", "--yes").code == 0
+    assert contents() == untouched
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said", "hint"),
+    [
+        ([], 2, "required", "--help"),
+        (["nosuchservice"], 1, "there is no service nosuchservice", "ls /etc/pam.d"),
+        (["../su"], 2, "not the name of a service", "ls /etc/pam.d"),
+        (["vsftpd"], 1, "one prompt only", "examples/pam/one-prompt"),
+        (["cron"], 1, "nobody is there to answer", "sshd"),
+        (["common-auth"], 1, "included by other services", "name the services"),
+        (["su", "--root", "key"], 2, "only to sshd", "enable sshd"),
+        (["su", "--exempt-key", "borg"], 2, "only to sshd", "enable sshd"),
+        (["sshd", "--exempt-key", "a b"], 2, "not the name of an account", "getent"),
+        (["su", "--trial", "10x"], 2, "must be a time", "--help"),
+        (["su", "--trial", "10m", "--no-trial"], 2, "not allowed with", "--help"),
+        (["su", "--json"], 1, "not enrolled", "--force"),
+        (["su", "--json", "--force"], 2, "--json needs --yes", "--yes"),
+        (["su", "--yes"], 1, "root is not enrolled", "pam-totp enroll --user root"),
+        (["sshd", "--yes", "--force"], 2, "not a terminal", "--no-trial"),
+    ],
+)
+def test_what_is_wrong_is_said_in_two_lines_and_changes_nothing(
+    untouched: dict[str, bytes],
+    host_key: None,
+    arguments: list[str],
+    code: int,
+    said: str,
+    hint: str,
+) -> None:
+    done = enable(*arguments)
+    assert done.code == code, done
+    message, last = done.errors.splitlines()
+    assert message.startswith("pam-totp: error: ") and said in message
+    assert last.startswith("hint: ") and hint in last
+    assert contents() == untouched
+
+
+@pytest.mark.parametrize("verb", ["enable", "disable"])
+def test_only_root_may(user: User, verb: str) -> None:
+    assert_refused(pam_totp(verb, "su", user=user), "root", f"sudo pam-totp {verb} su")
+
+
+def test_disable_wants_services_or_all() -> None:
+    for arguments in ([], ["su", "--all"]):
+        done = pam_totp("disable", *arguments)
+        assert done.code == 2 and "name the services, or use --all" in done.errors
+    assert_refused(pam_totp("disable", "nosuchservice"), "no service", "ls /etc/pam.d")
+
+
+def test_the_person_proves_a_code_before_anything_is_changed(
+    untouched: dict[str, bytes], user: User, credential: Credential
+) -> None:
+    user.may_sudo()
+
+    def try_it(code: str, *more: tuple[str, str]) -> Conversation:
+        dialogue = [(r"\[sudo\] password for \w+: ", user.password), (CODE, code), *more]
+        return converse(["sudo", "-k", "pam-totp", "enable", "su"], dialogue, user=user)
+
+    wrong = try_it(credential.wrong_code())
+    assert wrong.status == 1 and "refused (wrong-code)" in wrong.transcript
+    no = try_it(credential.code(), (r"Change these files\? \[y/N\] ", "n"))
+    assert no.status == 1 and "not confirmed; nothing was changed" in no.transcript
+    assert contents() == untouched
+    yes = try_it(credential.code(), (r"Change these files\? \[y/N\] ", "y"))
+    assert yes.status == 0 and "Asks for codes now: su, su-l." in yes.transcript
+    assert contents() != untouched
+
+
+def test_everybody_who_would_be_refused_is_listed_before(
+    untouched: dict[str, bytes], user: User, make_user: Callable[..., User], credential: Credential
+) -> None:
+    late = make_user()
+    write_settings("enrollment: required\nrules:\n- {user: root, code: never}\n")
+    try:
+        done = enable("su", "--dry-run")
+    finally:
+        write_settings("# the defaults\n")
+    assert f"  {late.name}: has not enrolled (su, su-l)" in done.output
+    assert f"{user.name}:" not in done.output and "root:" not in done.output
+    assert contents() == untouched
+
+
+def test_json_tells_ansible_whether_anything_changed(untouched: dict[str, bytes]) -> None:
+    for expected in (True, False):
+        done = enable("su", "--json", *ALL)
+        shown = json.loads(done.output)
+        assert (done.code, shown["changed"], done.errors) == (0, expected, "")
+        assert [file["path"] for file in shown["files"]] == ["/etc/pam.d/su"] * expected
+    dry = json.loads(pam_totp("disable", "su", "--json", "--dry-run").output)
+    assert dry["changed"] and dry["dry_run"] and contents() != untouched
+    shown = json.loads(pam_totp("disable", "su", "--json", "--yes").output)
+    assert shown["changed"] and contents() == untouched
+    assert not json.loads(pam_totp("disable", "su", "--json", "--yes").output)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("auth sufficient pam_succeed_if.so uid >= 0\n@include common-auth\n", "without a code"),
+        ("@include common-auth\r\n", "nothing was changed"),
+        ("\ufeff@include common-auth\n", "nothing was changed"),
+        ("garbage\n@include common-auth\n", "which is no type"),
+        ("@include nowhere\n", "does not exist"),
+        ("@include common-auth \\", "ends in a backslash"),
+        ("auth required pam_unix.so\nauth required pam_missing.so\n", "no module here"),
+        ("", "nothing was changed"),
+    ],
+)
+def test_a_file_that_is_not_understood_is_left_alone(
+    pam_services: PamServices, text: str, said: str
+) -> None:
+    pam_services.write("su", text)
+    before = contents()
+    done = enable("su", *ALL)
+    if text == "":  # all of it comes from `other` then
+        assert done.code == 0
+        return
+    assert done.code == 1 and said in done.errors and len(done.errors.splitlines()) == 2
+    assert contents() == before
+
+
+def test_a_read_only_etc_changes_nothing(untouched: dict[str, bytes]) -> None:
+    script = (
+        "mount --bind /etc /etc && mount -o remount,bind,ro /etc && "
+        "exec pam-totp enable su --yes --force"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 2, done.stderr
+    assert "nothing was changed" in done.stderr and contents() == untouched
+
+
+def test_broken_settings_stop_neither(untouched: dict[str, bytes]) -> None:
+    write_settings("enrollment: sometimes\n")
+    try:
+        assert enable("su", *ALL).code == 0
+        assert pam_totp("disable", "su", "--yes").code == 0
+    finally:
+        write_settings("# the defaults\n")
+    assert contents() == untouched
+
+
+def test_lines_added_by_hand_are_named_and_stay(pam_services: PamServices) -> None:
+    pam_services.add("su")
+    before = contents()
+    done = enable("su", *ALL)
+    assert done.code == 0 and "added by hand" in done.output and contents() == before
+    done = pam_totp("disable", "su", "--yes")
+    assert "su still asks, by a line that enable did not add" in done.output
+
+
+def test_no_file_of_another_kind_is_taken_for_a_service(untouched: dict[str, bytes]) -> None:
+    folder = Path("/etc/pam.d/afolder")
+    folder.mkdir()
+    try:
+        assert enable("afolder", *ALL).code == 1
+        assert enable("su", *ALL).code == 0
+    finally:
+        folder.rmdir()

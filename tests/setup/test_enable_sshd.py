@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp enable sshd` on a real sshd: by the person who sits there, tried from another terminal,
+kept, and taken out again."""
+
+import pwd
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.commands.commands import pam_totp
+from tests.host.accounts import User
+from tests.host.credentials import Credential, enroll
+from tests.host.ssh_client import client_options
+from tests.host.terminal import Dialogue, converse
+from tests.trial.change_host import AUTH_LOG, SETTINGS, STACK, ChangeHost, state, wait_until
+
+PASSWORD, CODE, CHANGE = "Password: ", "Verification code: ", r"Change these files\? \[y/N\] "
+KEEP = r"Keep it\? \[y/N\] "
+ROOT_KEYS = Path("/root/.ssh/authorized_keys")
+ALL = ("--yes", "--force", "--no-trial")
+
+
+class Sitting:
+    """A person in an ssh session, on a terminal, who types a command."""
+
+    def __init__(self, host: ChangeHost, name: str, key: Path | None, command: str) -> None:
+        options = client_options(host, key)  # type: ignore[arg-type]
+        argv = ["-tt", *options, "-l", name, "127.0.0.1", command]
+        self.child = pexpect.spawn("/usr/bin/ssh", argv, encoding="utf-8", timeout=30)
+        self.child.setwinsize(60, 200)
+        self.shown = ""
+
+    def expect(self, what: str) -> None:
+        self.child.expect(what)
+        self.shown += f"{self.child.before}{self.child.after}".replace("\r\n", "\n")
+
+    def answer(self, question: str, typed: str) -> None:
+        self.expect(question)
+        self.child.send(f"{typed}\r")
+
+    def end(self) -> tuple[int, str]:
+        self.child.expect(pexpect.EOF)
+        self.shown += str(self.child.before).replace("\r\n", "\n")
+        self.child.close()
+        return self.child.exitstatus or 0, self.shown
+
+
+@pytest.fixture
+def sit(change_host: ChangeHost) -> Iterator[Callable[..., Sitting]]:
+    """`sit("alice", "command", key=…)`"""
+    sessions: list[Sitting] = []
+
+    def begin(name: str, command: str, key: Path | None = None) -> Sitting:
+        sessions.append(Sitting(change_host, name, key, command))
+        return sessions[-1]
+
+    yield begin
+    for session in sessions:
+        session.child.close(force=True)
+
+
+@pytest.fixture
+def root_key(user: User) -> Iterator[Path]:
+    """A key that may log in as root."""
+    key = user.new_ssh_key()
+    ROOT_KEYS.parent.mkdir(mode=0o700, exist_ok=True)
+    ROOT_KEYS.write_bytes(key.with_name(f"{key.name}.pub").read_bytes())
+    yield key
+    ROOT_KEYS.unlink()
+
+
+@pytest.fixture
+def root_credential() -> Iterator[Credential]:
+    """root is enrolled."""
+    account = pwd.getpwnam("root")
+    root = User("root", "", account.pw_uid, account.pw_gid, Path(account.pw_dir))
+    yield enroll(root)
+    (root.home / ".config/pam-totp/secret").unlink()
+    for path in ("/run/pam-totp/0", "/var/lib/pam-totp/enforced/0"):
+        Path(path).unlink(missing_ok=True)
+
+
+def log_in(host: ChangeHost, name: str, dialogue: Dialogue = (), key: Path | None = None) -> int:
+    options = client_options(host, key)  # type: ignore[arg-type]
+    return converse(["/usr/bin/ssh", *options, "-l", name, "127.0.0.1", "id -un"], dialogue).status
+
+
+@pytest.mark.parametrize("how", ["key", "password"])
+def test_who_sits_there_tries_it_from_another_terminal_and_keeps_it(
+    change_host: ChangeHost,
+    sit: Callable[..., Sitting],
+    user: User,
+    credential: Credential,
+    how: str,
+) -> None:
+    user.may_sudo()
+    before = state()
+    key = user.new_ssh_key() if how == "key" else None
+    here = sit(user.name, "sudo pam-totp enable sshd", key)
+    if not key:
+        here.answer(r"password: ", user.password)
+    here.answer(r"\[sudo\] password for \w+: ", user.password)
+    here.answer(CODE, credential.code())
+    here.answer(CHANGE, "y")
+    here.expect("Attempts, from")
+    first = [] if key else [(PASSWORD, user.password)]
+    assert log_in(change_host, user.name, [*first, (CODE, credential.fresh_code())], key) == 0
+    here.answer(KEEP, "y")
+    code, shown = here.end()
+    assert code == 0, shown
+    assert f"a code of {user.name}" in shown and "+auth required pam_totp.so" in shown
+    assert log_in(change_host, user.name, [*first, (CODE, credential.fresh_code())], key) == 0
+    assert "nothing was changed" in pam_totp("enable", "sshd").output
+    done = pam_totp("disable", "sshd", "--yes")
+    assert (done.code, state()) == (0, before), done.errors
+    wait_until(lambda: not change_host.asks_for_a_key_and_more)
+    assert log_in(change_host, user.name, [] if key else [("password: ", user.password)], key) == 0
+
+
+def test_no_in_the_trial_takes_everything_back(
+    change_host: ChangeHost, sit: Callable[..., Sitting], user: User, credential: Credential
+) -> None:
+    user.may_sudo()
+    before = state()
+    here = sit(user.name, "sudo pam-totp enable sshd --trial 60s", user.new_ssh_key())
+    here.answer(r"\[sudo\] password for \w+: ", user.password)
+    here.answer(CODE, credential.code())
+    here.answer(CHANGE, "y")
+    here.expect("Attempts, from")
+    assert state() != before
+    here.child.send("n\r")
+    code, shown = here.end()
+    assert code == 1 and "taken back" in shown
+    assert state() == before and not change_host.asks_for_a_key_and_more
+
+
+@pytest.mark.parametrize("root", ["code", "key"])
+def test_root_who_came_with_a_key_gets_in_again(
+    change_host: ChangeHost,
+    sit: Callable[..., Sitting],
+    root_key: Path,
+    root_credential: Credential,
+    root: str,
+) -> None:
+    """The commonest server of all, with Debian's PermitRootLogin prohibit-password."""
+    assert log_in(change_host, "root", key=root_key) == 0
+    here = sit("root", "pam-totp enable sshd --no-trial", root_key)
+    here.answer(r"root \[code/key/no\]: ", root)
+    here.answer(CODE, root_credential.code())
+    here.answer(CHANGE, "y")
+    code, shown = here.end()
+    assert code == 0, shown
+    if root == "code":
+        assert log_in(change_host, "root", [(CODE, root_credential.fresh_code())], root_key) == 0
+        assert "PermitRootLogin yes" in SETTINGS.read_text()
+    else:
+        assert log_in(change_host, "root", key=root_key) == 0
+        assert "root: the key alone, without a code." in shown
+
+
+def test_root_who_sits_there_is_not_shut_out(
+    change_host: ChangeHost, sit: Callable[..., Sitting], root_key: Path
+) -> None:
+    before = state()
+    here = sit("root", "pam-totp enable sshd --no-trial --root no --yes --force", root_key)
+    code, shown = here.end()
+    assert code == 1 and state() == before
+    assert "you (root from 127.0.0.1) logged in with a key" in shown
+    here = sit("root", "pam-totp enable sshd --no-trial --yes --force </dev/null", root_key)
+    code, shown = here.end()
+    assert code == 2 and "choose --root code, key or no" in shown and state() == before
+
+
+@pytest.mark.parametrize(("first_factor", "method"), [("password", "a key"), ("key", "a password")])
+def test_the_way_in_of_who_sits_there_is_not_ended(
+    change_host: ChangeHost,
+    sit: Callable[..., Sitting],
+    user: User,
+    first_factor: str,
+    method: str,
+) -> None:
+    user.may_sudo()
+    before = state()
+    key = user.new_ssh_key() if first_factor == "password" else None
+    arguments = ["--first-factor", first_factor, *ALL]
+    here = sit(user.name, f"sudo pam-totp enable sshd {shlex.join(arguments)}", key)
+    if not key:
+        here.answer(r"password: ", user.password)
+    here.answer(r"\[sudo\] password for \w+: ", user.password)
+    code, shown = here.end()
+    assert code == 1 and state() == before
+    assert f"you ({user.name} from 127.0.0.1) logged in with {method}" in shown
+
+
+def test_accounts_of_programs_are_found_in_the_log_and_exempted(
+    change_host: ChangeHost, make_user: Callable[..., User]
+) -> None:
+    borg, alice = make_user(), make_user()
+    keys = [each.new_ssh_key() for each in (borg, alice)]
+    for _ in range(2):
+        assert log_in(change_host, borg.name, key=keys[0]) == 0
+    text = AUTH_LOG.read_text(encoding="utf-8")
+    for _ in range(3):  # alice had a terminal
+        AUTH_LOG.write_text(
+            text.replace(f"for {borg.name} ", f"for {alice.name} ").replace(
+                f"command for {alice.name}", f"shell on pts/0 for {alice.name}"
+            )
+            + text
+        )
+    shown = pam_totp("enable", "sshd", "--dry-run").output
+    assert f"  {borg.name} (2 times lately)" in shown and alice.name not in shown
+    assert f"--exempt-key {borg.name}" in shown
+    done = pam_totp("enable", "sshd", "--exempt-key", borg.name, *ALL)
+    assert done.code == 0, done.errors
+    assert f"{borg.name}: the key alone, without a code." in done.output
+    assert log_in(change_host, borg.name, key=keys[0]) == 0
+    assert pam_totp("enable", "sshd", *ALL).output.startswith("Already turned on")
+    assert pam_totp("disable", "--all", "--yes").code == 0
+
+
+def test_after_a_key_alone_nobody_is_let_in_any_more(
+    change_host: ChangeHost, user: User, credential: Credential
+) -> None:
+    assert pam_totp("enable", "sshd", *ALL).code == 0
+    key = user.new_ssh_key()
+    assert log_in(change_host, user.name, [(CODE, credential.fresh_code())], key) == 0
+    wrong = [(CODE, credential.wrong_code(number)) for number in range(3)]
+    assert log_in(change_host, user.name, wrong, key) == 255
+    assert log_in(change_host, user.name, [(PASSWORD, "wrong")]) == 255
+
+
+def test_what_others_wrote_since_stays(change_host: ChangeHost) -> None:
+    before = STACK.read_bytes()
+    assert pam_totp("enable", "sshd", *ALL).code == 0
+    STACK.write_bytes(STACK.read_bytes() + b"session optional pam_permit.so\n")
+    assert pam_totp("disable", "sshd", "--yes").code == 0
+    assert STACK.read_bytes() == before + b"session optional pam_permit.so\n"
+    assert not SETTINGS.exists()
+    again = pam_totp("disable", "sshd", "--yes")
+    assert again.code == 0 and "nothing was changed" in again.output
