@@ -12,14 +12,13 @@ from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
-from pam_totp.setup import apply, diff, enabling, trial
+from pam_totp.setup import apply, enabling, summary, trial
 from pam_totp.setup.check_sshd import check_active
 from pam_totp.setup.enabling import SSHD, Enabling
 from pam_totp.setup.person import Person
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
 
 HELP = "root: have services ask for a code"
-MAX_SHOWN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--root",
         choices=(ROOT_CODE, ROOT_KEY, ROOT_NO),
         default="",
-        help="sshd: root gives a code after the key, keeps the key alone, or cannot log in",
+        help="sshd: root enters a code after the key, keeps the key alone, or cannot log in",
     )
     parser.add_argument(
         "--exempt-key",
@@ -69,9 +68,11 @@ def run(options: argparse.Namespace) -> int:
         lambda person: _ask_root(person, options),
     )
     if not found.change.files:
+        if not options.json:
+            print("".join(f"{fit(note)}\n" for note in found.notes), end="")
         return _report(options, found, "Already turned on; nothing was changed.", changed=False)
     if not options.json:
-        _show(found)
+        print(fit(summary.as_text(found)))
     if options.dry_run:
         return _report(options, found, "Nothing was changed (--dry-run).", changed=True)
     seconds = _seconds(options, found)
@@ -98,32 +99,6 @@ def run(options: argparse.Namespace) -> int:
     return _report(options, found, f"Asks for codes now: {names}.\nTo undo it, run: {hint}")
 
 
-def _show(found: Enabling) -> None:
-    print(diff.of_change(found.change))
-    print()
-    for note in found.notes:
-        print(fit(note))
-    if found.reached:
-        print(fit(f"It also reaches: {', '.join(found.reached)}."))
-    if found.refused:
-        print("These users would be refused until they enroll:")
-        _list([f"{one.user}: {one.why} ({', '.join(one.services)})" for one in found.refused])
-    if found.key_only:
-        print("These accounts log in with a key and no terminal, and could not answer:")
-        _list([f"{user} ({count} times lately)" for user, count in found.key_only])
-        option = " ".join(f"--exempt-key {user}" for user, _ in found.key_only)
-        user = found.key_only[0][0]
-        print(fit(f"To let them log in with the key alone, add: {option}"))
-        print(f"It writes 'Match User {user}' with 'AuthenticationMethods publickey'.")
-
-
-def _list(lines: list[str]) -> None:
-    for line in lines[:MAX_SHOWN]:
-        print(fit(f"  {line}"))
-    if len(lines) > MAX_SHOWN:
-        print(f"  and {len(lines) - MAX_SHOWN} more")
-
-
 def _ask_root(person: Person, options: argparse.Namespace) -> str:
     again = shlex.join(["pam-totp", "enable", *options.services, "--root", ROOT_CODE])
     if options.yes or options.json or options.dry_run or not sys.stdin.isatty():
@@ -134,7 +109,7 @@ def _ask_root(person: Person, options: argparse.Namespace) -> str:
         raise UsageError(message, again)
     print("root logs in with a key today. With PermitRootLogin as it is, sshd would refuse root")
     print("wherever PAM asks. What is to become of root?")
-    print("  code  root gives a code after the key")
+    print("  code  root enters a code after the key")
     print("  key   root logs in with the key alone, without a code")
     print("  no    root cannot log in over ssh")
     if person.name == "root" and person.address:
@@ -202,17 +177,5 @@ def _report(
     if not options.json:
         print(text)
         return 0
-    shown = {
-        "changed": changed,
-        "dry_run": options.dry_run,
-        "services": found.change.services,
-        "also_reached": found.reached,
-        "files": [{"path": file.path, "diff": diff.of_file(file)} for file in found.change.files],
-        "notes": found.notes,
-        "refused": [
-            {"user": one.user, "services": one.services, "why": one.why} for one in found.refused
-        ],
-        "key_only": [{"user": user, "logins": count} for user, count in found.key_only],
-    }
-    print(json.dumps(shown, indent=2))
+    print(json.dumps(summary.as_object(found, changed=changed, dry_run=options.dry_run), indent=2))
     return 0

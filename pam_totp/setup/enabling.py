@@ -92,7 +92,7 @@ def _choices(
     if not choices.root and root_would_be_refused():
         choices = dataclasses.replace(choices, root=ask_root(person))
     if choices.root == sshd_settings.ROOT_CODE and choices.first_factor == "password":
-        message = "root gives a code after a key only, and keys are not enough here"
+        message = "root enters a code after a key only, and keys are not enough here"
         raise UsageError(message, "pam-totp enable sshd --root code")
     return choices
 

@@ -7,30 +7,58 @@ from pam_totp.errors import Error
 from pam_totp.setup.edits import CODE_LINE
 from pam_totp.setup.host import PamHost
 from pam_totp.setup.proof import Fault
+from pam_totp.stack.control import lower
+from pam_totp.stack.factors import meanings
 from pam_totp.stack.service import Service
 
 AUTHSELECT = "/etc/authselect/"
+CONFIGURATION = f"{AUTHSELECT}authselect.conf"
+_OTHERWISE = {"sshd": "pam-totp enable sshd --first-factor key"}
 
 
 def not_known(host: PamHost, service: Service, path: str, line: int, fault: Fault) -> Error:
     """The error where no edit is proved to be right: what fails, and where the line would go."""
-    said = fault.words
-    managed = [each.path for each in service.files if is_managed(host, each.path)]
-    if managed:
-        name = os.path.basename(managed[0])
-        message = f"{name} belongs to authselect, which is not changed behind its back: {said}"
-        hint = (
-            f"make a custom profile (authselect create-profile) in whose {name} a wrong password "
-            f"ends the stack, then put '{CODE_LINE}' after line {line} of {path}"
+    where = f"'{CODE_LINE}' would go after line {line} of {path}"
+    culprit = fault.culprit
+    if culprit is not None and is_managed(host, culprit.file):
+        name, profile = os.path.basename(culprit.file), _profile(host)
+        message = (
+            f"{name} belongs to authselect{f' (profile {profile})' if profile else ''}, behind "
+            f"whose back nothing is changed, and {fault.words}; {where}"
         )
-        return Error(message, hint)
-    message = f"{service.name}: {said}; nothing was changed"
-    hint = f"mend that, or put '{CODE_LINE}' after line {line} of {path} by hand"
-    return Error(message, hint)
+        hint = f"authselect create-profile pam-totp --base-on {(profile or 'sssd').split()[0]}"
+        return Error(message, _OTHERWISE.get(service.name, hint))
+    message = f"{service.name}: {fault.words}; nothing was changed; {where}"
+    return Error(message, _remedy(fault) or "mend that, and run this again")
 
 
 def is_managed(host: PamHost, path: str) -> bool:
     """Whether authselect writes this file."""
     place = host.root + path
     target = os.readlink(place) if os.path.islink(place) else ""
-    return target.startswith(AUTHSELECT) or f"{AUTHSELECT}" in os.path.realpath(place)
+    return target.startswith(AUTHSELECT)
+
+
+def _profile(host: PamHost) -> str:
+    """The profile that is selected, with its features."""
+    try:
+        with open(host.root + CONFIGURATION, encoding="utf-8") as file:
+            words = [line.strip() for line in file]
+    except OSError:
+        return ""
+    return " ".join(word for word in words if word and word[0] != "#")
+
+
+def _remedy(fault: Fault) -> str:
+    """Another control for the line that is to blame."""
+    line = fault.culprit
+    if line is None:
+        return ""
+    where = f"in {line.file}, line {line.number}, write"
+    control = lower(line.control)
+    if control == "required" and not fault.is_open:
+        return f"{where} 'requisite' in place of 'required'"
+    proves = any(each is not None for each in meanings(line).values())
+    if control == "sufficient" and fault.is_open and not proves:
+        return f"{where} 'required' in place of 'sufficient'"
+    return ""

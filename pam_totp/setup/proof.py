@@ -32,11 +32,13 @@ class Fault:
     """Why codes cannot be turned on: a sentence, and the lines that lead there.
 
     is_open: it is a way in without a code; else somebody would be refused, or asked too early.
+    culprit: the line that would have to be another one, if one is to blame.
     """
 
     what: str
     lines: tuple[str, ...] = ()
     is_open: bool = False
+    culprit: Line | None = None
 
     @property
     def words(self) -> str:
@@ -77,7 +79,9 @@ def _without_code(after: Service) -> Iterator[Fault]:
             continue
         if ROOT in way.proved and after.name in RUN_BY_USERS:
             continue
-        yield Fault(f"{way.words} would be enough, without a code", _of_way(way), is_open=True)
+        yield Fault(
+            f"{way.words} would be enough, without a code", _of_way(way), True, way.steps[-1].line
+        )
 
 
 def _of_way(way: Way) -> tuple[str, ...]:
@@ -92,7 +96,8 @@ def _too_early(after: Service) -> Iterator[Fault]:
     for line, refused in codes_too_early(after.stacks["auth"], is_asking):
         what = "even after a wrong password" if refused else "before a first factor was proved"
         lines = [shown(each) + (" goes on" if each != line else "") for each in (*refused, line)]
-        yield Fault(f"a code would be asked for {what}", tuple(lines))
+        culprit = refused[0] if refused else None
+        yield Fault(f"a code would be asked for {what}", tuple(lines), culprit=culprit)
 
 
 def _replayed(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from pam_totp.stack.dispatch import State, start
-from pam_totp.stack.factors import CODE, NO_CODE_NEEDED, NOT_KNOWN, Factor, meanings
+from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, NOT_KNOWN, ROOT, Factor, meanings
 from pam_totp.stack.libpam import INCOMPLETE, SUCCESS
 from pam_totp.stack.lines import Line
 from pam_totp.stack.search import Group, edges_of
@@ -14,8 +14,8 @@ from pam_totp.stack.search import Group, edges_of
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Reached:
-    """A state, whether a first factor was proved on the way to it, and the place of the last line
-    that refused one (-1: none), with whether the stack as a whole refuses because of it."""
+    """A state, whether a first factor was proved on the way to it, the place of the last line that
+    refused one, or the login (-1: none), and whether a wrong one has refused the login."""
 
     state: State
     is_proved: bool = False
@@ -30,6 +30,7 @@ def codes_too_early(
     Raises TooManyWays."""
     edges = edges_of(lines, meanings)
     proving = [any(_is_first(factor) for factor in meanings(line).values()) for line in lines]
+    asks_a_person = [not {KEY, ROOT} & {*meanings(line).values()} for line in lines]
     begin = _Reached(start(lines))
     seen, waiting = {begin}, [begin]
     found: dict[int, tuple[Line, tuple[Line, ...]]] = {}
@@ -41,12 +42,14 @@ def codes_too_early(
             refused = (lines[here.refused_at],) if here.refused_at >= 0 else ()
             found.setdefault(at, (lines[at], refused))
         for group, state in edges[here.state]:
-            is_refusal = proving[at] and not _proves(group)
+            is_refusal = group.action in ("bad", "die")
+            is_wrong = proving[at] and not _proves(group)
+            goes_on = (is_wrong and asks_a_person[at]) or (is_refusal and not here.is_proved)
             after = _Reached(
                 state,
                 here.is_proved or _proves(group),
-                at if is_refusal else here.refused_at,
-                here.is_lost or (is_refusal and group.action in ("bad", "die")),
+                at if goes_on else here.refused_at,
+                here.is_lost or (is_wrong and is_refusal),
             )
             if group.values != (INCOMPLETE,) and after not in seen:
                 seen.add(after)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""What `enable` is about to do, as text for people and as an object for programs. Pure."""
+
+from typing import Any
+
+from pam_totp.setup import diff
+from pam_totp.setup.enabling import Enabling
+
+MAX_SHOWN = 12
+
+
+def as_text(found: Enabling) -> str:
+    """The change, and what it means for whom."""
+    lines = [diff.of_change(found.change), "", *found.notes]
+    if found.reached:
+        lines.append(f"It also reaches: {', '.join(found.reached)}.")
+    if found.refused:
+        lines.append("These users would be refused until they enroll:")
+        lines += _listed([f"{o.user}: {o.why} ({', '.join(o.services)})" for o in found.refused])
+    if found.key_only:
+        lines.append("These accounts log in with a key and no terminal, and could not answer:")
+        lines += _listed([f"{user} ({count} times lately)" for user, count in found.key_only])
+        option = " ".join(f"--exempt-key {user}" for user, _ in found.key_only)
+        lines.append(f"To exempt them, so that the key alone is enough, add: {option}")
+        lines.append("For each it writes:")
+        lines.append(f"  Match User {found.key_only[0][0]}")
+        lines.append("    AuthenticationMethods publickey")
+    return "\n".join(lines)
+
+
+def _listed(lines: list[str]) -> list[str]:
+    shown = [f"  {line}" for line in lines[:MAX_SHOWN]]
+    more = len(lines) - MAX_SHOWN
+    return [*shown, f"  and {more} more (pam-totp enable --json has all)"] if more > 0 else shown
+
+
+def as_object(found: Enabling, *, changed: bool, dry_run: bool) -> dict[str, Any]:
+    """For --json."""
+    return {
+        "changed": changed,
+        "dry_run": dry_run,
+        "services": found.change.services,
+        "also_reached": found.reached,
+        "files": [{"path": file.path, "diff": diff.of_file(file)} for file in found.change.files],
+        "notes": found.notes,
+        "refused": [
+            {"user": one.user, "services": one.services, "why": one.why} for one in found.refused
+        ],
+        "key_only": [{"user": user, "logins": count} for user, count in found.key_only],
+    }
