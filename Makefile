@@ -98,7 +98,7 @@ put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pa
 install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
-	for name in gate verify show-enrollment set-up-sshd roll-back; do \
+	for name in gate verify show-enrollment roll-back; do \
 		$(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
 	$(call put,644,config/pam.d/pam-totp,$(PAMDIR)/pam-totp)
@@ -111,8 +111,6 @@ install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	install -d '$(DESTDIR)/etc/pam-totp'
 	for file in $$(find config -type f ! -path 'config/*.d/*' ! -name $(ROLL_BACK)); do \
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
-	for file in config/pam/* config/sshd/*; do \
-		$(call put,644,$$file,$(LIBRARY)/snippets/$${file#*/}); done
 	for page in $(notdir $(MANUAL_PAGES)); do \
 		$(call put,644,build/man/$$page,$(MANUALS)/man$${page##*.}/$$page); done
 	install -D -m 644 build/pam_totp.so '$(DESTDIR)$(SECURITYDIR)/pam_totp.so'

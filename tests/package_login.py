@@ -14,8 +14,6 @@ from pathlib import Path
 import pexpect
 
 LINE = "auth required pam_totp.so\n"
-AFTER = "@include common-auth\n"
-SNIPPET = "/usr/share/doc/pam-totp/examples/sshd/password-then-code.conf"
 PASSWORD = "correct horse"
 SECONDS = 20
 STEP_SECONDS = 30  # RFC 6238, section 4.1
@@ -144,11 +142,9 @@ def check_installed(root: Path) -> None:
 
 def ask_for_codes(system: System) -> None:
     """The administrator's steps of the README."""
-    stack = system.root / "etc/pam.d/sshd"
-    text = stack.read_text()
-    assert text.count(AFTER) == 1
-    stack.write_text(text.replace(AFTER, AFTER + LINE))
-    system.must_run("cp", SNIPPET, "/etc/ssh/sshd_config.d/pam-totp.conf")
+    enable = ("pam-totp", "enable", "sshd", "--first-factor", "password")
+    system.must_run(*enable, "--yes", "--force", "--no-trial")
+    assert LINE in (system.root / "etc/pam.d/sshd").read_text()
     system.must_run("sshd", "-t")
 
 
@@ -174,9 +170,8 @@ def check_removal(system: System, before: dict[str, str]) -> None:
     refused = system.run("dpkg", "--purge", "pam-totp")
     assert refused.returncode != 0 and "/etc/pam.d: sshd" in refused.stderr
     assert system.must_run("dpkg-query", "-Wf${db:Status-Status}", "pam-totp") == "installed"
-    stack = system.root / "etc/pam.d/sshd"
-    stack.write_text(stack.read_text().replace(LINE, ""))
-    (system.root / "etc/ssh/sshd_config.d/pam-totp.conf").unlink()
+    assert "hint: pam-totp disable --all" in refused.stderr
+    system.must_run("pam-totp", "disable", "--all", "--yes")
     system.must_run("dpkg", "--purge", "pam-totp")
     assert watched_files(system.root) == before
     left = [name for name in files if "totp" in name and (system.root / name[1:]).exists()]

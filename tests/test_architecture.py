@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pam_totp"
 LOGIN_SCRIPTS = ("gate", "verify")
-COMMANDS = (*LOGIN_SCRIPTS, "show-enrollment", "set-up-sshd", "roll-back", "pam-totp")
+COMMANDS = (*LOGIN_SCRIPTS, "show-enrollment", "roll-back", "pam-totp")
 
 # Which parts of ours a part may import. Below `records` nothing acts, below `rules` nothing at all.
 ARROWS: dict[str, set[str]] = {
@@ -70,7 +70,6 @@ ARROWS: dict[str, set[str]] = {
     "script gate": {"login"},
     "script verify": {"login"},
     "script show-enrollment": {"login", "records"},
-    "script set-up-sshd": {"stack"},
     "script roll-back": {"setup"},
     "script pam-totp": {"main"},
 }

@@ -81,20 +81,20 @@ def test_package_in_use_refuses_to_go_and_names_the_way_back_that_works(package:
     assert "put '@include common-auth' in their place" in hint
 
 
-def test_package_in_use_at_an_sshd_that_was_set_up_names_the_command_that_undoes_it(
+def test_package_in_use_by_lines_of_enable_names_the_command_that_undoes_it(
     package: Path,
 ) -> None:
     script = """
         dpkg -i "$deb"
         ssh-keygen -q -A
-        /usr/libexec/pam-totp/set-up-sshd key-then-code
+        pam-totp enable sshd --first-factor key --yes --force --no-trial
         dpkg --remove pam-totp && exit 1
-        /usr/libexec/pam-totp/set-up-sshd --undo
+        pam-totp disable --all --yes
         dpkg --purge pam-totp
     """
     said = on_a_host(package, script)
     hint = said.partition("still in use in /etc/pam.d: sshd\nhint: ")[2].splitlines()[0]
-    assert hint.startswith("/usr/libexec/pam-totp/set-up-sshd --undo")
+    assert hint == "pam-totp disable --all"
 
 
 def test_files_that_dpkg_and_editors_leave_do_not_stop_a_purge(package: Path) -> None:

@@ -20,7 +20,6 @@ PROGRAMS = {
     "usr/libexec/pam-totp/gate",
     "usr/libexec/pam-totp/show-enrollment",
     "usr/libexec/pam-totp/roll-back",
-    "usr/libexec/pam-totp/set-up-sshd",
     "usr/libexec/pam-totp/verify",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
     "usr/share/python3/runtime.d/pam-totp-bundle.rtupdate",
@@ -57,15 +56,9 @@ def test_package_holds_what_the_contract_names(unpacked: Path) -> None:
     sources = {
         f"usr/lib/pam-totp/{path.relative_to(ROOT)}" for path in (ROOT / "pam_totp").rglob("*.py")
     }
-    snippets = {
-        f"usr/lib/pam-totp/snippets/{path.relative_to(ROOT / 'config')}"
-        for kind in ("pam", "sshd")
-        for path in (ROOT / "config" / kind).iterdir()
-    }
     promised = (
         PROGRAMS
         | sources
-        | snippets
         | {
             "usr/lib/pam.d/pam-totp",
             "usr/lib/tmpfiles.d/pam-totp.conf",

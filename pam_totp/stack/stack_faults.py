@@ -182,7 +182,7 @@ def _of_keys(service: Service) -> Iterator[str]:
         ):
             target = lines[at + jump + 1 :][:1]
             where = _named(target[0], service) if target else "nowhere"
-            yield f"{_named(gate, service)} jumps to {where}: run set-up-sshd again"
+            yield f"{_named(gate, service)} jumps to {where}: run pam-totp enable sshd again"
 
 
 def _named(line: Line, service: Service) -> str:

@@ -6,7 +6,7 @@ without the pam_totp.so line; then the password alone is enough. So every comman
 checks this, and dpkg does when a package has changed /etc/pam.d.
 
 Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME. If the code was
-turned off on purpose, set-up-sshd --undo or the administrator removes that file.
+turned off on purpose, `pam-totp disable` or the administrator removes that file.
 """
 
 import os

@@ -17,7 +17,7 @@ COMMON_AUTH = SERVICES / "common-auth"
 
 
 def shipped_lines(snippet: str, common_auth: str = "") -> list[str]:
-    """The lines of config/pam/`snippet` that set-up-sshd or an administrator copies: all but the
+    """The lines of config/pam/`snippet` that an administrator copies: all but the
     comments, and for the number of lines that common-auth has, this host's or another."""
     lines = (SNIPPETS / snippet).read_text(encoding="utf-8").splitlines()
     common = (common_auth or COMMON_AUTH.read_text(encoding="utf-8")).splitlines()

@@ -145,7 +145,7 @@ def test_a_jump_that_does_not_lead_to_the_code_after_a_key_is_told(tmp_path: Pat
     assert said(tmp_path, gate.format(3), PASSWORD, OURS) == []  # pam_cap.so is optional
     (sentence,) = said(tmp_path, gate.format(1), PASSWORD, OURS)
     target = "pam_deny.so (requisite, line 2 of /etc/pam.d/common-auth)"
-    assert f"jumps to {target}: run set-up-sshd again" in sentence
+    assert f"jumps to {target}: run pam-totp enable sshd again" in sentence
     before = "auth required pam_env.so"
     (sentence,) = said(tmp_path, gate.format(1), before, PASSWORD, PERMIT, OURS)
     assert "jumps to pam_unix.so" in sentence
