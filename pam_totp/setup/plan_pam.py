@@ -10,7 +10,13 @@ from pam_totp.setup.block import choice_of
 from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import LOCKERS, ONE_PROMPT, UNATTENDED, is_shared
-from pam_totp.setup.proof import PASSWORD_ONLY, is_asking, prove
+from pam_totp.setup.proof import (
+    PASSWORD_ONLY,
+    is_asking,
+    prove,
+    refusing_faults,
+    without_passwords,
+)
 from pam_totp.setup.reached import Plan, first_proved, own_lines, plan_reached
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Unknown
@@ -69,10 +75,9 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     plain = host.take_ours_out(path, file.content)
     file = file_of(path, plain, host.libpam)
     before = host.before(name)
-    if before.faults:
-        raise Error(
-            f"{before.faults[0]}; nothing was changed", f"pam-totp explain root --service {name}"
-        )
+    faults = refusing_faults(before)
+    if faults:
+        raise Error(f"{faults[0]}; nothing was changed", f"pam-totp explain root --service {name}")
     other = _comes_from(host, file)
     if other and name not in LOCKERS:
         host.plain.pop(path)
@@ -80,7 +85,7 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
         _plan_service(host, other, PASSWORD_ONLY, found)
         return
     if any(is_asking(line) for line in before.stacks["auth"]):
-        _added_by_hand(host, name, before, found)
+        _added_by_hand(host, before, first_factor, found)
         host.plain.pop(path)
         return
     if name in LOCKERS:
@@ -98,10 +103,12 @@ def _comes_from(host: PamHost, file: File) -> str:
     return included[0] if host.file_of(included[0]) else ""
 
 
-def _added_by_hand(host: PamHost, name: str, now: Service, found: Plan) -> None:
+def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) -> None:
     """A service that has lines which enable did not put there. Raises Error if they are wrong."""
-    faults = [fault for fault in prove(now, now, host.libpam) if "a key and" not in fault.what]
+    line = next(line for line in now.stacks["auth"] if is_asking(line))
+    where = f"a pam_totp.so line that was added by hand ({line.file}, line {line.number})"
+    faults = [*prove(now, now, host.libpam, first_factor), *without_passwords(now, first_factor)]
     if faults:
-        message = f"{name} has a pam_totp.so line that was added by hand, and {faults[0].words}"
+        message = f"{now.name} has {where}, and {faults[0].words}"
         raise Error(message, "remove that line, and run this again")
-    found.notes.append(f"{name} already asks for a code, by a line that was added by hand.")
+    found.notes.append(f"{now.name} already asks for a code: it has {where}.")

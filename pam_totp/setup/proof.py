@@ -16,10 +16,18 @@ from pam_totp.setup.too_early import codes_too_early
 from pam_totp.stack.credentials import credential_meanings
 from pam_totp.stack.dispatch import jump_is_ok
 from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
-from pam_totp.stack.libpam import AUTH_ERR, IGNORE, RETURN_VALUES, SUCCESS, Libpam, Unknown
+from pam_totp.stack.libpam import (
+    AUTH_ERR,
+    IGNORE,
+    MODULE_UNKNOWN,
+    RETURN_VALUES,
+    SUCCESS,
+    Libpam,
+    Unknown,
+)
 from pam_totp.stack.lines import TYPES, Line
 from pam_totp.stack.service import Service
-from pam_totp.stack.ways_in import Step, Way, all_ways, ways_in
+from pam_totp.stack.ways_in import Way, all_ways, ways_in
 
 # The first line of su: root needs no code to become another user. A program that always runs as
 # root, such as a daemon, would accept everybody by it.
@@ -54,9 +62,12 @@ def prove(
     first_factor: what the service is to accept: a key as well or alone only for sshd.
     """
     try:
-        found = [Fault(f"{each}") for each in after.faults if each not in before.faults]
-        if after.refused or found:
-            return found or [Fault(after.refused)]
+        if after.refused:
+            return [Fault(after.refused)]
+        known = {line.fault for kind in TYPES for line in before.stacks[kind]}
+        found = [line for kind in TYPES for line in after.stacks[kind] if line.fault not in known]
+        if any(line.fault for line in found):
+            return [Fault(f"{shown(line)} {line.fault}") for line in found if line.fault]
         return [
             *_without_code(after),
             *_too_early(after),
@@ -66,6 +77,25 @@ def prove(
         ]
     except Unknown as unknown:
         return [Fault(f"what PAM would do cannot be determined: {unknown}")]
+
+
+def refusing_faults(service: Service) -> list[str]:
+    """What libpam cannot use, and refuses a login for; not a module that may be missing."""
+    lines = [line for kind in TYPES for line in service.stacks[kind] if line.fault]
+    found = [
+        f"{line.file}, line {line.number} {line.fault}"
+        for line in lines
+        if line.always != MODULE_UNKNOWN or line.actions[MODULE_UNKNOWN] in ("bad", "die")
+    ]
+    return [service.refused] if service.refused else found
+
+
+def without_passwords(service: Service, first_factor: str) -> Iterator[Fault]:
+    """Whether a password and the code are enough, where they have to be."""
+    if first_factor != KEY_ONLY:
+        ways = [way.proved for way in all_ways(service.stacks["auth"]) if KEY not in way.proved]
+        if not any(CODE in proved for proved in ways):
+            yield Fault("a password and the code would not be enough")
 
 
 def is_asking(line: Line) -> bool:
@@ -85,11 +115,8 @@ def _without_code(after: Service) -> Iterator[Fault]:
 
 
 def _of_way(way: Way) -> tuple[str, ...]:
-    return tuple(f"{shown(step.line)} returns {_results(step)}" for step in way.steps)
-
-
-def _results(step: Step) -> str:
-    return step.results[0] if len(step.results) == 1 else f"{step.results[0]} or the like"
+    several = {step: " or the like" * (len(step.results) > 1) for step in way.steps}
+    return tuple(f"{shown(s.line)} returns {s.results[0]}{several[s]}" for s in way.steps)
 
 
 def _too_early(after: Service) -> Iterator[Fault]:
@@ -168,7 +195,4 @@ def _known(lines: Sequence[Line]) -> list[Line]:
 
 def shown(line: Line) -> str:
     """A line, for people."""
-    words = " ".join(word for word in (line.control, line.module) if word)
-    if " " in line.control:
-        words = f"[{line.control}] {line.module}"
-    return f"{line.file}, line {line.number} ({words})"
+    return f"{line.place} ({line.described.strip()})"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What enable changes in /etc/pam.d, by the files of a host below a folder."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,39 @@ def test_a_right_line_that_was_added_by_hand_stays(tmp_path: Path) -> None:
     host = host_of(tmp_path, sshd=f"{INCLUDE}{CODE}\n")
     found = plan_pam.plan(host, ["sshd"])
     assert host.changes() == () and "added by hand" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "first_factor", "said"),
+    [
+        ("\n".join(KEY), KEY_OR_PASSWORD, "a password and the code would not be enough"),
+        (f"{INCLUDE}{CODE}", KEY_OR_PASSWORD, "a key and code would not be enough"),
+        (f"{INCLUDE}{CODE}", KEY_ONLY, "a key and code would not be enough"),
+    ],
+)
+def test_lines_by_hand_for_another_first_factor_are_not_built_upon(
+    tmp_path: Path, text: str, first_factor: str, said: str
+) -> None:
+    with pytest.raises(Error, match=said):
+        planned(tmp_path, "sshd", first_factor=first_factor, sshd=f"{text}\n{REST}")
+
+
+def test_a_module_that_may_be_missing_is_in_nobody_s_way(tmp_path: Path) -> None:
+    libpam = dataclasses.replace(SINCE_1_6, module_folders=("/modules",))
+    (tmp_path / "modules").mkdir()
+    for name in ("unix", "deny", "permit", "totp", "nologin"):
+        (tmp_path / f"modules/pam_{name}.so").touch()
+    missing = "session optional pam_missing.so\n"
+    for text, is_fine in ((missing, True), ("session required pam_missing.so\n", False)):
+        write(tmp_path, FILES | {"common-auth": COMMON.replace("auth\toptional", "-auth\toptional"),
+                                 "sshd": INCLUDE + text})  # fmt: skip
+        host = PamHost(libpam, str(tmp_path))
+        if is_fine:
+            plan_pam.plan(host, ["sshd"])
+            assert host.would_be
+        else:
+            with pytest.raises(Error, match="pam_missing"):
+                plan_pam.plan(host, ["sshd"])
 
 
 def test_a_copy_says_where_it_comes_from(tmp_path: Path) -> None:
