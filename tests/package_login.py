@@ -63,7 +63,11 @@ class System:
         arguments = [f"-o{option}" for option in (*options, "NumberOfPasswordPrompts=1")]
         ssh = self.on_terminal("ssh", *arguments, "alice@127.0.0.1", "id", "-un")
         ssh.logfile_read = shown = io.StringIO()
-        answers = [(r"\) Password: ", PASSWORD), *((r"\) Verification code: ", c) for c in codes)]
+        # disable has sshd read its settings again: then it asks for the password by itself.
+        answers = [
+            (r"\) Password: |'s password: ", PASSWORD),
+            *((r"\) Verification code: ", c) for c in codes),
+        ]
         for prompt, answer in answers:
             ssh.expect(prompt)
             ssh.sendline(answer)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import failures_of
+from tests.commands.commands import failures_of, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
@@ -136,10 +136,18 @@ class Locker:
             process.wait(timeout=10)
 
 
-@pytest.fixture(params=["i3lock", "swaylock"])
-def program(request: pytest.FixtureRequest, pam_services: PamServices) -> str:
-    pam_services.write(request.param, STACK)
-    return str(request.param)
+@pytest.fixture(params=["i3lock", "swaylock", "i3lock by enable"])
+def program(request: pytest.FixtureRequest, pam_services: PamServices) -> Iterator[str]:
+    """With the lines of the example, or with those that `pam-totp enable login` gives it."""
+    name, _, is_enabled = request.param.partition(" by ")
+    if not is_enabled:
+        pam_services.write(name, STACK)
+        yield name
+        return
+    done = pam_totp("enable", "login", "--yes", "--force")
+    assert done.code == 0 and name in done.output
+    yield name
+    assert pam_totp("disable", "--all", "--yes").code == 0
 
 
 @pytest.fixture
