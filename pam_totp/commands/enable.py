@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             check=lambda: _check(found),
             by=caller(),
             log_in=_log_in(found),
-            tell=say if options.json else None,
+            tell=(lambda text: say(text.removesuffix("\n"))) if options.json else None,
         )
     else:
         applied = apply.put_in(found.change, check=lambda: _check(found), by=caller())

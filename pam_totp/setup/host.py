@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The PAM services of a host as they are and as they would be. Changes nothing."""
 
+import dataclasses
+import grp
 import os
+import pwd
 from collections.abc import Mapping
 
 from pam_totp.setup.block import take_out
@@ -9,7 +12,8 @@ from pam_totp.setup.change import FileChange
 from pam_totp.setup.edits import Count
 from pam_totp.stack.disk import Disk
 from pam_totp.stack.files import File
-from pam_totp.stack.libpam import Libpam, Unknown
+from pam_totp.stack.libpam import AUTH_ERR, Libpam, Unknown
+from pam_totp.stack.lines import Line
 from pam_totp.stack.service import Service, read_service
 
 PAM_DIR = "/etc/pam.d"
@@ -45,16 +49,27 @@ class PamHost:
 
     def before(self, name: str) -> Service:
         """A service without the lines of ours that the plan is about. Raises Unknown."""
-        return read_service(name, self.libpam, self.root, replaced=self.plain)
+        return self._read(name, self.plain)
 
     def after(self, name: str) -> Service:
         """A service with the plan's changes. Raises Unknown."""
-        return read_service(name, self.libpam, self.root, replaced={**self.plain, **self.would_be})
+        return self._read(name, {**self.plain, **self.would_be})
 
     def with_content(self, name: str, path: str, content: bytes) -> Service:
         """A service with the plan's changes and one more. Raises Unknown."""
         replaced = {**self.plain, **self.would_be, path: content}
-        return read_service(name, self.libpam, self.root, replaced=replaced)
+        return self._read(name, replaced)
+
+    def _read(self, name: str, replaced: Mapping[str, bytes | None]) -> Service:
+        service = read_service(name, self.libpam, self.root, replaced=replaced)
+        auth = tuple(self._of_group(line) for line in service.stacks["auth"])
+        return dataclasses.replace(service, stacks={**service.stacks, "auth": auth})
+
+    def _of_group(self, line: Line) -> Line:
+        """A line that accepts the members of a group which has none accepts nobody."""
+        if group_of(line) and not self.root and is_empty(group_of(line)):
+            return dataclasses.replace(line, always=AUTH_ERR)
+        return line
 
     def count_for(self, path: str) -> Count:
         """How many lines of an auth stack a part of a file is, a substack being one."""
@@ -84,3 +99,19 @@ class PamHost:
             FileChange(path, self.content_of(path), after) for path, after in self.would_be.items()
         ]
         return tuple(each for each in found if each.before != each.after)
+
+
+def group_of(line: Line) -> str:
+    """The group whose members a line accepts, as display managers have it; empty for no such."""
+    words = line.arguments
+    is_such = line.module_name == "pam_succeed_if.so" and words[:2] == ("user", "ingroup")
+    return words[2] if is_such and len(words) == 3 else ""
+
+
+def is_empty(name: str) -> bool:
+    """Whether a group has no members, or does not exist."""
+    try:
+        group = grp.getgrnam(name)
+    except KeyError:
+        return True
+    return not group.gr_mem and all(user.pw_gid != group.gr_gid for user in pwd.getpwall())

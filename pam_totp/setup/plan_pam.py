@@ -5,11 +5,13 @@
 - What a change reaches through other files MUST be proved as well, and be named.
 """
 
+from collections.abc import Iterator
+
 from pam_totp.errors import Error, UsageError
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.edits import edits, tops_of
-from pam_totp.setup.host import PAM_DIR, PamHost
-from pam_totp.setup.kinds import LOCKERS, ONE_PROMPT, UNATTENDED, is_shared
+from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
+from pam_totp.setup.kinds import ASKING, LOCKERS, ONE_PROMPT, UNATTENDED, is_shared
 from pam_totp.setup.proof import (
     PASSWORD_ONLY,
     is_asking,
@@ -19,7 +21,7 @@ from pam_totp.setup.proof import (
 )
 from pam_totp.setup.reached import Plan, first_proved, own_lines, plan_reached
 from pam_totp.stack.files import File, file_of
-from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.libpam import SUCCESS, Unknown
 from pam_totp.stack.service import Service
 
 ONE_PROMPT_HINT = "see /usr/share/doc/pam-totp/examples/pam/one-prompt"
@@ -34,6 +36,7 @@ def plan(host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY) -> 
         for name in names:
             _plan_service(host, name, first_factor if name == "sshd" else PASSWORD_ONLY, found)
         plan_reached(host, found)
+        found.notes += [note for name in found.services for note in _notes(host, name)]
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"ls -l {PAM_DIR}") from None
     return found
@@ -93,6 +96,16 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
         return
     candidates = edits(file, before.stacks["auth"], first_factor, note, host.count_for(path))
     host.would_be[path] = first_proved(host, name, before, path, candidates, first_factor)
+
+
+def _notes(host: PamHost, name: str) -> Iterator[str]:
+    if name not in (*ASKING, *LOCKERS):
+        yield f"{name} is not known here: its program has to show a second question. Try it."
+    for line in host.after(name).stacks["auth"]:
+        group = group_of(line)
+        if group and line.actions[SUCCESS] == "done":
+            who = f"members of {group} ({'none' if is_empty(group) else 'some'} today)"
+            yield f"{name}: {who} get in without a password and without a code."
 
 
 def _comes_from(host: PamHost, file: File) -> str:

@@ -257,6 +257,48 @@ def test_lines_added_by_hand_are_named_and_stay(pam_services: PamServices) -> No
     assert "su still asks, by a line that enable did not add" in done.output
 
 
+NO_PASSWORD = "auth sufficient pam_succeed_if.so user ingroup nopasswdlogin\n@include common-auth\n"
+
+
+def test_a_group_that_needs_no_password_is_in_the_way_only_where_it_has_members(
+    pam_services: PamServices, user: User
+) -> None:
+    """The files of lightdm and of gdm have such a line."""
+    pam_services.write("lightdm", NO_PASSWORD)
+    for group_exists in (False, True):
+        if group_exists:
+            subprocess.run(["groupadd", "nopasswdlogin"], check=True)
+        done = enable("lightdm", *ALL)
+        assert done.code == 0 and "members of nopasswdlogin (none today)" in done.output
+        assert pam_totp("disable", "lightdm", "--yes").code == 0
+    subprocess.run(["usermod", "-aG", "nopasswdlogin", user.name], check=True)
+    try:
+        assert_refused(enable("lightdm", *ALL), "nothing would be enough, without a code")
+    finally:
+        subprocess.run(["groupdel", "nopasswdlogin"], check=True)
+
+
+def test_two_at_once_leave_the_change_whole(untouched: dict[str, bytes]) -> None:
+    command = ["pam-totp", "enable", "su", "sudo", *ALL]
+    both = [subprocess.Popen(command, stdout=-1, stderr=-1, text=True) for _ in range(2)]
+    said = [each.communicate() for each in both]
+    codes = [each.returncode for each in both]
+    assert 0 in codes and set(codes) <= {0, 1}, said
+    for code, (_, errors) in zip(codes, said, strict=True):
+        assert code == 0 or "nothing was changed" in errors, errors
+    assert "nothing was changed" in enable("su", "sudo", *ALL).output
+    assert pam_totp("disable", "--all", "--yes").code == 0
+    assert contents() == untouched
+
+
+def test_a_service_that_is_not_known_is_turned_on_with_a_word(
+    pam_services: PamServices,
+) -> None:
+    pam_services.write("someservice", "@include common-auth\n")
+    done = enable("someservice", *ALL)
+    assert done.code == 0 and "someservice is not known here" in done.output
+
+
 def test_no_file_of_another_kind_is_taken_for_a_service(untouched: dict[str, bytes]) -> None:
     folder = Path("/etc/pam.d/afolder")
     folder.mkdir()
