@@ -15,7 +15,7 @@ def fault_of(active: Settings) -> str:
         return active.fault
     which = "there were no good settings before, so the defaults are active"
     try:
-        if last_good() is not None:
+        if last_good(keeps=False) is not None:
             which = "the last good settings are active"
     except (OSError, Failure, ValueError):
         which = "the last good settings cannot be read, so every user must enter a code"

@@ -59,22 +59,22 @@ class Settings(Record):
         return text
 
 
-def load() -> Settings:
+def load(*, keeps: bool = True) -> Settings:
     """The active settings. What is wrong with the file changes nothing. Raises Failure, OSError
     or MemoryError where this process lacks memory or descriptors, which says nothing of the file:
-    its caller may have taken them away."""
+    its caller may have taken them away. keeps: a snapshot; without it nothing is written."""
     try:
         status = posix.stat(PATH)
     except FileNotFoundError:
-        return _without_the_file("")
+        return _without_the_file("", keeps)
     except OSError as failure:
-        return _without_the_file(posix.strerror(failure.errno or 0), is_known=False)
+        return _without_the_file(posix.strerror(failure.errno or 0), keeps, is_known=False)
     identity = (
         f"{status.st_dev} {status.st_ino} {status.st_size} "
         f"{status.st_mtime_ns} {status.st_ctime_ns}"
     )
     try:
-        kept = last_good(identity)
+        kept = last_good(identity, keeps=keeps)
     except (OSError, Failure, ValueError):
         kept = None  # it is made anew
     if kept is not None:
@@ -89,16 +89,16 @@ def load() -> Settings:
     except Exception as failure:  # a broken library must not lock everybody out
         if isinstance(failure, OSError) and failure.errno in SCARCE:
             raise
-        return _without_the_file(f"{type(failure).__name__}: {failure}", is_known=False)
+        return _without_the_file(f"{type(failure).__name__}: {failure}", keeps, is_known=False)
     if fault:
-        return _without_the_file(fault)
+        return _without_the_file(fault, keeps)
     # Some file systems count whole seconds.
     unsettled = UNSETTLED_SECONDS if status.st_ctime_ns % 1_000_000_000 else 2.0
     if abs(time.time() - status.st_ctime) <= unsettled:
         identity = _OF_NO_FILE  # good, and read again at the next login
     lines = [_HEADER + identity, *(f"{key} {value}" for key, value in values.items())]
     snapshot = "\n".join(lines) + _RULES + rules + _END[1:]
-    return typed(values, rules, _keep(snapshot.encode("utf-8")))
+    return typed(values, rules, _keep(snapshot.encode("utf-8")) if keeps else "")
 
 
 def typed(values: dict[str, str], rules: str, fault: str = "") -> Settings:
@@ -121,7 +121,7 @@ def typed(values: dict[str, str], rules: str, fault: str = "") -> Settings:
     )
 
 
-def last_good(identity: str = "") -> Settings | None:
+def last_good(identity: str = "", *, keeps: bool = True) -> Settings | None:
     """The snapshot's settings, None without any; with an identity only if it is of that file.
     Raises OSError, Failure or ValueError where there is one and it cannot be used."""
     content, fault = VAR.read(KIND, NAME, MAX_BYTES), ""
@@ -129,7 +129,7 @@ def last_good(identity: str = "") -> Settings | None:
     if snapshot is None or not identity:
         content = RUN.read(KIND, NAME, MAX_BYTES)
         if content is not None and (latest := _parse(content, identity)) is not None:
-            snapshot, fault = latest, _keep(content)
+            snapshot, fault = latest, _keep(content) if keeps else ""
     if snapshot is None:
         return None
     values, rules = snapshot
@@ -137,12 +137,12 @@ def last_good(identity: str = "") -> Settings | None:
     return typed(DEFAULTS | known, rules, fault)
 
 
-def _without_the_file(fault: str, *, is_known: bool = True) -> Settings:
+def _without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Settings:
     """The settings if the file cannot be used: the last good ones, or the defaults if there never
     were any. If it is not known what the file says, or what there was, every user must enter a
     code."""
     try:
-        kept = last_good()
+        kept = last_good(keeps=keeps)
     except (OSError, Failure, ValueError):
         kept, is_known = None, False
     if kept is not None:
