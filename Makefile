@@ -40,6 +40,8 @@ HARDENING = -fPIC -fstack-protector-strong \
 	-U_FORTIFY_SOURCE $(call accepts,-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2)
 LINKING = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs \
 	-Wl,--version-script=pam_totp/pam/pam_totp.map
+# Of which release the module is, as other packages say it: `pam-totp doctor` compares it.
+RELEASE = -Xlinker '--package-metadata={"name":"pam-totp","version":"$(VERSION)"}'
 # $ORIGIN: the folder of the module itself.
 PATHS = -DPAM_EXEC='"$$ORIGIN/pam_exec.so"' -DGATE='"$(PROGRAMS)/gate"' -DVERIFY='"$(PROGRAMS)/verify"'
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) $(PATHS)
@@ -68,7 +70,7 @@ config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-setti
 	touch config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
 
 build/pam_totp.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
-	$(COMPILE) $(LDFLAGS) $(LINKING) -o $@ $(MODULE) -lpam -ldl
+	$(COMPILE) $(LDFLAGS) $(LINKING) $(RELEASE) -o $@ $(MODULE) -lpam -ldl
 
 # For the fuzzers: the same module, which ends the process at the first memory error.
 build/pam_totp.sanitized.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
@@ -83,8 +85,8 @@ build/man/%: pam_totp/manual/%.scd
 # Remembers how the module was compiled: another PREFIX compiles it again.
 build/flags: FORCE
 	@mkdir -p build
-	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS))' | cmp -s - $@ || \
-		printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS))' >$@
+	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS) $(RELEASE))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS) $(RELEASE))' >$@
 
 # $(call put,MODE,SOURCE,TARGET): a text that names the folders of PREFIX=/usr, and so runs from the
 # tree too, gets the folders of this PREFIX; it takes its name only when it is whole.
