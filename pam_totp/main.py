@@ -17,6 +17,7 @@ from pam_totp.commands import (
     config,
     confirm,
     disable,
+    doctor,
     enable,
     enroll,
     explain,
@@ -48,9 +49,12 @@ VERBS = (
     enable,
     disable,
     confirm,
+    doctor,
     migrate,
     config,
 )
+# It changes nothing at all, and says itself which services no longer ask.
+READ_ONLY = "doctor"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,7 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdin.reconfigure(errors="replace")  # bytes that are not text are an incorrect answer
     what = "unexpected failure: "
     try:
-        if os.geteuid() == 0:
+        is_read_only = (sys.argv[1:] if arguments is None else arguments)[:1] == [READ_ONLY]
+        if os.geteuid() == 0 and not is_read_only:
             _take_back_what_was_left()
             lost = turned_on.lost()
             if lost:

@@ -38,6 +38,7 @@ FIXTURES = (
     "tests.host.daemons",
     "tests.trial.change_host",
     "tests.trial.systemd_host",
+    "tests.doctor.worlds",
 )
 
 

@@ -87,7 +87,7 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
                 yield _missing(kind, name, rule, host)
             elif kind == "user":
                 yield from _of_user(name)
-            elif kind == "service":
+            elif kind == "service" and rule.code != NEVER:  # which is what happens there
                 yield from _of_service(name, host)
             elif kind == "group" and not is_pattern(name) and host.is_empty(name):
                 yield f"group {name} has no members that can be listed"

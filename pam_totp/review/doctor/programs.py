@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""What is installed: the module, the programs that it runs, the interpreter and its libraries.
+
+A damaged installation refuses every login that needs a code, because whatever fails says no.
+"""
+
+import ctypes
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+from pam_totp import VERSION
+from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
+from pam_totp.review.doctor.host import MODULE, Host
+
+LIBRARY = "/usr/lib/pam-totp"
+PROGRAMS = ("gate", "verify", "show-enrollment")
+REINSTALL = "apt-get install --reinstall pam-totp"
+# Of each library what we use, its package in Debian, and what fails without it.
+LIBRARIES = {
+    "yaml": ("SafeLoader", "python3-yaml", "A change of the settings is not used"),
+    "pyotp": ("TOTP", "python3-pyotp", "Nobody can enroll"),
+    "qrcode": ("QRCode", "python3-qrcode", "Nobody can enroll"),
+    "pam": ("pam", "python3-pampy", "Nobody can replace a secret, or make recovery codes"),
+}
+PASSWORD_SERVICE = "pam-totp"
+MAX_SECONDS = 20
+MAX_BYTES = 10_000_000
+_VERSION = re.compile(rb'\{"name":"pam-totp","version":"([^"]*)"')
+_PROGRAM = re.compile(rb"\0(/[!-~]*)/gate(?=\0)")
+
+
+def find(host: Host) -> Iterator[Finding]:
+    """See the module."""
+    folders = host.libpam.module_folders or ("/lib/security",)
+    path = next((f"{each}/{MODULE}" for each in folders if _is_file(f"{each}/{MODULE}")), "")
+    programs = "/usr/libexec/pam-totp"
+    if not path:
+        what = f"there is no {MODULE} in {' or '.join(folders)}"
+        yield _damaged("module-missing", what)
+    else:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES)
+        yield from of_module(path, content)
+        found = _PROGRAM.search(content)
+        programs = found[1].decode() if found else programs
+        if not _is_file(f"{os.path.dirname(path)}/pam_exec.so"):
+            what = f"there is no pam_exec.so beside {path}, which runs the programs"
+            yield _damaged("pam-exec-missing", what, "apt-get install --reinstall libpam-modules")
+    for name in PROGRAMS:
+        yield from _of_program(f"{programs}/{name}")
+    yield from _of_libraries()
+    if os.path.isdir(f"/usr/local{LIBRARY.removeprefix('/usr')}"):
+        yield Finding(
+            severity=AT_RISK,
+            kind="two-installations",
+            what=f"/usr/local/lib/pam-totp is a second installation, beside {LIBRARY}",
+            consequence="It is unknown which of the two a command or a login uses.",
+            command="make uninstall PREFIX=/usr/local",
+        )
+    if not any(_is_file(f"{folder}/{PASSWORD_SERVICE}") for folder in host.libpam.folders):
+        yield Finding(
+            severity=AT_RISK,
+            kind="password-service-missing",
+            what=f"there is no PAM service {PASSWORD_SERVICE}, which checks passwords again",
+            consequence="Nobody can replace a secret, or make recovery codes.",
+            command=REINSTALL,
+        )
+
+
+def of_module(path: str, content: bytes) -> Iterator[Finding]:
+    """A module that libpam cannot load, or that is of another release than this program."""
+    try:
+        ctypes.CDLL(path)
+    except OSError as failure:
+        yield _damaged("module-damaged", f"{path} cannot be loaded: {failure}")
+        return
+    found = _VERSION.search(content)
+    version = found[1].decode("ascii", "replace") if found else "unknown"
+    if version != VERSION:
+        what = f"{path} is of version {version}, and the programs are of version {VERSION}"
+        yield Finding(
+            severity=AT_RISK,
+            kind="version-differs",
+            what=what,
+            consequence="Logins may be refused, because the two were not tested together.",
+            command=REINSTALL,
+        )
+
+
+def _of_program(path: str) -> Iterator[Finding]:
+    name = os.path.basename(path)
+    if not _is_file(path):
+        yield _damaged("program-missing", f"there is no {path}")
+        return
+    if not os.access(path, os.X_OK):
+        what = f"{path} cannot be run (mode, or a file system that is mounted noexec)"
+        yield _damaged("program-not-executable", what, f"chmod 755 {shlex.quote(path)}")
+        return
+    with open(path, "rb") as file:
+        first = file.readline(1000).decode("utf-8", "replace")
+    interpreter = first.removeprefix("#!").split()[:1]
+    if not (first.startswith("#!") and interpreter and os.access(interpreter[0], os.X_OK)):
+        shown = interpreter[0] if interpreter else "nothing"
+        what = f"{path} is run by {shown}, which does not exist or cannot be run"
+        yield _damaged("interpreter-missing", what, REINSTALL)
+        return
+    module = f"pam_totp.login.{name.replace('-', '_')}"
+    failure = _import(module, interpreter[0])
+    if failure:
+        yield _damaged("program-damaged", f"{path} does not start: {failure}")
+
+
+def _of_libraries() -> Iterator[Finding]:
+    for name, (used, package, consequence) in LIBRARIES.items():
+        failure = _import(f"{name}; {name}.{used}", "/usr/bin/python3")
+        if failure:
+            yield Finding(
+                severity=AT_RISK,
+                kind="library-missing",
+                what=f"the Python library {name} cannot be used: {failure}",
+                consequence=f"{consequence}.",
+                command=f"apt-get install --reinstall {package}",
+            )
+
+
+def _import(module: str, interpreter: str) -> str:
+    """Why a module cannot be imported as the programs import it; empty if it can. In a process of
+    its own: a damaged one may end it."""
+    paths = f"import sys; sys.path[:0] = [{LIBRARY!r}]; "
+    paths += "sys.path += ['/usr/lib/python3/dist-packages']; "
+    program = f"{paths}import {module}"
+    try:
+        done = subprocess.run(
+            [interpreter, "-BIS", "-c", program],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=MAX_SECONDS,
+            env={},
+        )
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        return str(failure)
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    return lines[-1] if done.returncode else ""
+
+
+def _damaged(kind: str, what: str, command: str = REINSTALL) -> Finding:
+    consequence = "Every login that needs a code is refused."
+    return Finding(REFUSED, kind, what, consequence, command)
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path)

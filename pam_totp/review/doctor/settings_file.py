@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""The settings file: its faults, what applies meanwhile, and whom it locks out or never asks."""
+
+import shlex
+from collections.abc import Iterator
+
+from pam_totp.records.config.settings import KIND, NAME, PATH, last_good
+from pam_totp.records.storage import state_dir
+from pam_totp.review.active_settings import fault_of
+from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
+from pam_totp.review.doctor.host import Host
+from pam_totp.review.lockout import locked_out, never_asked
+from pam_totp.rules.reasons import Failure
+
+CHECK = "pam-totp config check"
+# Faults of the file itself, each with its kind and what repairs it.
+FAULTS = {
+    ": No such file": ("settings-missing", f"echo '# the defaults' >{PATH}"),
+    "must be owned by root": ("settings-owner", f"chown root {PATH}"),
+    "must not be writable": ("settings-mode", f"chmod go-w {PATH}"),
+}
+
+
+def find(host: Host) -> Iterator[Finding]:
+    """See the module."""
+    yield from _of_snapshot()
+    fault = fault_of(host.active)
+    if fault:
+        kinds = (row for text, row in FAULTS.items() if text in fault)
+        kind, command = next(kinds, ("settings-fault", CHECK))
+        consequence = "What was changed in the file does not apply, and each login logs this."
+        yield Finding(AT_RISK, kind, fault, consequence, command)
+        return
+    yield from _of_valid_file(host)
+
+
+def _of_snapshot() -> Iterator[Finding]:
+    path = f"{state_dir.VAR.path}/{KIND}/{NAME}"
+    try:
+        last_good(keeps=False)
+    except (OSError, Failure, ValueError) as failure:
+        why = failure.detail if isinstance(failure, Failure) else "its content is damaged"
+        yield Finding(
+            severity=AT_RISK,
+            kind="last-good-unusable",
+            what=f"the last good settings cannot be read: {why}",
+            consequence="If the settings file gets a fault, every user must enter a code.",
+            command=f"rm {shlex.quote(path)}",
+        )
+
+
+def _of_valid_file(host: Host) -> Iterator[Finding]:
+    # PyYAML, which may be missing: then this check alone cannot be made.
+    from pam_totp.records.config.reader import MAX_BYTES
+    from pam_totp.review.settings_faults import check
+    from pam_totp.review.settings_warnings import warnings_of
+
+    try:
+        with open(PATH, "rb") as file:
+            found = check(file.read(MAX_BYTES + 1))
+    except FileNotFoundError:
+        return  # none is installed: the defaults apply
+    if found.faults:
+        return  # changed a moment ago
+    names = sorted(host.services)
+    shut = list(locked_out(found, host.asking, names, host.now))
+    open_ = list(never_asked(found.rules, host.asking))
+    for position, what in shut:
+        sentence, _, command = what.partition("; run: ")
+        yield Finding(
+            severity=REFUSED,
+            kind="administrator-locked-out",
+            what=f"{PATH}, {position}: {sentence}",
+            consequence="Nobody may be left who can administer this machine.",
+            command=command or CHECK,
+        )
+    for position, what in open_:
+        yield Finding(
+            severity=NO_CODE,
+            kind="nobody-asked",
+            what=f"{PATH}, {position}: {what}",
+            consequence="The pam_totp.so line there is without effect.",
+            command=CHECK,
+        )
+    said = {f"{position}: {what}" for position, what in shut + open_}
+    others = [each for each in warnings_of(found) if each not in said]
+    if others:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        yield Finding(
+            severity=AT_RISK,
+            kind="settings-warning",
+            what=f"{PATH}, {others[0]}{more}",
+            consequence="This is allowed, and probably not intended.",
+            command=CHECK,
+        )

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""The settings of sshd that keep a code from being asked for or entered, in each of its classes of
+users and addresses."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding, undetermined
+from pam_totp.review.doctor.host import Host, auth_of, is_ours, options_of
+from pam_totp.review.lockout import ELSEWHERE
+from pam_totp.stack import sshd
+
+DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
+MAIN = "/etc/ssh/sshd_config"
+# To find the phone, open the app and wait for the next code. OpenSSH's default is 120.
+MIN_GRACE_SECONDS = 60
+# One more key than most people have: each one that a client offers in vain is a failure.
+MIN_FAILURES = 3
+USUAL_TRIES = 3  # of the module
+KEYWORDS = {"usepam": "UsePAM", "kbdinteractiveauthentication": "KbdInteractiveAuthentication"}
+CHECK = "sshd -t"
+
+
+def find(host: Host) -> Iterator[Finding]:
+    """See the module. Nothing where sshd is not installed, or its service asks for no code."""
+    if not os.path.exists(sshd.SSHD):
+        return
+    has_drop_in = os.path.exists(DROP_IN)
+    if "sshd" not in host.asking:
+        if has_drop_in:
+            yield _left_alone()
+        return
+    lines = [line for line in auth_of(host.services["sshd"]) if is_ours(line)]
+    tries = [int(options_of(line).get("tries") or USUAL_TRIES) for line in lines]
+    is_combined = any("combined" in options_of(line) for line in lines)
+    said: set[tuple[str, str]] = set()
+    for who, user, address in classes_of(host):
+        try:
+            settings = sshd.settings_for(user, address)
+        except sshd.Unknown as unknown:
+            yield from _cannot_say(str(unknown))
+            return
+        for each in of_class(who, settings, max(tries, default=USUAL_TRIES), is_combined):
+            if (each.kind, each.consequence) not in said:  # the same for every class is one
+                said.add((each.kind, each.consequence))
+                yield each
+        if user == "root":
+            yield from of_root(settings)
+    if has_drop_in:
+        yield from _of_drop_in(sshd.settings_for("nobody", ELSEWHERE[0]))
+
+
+def classes_of(host: Host) -> Iterator[tuple[str, str, str]]:
+    """Who, and a user and an address for which to ask sshd."""
+    people = [each.pw_name for each in host.accounts if 1000 <= each.pw_uid < 60000]
+    yield "all users", people[0] if people else "nobody", ELSEWHERE[0]
+    yield "root", "root", ELSEWHERE[0]
+
+
+def of_class(
+    who: str, settings: Mapping[str, str], tries: int, is_combined: bool
+) -> Iterator[Finding]:
+    """What is wrong with sshd's settings for one class of users. tries: of the pam_totp.so line."""
+    if settings.get("usepam") != "yes":
+        yield Finding(
+            severity=NO_CODE,
+            kind="sshd-without-pam",
+            what="sshd has UsePAM no",
+            consequence="Its PAM stack is not used, so no code is asked for over ssh.",
+            command=_set("UsePAM yes"),
+        )
+        return
+    ways = sshd.ways(dict(settings), 1000)
+    asking = [way for way in ways if sshd.asks_pam(way)]
+    can_ask = any("keyboard-interactive" in way for way in asking)
+    if settings.get("kbdinteractiveauthentication") != "yes" and not is_combined:
+        yield Finding(
+            severity=REFUSED,
+            kind="sshd-cannot-ask",
+            what=f"sshd has KbdInteractiveAuthentication no for {who}, so it cannot ask for a code",
+            consequence="Users who need a code are refused over ssh.",
+            command=_set("KbdInteractiveAuthentication yes"),
+        )
+    elif can_ask and any("keyboard-interactive" not in way for way in asking) and not is_combined:
+        yield Finding(
+            severity=AT_RISK,
+            kind="sshd-password-cannot-ask",
+            what=f"sshd accepts its method `password` for {who}, which cannot ask for a code",
+            consequence="Programs that use it are refused, although password and code are correct.",
+            command=_set("PasswordAuthentication no"),
+        )
+    yield from _of_limits(who, settings, tries)
+
+
+def _of_limits(who: str, settings: Mapping[str, str], tries: int) -> Iterator[Finding]:
+    failures = _number(settings.get("maxauthtries"))
+    if failures is not None and failures < min(tries, MIN_FAILURES):
+        yield Finding(
+            severity=REFUSED,
+            kind="sshd-max-auth-tries",
+            what=f"sshd has MaxAuthTries {failures} for {who}; the pam_totp.so line allows {tries}",
+            consequence="sshd counts each key that a client offers, and may disconnect before a "
+            "code is asked for.",
+            command=_set("MaxAuthTries 6"),
+        )
+    seconds = _number(settings.get("logingracetime"))
+    if seconds is not None and 0 < seconds < MIN_GRACE_SECONDS:
+        yield Finding(
+            severity=REFUSED,
+            kind="sshd-login-grace-time",
+            what=f"sshd has LoginGraceTime {seconds} (seconds)",
+            consequence="It disconnects users before they have found the phone and typed a code.",
+            command=_set("LoginGraceTime 120"),
+        )
+
+
+def of_root(settings: Mapping[str, str]) -> Iterator[Finding]:
+    """root has a key, and sshd refuses root wherever PAM is asked."""
+    keys = "/root/.ssh/authorized_keys"
+    allowed = settings.get("permitrootlogin", "")
+    if allowed == "no" or settings.get("usepam") != "yes" or not _has_text(keys):
+        return
+    if not sshd.ways(dict(settings), 0):
+        yield Finding(
+            severity=REFUSED,
+            kind="sshd-refuses-root",
+            what=f"root has {keys}, and sshd refuses root whenever PAM is asked "
+            f"(PermitRootLogin {allowed.replace('without-', 'prohibit-')})",
+            consequence="root cannot log in over ssh, with or without a code.",
+            command=_set("PermitRootLogin yes"),
+        )
+
+
+def _of_drop_in(settings: Mapping[str, str]) -> Iterator[Finding]:
+    with open(DROP_IN, encoding="utf-8", errors="replace") as file:
+        wanted = re.findall(r"^(\w+)[ \t]+(.*?)[ \t]*$", file.read(), re.MULTILINE)
+    unused = [
+        keyword
+        for keyword, value in wanted
+        if settings.get(keyword.lower(), value).lower() != value.lower()
+    ]
+    if unused:
+        yield Finding(
+            severity=NO_CODE,
+            kind="sshd-drop-in-unused",
+            what=f"sshd does not use {DROP_IN}: {', '.join(unused)} has another value",
+            consequence=f"What {DROP_IN} says about codes does not apply over ssh.",
+            command=f"sed -i '1i Include /etc/ssh/sshd_config.d/*.conf' {MAIN}",
+        )
+
+
+def _left_alone() -> Finding:
+    return Finding(
+        severity=NO_CODE,
+        kind="sshd-settings-without-line",
+        what=f"{DROP_IN} is there, and /etc/pam.d/sshd has no pam_totp.so line",
+        consequence="sshd asks PAM after a key, too, and PAM asks for no code.",
+        command="pam-totp enable sshd",
+    )
+
+
+def _cannot_say(why: str) -> Iterator[Finding]:
+    if "comma" in why:
+        yield undetermined(why, "sshd -T")
+        return
+    yield Finding(
+        severity=REFUSED,
+        kind="sshd-settings-fault",
+        what=f"sshd does not start with its settings: {why}",
+        consequence="Nobody can log in over ssh once sshd is started again.",
+        command=CHECK,
+    )
+
+
+def _set(setting: str) -> str:
+    """The command that puts a setting before all others: the first value wins."""
+    return f"sed -i '1i {setting}' {MAIN}"
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def _has_text(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return any(line.strip() and not line.startswith(b"#") for line in file)
+    except OSError:
+        return False

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""Every user's secret and recovery codes, by the code that reads them at a login."""
+
+import pwd
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.user import enforced, grant, recovery, secret
+from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
+from pam_totp.review.doctor.host import Host
+from pam_totp.review.doctor.required import refused_at
+from pam_totp.review.everybody import names
+from pam_totp.review.user_row import describe, is_person, may_log_in
+from pam_totp.rules.credential import parse_file
+from pam_totp.rules.reasons import Failure
+
+MIN_SECRET_BYTES = 16  # RFC 4226, section 4, R6
+FEW_CODES = 2
+MAX_NAMES = 3  # of users with the same fault, before the rest is only counted
+# Which fault is of which kind: the first that is found in the text.
+KINDS = {
+    "does not exist, so it cannot hold": "home-missing",
+    "in the other store": "secret-elsewhere",
+    "the secret is missing": "secret-missing",
+    "encrypted and locked": "home-locked",
+    "is the home mounted": "home-not-mounted",
+    "grant of user id": "grant-unusable",
+    "recovery is malformed": "recovery-unusable",
+    "is owned by": "secret-owner",
+    "is open to others": "secret-mode",
+    "is writable by": "secret-folder-writable",
+    "google-authenticator": "secret-of-another-program",
+    "malformed; run: rm": "attempts-unusable",
+}
+WITHOUT_CODES = "recovery-codes-missing", "recovery-codes-few"
+Person = tuple[pwd.struct_passwd, dict[str, Any]]
+
+
+def find(host: Host) -> Iterator[Finding]:
+    """See the module."""
+    kinds = (enforced.KIND, grant.KIND, recovery.KIND)
+    records = {kind: names(kind) for kind in kinds}
+    faulty: dict[str, list[Person]] = {}
+    none: list[str] = []
+    few: list[str] = []
+    weak: list[str] = []
+    not_enrolled: list[str] = []
+    for account in host.accounts:
+        row = describe(account, host.active, records)
+        is_out = row is None or row["enrolled"] is False
+        if is_out and is_person(account) and may_log_in(account) and refused_at(account, host):
+            not_enrolled.append(account.pw_name)
+        if row is None:
+            continue
+        if row["fault"]:
+            faulty.setdefault(kind_of(row["fault"]), []).append((account, row))
+        if row["enrolled"]:
+            codes = row["recovery_codes"]
+            if codes is not None and codes <= FEW_CODES:
+                (few if codes else none).append(account.pw_name)
+            if _is_weak(account, host.active.store):
+                weak.append(account.pw_name)
+    for kind, people in faulty.items():
+        yield from _of_faults(kind, people)
+    yield from _of_codes(none, few)
+    yield from _of_weak(weak)
+    yield from _of_not_enrolled(not_enrolled)
+
+
+def kind_of(fault: str) -> str:
+    """The kind of finding for a fault that `pam-totp users` shows."""
+    return next((kind for text, kind in KINDS.items() if text in fault), "secret-unusable")
+
+
+def _of_faults(kind: str, people: list[Person]) -> Iterator[Finding]:
+    shown = people[:1] if len(people) > MAX_NAMES else people
+    for account, row in shown:
+        fault, _, repair = str(row["fault"]).partition("; run: ")
+        more = f" (and {len(people) - 1} more users)" if len(people) > len(shown) else ""
+        yield Finding(
+            severity=REFUSED,
+            kind=kind,
+            what=f"{account.pw_name}: {fault}{more}",
+            consequence="Logins of this user that may need a code are refused.",
+            command=_repair(kind, repair, account, fault),
+        )
+
+
+def _repair(kind: str, repair: str, account: pwd.struct_passwd, fault: str) -> str:
+    name = shlex.quote(account.pw_name)
+    if kind == "home-missing":
+        return f"mkhomedir_helper {name}"
+    if kind == "secret-missing":
+        return repair or f"pam-totp reset {name}"
+    if kind == "secret-of-another-program":
+        return f"pam-totp enroll --user {name}"
+    if kind == "recovery-unusable":
+        return f"pam-totp recovery-codes --user {name}"
+    repair = re.sub(r"\bUSER\b", name, repair)
+    if repair.startswith("chown ") and kind == "secret-owner":
+        repair = repair.replace("chown -h", "chown").replace("chown", "chown -h", 1)
+    return repair or f"pam-totp explain {name}"
+
+
+def _of_codes(none: list[str], few: list[str]) -> Iterator[Finding]:
+    texts = ("have no recovery codes", f"have at most {FEW_CODES} recovery codes left")
+    for kind, people, what in zip(WITHOUT_CODES, (none, few), texts, strict=True):
+        if people:
+            yield Finding(
+                severity=AT_RISK,
+                kind=kind,
+                what=f"enrolled users who {what}: {_listed(people)}",
+                consequence="Without the phone they cannot log in until root helps them.",
+                command=f"pam-totp recovery-codes --user {shlex.quote(people[0])}",
+            )
+
+
+def _of_weak(people: list[str]) -> Iterator[Finding]:
+    if people:
+        yield Finding(
+            severity=AT_RISK,
+            kind="secret-weak",
+            what=f"users whose secret has fewer than {MIN_SECRET_BYTES * 8} bits: "
+            f"{_listed(people)}",
+            consequence="A secret that short can be found from a few codes (RFC 4226, section 4).",
+            command=f"pam-totp enroll --user {shlex.quote(people[0])}",
+        )
+
+
+def _of_not_enrolled(people: list[str]) -> Iterator[Finding]:
+    if people:
+        yield Finding(
+            severity=REFUSED,
+            kind="users-not-enrolled",
+            what=f"users who must enter a code and have not enrolled: {_listed(people)}",
+            consequence="Their logins are refused.",
+            command=f"pam-totp enroll --user {shlex.quote(people[0])}",
+        )
+
+
+def _is_weak(account: pwd.struct_passwd, store: str) -> bool:
+    try:
+        content = SecretDir(account, store).read(secret.NAME)
+    except Failure:
+        return False  # a fault, which the row has
+    credentials, _ = parse_file(content or b"")
+    return any(len(each.secret) < MIN_SECRET_BYTES for each in credentials)
+
+
+def _listed(people: list[str]) -> str:
+    more = f" and {len(people) - MAX_NAMES} more" if len(people) > MAX_NAMES else ""
+    return ", ".join(people[:MAX_NAMES]) + more

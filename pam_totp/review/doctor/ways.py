@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Ways to log in without a code, services that stopped asking, and the table of all ways."""
+
+import shlex
+from collections.abc import Iterator
+
+from pam_totp.records.storage import state_dir
+from pam_totp.review.doctor.findings import NO_CODE, Finding, undetermined
+from pam_totp.review.doctor.host import Host
+from pam_totp.review.everybody import names
+from pam_totp.review.lockout import exempting
+from pam_totp.review.ways import ServiceWays, WayIn
+from pam_totp.rules.policy import Rule
+from pam_totp.stack import turned_on
+
+MAX_NAME = 16  # a longer name of a service has a line of its own
+
+
+def find(host: Host) -> Iterator[Finding]:
+    """See the module."""
+    yield from _no_longer_asking(host)
+    without: list[str] = []
+    for each in host.ways:
+        if each.unknown:
+            what = f"the ways to log in at {each.name}: {each.unknown}"
+            yield undetermined(what, f"pam-totp explain root --service {shlex.quote(each.name)}")
+        found = open_ways(each, host)
+        if found and each.name not in host.asking:
+            without.append(each.name)
+        else:
+            yield from (_way_around(each.name, way) for way in found)
+    if without:
+        yield _without_code(without)
+
+
+def open_ways(service: ServiceWays, host: Host) -> list[WayIn]:
+    """Those on which people who are not exempt are asked for no code."""
+    if exempting(host.rules, Rule(code="", services=(service.name,))):
+        return []
+    return list(service.findings)
+
+
+def _way_around(name: str, way: WayIn) -> Finding:
+    whose = f", for {way.who}" if way.who not in ("", "others") else ""
+    through = f" ({'; '.join(way.lines)})" if way.lines else ""
+    return Finding(
+        severity=NO_CODE,
+        kind="way-without-code",
+        what=f"{name} has a way around the code: {way.words}{whose}{through}",
+        consequence="Users who log in that way are not asked for a code.",
+        command=f"pam-totp enable {shlex.quote(name)}",
+    )
+
+
+def _without_code(services: list[str]) -> Finding:
+    listed = ", ".join(services)
+    return Finding(
+        severity=NO_CODE,
+        kind="service-without-code",
+        what=f"no code is asked for at {listed}, because there is no pam_totp.so line",
+        consequence="The first factor is enough there. If that is intended, write a rule with "
+        "these services and `code: never`.",
+        command=f"pam-totp enable {shlex.join(services)}",
+    )
+
+
+def _no_longer_asking(host: Host) -> Iterator[Finding]:
+    for name in sorted(names(turned_on.KIND) - set(host.asking)):
+        path = f"{state_dir.VAR.path}/{turned_on.KIND}/{name}"
+        yield Finding(
+            severity=NO_CODE,
+            kind="no-longer-asks",
+            what=f"{name} asked for a code before, and its pam_totp.so line is gone",
+            consequence="Users log in there without a code. If that is intended, remove "
+            f"{shlex.quote(path)}.",
+            command=f"pam-totp enable {shlex.quote(name)}",
+        )
+
+
+def table(host: Host) -> str:
+    """A line for each service, with every way to log in there."""
+    return "\n".join(line for each in host.ways for line in _lines(each, host))
+
+
+def _lines(service: ServiceWays, host: Host) -> Iterator[str]:
+    name = service.name
+    if len(name) > MAX_NAME:
+        yield name
+        name = ""
+    is_open = bool(open_ways(service, host))
+    mark = f"  no code: pam-totp enable {service.name}" if is_open else ""
+    yield f"{name:{MAX_NAME}} {service.text}{mark}"
+
+
+def as_json(host: Host) -> list[dict[str, object]]:
+    """The same, for programs."""
+    return [
+        {
+            "service": each.name,
+            "unknown": each.unknown,
+            "ways": [
+                {"words": way.words, "who": way.who, "reason": way.reason, "lines": way.lines}
+                | {"has_code": way.has_code, "is_open": way in open_ways(each, host)}
+                for way in each.ways
+            ],
+        }
+        for each in host.ways
+    ]
