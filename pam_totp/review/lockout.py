@@ -131,14 +131,14 @@ def _administrators() -> set[str]:
 
 def never_asked(rules: list[Rule], asking: list[str]) -> Iterator[Warned]:
     """Where the rules never ask any user for a code."""
-    everywhere = exempting(rules, Rule(code=""))
+    everywhere = _exempting(rules, Rule(code=""))
     if everywhere is not None:
         yield (
             f"line {everywhere.line}",
             "no user is ever asked for a code, because no earlier rule asks",
         )
         return
-    shut = {service: exempting(rules, Rule(code="", services=(service,))) for service in asking}
+    shut = {service: _exempting(rules, Rule(code="", services=(service,))) for service in asking}
     for service, rule in shut.items():
         if rule is not None:
             what = (
@@ -147,7 +147,7 @@ def never_asked(rules: list[Rule], asking: list[str]) -> Iterator[Warned]:
             yield f"line {rule.line}", what
 
 
-def exempting(rules: list[Rule], everybody: Rule) -> Rule | None:
+def _exempting(rules: list[Rule], everybody: Rule) -> Rule | None:
     """The rule that exempts all of these logins, if none before it may ask one of them."""
     for rule in rules:
         if not _may_be_for(rule, everybody.services):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`pam-totp doctor` as a whole: a healthy host, and what it never does."""
 
-
 from tests.doctor.world import World
 
 

@@ -6,6 +6,7 @@ import pwd
 import time
 
 from pam_totp.records.config.settings import Settings, load
+from pam_totp.review.open_to import policy_of
 from pam_totp.review.ways import ServiceWays, ways_of_host
 from pam_totp.rules.policy import Rule, decode
 from pam_totp.stack import libpam
@@ -65,7 +66,8 @@ class Host:
     @functools.cached_property
     def ways(self) -> list[ServiceWays]:
         """Of each service that users log in by. Raises Unknown."""
-        return [each for each in ways_of_host(libpam=self.libpam) if each.name not in NO_DOORS]
+        found = ways_of_host(libpam=self.libpam, policy=policy_of(self.active))
+        return [each for each in found if each.name not in NO_DOORS]
 
     @functools.cached_property
     def asking(self) -> list[str]:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host, auth_of, is_ours, options_of
 from pam_totp.review.lockout import ELSEWHERE
+from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd
 from pam_totp.stack import sshd
+from pam_totp.stack.libpam import Unknown
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
 MAIN = "/etc/ssh/sshd_config"
@@ -34,28 +36,30 @@ def find(host: Host) -> Iterator[Finding]:
     lines = [line for line in auth_of(host.services["sshd"]) if is_ours(line)]
     tries = [int(options_of(line).get("tries") or USUAL_TRIES) for line in lines]
     is_combined = any("combined" in options_of(line) for line in lines)
+    try:
+        classes = classes_of_sshd()
+    except Unknown as unknown:
+        yield from _cannot_say(str(unknown))
+        return
     said: set[tuple[str, str]] = set()
-    for who, user, address in classes_of(host):
-        try:
-            settings = sshd.settings_for(user, address)
-        except sshd.Unknown as unknown:
-            yield from _cannot_say(str(unknown))
-            return
-        for each in of_class(who, settings, max(tries, default=USUAL_TRIES), is_combined):
-            if (each.kind, each.consequence) not in said:  # the same for every class is one
-                said.add((each.kind, each.consequence))
-                yield each
-        if user == "root":
-            yield from of_root(settings)
+    for each in classes:
+        who = words_of(each)
+        for found in of_class(who, each.settings, max(tries, default=USUAL_TRIES), is_combined):
+            if (found.kind, found.consequence) not in said:  # the same for every class is one
+                said.add((found.kind, found.consequence))
+                yield found
+        if each.logins.is_root and not any(block.is_match for block in each.logins.blocks):
+            yield from of_root(each.settings)
     if has_drop_in:
         yield from _of_drop_in(sshd.settings_for("nobody", ELSEWHERE[0]))
 
 
-def classes_of(host: Host) -> Iterator[tuple[str, str, str]]:
-    """Who, and a user and an address for which to ask sshd."""
-    people = [each.pw_name for each in host.accounts if 1000 <= each.pw_uid < 60000]
-    yield "all users", people[0] if people else "nobody", ELSEWHERE[0]
-    yield "root", "root", ELSEWHERE[0]
+def words_of(each: SshdClass) -> str:
+    """Which logins a class has."""
+    criteria = " ".join(f"{name} {argument}".strip() for name, argument in each.logins.criteria)
+    if criteria:
+        return f"the logins of `Match {criteria}`"
+    return "root" if each.logins.is_root else "all users"
 
 
 def of_class(

@@ -8,9 +8,7 @@ from pam_totp.records.storage import state_dir
 from pam_totp.review.doctor.findings import NO_CODE, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
-from pam_totp.review.lockout import exempting
 from pam_totp.review.ways import ServiceWays, WayIn
-from pam_totp.rules.policy import Rule
 from pam_totp.stack import turned_on
 
 MAX_NAME = 16  # a longer name of a service has a line of its own
@@ -24,20 +22,13 @@ def find(host: Host) -> Iterator[Finding]:
         if each.unknown:
             what = f"the ways to log in at {each.name}: {each.unknown}"
             yield undetermined(what, f"pam-totp explain root --service {shlex.quote(each.name)}")
-        found = open_ways(each, host)
+        found = each.findings
         if found and each.name not in host.asking:
             without.append(each.name)
         else:
             yield from (_way_around(each.name, way) for way in found)
     if without:
         yield _without_code(without)
-
-
-def open_ways(service: ServiceWays, host: Host) -> list[WayIn]:
-    """Those on which people who are not exempt are asked for no code."""
-    if exempting(host.rules, Rule(code="", services=(service.name,))):
-        return []
-    return list(service.findings)
 
 
 def _way_around(name: str, way: WayIn) -> Finding:
@@ -79,16 +70,15 @@ def _no_longer_asking(host: Host) -> Iterator[Finding]:
 
 def table(host: Host) -> str:
     """A line for each service, with every way to log in there."""
-    return "\n".join(line for each in host.ways for line in _lines(each, host))
+    return "\n".join(line for each in host.ways for line in _lines(each))
 
 
-def _lines(service: ServiceWays, host: Host) -> Iterator[str]:
+def _lines(service: ServiceWays) -> Iterator[str]:
     name = service.name
     if len(name) > MAX_NAME:
         yield name
         name = ""
-    is_open = bool(open_ways(service, host))
-    mark = f"  no code: pam-totp enable {service.name}" if is_open else ""
+    mark = f"  no code: pam-totp enable {service.name}" if service.findings else ""
     yield f"{name:{MAX_NAME}} {service.text}{mark}"
 
 
@@ -100,7 +90,7 @@ def as_json(host: Host) -> list[dict[str, object]]:
             "unknown": each.unknown,
             "ways": [
                 {"words": way.words, "who": way.who, "reason": way.reason, "lines": way.lines}
-                | {"has_code": way.has_code, "is_open": way in open_ways(each, host)}
+                | {"has_code": way.has_code, "is_open": way.is_finding}
                 for way in each.ways
             ],
         }
