@@ -1,7 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""`pam-totp doctor` as a whole: a healthy host, and what it never does."""
+"""`pam-totp doctor` as a whole: a healthy host, what it prints, and what it never does."""
 
+import json
+
+import pexpect
+import pytest
+
+from tests.commands.commands import assert_refused, pam_totp
 from tests.doctor.world import World
+from tests.host.accounts import User
+
+BREAK_MUCH = """
+rm -r /home/bob /usr/libexec/pam-totp/verify
+chmod 777 /etc/pam-totp /usr/lib/pam-totp
+sed -i 's/required pam_totp/optional pam_totp/' /etc/pam.d/sudo
+printf 'Match User bob\\nAuthenticationMethods publickey\\n' >>/etc/ssh/sshd_config
+touch /etc/clock-is-not-kept
+echo 'auth required pam_totp.so a-very-long-option-that-nobody-will-ever-write' >>/etc/pam.d/login
+"""
 
 
 def test_healthy_host_has_no_finding(world: World) -> None:
@@ -11,9 +27,102 @@ def test_healthy_host_has_no_finding(world: World) -> None:
     assert world.findings() == []
 
 
+def test_ways_to_log_in_are_listed(world: World) -> None:
+    lines = [" ".join(line.split()) for line in world.doctor().stdout.splitlines()]
+    assert "sudo password, then code" in lines
+    assert "sshd key, then code · password, then code" in lines
+    assert "su root: nothing · others: password, then code" in lines
+    ways = json.loads(world.doctor("--json").stdout)["ways"]
+    sudo = next(each for each in ways if each["service"] == "sudo")
+    assert [(way["words"], way["has_code"]) for way in sudo["ways"]] == [
+        ("password, then code", True)
+    ]
+
+
+def test_service_without_a_code_is_marked_in_the_list(world: World) -> None:
+    world.run("sed -i '/pam_totp/d' /etc/pam.d/sudo-i")
+    assert "password  no code: pam-totp enable sudo-i\n" in world.doctor().stdout
+
+
+def test_findings_come_worst_first_each_with_what_to_type(world: World) -> None:
+    world.run(BREAK_MUCH)
+    found = world.findings()
+    order = ["no code", "refused", "unknown", "at risk"]
+    ranks = [order.index(each["severity"]) for each in found]
+    assert ranks == sorted(ranks)
+    assert {"no code", "refused", "at risk"} <= {each["severity"] for each in found}
+    text = world.doctor().stdout
+    for number, each in enumerate(found, 1):
+        shown = f"{number}. {each['severity']}: {each['what']}\n   {each['consequence']}\n"
+        assert f"{shown}   run: {each['command']}\n" in text
+    assert text.endswith(f"\n{len(found)} findings\n")
+
+
+def test_no_line_is_wider_than_the_terminal(world: World) -> None:
+    world.run(BREAK_MUCH)
+    command, arguments = world.command("pam-totp doctor")
+    screen = pexpect.spawn(command, arguments, encoding="utf-8", dimensions=(24, 80), timeout=60)
+    screen.expect(pexpect.EOF)
+    lines = str(screen.before).splitlines()
+    assert len(lines) > 30
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_it_changes_no_file(world: World) -> None:
+    world.run(BREAK_MUCH)
     before = world.tree()
     for _ in range(2):
         world.doctor()
         world.doctor("--json")
     assert world.tree() == before
+
+
+def test_settings_that_were_just_written_are_not_kept_by_it(world: World) -> None:
+    world.run("rm -r /var/lib/pam-totp/settings; echo '# none' >>/etc/pam-totp/config.yaml")
+    before = world.tree()
+    world.doctor()
+    assert world.tree() == before
+
+
+def test_it_works_where_nothing_can_be_written(world: World) -> None:
+    everything = "findmnt -rno TARGET | grep -v '^/proc' | sort -r"
+    world.run(f"for point in $({everything}); do mount -o remount,bind,ro $point || true; done")
+    assert world.run("touch /etc/x", check=False).returncode != 0
+    found = world.findings()
+    assert {each["kind"] for each in found} == {"state-read-only"}
+    assert len(found) == 2
+
+
+def test_check_that_fails_is_a_finding_and_stops_no_other(world: World) -> None:
+    world.run("umount /var/lib/pam-totp; chown bob /var/lib/pam-totp; chmod 666 /etc/pam.d/su")
+    found = world.findings()
+    undetermined = [each for each in found if each["kind"] == "undetermined"]
+    assert len(undetermined) > 1
+    assert all("/var/lib/pam-totp is owned by user id" in each["what"] for each in undetermined)
+    assert "pam-service-mode" in {each["kind"] for each in found}
+    world.run("chown root /var/lib/pam-totp")
+
+
+def test_program_that_hangs_is_a_finding(world: World) -> None:
+    world.run("printf '#!/bin/sh\\nsleep 100\\n' >/etc/sudo; chmod 755 /etc/sudo")
+    world.run("mount --bind /etc/sudo /usr/bin/cvtsudoers")
+    found = world.findings()
+    assert [each["kind"] for each in found] == ["undetermined"]
+    assert "who may use sudo" in found[0]["what"]
+    assert "timed out" in found[0]["what"]
+
+
+def test_it_must_be_run_as_root(user: User) -> None:
+    assert_refused(pam_totp("doctor", user=user), "this command must be run as root")
+
+
+@pytest.mark.parametrize("option", ["--jsn", "sshd"])
+def test_wrong_usage_ends_with_2(option: str) -> None:
+    assert_refused(pam_totp("doctor", option), "unrecognized arguments", code=2)
+
+
+def test_it_remembers_no_service_that_asks(world: World) -> None:
+    world.doctor()
+    assert world.run("ls /var/lib/pam-totp/services").stdout == ""
+    world.run("touch /var/lib/pam-totp/services/imap")
+    assert world.doctor().stderr == ""  # where other commands warn

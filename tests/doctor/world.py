@@ -53,13 +53,22 @@ class World:
 
     def run(self, script: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """A shell script, which may not fail."""
-        pid = str(self._namespace.pid)
-        command = ["nsenter", "--mount", "-t", pid, "bash", "-eu", "-o", "pipefail", "-c", script]
+        program, arguments = self.command(script)
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
         )
         assert done.returncode == 0 or not check, f"{script}\n{done.stdout}{done.stderr}"
         return done
+
+    def command(self, script: str) -> tuple[str, list[str]]:
+        """A program and its arguments that run a shell script there."""
+        enter = ["--mount", "-t", str(self._namespace.pid), "bash", "-eu", "-c"]
+        # As the records of the product are made.
+        return "/usr/bin/nsenter", [*enter, f"umask 077; {script}"]
 
     def doctor(self, *options: str) -> "subprocess.CompletedProcess[str]":
         """`pam-totp doctor`, whatever it ends with."""
@@ -125,6 +134,9 @@ def build(target: Path, preload: Path) -> None:
             enroll(world, name)
         world.run("usermod -aG sudo alice")
         set_up_services(world)
+        # The first login after the settings were written keeps them.
+        world.run("PAM_USER=alice PAM_SERVICE=sshd /usr/libexec/pam-totp/gate look || true")
+        world.run("test -s /var/lib/pam-totp/settings/last-good")
         for path in COPIED:
             world.run(f"mkdir -p {target}$(dirname {path}); cp -a {path} {target}{path}")
 

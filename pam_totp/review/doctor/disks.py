@@ -65,9 +65,8 @@ def of_kind(path: str, point: str, kind: str, *, is_volatile: bool) -> Iterator[
             what=f"{path} is on a disk ({kind} at {point}), not in memory",
             consequence="A full disk then refuses every code, and waits after incorrect codes are "
             "wrong after a reboot.",
-            command=f"mount -t tmpfs -o mode=755,nosuid,nodev tmpfs {os.path.dirname(path)}"
-            if path != "/run"
-            else "mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /run",
+            command=f"mkdir -p {RUN.path} && mount -t tmpfs -o mode=700,nosuid,nodev tmpfs "
+            f"{RUN.path}",
         )
     if not is_volatile and kind in IN_MEMORY:
         yield Finding(

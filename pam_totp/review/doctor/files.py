@@ -82,7 +82,8 @@ def _of_area(area: Area) -> Iterator[Finding]:
         elif status.st_mode & area.forbidden:
             readable.append(path)
     yield from _found(area, "owner", owned, "owned by another user than root", "chown -h root")
-    yield from _found(area, "mode", writable, "writable by group or others", "chmod go-w")
+    shut = "chmod go-rwx" if area.forbidden == OPEN else "chmod go-w"
+    yield from _found(area, "mode", writable, "writable by group or others", shut)
     yield from _found(area, "link", links, "a symbolic link", "ls -l")
     if readable:
         mild = dataclasses.replace(

@@ -4,7 +4,6 @@
 A damaged installation refuses every login that needs a code, because whatever fails says no.
 """
 
-import ctypes
 import os
 import re
 import shlex
@@ -72,9 +71,8 @@ def find(host: Host) -> Iterator[Finding]:
 
 def of_module(path: str, content: bytes) -> Iterator[Finding]:
     """A module that libpam cannot load, or that is of another release than this program."""
-    try:
-        ctypes.CDLL(path)
-    except OSError as failure:
+    failure = _import(f"ctypes; ctypes.CDLL({path!r})", "/usr/bin/python3")
+    if failure:
         yield _damaged("module-damaged", f"{path} cannot be loaded: {failure}")
         return
     found = _VERSION.search(content)

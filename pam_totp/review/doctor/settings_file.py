@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The settings file: its faults, what applies meanwhile, and whom it locks out or never asks."""
+"""The settings file: its faults, what applies meanwhile, and whom it never asks."""
 
 import shlex
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pam_totp.records.config.settings import KIND, NAME, PATH, last_good
 from pam_totp.records.storage import state_dir
 from pam_totp.review.active_settings import fault_of
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
+from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.lockout import locked_out, never_asked
 from pam_totp.rules.reasons import Failure
@@ -63,17 +63,9 @@ def _of_valid_file(host: Host) -> Iterator[Finding]:
     if found.faults:
         return  # changed a moment ago
     names = sorted(host.services)
+    # Who is locked out is said with the administrators.
     shut = list(locked_out(found, host.asking, names, host.now))
     open_ = list(never_asked(found.rules, host.asking))
-    for position, what in shut:
-        sentence, _, command = what.partition("; run: ")
-        yield Finding(
-            severity=REFUSED,
-            kind="administrator-locked-out",
-            what=f"{PATH}, {position}: {sentence}",
-            consequence="Nobody may be left who can administer this machine.",
-            command=command or CHECK,
-        )
     for position, what in open_:
         yield Finding(
             severity=NO_CODE,

@@ -98,7 +98,8 @@ def _repair(kind: str, repair: str, account: pwd.struct_passwd, fault: str) -> s
     if kind == "secret-of-another-program":
         return f"pam-totp enroll --user {name}"
     if kind == "recovery-unusable":
-        return f"pam-totp recovery-codes --user {name}"
+        path = shlex.quote(fault.removesuffix(" is malformed"))
+        return f"rm {path} && pam-totp recovery-codes --user {name}"
     repair = re.sub(r"\bUSER\b", name, repair)
     if repair.startswith("chown ") and kind == "secret-owner":
         repair = repair.replace("chown -h", "chown").replace("chown", "chown -h", 1)

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: MIT
+"""What can be wrong with a host: how to break it, and what `pam-totp doctor` must then find."""
+
+import dataclasses
+
+from tests.doctor.world import MODULES, USERS
+
+VAR, RUN, PAM, LIBRARY = "/var/lib/pam-totp", "/run/pam-totp", "/etc/pam.d", "/usr/lib/pam-totp"
+CONFIG, SSHD = "/etc/pam-totp/config.yaml", "/etc/ssh/sshd_config"
+DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
+ALICE, BOB = USERS["alice"], USERS["bob"]
+SECRET = "/home/alice/.config/pam-totp/secret"
+RECOVERY = "/home/alice/.config/pam-totp/recovery"
+LIBRARIES = "/usr/lib/python3/dist-packages"
+TINY = "mount -t tmpfs -o mode=700"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """name: of the test. plant: a shell script. kind, words: of the finding, and what its text
+    holds. also: kinds of other findings that this must have. repaired: whether the finding's own
+    command, run as it is printed, leaves nothing to find; `repair`: or what a person does, whom
+    the command only shows more."""
+
+    name: str
+    plant: str
+    kind: str
+    words: str
+    also: frozenset[str] = frozenset()
+    repaired: bool = False
+
+
+def also(*kinds: str) -> frozenset[str]:
+    return frozenset(kinds)
+
+
+WAYS = (
+    Fault(
+        "a line before ours that is enough",
+        f"sed -i '/pam_totp/i auth sufficient pam_permit.so' {PAM}/login",
+        "way-without-code",
+        "login has a way around the code: password",
+    ),
+    Fault(
+        "an optional line",
+        f"sed -i 's/required pam_totp/optional pam_totp/' {PAM}/sudo",
+        "way-without-code",
+        "sudo has a way around the code: password",
+    ),
+    Fault(
+        "a key alone by a Match block",
+        f"printf 'Match User bob\\nAuthenticationMethods publickey\\n' >>{SSHD}",
+        "way-without-code",
+        "for bob",
+    ),
+    Fault(
+        "a service without the line",
+        f"printf '@include common-auth\\n' >{PAM}/newdoor",
+        "service-without-code",
+        "newdoor",
+    ),
+    Fault(
+        "a line that an upgrade took away",
+        f"touch {VAR}/services/sudo; sed -i '/pam_totp/d' {PAM}/sudo",
+        "no-longer-asks",
+        "sudo asked for a code before",
+        also("service-without-code"),
+    ),
+    Fault(
+        "a service that is gone",
+        f"touch {VAR}/services/imap",
+        "no-longer-asks",
+        "imap asked for a code before",
+    ),
+    Fault(
+        "a file that cannot be read as PAM reads it",
+        f"printf '\\0' >>{PAM}/sudo",
+        "undetermined",
+        "contains a NUL byte",
+    ),
+)
+LINES = (
+    Fault(
+        "a line that is jumped over",
+        f"sed -i '/pam_totp/i auth [default=1] pam_env.so' {PAM}/sudo-i",
+        "unreachable-line",
+        "sudo-i is never reached",
+        also("way-without-code"),
+    ),
+    Fault(
+        "a substack, which goes on after a wrong password",
+        f"sed -i 's/^@include common-auth/auth substack common-auth/' {PAM}/sudo",
+        "asked-after-wrong-password",
+        "sudo asks for a code after a wrong password",
+    ),
+    Fault(
+        "line ends of another system",
+        f"sed -i 's/$/\\r/' {PAM}/sudo",
+        "refuses-everybody",
+        "sudo refuses every login",
+    ),
+    Fault(
+        "a missing include",
+        f"echo '@include nosuch' >>{PAM}/sudo-i",
+        "refuses-everybody",
+        "nosuch, which does not exist",
+    ),
+    Fault(
+        "a line that refuses everybody",
+        f"echo 'auth required pam_deny.so' >>{PAM}/login",
+        "refuses-everybody",
+        "login refuses every login",
+    ),
+    Fault(
+        "an option that the module does not know",
+        f"sed -i 's/pam_totp.so$/pam_totp.so tires=3/' {PAM}/sudo-i",
+        "invalid-option",
+        "tires=3",
+        repaired=True,
+    ),
+    Fault(
+        "a module that is not installed",
+        f"echo 'auth optional pam_nosuch.so' >>{PAM}/login",
+        "unusable-line",
+        "pam_nosuch.so",
+    ),
+    Fault(
+        "a screen locker that shows no question",
+        f"printf '@include common-auth\\nauth required pam_totp.so\\n' >{PAM}/gtklock",
+        "locker-cannot-ask",
+        "gtklock never shows the question",
+        repaired=True,
+    ),
+    Fault(
+        "a screen locker that cannot read the secret",
+        f"echo 'store: system' >>{CONFIG}; pam-totp migrate --all",
+        "locker-cannot-read",
+        "swaylock runs as the user",
+    ),
+)
+PROGRAMS = (
+    Fault("no module", f"rm {MODULES}/pam_totp.so", "module-missing", "there is no pam_totp.so"),
+    Fault(
+        "a module that was cut off",
+        f"truncate -s 1000 {MODULES}/pam_totp.so",
+        "module-damaged",
+        "cannot be loaded",
+    ),
+    Fault(
+        "a module of another release",
+        f'sed -i \'s/"version":"[0-9]/"version":"9/\' {MODULES}/pam_totp.so',
+        "version-differs",
+        "is of version 9",
+    ),
+    Fault("no pam_exec", f"rm {MODULES}/pam_exec.so", "pam-exec-missing", "pam_exec.so"),
+    Fault("no gate", "rm /usr/libexec/pam-totp/gate", "program-missing", "gate"),
+    Fault("no verifier", "rm /usr/libexec/pam-totp/verify", "program-missing", "verify"),
+    Fault(
+        "nothing to show an enrollment",
+        "rm /usr/libexec/pam-totp/show-enrollment",
+        "program-missing",
+        "show-enrollment",
+    ),
+    Fault(
+        "a gate that cannot be run",
+        "chmod 644 /usr/libexec/pam-totp/gate",
+        "program-not-executable",
+        "gate cannot be run",
+        repaired=True,
+    ),
+    Fault(
+        "an interpreter that is gone",
+        "sed -i '1s/python3/python9/' /usr/libexec/pam-totp/verify",
+        "interpreter-missing",
+        "/usr/bin/python9",
+    ),
+    Fault(
+        "a module of the verifier that is damaged",
+        f"echo 'def (' >>{LIBRARY}/pam_totp/login/verify.py",
+        "program-damaged",
+        "verify does not start",
+    ),
+    Fault(
+        "a library that is damaged",
+        f"mount --bind /dev/null {LIBRARIES}/yaml/__init__.py",
+        "library-missing",
+        "yaml",
+        also("settings-fault"),
+    ),
+    Fault(
+        "a library for enrolling that is damaged",
+        f"mount --bind /dev/null {LIBRARIES}/qrcode/__init__.py",
+        "library-missing",
+        "qrcode",
+    ),
+    Fault("two installations", "mkdir /usr/local/lib/pam-totp", "two-installations", "/usr/local"),
+    Fault(
+        "no service to check passwords",
+        "rm /usr/lib/pam.d/pam-totp",
+        "password-service-missing",
+        "pam-totp",
+    ),
+)
+SSHD_SETTINGS = (
+    Fault(
+        "sshd without PAM",
+        f"sed -i '1i UsePAM no' {SSHD}",
+        "sshd-without-pam",
+        "UsePAM no",
+        also("sshd-drop-in-unused"),
+        repaired=True,
+    ),
+    Fault(
+        "sshd that cannot ask",
+        f"sed -i '1i KbdInteractiveAuthentication no\\nAuthenticationMethods any' {SSHD}",
+        "sshd-cannot-ask",
+        "KbdInteractiveAuthentication no",
+        also("sshd-drop-in-unused", "way-without-code"),
+    ),
+    Fault(
+        "sshd's own passwords",
+        f"sed -i '1i PasswordAuthentication yes\\nAuthenticationMethods password"
+        f" keyboard-interactive' {SSHD}",
+        "sshd-password-cannot-ask",
+        "method `password`",
+        also("sshd-drop-in-unused"),
+    ),
+    Fault(
+        "few failures",
+        f"sed -i '1i MaxAuthTries 1' {SSHD}",
+        "sshd-max-auth-tries",
+        "MaxAuthTries 1",
+        repaired=True,
+    ),
+    Fault(
+        "few failures for some",
+        f"printf 'Match User bob\\nMaxAuthTries 2\\n' >>{SSHD}",
+        "sshd-max-auth-tries",
+        "Match user bob",
+    ),
+    Fault(
+        "no time for the phone",
+        f"sed -i '1i LoginGraceTime 20' {SSHD}",
+        "sshd-login-grace-time",
+        "LoginGraceTime 20",
+        repaired=True,
+    ),
+    Fault(
+        "settings with which sshd does not start",
+        f"sed -i '1i NoSuchKeyword yes' {SSHD}",
+        "sshd-settings-fault",
+        "NoSuchKeyword",
+        also("undetermined"),
+    ),
+    Fault(
+        "a drop-in that is not included",
+        f"sed -i 's/^Include/#Include/' {SSHD}",
+        "sshd-drop-in-unused",
+        "AuthenticationMethods",
+        also("sshd-cannot-ask", "way-without-code"),
+        repaired=True,
+    ),
+    Fault(
+        "root's key",
+        "install -d -m 700 /root/.ssh; echo ssh-ed25519 AAAA root >/root/.ssh/authorized_keys",
+        "sshd-refuses-root",
+        "prohibit-password",
+        repaired=True,
+    ),
+    Fault(
+        "sshd's settings without the line",
+        f"printf '@include common-auth\\n' >{PAM}/sshd",
+        "sshd-settings-without-line",
+        "has no pam_totp.so line",
+        also("service-without-code"),
+    ),
+)
+CLOCK = (
+    Fault("no clock", "touch /etc/clock-is-not-kept", "clock-not-kept", "no program keeps"),
+    Fault(
+        "a clock that is not synchronised",
+        "touch /etc/clock-is-not-kept; cp /usr/bin/sleep /etc/chronyd; (/etc/chronyd 30 </dev/null"
+        " &>/dev/null & ); while ! grep -qx chronyd /proc/*/comm 2>/dev/null; do :; done",
+        "clock-not-synchronised",
+        "chronyd runs",
+    ),
+    Fault(
+        "a clock that was set back",
+        f"touch -d '+5 hours' {VAR}/enforced/{ALICE}",
+        "clock-set-back",
+        "5 hours in the future",
+    ),
+)
+FILES = (
+    Fault("program's owner", f"chown bob {LIBRARY}", "program-owner", LIBRARY, repaired=True),
+    Fault(
+        "program that others can write",
+        f"chmod 666 {LIBRARY}/pam_totp/login/gate.py",
+        "program-mode",
+        "gate.py is writable",
+        repaired=True,
+    ),
+    Fault(
+        "command's owner",
+        "chown bob /usr/bin/pam-totp",
+        "program-owner",
+        "/usr/bin/pam-totp",
+        repaired=True,
+    ),
+    Fault(
+        "module that others can write",
+        f"chmod 664 {MODULES}/pam_totp.so",
+        "module-mode",
+        "pam_totp.so is writable",
+        repaired=True,
+    ),
+    Fault(
+        "module's owner",
+        f"chown bob {MODULES}/pam_totp.so",
+        "module-owner",
+        "pam_totp.so is owned",
+        repaired=True,
+    ),
+    Fault(
+        "service that others can write",
+        f"chmod 666 {PAM}/sudo",
+        "pam-service-mode",
+        f"{PAM}/sudo is writable",
+        repaired=True,
+    ),
+    Fault(
+        "service's owner", f"chown bob {PAM}/su", "pam-service-owner", f"{PAM}/su", repaired=True
+    ),
+    Fault(
+        "sshd's settings that others can write",
+        f"chmod 666 {DROP_IN}",
+        "sshd-settings-mode",
+        DROP_IN,
+        repaired=True,
+    ),
+    Fault(
+        "folder of the settings",
+        "chmod 777 /etc/pam-totp",
+        "settings-folder-mode",
+        "/etc/pam-totp",
+        repaired=True,
+    ),
+    Fault("owner of the settings", f"chown bob {CONFIG}", "settings-owner", CONFIG, repaired=True),
+    Fault(
+        "settings that others can write",
+        f"chmod 666 {CONFIG}",
+        "settings-mode",
+        CONFIG,
+        repaired=True,
+    ),
+    Fault("folder above", "chmod 777 /etc", "parent-mode", "/etc is writable", repaired=True),
+    Fault(
+        "records' owner",
+        f"chown bob {VAR}/enforced/*",
+        "state-owner",
+        "(and 1 more) is owned by another user",
+        repaired=True,
+    ),
+    Fault(
+        "folder of the state that others can write",
+        f"chmod 777 {VAR}",
+        "state-mode",
+        f"{VAR} is writable",
+        also("undetermined", "last-good-unusable"),
+        repaired=True,
+    ),
+    Fault("folder of the state that is open", f"chmod 755 {VAR}", "state-open", VAR, repaired=True),
+    Fault(
+        "a link for a record",
+        f"ln -s /etc/passwd {VAR}/enforced/{ALICE}0",
+        "state-link",
+        "is a symbolic link",
+        also("record-without-user"),
+    ),
+    Fault(
+        "folder for minutes that others can write",
+        f"chmod 777 {RUN}",
+        "runtime-state-mode",
+        f"{RUN} is writable",
+        also("last-good-unusable"),
+        repaired=True,
+    ),
+)

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""What can be wrong with users, records, disks and settings (see faults.py)."""
+
+from tests.doctor.faults import (
+    ALICE,
+    BOB,
+    CONFIG,
+    PAM,
+    RECOVERY,
+    RUN,
+    SECRET,
+    VAR,
+    Fault,
+    also,
+)
+
+USERS = (
+    Fault(
+        "a secret that others can read",
+        f"chmod 644 {SECRET}",
+        "secret-mode",
+        "alice",
+        repaired=True,
+    ),
+    Fault(
+        "a secret of another user", f"chown bob {SECRET}", "secret-owner", "alice", repaired=True
+    ),
+    Fault(
+        "a folder that others can write",
+        "chmod 777 /home/alice/.config",
+        "secret-folder-writable",
+        "/home/alice/.config is writable",
+        repaired=True,
+    ),
+    Fault("a secret that is gone", f"rm {SECRET}", "secret-missing", "alice"),
+    Fault("a home that is gone", "rm -r /home/bob", "home-missing", "bob"),
+    Fault(
+        "a home that is not mounted",
+        "rm -r /home/bob; mkdir -m 755 /home/bob",
+        "home-not-mounted",
+        "bob: /home/bob is owned by user id 0",
+    ),
+    Fault(
+        "a secret of another program",
+        f"printf 'ABCDEFGHIJKLMNOP\\n\" TOTP_AUTH\\n' >{SECRET}",
+        "secret-of-another-program",
+        "google-authenticator",
+    ),
+    Fault("a damaged secret", f"echo otpauth://nothing >{SECRET}", "secret-unusable", "line 1"),
+    Fault(
+        "a secret in the other store",
+        f"install -d -m 700 {VAR}/secrets/alice; mv {SECRET} {VAR}/secrets/alice/secret;"
+        f" chown root:root {VAR}/secrets/alice/secret",
+        "secret-elsewhere",
+        "in the other store",
+        repaired=True,
+    ),
+    Fault(
+        "a short secret",
+        f"sed -i 's/secret=[A-Z2-7]*/secret=ABCDEFGHIJKLMNOP/' {SECRET}",
+        "secret-weak",
+        "128 bits: alice",
+    ),
+    Fault(
+        "no recovery codes",
+        f"rm {RECOVERY}",
+        "recovery-codes-missing",
+        "alice",
+        repaired=True,
+    ),
+    Fault(
+        "recovery codes that are almost used up",
+        f"install -d -m 700 {VAR}/used; sed -n '2,10p' {RECOVERY} >{VAR}/used/{ALICE};"
+        f" chmod 600 {VAR}/used/{ALICE}",
+        "recovery-codes-few",
+        "alice",
+        repaired=True,
+    ),
+    Fault(
+        "damaged recovery codes",
+        f"echo x >{RECOVERY}",
+        "recovery-unusable",
+        "malformed",
+        repaired=True,
+    ),
+    Fault(
+        "a damaged record of attempts",
+        f"echo nothing >{RUN}/{BOB}; chmod 600 {RUN}/{BOB}",
+        "attempts-unusable",
+        f"{RUN}/{BOB} is malformed",
+        repaired=True,
+    ),
+    Fault(
+        "a user who must enroll",
+        "useradd -m -s /bin/bash carol; sed -i '/^rules/s/^/enrollment: required\\n/;s/rules: \\[/"
+        f"rules: [{{user: root, code: never}}, /' {CONFIG}",
+        "users-not-enrolled",
+        "carol",
+    ),
+    Fault(
+        "an administrator who must enroll",
+        "useradd -m -s /bin/bash carol; usermod -aG sudo carol;"
+        f" sed -i 's/never}}/&, {{user: carol, code: required}}/' {CONFIG}",
+        "administrator-not-enrolled",
+        "carol must enter a code at sshd, login, sudo",
+        also("users-not-enrolled"),
+    ),
+    Fault(
+        "an administrator by sudoers alone",
+        "useradd -m -s /bin/bash dave; echo 'dave ALL=(ALL) ALL' >/etc/sudoers.d/dave;"
+        f" sed -i 's/never}}/&, {{user: dave, code: required}}/' {CONFIG}",
+        "administrator-not-enrolled",
+        "dave",
+        also("users-not-enrolled"),
+    ),
+    Fault(
+        "root, who must enroll",
+        f"sed -i 's/never}}/&, {{user: root, code: required}}/' {CONFIG}",
+        "administrator-not-enrolled",
+        "root",
+    ),
+    Fault(
+        "settings of sudo that cannot be read",
+        "echo 'no such thing =' >>/etc/sudoers",
+        "undetermined",
+        "who may use sudo",
+    ),
+)
+RECORDS = (
+    Fault(
+        "a long grant",
+        "pam-totp grant alice --for 10d",
+        "grant-long",
+        "alice has a grant",
+        repaired=True,
+    ),
+    Fault(
+        "a grant that is over",
+        f"install -d -m 700 {VAR}/grants; echo 'pam-totp grant 1 1000000 1000060 MANY bob'"
+        f" >{VAR}/grants/{BOB}; chmod 600 {VAR}/grants/{BOB}",
+        "grant-left-over",
+        "ended 1970-01-12",
+        repaired=True,
+    ),
+    Fault(
+        "a damaged grant",
+        f"install -d -m 700 {VAR}/grants; echo 'for ever' >{VAR}/grants/{BOB};"
+        f" chmod 600 {VAR}/grants/{BOB}",
+        "grant-malformed",
+        "bob",
+        also("grant-unusable"),
+        repaired=True,
+    ),
+    Fault(
+        "records of a user who is gone",
+        f"touch {VAR}/enforced/40404; chmod 600 {VAR}/enforced/40404",
+        "record-without-user",
+        "enforced/40404",
+        repaired=True,
+    ),
+    Fault(
+        "a secret of a user who is gone",
+        f"install -d -m 700 {VAR}/secrets/mallory; touch {VAR}/secrets/mallory/secret;"
+        f" chmod 600 {VAR}/secrets/mallory/secret",
+        "secret-without-user",
+        "mallory",
+    ),
+    Fault(
+        "a temporary file",
+        f"touch {VAR}/enforced/{ALICE}.new-00; chmod 600 {VAR}/enforced/{ALICE}.new-00",
+        "temporary-file",
+        "did not end",
+        repaired=True,
+    ),
+)
+LEFTOVERS = (
+    Fault(
+        "a service's new version",
+        f"echo '@include common-auth' >{PAM}/sudo.dpkg-dist",
+        "new-version-of-service",
+        "sudo.dpkg-dist",
+    ),
+    Fault(
+        "no log",
+        "mkdir /etc/dev; cp -a /dev/{null,zero,full,random,urandom,tty} /etc/dev;"
+        " mount --bind /etc/dev /dev",
+        "log-missing",
+        "/dev/log",
+    ),
+)
+DISKS = (
+    Fault(
+        "no folder for the state",
+        "mkdir /etc/lib; mount --bind /etc/lib /var/lib",
+        "state-missing",
+        f"there is no folder {VAR}",
+        also("undetermined", "last-good-unusable"),
+    ),
+    Fault(
+        "state that is lost at a reboot",
+        f"mkdir /etc/kept; cp -a {VAR}/. /etc/kept; mount -t tmpfs -o mode=700 tmpfs {VAR};"
+        f" cp -a /etc/kept/. {VAR}; rm -r /etc/kept",
+        "state-in-memory",
+        "in memory",
+    ),
+    Fault(
+        "minutes on a disk",
+        f"umount {RUN}; chmod 700 {RUN}; mkdir /etc/kept; mount --bind /etc/kept {RUN}",
+        "runtime-state-on-disk",
+        "is on a disk",
+        repaired=True,
+    ),
+    Fault(
+        "a full disk",
+        f"umount {RUN}; mount -t tmpfs -o mode=700,size=1m tmpfs {RUN};"
+        f" head -c 1M /dev/zero >{RUN}/1 || true; chmod 600 {RUN}/1",
+        "state-full",
+        "is full",
+    ),
+    Fault(
+        "a disk without inodes",
+        f"umount {RUN}; mount -t tmpfs -o mode=700,nr_inodes=5 tmpfs {RUN}",
+        "state-without-inodes",
+        "no room for more files",
+    ),
+    Fault(
+        "a read-only disk",
+        f"mount -o remount,bind,ro {VAR}",
+        "state-read-only",
+        "read-only",
+        repaired=True,
+    ),
+    Fault("a read-only /run", f"mount -o remount,ro {RUN}", "state-read-only", RUN, repaired=True),
+)
+SETTINGS = (
+    Fault(
+        "a fault of the settings",
+        f"echo 'isuer: x' >>{CONFIG}",
+        "settings-fault",
+        "isuer",
+    ),
+    Fault(
+        "settings that were removed",
+        f"rm {CONFIG}",
+        "settings-missing",
+        "the last good settings are active",
+    ),
+    Fault(
+        "good settings that are damaged",
+        f"install -d -m 700 {VAR}/settings; echo x >{VAR}/settings/last-good;"
+        f" chmod 600 {VAR}/settings/last-good",
+        "last-good-unusable",
+        "last good settings cannot be read",
+        repaired=True,
+    ),
+    Fault(
+        "settings that never ask",
+        f"echo 'rules: [{{code: never}}]' >{CONFIG}",
+        "nobody-asked",
+        "no user is ever asked",
+    ),
+    Fault(
+        "a rule for nobody",
+        f"sed -i 's/never}}/&, {{user: nosuch, code: required}}/' {CONFIG}",
+        "settings-warning",
+        "user nosuch does not exist",
+    ),
+)
+AROUND = (
+    Fault(
+        "SELinux",
+        "mount -t tmpfs tmpfs /sys; mkdir -p /sys/fs/selinux; echo 1 >/sys/fs/selinux/enforce",
+        "undetermined",
+        "SELinux",
+    ),
+    Fault(
+        "AppArmor",
+        "mount -t tmpfs tmpfs /sys; mkdir -p /sys/kernel/security/apparmor;"
+        " printf 'man_filter (enforce)\\n/usr/sbin/sshd (enforce)\\n/usr/bin/su (complain)\\n'"
+        " >/sys/kernel/security/apparmor/profiles",
+        "apparmor-confines",
+        "confines /usr/sbin/sshd (enforce)",
+    ),
+    Fault(
+        "homes that a login opens",
+        f"touch $(dirname $(find /usr/lib -name pam_unix.so))/pam_mount.so;"
+        f" echo 'session optional pam_mount.so' >>{PAM}/login",
+        "homes-opened-at-login",
+        "pam_mount",
+    ),
+    Fault(
+        "homes that a login makes",
+        f"echo 'session optional pam_mkhomedir.so' >>{PAM}/login",
+        "homes-made-at-login",
+        "pam_mkhomedir",
+    ),
+)

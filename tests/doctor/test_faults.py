@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""Each fault is planted for real on a healthy host, and `pam-totp doctor` finds it alone."""
+
+import pytest
+
+from tests.doctor import faults, faults_of_people
+from tests.doctor.faults import Fault
+from tests.doctor.world import World
+
+FAULTS = (
+    *faults.WAYS,
+    *faults.LINES,
+    *faults.PROGRAMS,
+    *faults.SSHD_SETTINGS,
+    *faults.CLOCK,
+    *faults.FILES,
+    *faults_of_people.USERS,
+    *faults_of_people.RECORDS,
+    *faults_of_people.LEFTOVERS,
+    *faults_of_people.DISKS,
+    *faults_of_people.SETTINGS,
+    *faults_of_people.AROUND,
+)
+MIN_KINDS = 40
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_planted_fault_is_found(world: World, fault: Fault) -> None:
+    world.run(fault.plant)
+    found = world.findings()
+    assert {each["kind"] for each in found} == {fault.kind} | fault.also, found
+    wanted = [each for each in found if each["kind"] == fault.kind and fault.words in each["what"]]
+    assert len(wanted) == 1, found
+    assert wanted[0]["consequence"].endswith(".")
+    if fault.repaired:
+        world.run(wanted[0]["command"])
+        assert world.findings() == []
+
+
+def test_at_least_forty_kinds_are_planted(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {fault.kind for fault in FAULTS}
+    with capsys.disabled():
+        print(f"\ndoctor finds {len(FAULTS)} planted faults of {len(kinds)} kinds")
+    assert len(kinds) >= MIN_KINDS
