@@ -14,15 +14,20 @@ from pam_totp.records.user import attempts, enforced, grant, recovery, secret
 from pam_totp.review import secret_file
 from pam_totp.review.everybody import names_without_user
 from pam_totp.review.visited import Visited, stat_file
+from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
 
 def describe(
-    account: pwd.struct_passwd, active: settings.Settings, records: dict[str, set[str]]
+    account: pwd.struct_passwd,
+    active: settings.Settings,
+    records: dict[str, set[str]],
+    credentials: list[Credential] | None = None,
 ) -> dict[str, Any] | None:
     """The row of `pam-totp users --json`; None if there is nothing to list. `records`: the user ids
-    with a record of each kind, so that no record is opened in vain (five system calls each)."""
+    with a record of each kind, so that no record is opened in vain (five system calls each).
+    `credentials`: gets those of the secret, for a caller who looks at them too."""
     uid = str(account.pw_uid)
     known = uid in records[enforced.KIND] or uid in records[grant.KIND]
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
@@ -49,7 +54,7 @@ def describe(
     else:
         if status is None and not known and not elsewhere:
             return None
-        fill(lambda: _enrolled(secret_dir, status))
+        fill(lambda: _enrolled(secret_dir, status, credentials))
         fill(lambda: _codes_left(secret_dir, uid in records[recovery.KIND]))
         if elsewhere:
             row["fault"] = (
@@ -69,8 +74,12 @@ def describe(
     return row
 
 
-def _enrolled(secret_dir: Visited, status: os.stat_result | None) -> dict[str, Any]:
-    enrolled, _, faults = secret_file.look(secret_dir)
+def _enrolled(
+    secret_dir: Visited, status: os.stat_result | None, credentials: list[Credential] | None
+) -> dict[str, Any]:
+    enrolled, found, faults = secret_file.look(secret_dir)
+    if credentials is not None:
+        credentials += found
     since = int(status.st_mtime) if status and enrolled else None
     return {"enrolled": enrolled, "since": since, "fault": secret_file.summary(faults)}
 

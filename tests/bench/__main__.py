@@ -15,7 +15,7 @@ def main() -> int:
         print("bench: error: not in a throw-away host\nhint: sudo make bench", file=sys.stderr)
         return 2
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder
-    from tests.bench import aims, listing, policies, rounds, table
+    from tests.bench import aims, doctor, listing, policies, rounds, table
     from tests.bench.host import BenchHost
     from tests.bench.logins import logins
     from tests.bench.programs import peak_memory, programs
@@ -32,6 +32,7 @@ def main() -> int:
         memory = peak_memory(host)
         measured += policies.policies(host)
         measured += policies.growth(host)
+        measured += doctor.doctor()
         measured += listing.listing()
     except (rounds.UnexpectedResult, AssertionError) as unexpected:
         print(f"bench: error: {unexpected}\nhint: make test", file=sys.stderr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Section 5: `pam-totp users` on a host where everybody has enrolled and logged in."""
+"""Section 6: `pam-totp users` on a host where everybody has enrolled and logged in."""
 
 import os
 import resource
@@ -28,12 +28,12 @@ def listing() -> list[Measured]:
     return rounds.run([candidate], at_least=5, at_most=10, stable=0.05)
 
 
-def enroll_many() -> None:
-    """Accounts with a home, a secret, recovery codes and a mark, one secret for all of them."""
+def enroll_many(number: int = ENROLLED) -> None:
+    """So many accounts with a home, a secret, recovery codes and a mark; one secret for all."""
     secret = f"otpauth://totp/server:user@server?secret={new_secrets()[0]}&issuer=server phone\n"
     MARKS.mkdir(mode=0o700, exist_ok=True)
     accounts = []
-    for uid in range(FIRST_UID, FIRST_UID + ENROLLED):
+    for uid in range(FIRST_UID, FIRST_UID + number):
         home = f"{HOMES}/{uid}"
         folder = f"{home}/.config/pam-totp"
         accounts.append(f"enrolled{uid}:x:{uid}:{uid}::{home}:/bin/bash\n")

@@ -178,7 +178,7 @@ PROGRAMS = (
         "a module of the verifier that is damaged",
         f"echo 'def (' >>{LIBRARY}/pam_totp/login/verify.py",
         "program-damaged",
-        "verify does not start",
+        "program verify does not start",
     ),
     Fault(
         "a library that is damaged",

@@ -7,25 +7,38 @@ A damaged installation refuses every login that needs a code, because whatever f
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 
 from pam_totp import VERSION
 from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import MODULE, Host
+from pam_totp.review.doctor.imports import LIBRARY, failures_of
 
-LIBRARY = "/usr/lib/pam-totp"
 PROGRAMS = ("gate", "verify", "show-enrollment")
 REINSTALL = "apt-get install --reinstall pam-totp"
-# Of each library what we use, its package in Debian, and what fails without it.
-LIBRARIES = {
-    "yaml": ("SafeLoader", "python3-yaml", "A change of the settings is not used"),
-    "pyotp": ("TOTP", "python3-pyotp", "Nobody can enroll"),
-    "qrcode": ("QRCode", "python3-qrcode", "Nobody can enroll"),
-    "pam": ("pam", "python3-pampy", "Nobody can replace a secret, or make recovery codes"),
+# What is imported, and of what kind a failure is: the name, the repair, what follows.
+IMPORTS = {
+    **{
+        f"import pam_totp.login.{name.replace('-', '_')}": ("program-damaged", name, REINSTALL, "")
+        for name in PROGRAMS
+    },
+    **{
+        f"import {name}; {name}.{used}": (
+            "library-missing",
+            name,
+            f"apt-get install --reinstall {package}",
+            consequence,
+        )
+        for name, used, package, consequence in (
+            ("yaml", "SafeLoader", "python3-yaml", "A change of the settings is not used."),
+            ("pyotp", "TOTP", "python3-pyotp", "Nobody can enroll."),
+            ("qrcode", "QRCode", "python3-qrcode", "Nobody can enroll."),
+            ("pam", "pam", "python3-pampy", "Nobody can replace a secret."),
+        )
+    },
 }
+MIN_BYTES = 8192  # a module that was cut off says nothing of its version
 PASSWORD_SERVICE = "pam-totp"
-MAX_SECONDS = 20
 MAX_BYTES = 10_000_000
 _VERSION = re.compile(rb'\{"name":"pam-totp","version":"([^"]*)"')
 _PROGRAM = re.compile(rb"\0(/[!-~]*)/gate(?=\0)")
@@ -50,7 +63,7 @@ def find(host: Host) -> Iterator[Finding]:
             yield _damaged("pam-exec-missing", what, "apt-get install --reinstall libpam-modules")
     for name in PROGRAMS:
         yield from _of_program(f"{programs}/{name}")
-    yield from _of_libraries()
+    yield from of_imports(failures_of([_load(path), *IMPORTS] if path else [*IMPORTS]), path)
     if os.path.isdir(f"/usr/local{LIBRARY.removeprefix('/usr')}"):
         yield Finding(
             severity=AT_RISK,
@@ -70,14 +83,10 @@ def find(host: Host) -> Iterator[Finding]:
 
 
 def of_module(path: str, content: bytes) -> Iterator[Finding]:
-    """A module that libpam cannot load, or that is of another release than this program."""
-    failure = _import(f"ctypes; ctypes.CDLL({path!r})", "/usr/bin/python3")
-    if failure:
-        yield _damaged("module-damaged", f"{path} cannot be loaded: {failure}")
-        return
+    """A module that is of another release than this program."""
     found = _VERSION.search(content)
     version = found[1].decode("ascii", "replace") if found else "unknown"
-    if version != VERSION:
+    if version != VERSION and len(content) > MIN_BYTES:
         what = f"{path} is of version {version}, and the programs are of version {VERSION}"
         yield Finding(
             severity=AT_RISK,
@@ -89,7 +98,6 @@ def of_module(path: str, content: bytes) -> Iterator[Finding]:
 
 
 def _of_program(path: str) -> Iterator[Finding]:
-    name = os.path.basename(path)
     if not _is_file(path):
         yield _damaged("program-missing", f"there is no {path}")
         return
@@ -105,45 +113,24 @@ def _of_program(path: str) -> Iterator[Finding]:
         what = f"{path} is run by {shown}, which does not exist or cannot be run"
         yield _damaged("interpreter-missing", what, REINSTALL)
         return
-    module = f"pam_totp.login.{name.replace('-', '_')}"
-    failure = _import(module, interpreter[0])
-    if failure:
-        yield _damaged("program-damaged", f"{path} does not start: {failure}")
 
 
-def _of_libraries() -> Iterator[Finding]:
-    for name, (used, package, consequence) in LIBRARIES.items():
-        failure = _import(f"{name}; {name}.{used}", "/usr/bin/python3")
-        if failure:
-            yield Finding(
-                severity=AT_RISK,
-                kind="library-missing",
-                what=f"the Python library {name} cannot be used: {failure}",
-                consequence=f"{consequence}.",
-                command=f"apt-get install --reinstall {package}",
-            )
+def of_imports(failures: dict[str, str], path: str) -> Iterator[Finding]:
+    """failures: statements that failed, with the reasons; path: of the module."""
+    for statement, failure in failures.items():
+        if statement == _load(path):
+            yield _damaged("module-damaged", f"{path} cannot be loaded: {failure}")
+            continue
+        kind, name, command, consequence = IMPORTS[statement]
+        if kind == "program-damaged":
+            yield _damaged(kind, f"the program {name} does not start: {failure}")
+        else:
+            what = f"the Python library {name} cannot be used: {failure}"
+            yield Finding(AT_RISK, kind, what, consequence, command)
 
 
-def _import(module: str, interpreter: str) -> str:
-    """Why a module cannot be imported as the programs import it; empty if it can. In a process of
-    its own: a damaged one may end it."""
-    paths = f"import sys; sys.path[:0] = [{LIBRARY!r}]; "
-    paths += "sys.path += ['/usr/lib/python3/dist-packages']; "
-    program = f"{paths}import {module}"
-    try:
-        done = subprocess.run(
-            [interpreter, "-BIS", "-c", program],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=MAX_SECONDS,
-            env={},
-        )
-    except (OSError, subprocess.TimeoutExpired) as failure:
-        return str(failure)
-    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-    return lines[-1] if done.returncode else ""
+def _load(path: str) -> str:
+    return f"import ctypes; ctypes.CDLL({path!r})"
 
 
 def _damaged(kind: str, what: str, command: str = REINSTALL) -> Finding:

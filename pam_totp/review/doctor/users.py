@@ -7,15 +7,13 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import enforced, grant, recovery, secret
+from pam_totp.records.user import enforced, grant, recovery
 from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
 from pam_totp.review.everybody import names
 from pam_totp.review.user_row import describe, is_person, may_log_in
-from pam_totp.rules.credential import parse_file
-from pam_totp.rules.reasons import Failure
+from pam_totp.rules.credential import Credential
 
 MIN_SECRET_BYTES = 16  # RFC 4226, section 4, R6
 FEW_CODES = 2
@@ -49,7 +47,8 @@ def find(host: Host) -> Iterator[Finding]:
     weak: list[str] = []
     not_enrolled: list[str] = []
     for account in host.accounts:
-        row = describe(account, host.active, records)
+        credentials: list[Credential] = []
+        row = describe(account, host.active, records, credentials)
         is_out = row is None or row["enrolled"] is False
         if is_out and is_person(account) and may_log_in(account) and refused_at(account, host):
             not_enrolled.append(account.pw_name)
@@ -61,7 +60,7 @@ def find(host: Host) -> Iterator[Finding]:
             codes = row["recovery_codes"]
             if codes is not None and codes <= FEW_CODES:
                 (few if codes else none).append(account.pw_name)
-            if _is_weak(account, host.active.store):
+            if any(len(each.secret) < MIN_SECRET_BYTES for each in credentials):
                 weak.append(account.pw_name)
     for kind, people in faulty.items():
         yield from _of_faults(kind, people)
@@ -140,15 +139,6 @@ def _of_not_enrolled(people: list[str]) -> Iterator[Finding]:
             consequence="Their logins are refused.",
             command=f"pam-totp enroll --user {shlex.quote(people[0])}",
         )
-
-
-def _is_weak(account: pwd.struct_passwd, store: str) -> bool:
-    try:
-        content = SecretDir(account, store).read(secret.NAME)
-    except Failure:
-        return False  # a fault, which the row has
-    credentials, _ = parse_file(content or b"")
-    return any(len(each.secret) < MIN_SECRET_BYTES for each in credentials)
 
 
 def _listed(people: list[str]) -> str:
