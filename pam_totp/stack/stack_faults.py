@@ -70,7 +70,7 @@ def doubts(service: Service) -> list[str]:
         return []
     lines = service.stacks["auth"]
     try:
-        found = [*_without_a_code(service), *_refused_by_control(lines), *_of_keys(service)]
+        found = [*_without_a_code(service), *refused_by_control(lines), *of_keys(service)]
     except Unknown as unknown:
         return [f"{unknown}, so what an incorrect code does there cannot be determined"]
     last = max(at for at, line in enumerate(lines) if totp_lines.asks(line))
@@ -153,7 +153,7 @@ def _by_wrong_passwords(service: Service) -> Iterator[str]:
                 yield f"a wrong password at '{step.line.described}' does not refuse the login"
 
 
-def _refused_by_control(lines: Sequence[Line]) -> Iterator[str]:
+def refused_by_control(lines: Sequence[Line]) -> Iterator[str]:
     """A line that asks, and whose answers lead nowhere."""
     proved = {factor for way in all_ways(lines) for factor in way.proved}
     line = next(line for line in lines if totp_lines.asks(line))
@@ -168,7 +168,7 @@ def _refused_by_control(lines: Sequence[Line]) -> Iterator[str]:
         yield f"{control}, refuses users who need no code"
 
 
-def _of_keys(service: Service) -> Iterator[str]:
+def of_keys(service: Service) -> Iterator[str]:
     """A line for public keys that does not jump to the code."""
     lines = service.stacks["auth"]
     gates = [(at, line) for at, line in enumerate(lines) if totp_lines.wants_key(line)]

@@ -91,7 +91,26 @@ LINES = (
         "a substack, which goes on after a wrong password",
         f"sed -i 's/^@include common-auth/auth substack common-auth/' {PAM}/sudo",
         "asked-after-wrong-password",
-        "sudo asks for a code after a wrong password",
+        "sudo: a wrong password still reaches the pam_totp.so line",
+    ),
+    Fault(
+        "a substack with the code in it, which goes on after an incorrect one",
+        f"grep -v '^#' {PAM}/sudo >{PAM}/code; printf 'auth substack code\\nauth required"
+        f" pam_env.so\\n' >{PAM}/sudo; sed -i s/required.pam_totp/requisite\\ pam_totp/ {PAM}/code",
+        "goes-on-after-incorrect-code",
+        "still runs after an incorrect code",
+    ),
+    Fault(
+        "a control that refuses who needs no code",
+        f"sed -i 's/required pam_totp/[success=ok default=die] pam_totp/' {PAM}/sudo-i",
+        "refusing-control",
+        "refuses users who need no code",
+    ),
+    Fault(
+        "a line for keys that jumps to the wrong place",
+        f"sed -i 's/success=[0-9]*\\(.*publickey_passed\\)/success=1\\1/' {PAM}/sshd",
+        "key-line-jumps-wrong",
+        "jumps to",
     ),
     Fault(
         "line ends of another system",

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from pam_totp.records.storage.state_dir import RUN, VAR
 from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
-from pam_totp.review.doctor.host import MODULE, Host
+from pam_totp.review.doctor.host import Host
+from pam_totp.stack.totp_lines import MODULE
 
 WRITABLE, OPEN = 0o022, 0o077
 PROGRAMS = ("/usr/lib/pam-totp", "/usr/libexec/pam-totp", "/usr/bin/pam-totp")

@@ -10,13 +10,12 @@ from pam_totp.review.open_to import policy_of
 from pam_totp.review.ways import ServiceWays, ways_of_host
 from pam_totp.rules.policy import Rule, decode
 from pam_totp.stack import libpam
-from pam_totp.stack.factors import CODE, meanings
-from pam_totp.stack.libpam import SUCCESS, Libpam, Unknown
+from pam_totp.stack.libpam import Libpam, Unknown
 from pam_totp.stack.lines import Line
 from pam_totp.stack.service import OTHER, Service, read_service
 from pam_totp.stack.services_of_host import services_of_host
+from pam_totp.stack.totp_lines import asks
 
-MODULE = "pam_totp.so"
 # Users who are logged in change there what is theirs, for their password; and what stands in for
 # services that have no file.
 NO_DOORS = ("chfn", "chsh", OTHER)
@@ -78,16 +77,6 @@ class Host:
 def auth_of(service: Service) -> tuple[Line, ...]:
     """The lines of its auth stack."""
     return service.stacks["auth"]
-
-
-def is_ours(line: Line) -> bool:
-    """Whether it is a line of the module."""
-    return line.module_name == MODULE
-
-
-def asks(line: Line) -> bool:
-    """Whether a code is verified by it."""
-    return not line.is_substack and meanings(line).get(SUCCESS) is CODE
 
 
 def options_of(line: Line) -> dict[str, str]:

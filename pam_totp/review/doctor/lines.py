@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The pam_totp.so lines: which of them are never reached, refuse everybody, or are reached after a
-wrong password."""
+"""The pam_totp.so lines: which of them are never reached, refuse everybody, or are reached by those
+whom something before them has refused."""
 
 import re
 import shlex
@@ -8,18 +8,16 @@ from collections.abc import Iterator
 
 from pam_totp.records.config.settings import Settings
 from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
-from pam_totp.review.doctor.host import Host, asks, auth_of, is_ours, options_of
+from pam_totp.review.doctor.host import Host, auth_of
 from pam_totp.review.not_asked import AS_USER, WITHOUT_QUESTIONS
-from pam_totp.stack.dispatch import NEGATIVE
-from pam_totp.stack.factors import PASSWORD, meanings
-from pam_totp.stack.libpam import MODULE_UNKNOWN
+from pam_totp.stack import order, stack_faults, totp_lines
+from pam_totp.stack.factors import meanings
+from pam_totp.stack.libpam import MODULE_UNKNOWN, Unknown
 from pam_totp.stack.lines import Line
-from pam_totp.stack.search import Edges, TooManyWays, edges_of
+from pam_totp.stack.search import edges_of
 from pam_totp.stack.service import Service
 from pam_totp.stack.ways_in import ways_in
 
-# What the module takes (pam_totp/pam/pam_totp.c). With any other word it refuses everybody.
-OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
 EDIT = "sed -i --follow-symlinks"
 
 
@@ -27,26 +25,23 @@ def find(host: Host) -> Iterator[Finding]:
     """See the module."""
     for name, service in host.services.items():
         lines = auth_of(service)
-        ours = [line for line in lines if is_ours(line) or asks(line)]
-        if not ours and not service.refused and not _is_broken(service):
-            continue
+        ours = [line for line in lines if line.module_name == totp_lines.MODULE]
         yield from (found for line in ours for found in of_options(line, name))
-        yield from _of_stack(service, bool(ours))
+        if any(line.always == MODULE_UNKNOWN for line in ours):
+            continue  # the module is missing: one fault, and not one for each service
+        try:
+            yield from _of_stack(service, has_ours=bool(ours))
+            if name in host.asking:
+                yield from _of_asking(service)
+        except Unknown:
+            continue  # the table of ways says so
         if name in host.asking:
             yield from of_locker(name, lines, host.active)
 
 
-def _is_broken(service: Service) -> bool:
-    return any(line.fault for line in auth_of(service))
-
-
 def of_options(line: Line, service: str) -> Iterator[Finding]:
     """The words of a line that the module does not know."""
-    if not is_ours(line):
-        return
-    for word in line.arguments:
-        if OPTION.fullmatch(word):
-            continue
+    for word in totp_lines.invalid_options(line):
         pattern = re.sub(r"([][\\/.*^$])", r"\\\1", word)
         edit = shlex.quote(rf"{line.number}s/[ \t]*{pattern}//")
         yield Finding(
@@ -58,77 +53,61 @@ def of_options(line: Line, service: str) -> Iterator[Finding]:
         )
 
 
-def _of_stack(service: Service, has_ours: bool) -> Iterator[Finding]:
-    lines = auth_of(service)
-    if any(is_ours(line) and line.always == MODULE_UNKNOWN for line in lines):
-        return  # the module itself is missing, which is one fault and not one for each service
-    try:
-        edges = edges_of(lines, meanings) if lines else {}
-        is_shut = not ways_in(service)
-    except TooManyWays:
-        return  # the table of ways says so
-    where = f"/etc/pam.d/{service.name}"
-    if service.refused or is_shut:
-        why = "; ".join(service.faults) or "no way through its lines succeeds"
+def _of_stack(service: Service, *, has_ours: bool) -> Iterator[Finding]:
+    """A service that refuses everybody, or has a line that PAM cannot use."""
+    command = f"editor /etc/pam.d/{shlex.quote(service.name)}"
+    faults = "; ".join(service.faults)
+    if service.refused or not ways_in(service):
         yield Finding(
             severity=REFUSED,
             kind="refuses-everybody",
-            what=f"{service.name} refuses every login: {why}",
+            what=f"{service.name} refuses every login: "
+            f"{faults or 'no way through its lines succeeds'}",
             consequence=f"Nobody can log in at {service.name}, with or without a code.",
-            command=f"editor {where}",
+            command=command,
         )
-    elif _is_broken(service):
+    elif any(line.fault for line in auth_of(service)):
         yield Finding(
             severity=REFUSED if has_ours else AT_RISK,
             kind="unusable-line",
-            what=f"{service.name} has a line that PAM cannot use: {'; '.join(service.faults)}",
+            what=f"{service.name} has a line that PAM cannot use: {faults}",
             consequence="Logins that reach that line are refused.",
-            command=f"editor {where}",
+            command=command,
         )
-    reached = {state.at for state in edges}
-    for at, line in enumerate(lines):
-        if not asks(line):
-            continue
-        if at not in reached:
-            yield Finding(
-                severity=NO_CODE,
-                kind="unreachable-line",
-                what=f"the pam_totp.so line of {service.name} is never reached ({line.place})",
-                consequence="It asks nobody for a code.",
-                command=f"pam-totp enable {shlex.quote(service.name)}",
-            )
-        elif at in _reached_by_wrong_passwords(lines, edges):
-            yield Finding(
-                severity=AT_RISK,
-                kind="asked-after-wrong-password",
-                what=f"{service.name} asks for a code after a wrong password, too ({line.place})",
-                consequence="Strangers are asked for a code, and their answers use up the tries of "
-                "the user.",
-                command=f"pam-totp enable {shlex.quote(service.name)}",
-            )
 
 
-def _reached_by_wrong_passwords(lines: tuple[Line, ...], edges: Edges) -> set[int]:
-    """The places that a login comes to, refused already, after a password that was not accepted."""
-    waiting = [
-        after
-        for state, ways in edges.items()
-        if state.impression != NEGATIVE and any(group.meaning is PASSWORD for group, _ in ways)
-        for group, after in ways
-        if group.meaning is not PASSWORD
-    ]
-    seen = set(waiting)
-    while waiting:
-        found = {after for _, after in edges[waiting.pop()]} - seen
-        seen |= found
-        waiting += found
-    return {state.at for state in seen if state.impression == NEGATIVE and state.at < len(lines)}
+def _of_asking(service: Service) -> Iterator[Finding]:
+    """Lines that ask for a code, and are not reached as they should be."""
+    name, lines = service.name, auth_of(service)
+    command = f"pam-totp enable {shlex.quote(name)}"
+    reached = {state.at for state in edges_of(lines, meanings)}
+    asking = {at for at, line in enumerate(lines) if totp_lines.asks(line)}
+    for at in sorted(asking - reached):
+        what = f"the pam_totp.so line of {name} is never reached ({lines[at].place})"
+        consequence = "It asks nobody for a code."
+        yield Finding(NO_CODE, "unreachable-line", what, consequence, command)
+    if asking - reached or not ways_in(service):
+        return
+    for sentence in order.reached_by_wrong_passwords(lines):
+        consequence = "Strangers are asked for a code, and use up the tries of the user."
+        what = f"{name}: {sentence}"
+        yield Finding(AT_RISK, "asked-after-wrong-password", what, consequence, command)
+    for sentence in order.left_by_incorrect_codes(lines):
+        consequence = "More is done for somebody whose code was refused."
+        what = f"{name}: {sentence}"
+        yield Finding(AT_RISK, "goes-on-after-incorrect-code", what, consequence, command)
+    for sentence in stack_faults.refused_by_control(lines):
+        consequence = "People are refused whose code is correct, or who need none."
+        yield Finding(REFUSED, "refusing-control", f"{name}: {sentence}", consequence, command)
+    for sentence in stack_faults.of_keys(service):
+        what = f"{name}: {sentence.partition(': run')[0]}"
+        consequence = "Logins with a key are refused, or are asked for a password too."
+        yield Finding(REFUSED, "key-line-jumps-wrong", what, consequence, command)
 
 
 def of_locker(name: str, lines: tuple[Line, ...], active: Settings) -> Iterator[Finding]:
     """A screen locker that cannot show the question, or cannot read the secret."""
-    is_combined = any("combined" in options_of(line) for line in lines if is_ours(line))
-    if name in WITHOUT_QUESTIONS and not is_combined:
+    if name in WITHOUT_QUESTIONS and not any(map(totp_lines.is_combined, lines)):
         stack = "/usr/share/doc/pam-totp/examples/pam/screen-locker"
         yield Finding(
             severity=REFUSED,

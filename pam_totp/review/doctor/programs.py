@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from pam_totp import VERSION
 from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
-from pam_totp.review.doctor.host import MODULE, Host
+from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.imports import LIBRARY, failures_of
+from pam_totp.stack.totp_lines import MODULE
 
 PROGRAMS = ("gate", "verify", "show-enrollment")
 REINSTALL = "apt-get install --reinstall pam-totp"

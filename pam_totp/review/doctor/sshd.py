@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding, undetermined
-from pam_totp.review.doctor.host import Host, auth_of, is_ours, options_of
+from pam_totp.review.doctor.host import Host, auth_of, options_of
 from pam_totp.review.lockout import ELSEWHERE
 from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd
-from pam_totp.stack import sshd
+from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.libpam import Unknown
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
@@ -33,9 +33,11 @@ def find(host: Host) -> Iterator[Finding]:
         if has_drop_in:
             yield _left_alone()
         return
-    lines = [line for line in auth_of(host.services["sshd"]) if is_ours(line)]
+    lines = [
+        line for line in auth_of(host.services["sshd"]) if line.module_name == totp_lines.MODULE
+    ]
     tries = [int(options_of(line).get("tries") or USUAL_TRIES) for line in lines]
-    is_combined = any("combined" in options_of(line) for line in lines)
+    is_combined = any(map(totp_lines.is_combined, lines))
     try:
         classes = classes_of_sshd()
     except Unknown as unknown:
