@@ -212,6 +212,18 @@ PROGRAMS = (
         "library-missing",
         "qrcode",
     ),
+    Fault(
+        "the library for secrets that is damaged",
+        f"mount --bind /dev/null {LIBRARIES}/pyotp/__init__.py",
+        "library-missing",
+        "pyotp",
+    ),
+    Fault(
+        "the library for passwords that is damaged",
+        f"mount --bind /dev/null {LIBRARIES}/pam/__init__.py",
+        "library-missing",
+        "library pam",
+    ),
     Fault("two installations", "mkdir /usr/local/lib/pam-totp", "two-installations", "/usr/local"),
     Fault(
         "no service to check passwords",

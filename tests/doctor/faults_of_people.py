@@ -14,6 +14,13 @@ from tests.doctor.faults import (
     also,
 )
 
+# The fields of a record (pam_totp/setup/record.py) that say whether somebody may still keep it.
+TRIAL = (
+    f'install -d -m 700 {VAR}/changes; printf \'{{{{"change": {{{{"services": ["sshd"]}}}}, \''
+    f' >{VAR}/changes/current; printf \'"boot": "%s", "deadline": {{deadline}}}}}}\' {{boot}}'
+    f" >>{VAR}/changes/current"
+)
+
 USERS = (
     Fault(
         "a secret that others can read",
@@ -179,6 +186,24 @@ LEFTOVERS = (
         f"echo '@include common-auth' >{PAM}/sudo.dpkg-dist",
         "new-version-of-service",
         "sudo.dpkg-dist",
+    ),
+    Fault(
+        "a trial",
+        TRIAL.format(boot="$(cat /proc/sys/kernel/random/boot_id)", deadline=10**9),
+        "trial-running",
+        "codes at sshd are on trial",
+    ),
+    Fault(
+        "a trial that nobody ended",
+        TRIAL.format(boot="an-earlier-one", deadline=10**9),
+        "trial-left-over",
+        "sshd was neither kept nor taken back",
+    ),
+    Fault(
+        "a damaged record of a trial",
+        f"install -d -m 700 {VAR}/changes; echo '{{' >{VAR}/changes/current",
+        "trial-unreadable",
+        f"{VAR}/changes/current",
     ),
     Fault(
         "no log",

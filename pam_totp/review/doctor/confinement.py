@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from pam_totp.review.doctor.findings import REFUSED, Finding, undetermined
+from pam_totp.review.doctor.findings import UNKNOWN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 
 SELINUX = "/sys/fs/selinux/enforce"
@@ -26,7 +26,7 @@ def find(host: Host) -> Iterator[Finding]:
     confined = profiles_of(_read(APPARMOR))
     if confined:
         yield Finding(
-            severity=REFUSED,
+            severity=UNKNOWN,
             kind="apparmor-confines",
             what=f"AppArmor confines {', '.join(confined)} (enforce)",
             consequence="Unless its profile allows /usr/libexec/pam-totp, /usr/lib/pam-totp, "

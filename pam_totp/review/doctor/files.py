@@ -68,6 +68,8 @@ def areas(host: Host) -> list[Area]:
 
 def _of_area(area: Area) -> Iterator[Finding]:
     owned, writable, readable, links = list[str](), list[str](), list[str](), list[str]()
+    # Where nobody else gets into the folder, what can be read in it is nobody's.
+    is_shut = not os.stat(area.path).st_mode & OPEN
     for path, status in _below(area):
         is_link = stat.S_ISLNK(status.st_mode)
         if is_link and area.name in ("state", "runtime-state"):
@@ -80,7 +82,7 @@ def _of_area(area: Area) -> Iterator[Finding]:
             continue
         if status.st_mode & WRITABLE & area.forbidden:
             writable.append(path)
-        elif status.st_mode & area.forbidden:
+        elif status.st_mode & area.forbidden and not is_shut:
             readable.append(path)
     yield from _found(area, "owner", owned, "owned by another user than root", "chown -h root")
     shut = "chmod go-rwx" if area.forbidden == OPEN else "chmod go-w"

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What an upgrade, a trial or an editor has left, and whether anybody keeps the log."""
 
+import json
 import os
 import re
 import shlex
 from collections.abc import Iterator
 
 from pam_totp.records.storage.state_dir import VAR
-from pam_totp.review.doctor.findings import AT_RISK, Finding
+from pam_totp.records.user.attempts import boot_seconds
+from pam_totp.review.doctor.findings import AT_RISK, REFUSED, UNKNOWN, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
 from pam_totp.stack import turned_on
 
-CHANGES = "changes"
+CHANGES, CURRENT = "changes", "current"
+MAX_BYTES = 16 * 1024 * 1024
 LOG = "/dev/log"
 # What dpkg, ucf, rpm and pacman leave beside a file that was edited.
 _NEW = re.compile(r"(.+)\.(dpkg-dist|dpkg-new|ucf-dist|ucf-new|rpmnew|pacnew)$")
@@ -26,14 +29,7 @@ def find(host: Host) -> Iterator[Finding]:
             found = _NEW.match(name)
             if found and found[1] in concerned:
                 yield _of_upgrade(f"{folder}/{name}", f"{folder}/{found[1]}")
-    for name in sorted(names(CHANGES)):
-        yield Finding(
-            severity=AT_RISK,
-            kind="trial-left-over",
-            what=f"a change of {VAR.path}/{CHANGES}/{name} is neither kept nor taken back",
-            consequence="It is taken back when its time is over, or at the next start.",
-            command="pam-totp confirm",
-        )
+    yield from _of_trial()
     if not os.path.exists(LOG):
         yield Finding(
             severity=AT_RISK,
@@ -42,6 +38,51 @@ def find(host: Host) -> Iterator[Finding]:
             consequence="Logins and refusals are recorded nowhere.",
             command="systemctl restart systemd-journald",
         )
+
+
+def _of_trial() -> Iterator[Finding]:
+    """A change that nobody has kept or taken back (pam_totp.setup.journal)."""
+    content = VAR.read(CHANGES, CURRENT, MAX_BYTES)
+    if content is None:
+        return
+    path = f"{VAR.path}/{CHANGES}/{CURRENT}"
+    try:
+        record = json.loads(content)
+        services, deadline = ", ".join(record["change"]["services"]), record["deadline"]
+        is_of_this_boot = record["boot"] == boot()
+        seconds = float(deadline) - boot_seconds() if is_of_this_boot and deadline else 0.0
+    except (ValueError, TypeError, KeyError):
+        yield Finding(
+            severity=UNKNOWN,
+            kind="trial-unreadable",
+            what=f"the record of a change is malformed: {path}",
+            consequence="The change cannot be taken back by itself.",
+            command=f"ls -lR {VAR.path}/{CHANGES}",
+        )
+        return
+    if seconds > 0:
+        yield Finding(
+            severity=AT_RISK,
+            kind="trial-running",
+            what=f"codes at {services} are on trial for {seconds / 60:.0f} more minutes",
+            consequence="Unless somebody keeps the change, it is taken back then.",
+            command="pam-totp confirm",
+        )
+    else:
+        yield Finding(
+            severity=REFUSED,
+            kind="trial-left-over",
+            what=f"a change at {services} was neither kept nor taken back",
+            consequence="Its files may be the old ones or the new ones. Every other command that "
+            "root runs takes it back.",
+            command="pam-totp status",
+        )
+
+
+def boot() -> str:
+    """Names the time since the machine was started."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
 
 
 def _of_upgrade(new: str, kept: str) -> Finding:
