@@ -292,6 +292,14 @@ SSHD_SETTINGS = (
         repaired=True,
     ),
     Fault(
+        "a stack that wants a key, and sshd that takes none",
+        f"sed -i 's/^AuthenticationMethods .*/AuthenticationMethods keyboard-interactive:pam/'"
+        f" {DROP_IN}; sed -i 's/^auth .*publickey_passed/auth requisite pam_totp.so"
+        f" publickey_passed/;/^@include common-auth/d' {PAM}/sshd",
+        "sshd-accepts-nobody",
+        "keyboard-interactive for all users",
+    ),
+    Fault(
         "root's key",
         "install -d -m 700 /root/.ssh; echo ssh-ed25519 AAAA root >/root/.ssh/authorized_keys",
         "sshd-refuses-root",

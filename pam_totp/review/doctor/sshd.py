@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host, auth_of, options_of
 from pam_totp.review.lockout import ELSEWHERE
-from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd
+from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd, proofs_of
 from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.service import Service
+from pam_totp.stack.ways_in import ways_in
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
 MAIN = "/etc/ssh/sshd_config"
@@ -50,10 +52,31 @@ def find(host: Host) -> Iterator[Finding]:
             if (found.kind, found.consequence) not in said:  # the same for every class is one
                 said.add((found.kind, found.consequence))
                 yield found
+        if not each.logins.is_root:
+            yield from _of_nobody(who, each, host.services["sshd"])
         if each.logins.is_root and not any(block.is_match for block in each.logins.blocks):
             yield from of_root(each.settings)
     if has_drop_in:
         yield from _of_drop_in(sshd.settings_for("nobody", ELSEWHERE[0]))
+
+
+def _of_nobody(who: str, each: SshdClass, service: Service) -> Iterator[Finding]:
+    """What sshd demands and what its PAM stack demands cannot both be had."""
+    is_usual = not any(block.is_match for block in each.logins.blocks)
+    if not (each.methods or is_usual) or not ways_in(service):
+        return  # shut on purpose, or by the stack alone
+    if each.settings.get("usepam") != "yes":
+        return  # which is a fault of its own
+    if any(proof for methods in each.methods for proof in proofs_of(methods, each, service)):
+        return
+    methods = " or ".join(sshd.shown(way) for way in each.methods) or "no method"
+    yield Finding(
+        severity=REFUSED,
+        kind="sshd-accepts-nobody",
+        what=f"sshd accepts {methods} for {who}, with which its PAM stack accepts nobody",
+        consequence="Logins over ssh are refused, with or without a code.",
+        command="pam-totp enable sshd",
+    )
 
 
 def words_of(each: SshdClass) -> str:
