@@ -43,7 +43,7 @@ def _as_text(host: Host, found: list[Finding]) -> str:
     except Unknown:
         pass  # a finding says why
     for number, each in enumerate(found, 1):
-        lines += [f"{number}. {each.severity}: {each.what}", f"   {each.consequence}"]
+        lines += [f" {number}. {each.severity}: {each.what}", f"   {each.consequence}"]
         lines += [f"   run: {each.command}", ""]
     lines.append(f"{len(found)} findings" if len(found) > 1 else "1 finding" if found else "")
     if not found:

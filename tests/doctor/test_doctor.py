@@ -53,7 +53,7 @@ def test_findings_come_worst_first_each_with_what_to_type(world: World) -> None:
     assert {"no code", "refused", "at risk"} <= {each["severity"] for each in found}
     text = world.doctor().stdout
     for number, each in enumerate(found, 1):
-        shown = f"{number}. {each['severity']}: {each['what']}\n   {each['consequence']}\n"
+        shown = f" {number}. {each['severity']}: {each['what']}\n   {each['consequence']}\n"
         assert f"{shown}   run: {each['command']}\n" in text
     assert text.endswith(f"\n{len(found)} findings\n")
 

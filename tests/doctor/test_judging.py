@@ -13,7 +13,7 @@ from pam_totp.review.doctor.findings import (
     Finding,
     worst_first,
 )
-from pam_totp.review.doctor.sshd import of_class
+from pam_totp.review.doctor.sshd_settings import of_class
 from pam_totp.review.doctor.users import kind_of
 
 # As chrony 4.3 prints it with -c: 96 seconds slow of NTP time, and before it has a source.

@@ -2,12 +2,15 @@
 """The settings of sshd that keep a code from being asked for or entered, in each of its classes of
 users and addresses."""
 
+import dataclasses
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding, undetermined
+from pam_totp.review.doctor.findings import NO_CODE, REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host, auth_of, options_of
+from pam_totp.review.doctor.sshd_settings import MAIN, USUAL_TRIES, of_class, set_first
 from pam_totp.review.lockout import ELSEWHERE
 from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd, proofs_of
 from pam_totp.stack import sshd, totp_lines
@@ -16,13 +19,6 @@ from pam_totp.stack.service import Service
 from pam_totp.stack.ways_in import ways_in
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
-MAIN = "/etc/ssh/sshd_config"
-# To find the phone, open the app and wait for the next code. OpenSSH's default is 120.
-MIN_GRACE_SECONDS = 60
-# One more key than most people have: each one that a client offers in vain is a failure.
-MIN_FAILURES = 3
-USUAL_TRIES = 3  # of the module
-KEYWORDS = {"usepam": "UsePAM", "kbdinteractiveauthentication": "KbdInteractiveAuthentication"}
 CHECK = "sshd -t"
 
 
@@ -51,7 +47,7 @@ def find(host: Host) -> Iterator[Finding]:
         for found in of_class(who, each.settings, max(tries, default=USUAL_TRIES), is_combined):
             if (found.kind, found.consequence) not in said:  # the same for every class is one
                 said.add((found.kind, found.consequence))
-                yield found
+                yield _where_it_is_set(found, each)
         if not each.logins.is_root:
             yield from _of_nobody(who, each, host.services["sshd"])
         if each.logins.is_root and not any(block.is_match for block in each.logins.blocks):
@@ -79,69 +75,21 @@ def _of_nobody(who: str, each: SshdClass, service: Service) -> Iterator[Finding]
     )
 
 
+def _where_it_is_set(found: Finding, each: SshdClass) -> Finding:
+    """What a Match block says goes before what the file begins with."""
+    blocks = [block for block in each.logins.blocks if block.is_match]
+    if not blocks:
+        return found
+    command = f"editor +{blocks[-1].number} {shlex.quote(blocks[-1].file)}"
+    return dataclasses.replace(found, command=command)
+
+
 def words_of(each: SshdClass) -> str:
     """Which logins a class has."""
     criteria = " ".join(f"{name} {argument}".strip() for name, argument in each.logins.criteria)
     if criteria:
         return f"the logins of `Match {criteria}`"
     return "root" if each.logins.is_root else "all users"
-
-
-def of_class(
-    who: str, settings: Mapping[str, str], tries: int, is_combined: bool
-) -> Iterator[Finding]:
-    """What is wrong with sshd's settings for one class of users. tries: of the pam_totp.so line."""
-    if settings.get("usepam") != "yes":
-        yield Finding(
-            severity=NO_CODE,
-            kind="sshd-without-pam",
-            what="sshd has UsePAM no",
-            consequence="Its PAM stack is not used, so no code is asked for over ssh.",
-            command=_set("UsePAM yes"),
-        )
-        return
-    ways = sshd.ways(dict(settings), 1000)
-    asking = [way for way in ways if sshd.asks_pam(way)]
-    can_ask = any("keyboard-interactive" in way for way in asking)
-    if settings.get("kbdinteractiveauthentication") != "yes" and not is_combined:
-        yield Finding(
-            severity=REFUSED,
-            kind="sshd-cannot-ask",
-            what=f"sshd has KbdInteractiveAuthentication no for {who}, so it cannot ask for a code",
-            consequence="Users who need a code are refused over ssh.",
-            command=_set("KbdInteractiveAuthentication yes"),
-        )
-    elif can_ask and any("keyboard-interactive" not in way for way in asking) and not is_combined:
-        yield Finding(
-            severity=AT_RISK,
-            kind="sshd-password-cannot-ask",
-            what=f"sshd accepts its method `password` for {who}, which cannot ask for a code",
-            consequence="Programs that use it are refused, although password and code are correct.",
-            command=_set("PasswordAuthentication no"),
-        )
-    yield from _of_limits(who, settings, tries)
-
-
-def _of_limits(who: str, settings: Mapping[str, str], tries: int) -> Iterator[Finding]:
-    failures = _number(settings.get("maxauthtries"))
-    if failures is not None and failures < min(tries, MIN_FAILURES):
-        yield Finding(
-            severity=REFUSED,
-            kind="sshd-max-auth-tries",
-            what=f"sshd has MaxAuthTries {failures} for {who}; the pam_totp.so line allows {tries}",
-            consequence="sshd counts each key that a client offers, and may disconnect before a "
-            "code is asked for.",
-            command=_set("MaxAuthTries 6"),
-        )
-    seconds = _number(settings.get("logingracetime"))
-    if seconds is not None and 0 < seconds < MIN_GRACE_SECONDS:
-        yield Finding(
-            severity=REFUSED,
-            kind="sshd-login-grace-time",
-            what=f"sshd has LoginGraceTime {seconds} (seconds)",
-            consequence="It disconnects users before they have found the phone and typed a code.",
-            command=_set("LoginGraceTime 120"),
-        )
 
 
 def of_root(settings: Mapping[str, str]) -> Iterator[Finding]:
@@ -157,7 +105,7 @@ def of_root(settings: Mapping[str, str]) -> Iterator[Finding]:
             what=f"root has {keys}, and sshd refuses root whenever PAM is asked "
             f"(PermitRootLogin {allowed.replace('without-', 'prohibit-')})",
             consequence="root cannot log in over ssh, with or without a code.",
-            command=_set("PermitRootLogin yes"),
+            command=set_first("PermitRootLogin yes"),
         )
 
 
@@ -200,15 +148,6 @@ def _cannot_say(why: str) -> Iterator[Finding]:
         consequence="Nobody can log in over ssh once sshd is started again.",
         command=CHECK,
     )
-
-
-def _set(setting: str) -> str:
-    """The command that puts a setting before all others: the first value wins."""
-    return f"sed -i '1i {setting}' {MAIN}"
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
 
 
 def _has_text(path: str) -> bool:

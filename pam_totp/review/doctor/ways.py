@@ -12,6 +12,7 @@ from pam_totp.review.ways import ServiceWays, WayIn
 from pam_totp.stack import turned_on
 
 MAX_NAME = 16  # a longer name of a service has a line of its own
+MAX_LINE = 76  # with what stands before it, 80 columns
 
 
 def find(host: Host) -> Iterator[Finding]:
@@ -78,8 +79,12 @@ def _lines(service: ServiceWays) -> Iterator[str]:
     if len(name) > MAX_NAME:
         yield name
         name = ""
-    mark = f"  no code: pam-totp enable {service.name}" if service.findings else ""
-    yield f"{name:{MAX_NAME}} {service.text}{mark}"
+    line = f"{name:{MAX_NAME}} {service.text}"
+    mark = f"no code: pam-totp enable {service.name}" if service.findings else ""
+    if len(line) + len(mark) > MAX_LINE and mark:
+        yield line
+        line = " " * MAX_NAME
+    yield f"{line}  {mark}".rstrip()
 
 
 def as_json(host: Host) -> list[dict[str, object]]:
