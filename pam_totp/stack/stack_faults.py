@@ -87,7 +87,7 @@ def faults(service: Service) -> list[str]:
         found = [
             *reached_by_wrong_passwords(lines),
             *left_by_incorrect_codes(lines),
-            *_by_wrong_passwords(service),
+            *by_wrong_passwords(service),
         ]
     except Unknown:
         found = []  # `doubts` says so
@@ -143,7 +143,7 @@ def _reason(way: Way, service: Service) -> str:
     return f"{_named(last.line, service)} can {how} the pam_totp.so line"
 
 
-def _by_wrong_passwords(service: Service) -> Iterator[str]:
+def by_wrong_passwords(service: Service) -> Iterator[str]:
     """Lines that ask for a password and go on after a wrong one, on a way where the code alone is
     enough."""
     for way in ways_in(service):

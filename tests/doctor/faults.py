@@ -101,6 +101,12 @@ LINES = (
         "still runs after an incorrect code",
     ),
     Fault(
+        "a wrong password that refuses nobody",
+        f"sed -i 's/^@include common-auth/auth optional pam_unix.so/' {PAM}/sudo-i",
+        "wrong-password-accepted",
+        "does not refuse the login",
+    ),
+    Fault(
         "a control that refuses who needs no code",
         f"sed -i 's/required pam_totp/[success=ok default=die] pam_totp/' {PAM}/sudo-i",
         "refusing-control",

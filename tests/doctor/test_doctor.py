@@ -47,10 +47,10 @@ def test_service_without_a_code_is_marked_in_the_list(world: World) -> None:
 def test_findings_come_worst_first_each_with_what_to_type(world: World) -> None:
     world.run(BREAK_MUCH)
     found = world.findings()
-    order = ["no code", "refused", "unknown", "at risk"]
+    order = ["open", "refused", "unknown", "at risk"]
     ranks = [order.index(each["severity"]) for each in found]
     assert ranks == sorted(ranks)
-    assert {"no code", "refused", "at risk"} <= {each["severity"] for each in found}
+    assert {"open", "refused", "at risk"} <= {each["severity"] for each in found}
     text = world.doctor().stdout
     for number, each in enumerate(found, 1):
         shown = f" {number}. {each['severity']}: {each['what']}\n   {each['consequence']}\n"

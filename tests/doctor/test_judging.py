@@ -7,7 +7,7 @@ from pam_totp.review.doctor import clock, confinement, disks, records
 from pam_totp.review.doctor.administrators import who_may_all
 from pam_totp.review.doctor.findings import (
     AT_RISK,
-    NO_CODE,
+    OPEN,
     REFUSED,
     UNKNOWN,
     Finding,
@@ -38,12 +38,12 @@ def finding(severity: str, kind: str = "any") -> Finding:
 
 
 def test_worst_comes_first_and_each_once() -> None:
-    found = [finding(AT_RISK), finding(UNKNOWN), finding(REFUSED), finding(NO_CODE)]
+    found = [finding(AT_RISK), finding(UNKNOWN), finding(REFUSED), finding(OPEN)]
     assert worst_first([*found, *found]) == list(reversed(found))
 
 
 def test_order_within_a_severity_stays() -> None:
-    found = [finding(REFUSED, "b"), finding(NO_CODE, "c"), finding(REFUSED, "a")]
+    found = [finding(REFUSED, "b"), finding(OPEN, "c"), finding(REFUSED, "a")]
     assert [each.kind for each in worst_first(found)] == ["c", "b", "a"]
 
 

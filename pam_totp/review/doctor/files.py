@@ -12,11 +12,11 @@ import stat
 from collections.abc import Iterator
 
 from pam_totp.records.storage.state_dir import RUN, VAR
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
+from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.stack.totp_lines import MODULE
 
-WRITABLE, OPEN = 0o022, 0o077
+WRITABLE, READABLE = 0o022, 0o077
 PROGRAMS = ("/usr/lib/pam-totp", "/usr/libexec/pam-totp", "/usr/bin/pam-totp")
 OTHERS_DECIDE = "Others can change what a login goes by, and so log in without a code."
 LOGINS_REFUSED = "Logins that need a code are refused, because nothing there can be believed."
@@ -43,24 +43,24 @@ def find(host: Host) -> Iterator[Finding]:
 
 def areas(host: Host) -> list[Area]:
     """All that is looked at: what is not there is left out."""
-    found = [Area("program", path, WRITABLE, NO_CODE, OTHERS_DECIDE) for path in PROGRAMS]
+    found = [Area("program", path, WRITABLE, OPEN, OTHERS_DECIDE) for path in PROGRAMS]
     modules = [f"{each}/{MODULE}" for each in host.libpam.module_folders]
-    found += [Area("module", path, WRITABLE, NO_CODE, OTHERS_DECIDE) for path in modules]
+    found += [Area("module", path, WRITABLE, OPEN, OTHERS_DECIDE) for path in modules]
     pam = [folder for folder in host.libpam.folders if os.path.isdir(folder)]
-    found += [Area("pam-service", folder, WRITABLE, NO_CODE, OTHERS_DECIDE) for folder in pam]
-    found.append(Area("sshd-settings", "/etc/ssh/sshd_config", WRITABLE, NO_CODE, OTHERS_DECIDE))
+    found += [Area("pam-service", folder, WRITABLE, OPEN, OTHERS_DECIDE) for folder in pam]
+    found.append(Area("sshd-settings", "/etc/ssh/sshd_config", WRITABLE, OPEN, OTHERS_DECIDE))
     drop_ins = "/etc/ssh/sshd_config.d"
-    found.append(Area("sshd-settings", drop_ins, WRITABLE, NO_CODE, OTHERS_DECIDE))
+    found.append(Area("sshd-settings", drop_ins, WRITABLE, OPEN, OTHERS_DECIDE))
     settings = "/etc/pam-totp"  # the file in it is looked at with the settings
     found.append(Area("settings-folder", settings, WRITABLE, AT_RISK, OTHERS_DECIDE, is_deep=False))
     found += [
-        Area("state", VAR.path, OPEN, REFUSED, LOGINS_REFUSED),
-        Area("runtime-state", RUN.path, OPEN, REFUSED, LOGINS_REFUSED),
+        Area("state", VAR.path, READABLE, REFUSED, LOGINS_REFUSED),
+        Area("runtime-state", RUN.path, READABLE, REFUSED, LOGINS_REFUSED),
     ]
     leading = {os.path.dirname(area.path) for area in found} | {"/", "/usr", "/var"}
     leading -= {area.path for area in found}
     found += [
-        Area("parent", path, WRITABLE, NO_CODE, OTHERS_DECIDE, is_deep=False)
+        Area("parent", path, WRITABLE, OPEN, OTHERS_DECIDE, is_deep=False)
         for path in sorted(leading)
     ]
     return [area for area in found if os.path.lexists(area.path)]
@@ -69,7 +69,7 @@ def areas(host: Host) -> list[Area]:
 def _of_area(area: Area) -> Iterator[Finding]:
     owned, writable, readable, links = list[str](), list[str](), list[str](), list[str]()
     # Where nobody else gets into the folder, what can be read in it is nobody's.
-    is_shut = not os.stat(area.path).st_mode & OPEN
+    is_shut = not os.stat(area.path).st_mode & READABLE
     for path, status in _below(area):
         is_link = stat.S_ISLNK(status.st_mode)
         if is_link and area.name in ("state", "runtime-state"):
@@ -85,7 +85,7 @@ def _of_area(area: Area) -> Iterator[Finding]:
         elif status.st_mode & area.forbidden and not is_shut:
             readable.append(path)
     yield from _found(area, "owner", owned, "owned by another user than root", "chown -h root")
-    shut = "chmod go-rwx" if area.forbidden == OPEN else "chmod go-w"
+    shut = "chmod go-rwx" if area.forbidden == READABLE else "chmod go-w"
     yield from _found(area, "mode", writable, "writable by group or others", shut)
     yield from _found(area, "link", links, "a symbolic link", "ls -l")
     if readable:

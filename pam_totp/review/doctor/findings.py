@@ -4,10 +4,10 @@
 import dataclasses
 from collections.abc import Iterable
 
-# From the worst to the least: people log in without a code; people are refused who should not be;
+# From the worst to the least: people log in with too little; people are refused who should not be;
 # it is not known which; and what may become one of them.
-NO_CODE, REFUSED, UNKNOWN, AT_RISK = "no code", "refused", "unknown", "at risk"
-SEVERITIES = (NO_CODE, REFUSED, UNKNOWN, AT_RISK)
+OPEN, REFUSED, UNKNOWN, AT_RISK = "open", "refused", "unknown", "at risk"
+SEVERITIES = (OPEN, REFUSED, UNKNOWN, AT_RISK)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from pam_totp.records.config.settings import Settings
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
+from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host, auth_of
 from pam_totp.review.not_asked import AS_USER, WITHOUT_QUESTIONS
 from pam_totp.stack import order, stack_faults, totp_lines
@@ -85,13 +85,17 @@ def _of_asking(service: Service) -> Iterator[Finding]:
     for at in sorted(asking - reached):
         what = f"the pam_totp.so line of {name} is never reached ({lines[at].place})"
         consequence = "It asks nobody for a code."
-        yield Finding(NO_CODE, "unreachable-line", what, consequence, command)
+        yield Finding(OPEN, "unreachable-line", what, consequence, command)
     if asking - reached or not ways_in(service):
         return
     for sentence in order.reached_by_wrong_passwords(lines):
         consequence = "Strangers are asked for a code, and use up the tries of the user."
         what = f"{name}: {sentence}"
         yield Finding(AT_RISK, "asked-after-wrong-password", what, consequence, command)
+    for sentence in stack_faults.by_wrong_passwords(service):
+        consequence = "The code alone is enough there."
+        what = f"{name}: {sentence}"
+        yield Finding(OPEN, "wrong-password-accepted", what, consequence, command)
     for sentence in order.left_by_incorrect_codes(lines):
         consequence = "More is done for somebody whose code was refused."
         what = f"{name}: {sentence}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pam_totp.records.storage.secret_dir import SYSTEM_STORE
 from pam_totp.records.storage.state_dir import TEMPORARY, VAR
 from pam_totp.records.user import enforced, grant, recovery
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
+from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names, names_without_user
 from pam_totp.rules.reasons import Failure
@@ -64,7 +64,7 @@ def _of_grant(uid: str, user: str, path: str, now: float) -> Iterator[Finding]:
     elif until - now > LONG_SECONDS:
         what = f"{user} has a grant until {when(until)}"
         consequence = "The first factor is enough for this user until then."
-        yield Finding(NO_CODE, "grant-long", what, consequence, end)
+        yield Finding(OPEN, "grant-long", what, consequence, end)
 
 
 def until_of(content: bytes) -> int | None:

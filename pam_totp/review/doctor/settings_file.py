@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pam_totp.records.config.settings import KIND, NAME, PATH, last_good
 from pam_totp.records.storage import state_dir
 from pam_totp.review.active_settings import fault_of
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, Finding
+from pam_totp.review.doctor.findings import AT_RISK, OPEN, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.lockout import locked_out, never_asked
 from pam_totp.rules.reasons import Failure
@@ -68,7 +68,7 @@ def _of_valid_file(host: Host) -> Iterator[Finding]:
     open_ = list(never_asked(found.rules, host.asking))
     for position, what in open_:
         yield Finding(
-            severity=NO_CODE,
+            severity=OPEN,
             kind="nobody-asked",
             what=f"{PATH}, {position}: {what}",
             consequence="The pam_totp.so line there is without effect.",

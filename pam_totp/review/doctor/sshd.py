@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from pam_totp.review.doctor.findings import NO_CODE, REFUSED, Finding, undetermined
+from pam_totp.review.doctor.findings import OPEN, REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host, auth_of, options_of
 from pam_totp.review.doctor.sshd_settings import MAIN, USUAL_TRIES, of_class, set_first
 from pam_totp.review.lockout import ELSEWHERE
@@ -119,7 +119,7 @@ def _of_drop_in(settings: Mapping[str, str]) -> Iterator[Finding]:
     ]
     if unused:
         yield Finding(
-            severity=NO_CODE,
+            severity=OPEN,
             kind="sshd-drop-in-unused",
             what=f"sshd does not use {DROP_IN}: {', '.join(unused)} has another value",
             consequence=f"What {DROP_IN} says about codes does not apply over ssh.",
@@ -129,7 +129,7 @@ def _of_drop_in(settings: Mapping[str, str]) -> Iterator[Finding]:
 
 def _left_alone() -> Finding:
     return Finding(
-        severity=NO_CODE,
+        severity=OPEN,
         kind="sshd-settings-without-line",
         what=f"{DROP_IN} is there, and /etc/pam.d/sshd has no pam_totp.so line",
         consequence="sshd asks PAM after a key, too, and PAM asks for no code.",

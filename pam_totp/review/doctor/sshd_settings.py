@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from pam_totp.review.doctor.findings import AT_RISK, NO_CODE, REFUSED, Finding
+from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.stack import sshd
 
 MAIN = "/etc/ssh/sshd_config"
@@ -20,7 +20,7 @@ def of_class(
     """What is wrong with sshd's settings for one class of users. tries: of the pam_totp.so line."""
     if settings.get("usepam") != "yes":
         yield Finding(
-            severity=NO_CODE,
+            severity=OPEN,
             kind="sshd-without-pam",
             what="sshd has UsePAM no",
             consequence="Its PAM stack is not used, so no code is asked for over ssh.",

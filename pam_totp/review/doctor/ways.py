@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from pam_totp.records.storage import state_dir
-from pam_totp.review.doctor.findings import NO_CODE, Finding, undetermined
+from pam_totp.review.doctor.findings import OPEN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
 from pam_totp.review.ways import ServiceWays, WayIn
@@ -36,7 +36,7 @@ def _way_around(name: str, way: WayIn) -> Finding:
     whose = f", for {way.who}" if way.who not in ("", "others") else ""
     through = f" ({'; '.join(way.lines)})" if way.lines else ""
     return Finding(
-        severity=NO_CODE,
+        severity=OPEN,
         kind="way-without-code",
         what=f"{name} has a way around the code: {way.words}{whose}{through}",
         consequence="Users who log in that way are not asked for a code.",
@@ -47,7 +47,7 @@ def _way_around(name: str, way: WayIn) -> Finding:
 def _without_code(services: list[str]) -> Finding:
     listed = ", ".join(services)
     return Finding(
-        severity=NO_CODE,
+        severity=OPEN,
         kind="service-without-code",
         what=f"no code is asked for at {listed}, because there is no pam_totp.so line",
         consequence="The first factor is enough there. If that is intended, write a rule with "
@@ -60,7 +60,7 @@ def _no_longer_asking(host: Host) -> Iterator[Finding]:
     for name in sorted(names(turned_on.KIND) - set(host.asking)):
         path = f"{state_dir.VAR.path}/{turned_on.KIND}/{name}"
         yield Finding(
-            severity=NO_CODE,
+            severity=OPEN,
             kind="no-longer-asks",
             what=f"{name} asked for a code before, and its pam_totp.so line is gone",
             consequence="Users log in there without a code. If that is intended, remove "
