@@ -13,8 +13,8 @@ from pam_totp.stack import libpam
 from pam_totp.stack.libpam import Libpam, Unknown
 from pam_totp.stack.lines import Line
 from pam_totp.stack.service import OTHER, Service, read_service
+from pam_totp.stack.services import has_line
 from pam_totp.stack.services_of_host import services_of_host
-from pam_totp.stack.totp_lines import asks
 
 # Users who are logged in change there what is theirs, for their password; and what stands in for
 # services that have no file.
@@ -70,8 +70,8 @@ class Host:
 
     @functools.cached_property
     def asking(self) -> list[str]:
-        """The services whose auth stack has a line that asks for a code, reached or not."""
-        return [name for name, found in self.services.items() if any(map(asks, auth_of(found)))]
+        """The services that have a line that asks for a code, reached or not."""
+        return [name for name, found in self.services.items() if has_line(found)]
 
 
 def auth_of(service: Service) -> tuple[Line, ...]:

@@ -16,7 +16,11 @@ from pam_totp.review.doctor.imports import LIBRARY, failures_of
 from pam_totp.stack.totp_lines import MODULE
 
 PROGRAMS = ("gate", "verify", "show-enrollment")
-REINSTALL = "apt-get install --reinstall pam-totp"
+# The package, if that is what was installed.
+PACKAGE = "/var/lib/dpkg/info/pam-totp.list"
+REINSTALL = (
+    "apt-get install --reinstall ./pam-totp_*.deb" if os.path.exists(PACKAGE) else "make install"
+)
 # What is imported, and of what kind a failure is: the name, the repair, what follows.
 IMPORTS = {
     **{

@@ -24,7 +24,7 @@ CHECK = "sshd -t"
 
 def find(host: Host) -> Iterator[Finding]:
     """See the module. Nothing where sshd is not installed, or its service asks for no code."""
-    if not os.path.exists(sshd.SSHD):
+    if not os.path.exists(sshd.SSHD) or "sshd" in host.unreadable:
         return
     has_drop_in = os.path.exists(DROP_IN)
     if "sshd" not in host.asking:

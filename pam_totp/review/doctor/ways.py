@@ -9,7 +9,7 @@ from pam_totp.review.doctor.findings import OPEN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
 from pam_totp.review.ways import ServiceWays, WayIn
-from pam_totp.stack import turned_on
+from pam_totp.stack import services, turned_on
 
 MAX_NAME = 16  # a longer name of a service has a line of its own
 MAX_LINE = 76  # with what stands before it, 80 columns
@@ -44,20 +44,20 @@ def _way_around(name: str, way: WayIn) -> Finding:
     )
 
 
-def _without_code(services: list[str]) -> Finding:
-    listed = ", ".join(services)
+def _without_code(names_of_services: list[str]) -> Finding:
+    listed = ", ".join(names_of_services)
     return Finding(
         severity=OPEN,
         kind="service-without-code",
         what=f"no code is asked for at {listed}, because there is no pam_totp.so line",
         consequence="The first factor is enough there. If that is intended, write a rule with "
         "these services and `code: never`.",
-        command=f"pam-totp enable {shlex.join(services)}",
+        command=f"pam-totp enable {shlex.join(names_of_services)}",
     )
 
 
 def _no_longer_asking(host: Host) -> Iterator[Finding]:
-    for name in sorted(names(turned_on.KIND) - set(host.asking)):
+    for name in sorted(names(turned_on.KIND) - set(services.that_ask())):
         path = f"{state_dir.VAR.path}/{turned_on.KIND}/{name}"
         yield Finding(
             severity=OPEN,
@@ -69,9 +69,17 @@ def _no_longer_asking(host: Host) -> Iterator[Finding]:
         )
 
 
+def known_ways(host: Host) -> list[ServiceWays]:
+    """What there is to show; nothing where it cannot be determined, which is a finding."""
+    try:
+        return host.ways
+    except Exception:
+        return []
+
+
 def table(host: Host) -> str:
     """A line for each service, with every way to log in there."""
-    return "\n".join(line for each in host.ways for line in _lines(each))
+    return "\n".join(line for each in known_ways(host) for line in _lines(each))
 
 
 def _lines(service: ServiceWays) -> Iterator[str]:
@@ -99,5 +107,5 @@ def as_json(host: Host) -> list[dict[str, object]]:
                 for way in each.ways
             ],
         }
-        for each in host.ways
+        for each in known_ways(host)
     ]
