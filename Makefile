@@ -11,6 +11,8 @@ HOST = tests/host/enter
 LIBRARY = $(PREFIX)/lib/pam-totp
 PROGRAMS = $(PREFIX)/libexec/pam-totp
 MANUALS = $(PREFIX)/share/man
+BASH_COMPLETION = $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETION = $(PREFIX)/share/zsh/$(if $(DEBIAN),vendor-completions,site-functions)
 EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
 TMPFILES = /usr/lib/tmpfiles.d
 UNITS = /usr/lib/systemd/system
@@ -51,6 +53,8 @@ MODULE = pam_totp/pam/pam_totp.c
 MANUAL_SOURCES = $(wildcard pam_totp/manual/*.scd)
 MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
+COMPLETIONS = build/completion/pam-totp build/completion/_pam-totp
+
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 # Both are in the repository: a fault of what writes them must not remove them.
@@ -61,7 +65,7 @@ MAKEFLAGS += --no-print-directory
 
 all: build
 
-build: build/pam_totp.so $(MANUAL_PAGES) ## compile the module and the manual pages
+build: build/pam_totp.so $(MANUAL_PAGES) $(COMPLETIONS) ## compile the module, make the manual pages
 
 # The example of the settings file, and the keys in its manual.
 config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-settings \
@@ -81,6 +85,13 @@ build/man/%: pam_totp/manual/%.scd
 	scdoc <$< >$@
 	@# Says that the page has tables, for tbl (man(1)); scdoc leaves it out.
 	@if grep -q '^\.TS' $@; then sed -i "1i '\\\\\" t" $@; fi
+
+# By what `pam-totp --help` is made of, so that no verb or option is ever missing.
+build/completion/pam-totp: completed = bash
+build/completion/_pam-totp: completed = zsh
+$(COMPLETIONS): scripts/write-completion pam_totp/main.py $(wildcard pam_totp/commands/*.py)
+	@mkdir -p build/completion
+	$(PYTHON) -B scripts/write-completion $(completed) >$@
 
 # Remembers how the module was compiled: another PREFIX compiles it again.
 build/flags: FORCE
@@ -115,6 +126,8 @@ install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
 	for page in $(notdir $(MANUAL_PAGES)); do \
 		$(call put,644,build/man/$$page,$(MANUALS)/man$${page##*.}/$$page); done
+	$(call put,644,build/completion/pam-totp,$(BASH_COMPLETION)/pam-totp)
+	$(call put,644,build/completion/_pam-totp,$(ZSH_COMPLETION)/_pam-totp)
 	install -D -m 644 build/pam_totp.so '$(DESTDIR)$(SECURITYDIR)/pam_totp.so'
 # The package's own postinst does the rest for Debian: another Python may read it there.
 ifndef PACKAGING

@@ -134,24 +134,25 @@ def _take_back_what_was_left() -> None:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
     except SystemExit as ended:  # --help, --version, wrong usage
         return ended.code if isinstance(ended.code, int) else 2
     code: int = options.run(options)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="pam-totp", description="Manage verification codes for logins.")
-    parser.add_argument("--version", action="version", version=f"pam-totp {VERSION}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its options."""
+    whole = _Parser(prog="pam-totp", description="Manage verification codes for logins.")
+    whole.add_argument("--version", action="version", version=f"pam-totp {VERSION}")
+    verbs = whole.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     for module in VERBS:
         name = module.__name__.rpartition(".")[2].replace("_", "-")
         verb = verbs.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.add_arguments(verb)
         verb.set_defaults(run=module.run)
-    return parser
+    return whole
 
 
 def _sentence(summary: str) -> str:

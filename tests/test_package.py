@@ -116,6 +116,19 @@ def test_package_has_no_fault_that_lintian_knows(package: Path) -> None:
     run("lintian", "--allow-root", "--fail-on", "error,warning", source, package)
 
 
+def test_completion_is_where_each_shell_looks(
+    unpacked: Path, installed_elsewhere: Path, tree: Path, tmp_path: Path
+) -> None:
+    """bash finds it below every XDG_DATA_DIRS, zsh of Debian in a folder of its own."""
+    bash = "share/bash-completion/completions/pam-totp"
+    for folder in (unpacked / "usr", installed_elsewhere / "opt/totp"):
+        for name in (bash, "share/zsh/vendor-completions/_pam-totp"):
+            assert "pam-totp" in (folder / name).read_text(encoding="utf-8")
+    assert install_outside_debian(tree, tmp_path, *PLACES) == (0, [])
+    for name in (bash, "share/zsh/site-functions/_pam-totp"):
+        assert (tmp_path / "usr" / name).stat().st_mode & 0o7777 == 0o644
+
+
 def test_module_exports_its_pam_functions_alone(unpacked: Path) -> None:
     symbols = run("nm", "-D", "--defined-only", module_in(unpacked)).split()[2::3]
     assert sorted(symbols) == ["pam_sm_authenticate", "pam_sm_setcred"]
