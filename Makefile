@@ -204,7 +204,7 @@ check-architecture:
 	$(PYTHON) -m pytest -q --noconftest tests/test_architecture.py
 
 check-package: deb
-	lintian --allow-root --fail-on error,warning build/deb/pam-totp_*.dsc build/deb/pam-totp_*.deb
+	lintian --allow-root --pedantic --fail-on error,warning,info,pedantic build/deb/pam-totp_*.dsc build/deb/pam-totp_*.deb
 
 build/check/ready: pyproject.toml
 	@echo 'installing the linters that Debian does not have into build/check: about 60 MB, a minute'
@@ -238,6 +238,9 @@ soak: ## every system call made to fail in every way, 1,000 kills, a million sta
 	@$(HOST) $(PYTHON) tests/soak
 
 VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' pam_totp/__init__.py)
+# The same bytes from the same tree, whoever packs it, when and where.
+SAME_TAR = --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX \
+	--mtime="@$$(dpkg-parsechangelog -l debian/changelog -S Timestamp)"
 # From a copy: the tree stays as it was.
 deb: ## the Debian package, into build/
 	@scripts/install-dependencies demo deb
@@ -245,9 +248,9 @@ deb: ## the Debian package, into build/
 	@echo 'building the package: half a minute'
 	mkdir -p build/deb/source
 	tar -c --exclude=./build --exclude=./.git --exclude=__pycache__ --exclude='./.*_cache' \
-		--exclude=./.hypothesis . | tar -x -C build/deb/source
-	tar -c -z -C build/deb --exclude=source/debian --transform 's|^source|pam-totp-$(VERSION)|' \
-		-f build/deb/pam-totp_$(VERSION).orig.tar.gz source
+		--exclude=./.hypothesis $(SAME_TAR) . | tar -x -C build/deb/source
+	tar -c -C build/deb --exclude=source/debian --transform 's|^source|pam-totp-$(VERSION)|' \
+		$(SAME_TAR) source | gzip -9n >build/deb/pam-totp_$(VERSION).orig.tar.gz
 	cd build/deb/source && DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" dpkg-buildpackage -us -uc
 	cp build/deb/pam-totp_*.deb build/
 

@@ -4,6 +4,7 @@
 What an installed package does in whole Debian 12 and 13 systems: tests/package_roots.
 """
 
+import os
 import re
 import subprocess
 import tomllib
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp import VERSION
-from tests.host.debian_package import ROOT, files_below, run
+from tests.host.debian_package import ROOT, copy_of_the_tree, files_below, run
 
 pytestmark = pytest.mark.timeout(600)  # the first test builds the package
 PROGRAMS = {
@@ -113,7 +114,25 @@ def test_package_depends_on_all_that_it_imports(package: Path) -> None:
 
 def test_package_has_no_fault_that_lintian_knows(package: Path) -> None:
     (source,) = (package.parent / "deb").glob("*.dsc")
-    run("lintian", "--allow-root", "--fail-on", "error,warning", source, package)
+    severities = "error,warning,info,pedantic"
+    run("lintian", "--allow-root", "--pedantic", "--fail-on", severities, source, package)
+
+
+def test_package_is_the_same_wherever_and_whenever_it_is_built(
+    package: Path, tmp_path: Path
+) -> None:
+    """Byte for byte, from another folder, at another time, by somebody with other habits."""
+    tree = copy_of_the_tree(tmp_path / "a-much-longer-way-to-the-tree")
+    for path in tree.rglob("*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    habits = ["HOME=/nonexistent", "TZ=Pacific/Kiritimati", "LC_ALL=C", "USER=somebody"]
+    later = ["faketime", "-f", "+400d"]
+    command = ["sh", "-c", 'umask 027 && exec "$@"', "sh", *later, "make", "-s", "deb"]
+    run("env", "DEB_BUILD_OPTIONS=nocheck", *habits, *command, folder=tree)
+    for name in (package.name, "pam-totp_*.orig.tar.gz", "pam-totp_*.debian.tar.xz"):
+        (first,) = (package.parent / "deb").glob(name)
+        second = tree / "build" / "deb" / first.name
+        assert first.read_bytes() == second.read_bytes(), first.name
 
 
 def test_completion_is_where_each_shell_looks(

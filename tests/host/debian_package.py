@@ -32,6 +32,7 @@ def files_below(folder: Path) -> Iterator[str]:
 
 def copy_of_the_tree(target: Path) -> Path:
     """The sources as they are, so that building leaves the tree alone."""
+    target.mkdir(parents=True, exist_ok=True)
     with tarfile.open(target / "tree.tar", "w") as archive:
         archive.add(ROOT, "tree", filter=lambda f: None if Path(f.name).name in NOT_COPIED else f)
     run("tar", "-xf", "tree.tar", folder=target)
