@@ -59,8 +59,8 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 # Both are in the repository: a fault of what writes them must not remove them.
 .PRECIOUS: config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
-.PHONY: all build help install check-places demo test quick test-bare test-roots check bench fuzz \
-	soak deb release clean FORCE \
+.PHONY: all build help install check-places demo test quick test-bare test-roots test-profile check \
+	bench fuzz soak deb release clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
 all: build
@@ -175,6 +175,11 @@ test-roots: ## install the package into whole Debian 12 and 13 systems, and log 
 	@$(MAKE) deb
 	@echo 'making two whole systems, of 400 MB each, and logging in there: some minutes'
 	@$(PYTHON) tests/package_roots
+
+test-profile: ## the profile for pam-auth-update in the services of Debian's packages
+	@scripts/install-dependencies demo test
+	@echo 'downloading 90 packages, 110 MB, into build/profile, and installing none'
+	@$(PYTHON) tests/every_profile
 
 # Programs by their first line, whatever their name.
 first_line = $(shell find scripts tests .ci debian -name __pycache__ -prune -o -type f -exec \
