@@ -59,7 +59,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 # Both are in the repository: a fault of what writes them must not remove them.
 .PRECIOUS: config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
-.PHONY: all build help install check-places demo test quick test-bare test-roots test-profile check \
+.PHONY: all build help install uninstall check-places demo test quick test-bare test-roots test-profile check \
 	bench fuzz soak deb release clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
@@ -137,9 +137,26 @@ ifndef PACKAGING
 		'$(DESTDIR)/var/lib/pam-totp/secrets'
 endif
 
+# What people wrote stays: secrets, settings, and records without which used codes would be good again.
+uninstall: check-places ## what install put there (as root, with the same PREFIX)
+	@named=$$(cd '$(DESTDIR)/etc/pam.d' 2>/dev/null && \
+		grep -lsE '^[^#]*(pam_totp\.so|$(PROGRAMS)/)' ./* | cut -c3- | \
+		grep -vE '\.(dpkg|ucf|rpm|pac)|~$$|\.bak$$' | xargs); \
+	[ -z "$$named" ] || { printf '%s\n' "make uninstall: error: still in use in /etc/pam.d: $$named" \
+		'hint: pam-totp disable --all   # then take out the lines that were added by hand' >&2; exit 1; }
+	rm -rf '$(DESTDIR)$(LIBRARY)' '$(DESTDIR)$(PROGRAMS)' '$(DESTDIR)$(dir $(EXAMPLES))' \
+		'$(DESTDIR)/run/pam-totp'
+	rm -f '$(DESTDIR)$(SECURITYDIR)/pam_totp.so' '$(DESTDIR)$(PREFIX)/bin/pam-totp' \
+		'$(DESTDIR)$(PAMDIR)/pam-totp' '$(DESTDIR)$(TMPFILES)/pam-totp.conf' \
+		'$(DESTDIR)$(BASH_COMPLETION)/pam-totp' '$(DESTDIR)$(ZSH_COMPLETION)/_pam-totp' \
+		$(foreach page,$(notdir $(MANUAL_PAGES)),'$(DESTDIR)$(MANUALS)/man$(subst .,,$(suffix $(page)))/$(page)')
+	@for folder in /etc/pam-totp /var/lib/pam-totp/secrets /var/lib/pam-totp; do \
+		rmdir "$(DESTDIR)$$folder" 2>/dev/null || [ ! -e "$(DESTDIR)$$folder" ] || \
+		echo "kept, with what people wrote: $$folder"; done
+
 check-places:
 	@$(if $(and $(SECURITYDIR),$(PAMDIR),$(PYTHONDIR),$(or $(DEBIAN),$(STACK))),,printf '%s\n' \
-		"make install: error: this is not Debian, and where its PAM modules, PAM services and Python \
+		"make: error: this is not Debian, and where its PAM modules, PAM services and Python \
 	libraries are, and which stack asks for the password, was not said; nothing was installed" \
 		"hint: make install SECURITYDIR=/usr/lib64/security PAMDIR=/usr/lib/pam.d \
 	PYTHONDIR=/usr/lib/python3/site-packages STACK=system-auth   # for example" >&2; exit 1)

@@ -28,9 +28,9 @@ Proved = frozenset[Factor]
 @dataclasses.dataclass(frozen=True)
 class Judged:
     """A service with the profile off and on. new: the ways in without a code that were not there
-    without the profile; lost: those that were there, and have no counterpart with a code; without:
-    those that ask for no code. reaches: whether the line is in its auth stack. same_credentials:
-    whether pam_setcred returns the same."""
+    without the profile; lost: those that were there, and where the same and a code are not enough;
+    without: those that ask for no code. reaches: whether the line is in its auth stack.
+    same_credentials: whether pam_setcred returns the same."""
 
     name: str
     reaches: bool
@@ -91,7 +91,7 @@ def judge(name: str, off: Path, on: Path, libpam: Libpam) -> Judged:
         name,
         any(line.module_name == "pam_totp.so" for line in after.stacks["auth"]),
         new=frozenset(without - old),
-        lost=frozenset(each for each in old if not any(each <= other for other in new)),
+        lost=frozenset(each for each in old if not any(way - CODES <= each for way in new)),
         without=without,
         same_credentials=credentials(before, libpam) == credentials(after, libpam),
     )

@@ -200,7 +200,7 @@ def test_install_outside_debian_refuses_unless_it_is_told_every_place(
     """Only Debian's libpam reads @include, and only Debian has dist-packages."""
     code, said = install_outside_debian(tree, tmp_path, *(PLACES.keys() - {*missing}))
     assert code != 0
-    assert said[0].startswith("make install: error: this is not Debian, ")
+    assert said[0].startswith("make: error: this is not Debian, ")
     assert said[1].startswith("hint: make install ")
     assert all(f"{name}=" in said[1] for name in PLACES)
     assert list(tmp_path.iterdir()) == []
@@ -218,6 +218,38 @@ def test_install_outside_debian_names_nothing_of_debians(tree: Path, tmp_path: P
         assert b"/usr/lib/pam.d" not in content, path
         lines = content.decode(errors="replace").splitlines()
         assert not any(line.startswith("@include") for line in lines), path
+
+
+@pytest.mark.parametrize("prefix", ["/usr", "/opt/totp"])
+def test_uninstall_leaves_what_people_wrote_and_nothing_else(
+    tree: Path, tmp_path: Path, prefix: str
+) -> None:
+    arguments = [f"DESTDIR={tmp_path}", f"PREFIX={prefix}"]
+    run("make", "-s", "install", *arguments, folder=tree)
+    assert len(list(files_below(tmp_path))) > 100
+    mine = tmp_path / "etc/pam-totp/config.yaml"
+    mine.write_text("store: system\n")
+    said = run("make", "-s", "uninstall", *arguments, folder=tree)
+    assert said == "kept, with what people wrote: /etc/pam-totp\n"
+    assert list(files_below(tmp_path)) == ["etc/pam-totp/config.yaml"]
+    mine.unlink()
+    assert run("make", "-s", "uninstall", *arguments, folder=tree) == ""
+    assert [path for path in tmp_path.rglob("*totp*") if path.name != "totp"] == []
+
+
+def test_uninstall_strands_nobody(tree: Path, tmp_path: Path) -> None:
+    """A service that names a module which is gone would refuse everybody."""
+    run("make", "-s", "install", f"DESTDIR={tmp_path}", folder=tree)
+    (tmp_path / "etc/pam.d").mkdir()
+    (tmp_path / "etc/pam.d/sshd").write_text("auth required pam_totp.so\n")
+    before = set(files_below(tmp_path))
+    command = ["make", "-s", "uninstall", f"DESTDIR={tmp_path}"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    said = done.stderr.splitlines()
+    assert done.returncode != 0
+    assert said[:1] == ["make uninstall: error: still in use in /etc/pam.d: sshd"]
+    assert said[1].startswith("hint: pam-totp disable --all")
+    assert set(files_below(tmp_path)) == before
 
 
 def test_install_leaves_no_module_of_an_older_release(installed_elsewhere: Path) -> None:
