@@ -7,6 +7,7 @@ form added here, and none is ever taken away.
 
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,6 +101,35 @@ def test_machine_of_the_first_release_has_no_configuration_and_no_other_folders(
         STATE.rmdir()
         for path, other in away:
             other.rename(path)
+
+
+# `pam-totp` with nothing but the interpreter's own library.
+WITHOUT_LIBRARIES = """
+import sys
+sys.path[:0] = ["/usr/lib/pam-totp"]
+from pam_totp.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("status", "users", "unlock NAME", "grant NAME", "explain NAME"),
+        *("disable --all --yes", "confirm", "migrate NAME", "reset NAME --yes", "config check"),
+    ],
+)
+def test_what_gets_an_administrator_in_works_while_pythons_libraries_do_not(
+    user: User, verb: str
+) -> None:
+    """Between two releases of Debian: with Python 3.13, qrcode of Debian 12 cannot be imported."""
+    user.give(user.home / ".config" / "pam-totp" / "secret", SECRETS["one device"])
+    words = [user.name if word == "NAME" else word for word in verb.split()]
+    command = ["/usr/bin/python3", "-BIS", "-c", WITHOUT_LIBRARIES, *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "unexpected failure" not in done.stderr
+    assert done.returncode == (1 if verb == "confirm" else 0), done.stderr
 
 
 # Every first line that a record begins with, by the source; and every file of the contract.

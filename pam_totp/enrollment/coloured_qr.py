@@ -7,8 +7,6 @@ with colours a cell of one shade is a space on that background, which has no gly
 to leave gaps, and only a cell of two shades is a block: a light one on black.
 """
 
-from qrcode.exceptions import DataOverflowError
-
 from pam_totp.enrollment import qr
 from pam_totp.enrollment.qr import DARK, HALF_BLOCKS
 
@@ -30,6 +28,8 @@ def draw(
 ) -> list[str] | None:
     """Lines to print, as pam_totp.enrollment.qr.draw has it, with colours if the terminal has them:
     then its background does not matter."""
+    from qrcode.exceptions import DataOverflowError  # as qr.py imports qrcode
+
     try:
         qr.version_of(text)
     except (DataOverflowError, ValueError):  # releases differ on more than any code holds

@@ -4,10 +4,10 @@
 Where a terminal takes colours, phones read pam_totp.enrollment.coloured_qr better.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import qrcode
-from qrcode.constants import ERROR_CORRECT_L
+if TYPE_CHECKING:
+    import qrcode
 
 # ISO/IEC 18004 wants a quiet zone of 4 modules. Readers do with 2 and, less gladly, with 1; with
 # none they fail, and 80x24 has no room for 4.
@@ -67,6 +67,10 @@ def version_of(text: str) -> int:
 
 
 def _code_of(text: str) -> "qrcode.QRCode[Any]":
+    # Only here, so that all other commands work though it is broken: while Python is upgraded, say.
+    import qrcode
+    from qrcode.constants import ERROR_CORRECT_L
+
     code = qrcode.QRCode(error_correction=ERROR_CORRECT_L, border=BORDER_MODULES)
     code.add_data(text)  # splits off runs of capitals and digits: the base32 secret
     return code

@@ -6,8 +6,6 @@ import re
 import socket
 from pathlib import Path
 
-import pyotp
-
 from pam_totp.enrollment import qr
 
 HOSTS = Path("/etc/hosts")
@@ -23,6 +21,8 @@ def new_uri(
     Apps overwrite an entry of the same issuer and label, some of the same label. So the names are
     those of the whole host, as far as they fit.
     """
+    import pyotp  # as qr.py imports qrcode
+
     totp = pyotp.TOTP(
         pyotp.random_base32(),  # 160 bits, as RFC 4226 (section 4, R6) recommends
         digits=int(chosen["code.digits"]),
