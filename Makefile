@@ -145,9 +145,10 @@ uninstall: check-places ## what install put there (as root, with the same PREFIX
 	[ -z "$$named" ] || { printf '%s\n' "make uninstall: error: still in use in /etc/pam.d: $$named" \
 		'hint: pam-totp disable --all   # then take out the lines that were added by hand' >&2; exit 1; }
 	rm -rf '$(DESTDIR)$(LIBRARY)' '$(DESTDIR)$(PROGRAMS)' '$(DESTDIR)$(dir $(EXAMPLES))' \
-		'$(DESTDIR)/run/pam-totp'
+		'$(DESTDIR)/run/pam-totp' '$(DESTDIR)/var/lib/pam-totp/changes'
 	rm -f '$(DESTDIR)$(SECURITYDIR)/pam_totp.so' '$(DESTDIR)$(PREFIX)/bin/pam-totp' \
 		'$(DESTDIR)$(PAMDIR)/pam-totp' '$(DESTDIR)$(TMPFILES)/pam-totp.conf' \
+		'$(DESTDIR)$(UNITS)/$(ROLL_BACK)' '$(DESTDIR)$(UNITS)/sysinit.target.wants/$(ROLL_BACK)' \
 		'$(DESTDIR)$(BASH_COMPLETION)/pam-totp' '$(DESTDIR)$(ZSH_COMPLETION)/_pam-totp' \
 		$(foreach page,$(notdir $(MANUAL_PAGES)),'$(DESTDIR)$(MANUALS)/man$(subst .,,$(suffix $(page)))/$(page)')
 	@for folder in /etc/pam-totp /var/lib/pam-totp/secrets /var/lib/pam-totp; do \

@@ -61,40 +61,107 @@ def test_package_that_was_never_configured_is_removed_and_everybody_still_gets_i
     assert "successfully authenticated" in said
 
 
-def test_package_in_use_refuses_to_go_and_names_the_way_back_that_works(package: Path) -> None:
+def test_package_that_a_line_by_hand_needs_refuses_to_go_and_changes_nothing(
+    package: Path,
+) -> None:
     """Deleting the lines alone would leave key-then-code without anything that asks."""
     lines = "\\n".join(shipped_lines("key-then-code"))
     script = f"""{ALICE}
         dpkg -i "$deb"
+        pam-totp enable login --yes --force
+        DEBIAN_FRONTEND=noninteractive pam-auth-update --enable pam-totp
         sed -i 's/^@include common-auth$/{lines}/' /etc/pam.d/sshd
+        cp -a /etc/pam.d /tmp/before
         dpkg --remove pam-totp && exit 1
-        ls /usr/lib/*/security/pam_totp.so
+        diff -r /tmp/before /etc/pam.d
+        ls /usr/lib/*/security/pam_totp.so /usr/lib/pam-totp/pam_totp/__pycache__/gate.*.bundle
+        dpkg-query -W -f '${{db:Status-Status}}' pam-totp | grep -x installed
         sed -i -e '0,/^auth .*pam_totp/s/^auth .*pam_totp.*/@include common-auth/' \
             -e '/pam_totp/d' /etc/pam.d/sshd
-        log_in '{PASSWORD}'
         dpkg --purge pam-totp
         log_in '{PASSWORD}'
     """
     said = on_a_host(package, script)
-    assert "pam-totp: error: still in use in /etc/pam.d: sshd\nhint: " in said
+    fault = "still in use in /etc/pam.d, by lines that pam-totp did not add: sshd"
+    assert f"pam-totp: error: {fault}\nhint: " in said
     hint = said.partition("hint: ")[2].splitlines()[0]
-    assert "put '@include common-auth' in their place" in hint
+    assert "put '@include common-auth' where nothing asks for a password then" in hint
 
 
-def test_package_in_use_by_lines_of_enable_names_the_command_that_undoes_it(
+@pytest.mark.parametrize("action", ["remove", "purge"])
+@pytest.mark.parametrize("first", ["either", "password", "key"])
+def test_package_that_was_turned_on_is_removed_without_an_editor(
+    package: Path, action: str, first: str
+) -> None:
+    """By apt, which asks nothing: every service is as it was, and sshd's settings too."""
+    script = f"""{ALICE}
+        ssh-keygen -q -A
+        dpkg -i "$deb"
+        pam-totp users
+        cp -a /etc/pam.d /etc/ssh /tmp/
+        pam-totp enable sshd login su su-l sudo sudo-i --first-factor {first} \
+            --root key --yes --force --no-trial
+        diff -rq /tmp/pam.d /etc/pam.d && exit 1
+        apt-get -y --allow-remove-essential {action} pam-totp </dev/null
+        diff -r /tmp/pam.d /etc/pam.d
+        diff -r /tmp/ssh /etc/ssh
+        sshd -t
+        log_in '{PASSWORD}'
+        log_in wrong && exit 1
+        echo == left
+        ls /usr/lib/*/security/pam_totp.so /usr/bin/pam-totp 2>/dev/null || true
+    """
+    said = on_a_host(package, script)
+    assert "successfully authenticated" in said
+    assert said.endswith("== left\n")
+
+
+def test_purge_in_the_middle_of_a_trial_leaves_a_host_that_logs_in(package: Path) -> None:
+    """With the command that waits for an answer still there, and with it killed."""
+    script = f"""{ALICE}
+        ssh-keygen -q -A
+        cp -a /etc/pam.d /etc/ssh /tmp/
+        for signal in 0 KILL; do
+            dpkg -i "$deb"
+            pam-totp enable sshd --root key --yes --force --trial 10m </dev/null >/tmp/trial 2>&1 &
+            trial=$!
+            until [ -e /etc/ssh/sshd_config.d/00-pam-totp.conf ] && grep -q totp /etc/pam.d/sshd; do
+                kill -0 $trial || {{ cat /tmp/trial; exit 1; }}
+                sleep 0.1
+            done
+            kill -$signal $trial
+            dpkg --purge pam-totp
+            diff -r /tmp/pam.d /etc/pam.d
+            diff -r /tmp/ssh /etc/ssh
+            log_in '{PASSWORD}'
+            log_in wrong && exit 1
+            wait $trial || true
+            diff -r /tmp/pam.d /etc/pam.d
+            ls /var/lib/pam-totp /usr/lib/pam-totp /usr/libexec/pam-totp && exit 1
+        done
+        echo == ended
+    """
+    assert on_a_host(package, script).endswith("== ended\n")
+
+
+def test_removal_that_an_edited_common_auth_stops_leaves_a_package_that_works(
     package: Path,
 ) -> None:
-    script = """
+    """pam-auth-update does not touch it then; what prerm had removed is there again."""
+    script = f"""{ALICE}
         dpkg -i "$deb"
-        ssh-keygen -q -A
-        pam-totp enable sshd --first-factor key --yes --force --no-trial
+        DEBIAN_FRONTEND=noninteractive pam-auth-update --enable pam-totp
+        sed -i 's/^# here are the per-package modules.*/auth optional pam_warn.so/' \
+            /etc/pam.d/common-auth
+        cp /etc/pam.d/common-auth /tmp/
         dpkg --remove pam-totp && exit 1
-        pam-totp disable --all --yes
-        dpkg --purge pam-totp
+        diff /tmp/common-auth /etc/pam.d/common-auth
+        ls /usr/lib/*/security/pam_totp.so /usr/lib/pam-totp/pam_totp/__pycache__/gate.*.bundle
+        dpkg-query -W -f '${{db:Status-Status}}' pam-totp | grep -x installed
+        log_in '{PASSWORD}'
     """
     said = on_a_host(package, script)
-    hint = said.partition("still in use in /etc/pam.d: sshd\nhint: ")[2].splitlines()[0]
-    assert hint == "pam-totp disable --all"
+    assert "still in use in /etc/pam.d, by lines that pam-totp did not add: common-auth" in said
 
 
 def test_files_that_dpkg_and_editors_leave_do_not_stop_a_purge(package: Path) -> None:
@@ -222,15 +289,19 @@ def test_purge_keeps_what_people_wrote_and_says_where(package: Path) -> None:
     assert "pam-totp: kept, with what people wrote: /var/lib/pam-totp /etc/pam-totp\nhint: " in said
 
 
-def test_packages_own_test_leaves_no_user_service_or_record_behind(package: Path) -> None:
+@pytest.mark.parametrize("name", ["smoke", "ssh-login"])
+def test_packages_own_tests_leave_no_user_service_or_record_behind(
+    package: Path, name: str
+) -> None:
     script = f"""
         dpkg -i "$deb"
         seen() {{
             cat /etc/passwd; ls /etc/pam.d /home
-            find /run/pam-totp /var/lib/pam-totp ! -path '*/settings*' ! -type d
+            find /run/pam-totp /var/lib/pam-totp ! -type d \
+                ! -path '*/settings*' ! -path '*/changes/*'
         }}
         seen >/tmp/before
-        sh {ROOT}/debian/tests/smoke
+        sh {ROOT}/debian/tests/{name}
         seen >/tmp/after
         diff /tmp/before /tmp/after
     """
