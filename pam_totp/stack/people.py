@@ -2,6 +2,7 @@
 """The users of this host with the names of their groups, as sshd's Match blocks ask for them."""
 
 import grp
+import os
 import pwd
 from collections.abc import Iterable
 
@@ -32,6 +33,17 @@ def people(criteria: Criteria) -> list[Login]:
         )
         for account in in_order
     ]
+
+
+def one_person(account: pwd.struct_passwd) -> Login:
+    """A login of one user, with all groups."""
+    groups = set[str]()
+    for number in os.getgrouplist(account.pw_name, account.pw_gid):
+        try:
+            groups.add(grp.getgrgid(number).gr_name)
+        except KeyError:
+            continue
+    return Login(account.pw_name, frozenset(groups), is_root=account.pw_uid == 0)
 
 
 def _is_odd(account: pwd.struct_passwd) -> tuple[bool, bool]:
