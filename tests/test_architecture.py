@@ -119,7 +119,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1750, 674, 220, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_C_LINES, MAX_MODULE_LINES = 1750, 676, 220, 200
 
 
 def sources() -> dict[str, Path]:
