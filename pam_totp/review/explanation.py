@@ -37,7 +37,7 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     ]
     lines.append(f"  every way in at {options.service}: {found['every_way_in']}")
     for way in found["without_a_code"]:
-        lines.append(f"  without a code, {way['who']}: {way['proved']}")
+        lines.append(f"  way in without a code, for {way['who']}: {way['proved']}")
         lines += [f"    {line}" for line in way["lines"]]
     if found["runs_as_user"]:
         lines.append(

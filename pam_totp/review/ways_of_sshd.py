@@ -14,7 +14,7 @@ from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor, with_key
 from pam_totp.stack.libpam import Libpam
 from pam_totp.stack.people import people as people_of_host
 from pam_totp.stack.service import Service, read_service
-from pam_totp.stack.sshd_classes import Class, classes_of
+from pam_totp.stack.sshd_classes import Class, classes_of, that_matter
 from pam_totp.stack.sshd_config import Block, read_blocks, source_of
 from pam_totp.stack.sshd_match import network_of
 from pam_totp.stack.ways_in import ways_in
@@ -49,8 +49,9 @@ class SshdClass:
 
 
 def classes_of_sshd() -> list[SshdClass]:
-    """Every class, by the configuration of this machine. Raises Unknown."""
-    blocks = read_blocks()
+    """Every class that sshd may let in otherwise, by the configuration of this machine. Raises
+    Unknown."""
+    blocks = that_matter(read_blocks())
     criteria = [one for block in blocks for one in block.criteria]
     found = []
     for each in classes_of(blocks, people_of_host(criteria)):

@@ -21,7 +21,16 @@ from pam_totp.stack.sshd_match import (
     meets,
 )
 
-MAX_CLASSES, MAX_COMBINATIONS = 64, 20_000
+MAX_CLASSES, MAX_COMBINATIONS = 128, 20_000
+# What says nothing of how users log in, but of what they may do then.
+OF_SESSIONS = (
+    *("acceptenv", "allowagentforwarding", "allowstreamlocalforwarding", "allowtcpforwarding"),
+    *("banner", "channeltimeout", "chrootdirectory", "clientalivecountmax", "clientaliveinterval"),
+    *("disableforwarding", "forcecommand", "gatewayports", "ipqos", "loglevel", "logverbose"),
+    *("maxsessions", "permitlisten", "permitopen", "permittty", "permittunnel", "permituserrc"),
+    *("rekeylimit", "setenv", "streamlocalbindmask", "streamlocalbindunlink", "subsystem"),
+    *("unusedconnectiontimeout", "x11displayoffset", "x11forwarding", "x11uselocalhost"),
+)
 PORT = 22
 
 
@@ -41,6 +50,15 @@ class Class:
     def is_root(self) -> bool:
         """Whether it is root's, for whom PermitRootLogin is."""
         return self.example.is_root
+
+
+def that_matter(blocks: Sequence[Block]) -> list[Block]:
+    """Without the Match blocks that say nothing of how users log in, such as those for sftp."""
+    return [
+        block
+        for block in blocks
+        if not block.is_match or any(each.keyword not in OF_SESSIONS for each in block.settings)
+    ]
 
 
 def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:

@@ -126,6 +126,18 @@ def test_match_that_only_forbids_more_is_not_mentioned(
     assert ways(f"{EITHER}\n{match}").text == KEY_OR_PASSWORD
 
 
+def test_blocks_that_say_nothing_of_logins_are_not_followed(
+    ways: Callable[..., ServiceWays],
+) -> None:
+    """One for each of a provider's customers, say."""
+    many = "".join(
+        f"Match User customer{n} Address 10.0.{n % 250}.0/24\n"
+        f"  ChrootDirectory /srv/{n}\n  ForceCommand internal-sftp\n"
+        for n in range(300)
+    )
+    assert ways(f"{EITHER}\n{many}").text == KEY_OR_PASSWORD
+
+
 def test_sshd_without_pam_has_no_code(ways: Callable[..., ServiceWays]) -> None:
     found = ways("UsePAM no\nPasswordAuthentication yes\nAuthenticationMethods any\n")
     assert found.text == "key · password"
@@ -168,5 +180,5 @@ def test_settings_that_sshd_refuses_and_matches_that_are_not_known_are_unknown(
 ) -> None:
     assert "NoSuchKeyword" in ways("NoSuchKeyword yes").unknown
     assert "not known here" in ways("Match Command ls\n").unknown
-    many = "".join(f"Match Address 10.0.{n}.0/24\n  PermitTTY no\n" for n in range(70))
+    many = "".join(f"Match Address 10.0.{n}.0/24\n  MaxAuthTries 3\n" for n in range(140))
     assert "too many ways to follow" in ways(many).unknown

@@ -155,7 +155,7 @@ def test_a_block_for_everything_that_is_usual_leaves_a_class_for_the_rest(tmp_pa
 
 
 def test_what_cannot_be_told_apart_is_unknown(tmp_path: Path) -> None:
-    many = "".join(f"Match Address 10.0.{n}.0/24\n" for n in range(70))
+    many = "".join(f"Match Address 10.0.{n}.0/24\n" for n in range(140))
     wide = "".join(
         f"Match LocalPort {n}\nMatch Address 10.0.0.{n}\nMatch User {n}\n" for n in range(1, 80)
     )
