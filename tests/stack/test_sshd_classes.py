@@ -3,6 +3,7 @@
 
 import dataclasses
 import itertools
+import pwd
 import random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -245,6 +246,8 @@ def test_groups_are_those_that_the_host_says(user: User) -> None:
     assert found["root"] == {"root"}
     assert people.people([])[0].user != "root"
     assert [each.user for each in people.people([]) if each.is_root] == ["root"]
+    assert people.one_person(pwd.getpwnam(user.name)).groups == {user.name, "staff"}
+    assert people.one_person(pwd.getpwnam("root")).is_root
 
 
 def random_match(dice: random.Random, names: tuple[str, ...]) -> str:
