@@ -4,10 +4,12 @@
 import pwd
 
 from pam_totp.review.ways_of_sshd import KERBEROS, SshdClass, proofs_of
+from pam_totp.review.ways_of_sshd import SERVICE as SSHD
 from pam_totp.stack import services, sshd, stack_faults, totp_lines
 from pam_totp.stack.factors import CODE, NO_CODE_NEEDED
 from pam_totp.stack.libpam import SERVICE_FOLDERS, Libpam, Unknown, installed
 from pam_totp.stack.service import Service, read_service
+from pam_totp.stack.setting_credentials import refused_at_last
 from pam_totp.stack.sshd import Way
 from pam_totp.stack.sshd_classes import Class
 from pam_totp.stack.sshd_match import Login
@@ -46,6 +48,8 @@ class Stack:
         where = next((each.path for each in service.files), where)
         if self.asks:
             found = stack_faults.faults(service) + stack_faults.doubts(service)
+            if name == SSHD:
+                found += _at_last(service, libpam)
             self.buts += [f"{where}: {fault}" for fault in found]
         elif self.is_combined:
             self.buts.append(
@@ -59,6 +63,13 @@ class Stack:
                 f"{name} never shows the prompt and answers it with the password, so the "
                 "screen stays locked; see examples/pam/screen-locker"
             )
+
+
+def _at_last(service: Service, libpam: Libpam) -> list[str]:
+    try:
+        return list(refused_at_last(service, libpam))
+    except Unknown:
+        return []  # `doubts` says so
 
 
 def _is_meant(service: Service) -> bool:

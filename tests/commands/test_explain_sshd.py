@@ -187,3 +187,15 @@ def test_way_on_which_the_stack_has_no_line_is_told(
     pam_services.restore()
     sshd(f"{ASKING}PubkeyAuthentication no\n")
     assert "has no line for it" in ways(user.name)["keyboard-interactive"]
+
+
+def test_stack_that_sshd_refuses_when_it_sets_credentials_is_told(
+    user: User, sshd: Callable[[str], None], pam_services: PamServices
+) -> None:
+    pam_services.restore()
+    pam_services.replace_password("sshd", shipped_lines("key-then-code-without-module")[:1])
+    sshd(shipped_settings("key-then-code"))
+    assert "refuse every login that they have accepted (pam_setcred)" in "".join(said(user))
+    pam_services.restore()
+    pam_services.replace_password("sshd", shipped_lines("key-then-code-without-module"))
+    assert said(user) == []

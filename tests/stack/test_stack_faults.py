@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.stack.libpam import Unknown, installed
+from pam_totp.stack.libpam import Libpam, Unknown, installed
 from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.services import that_ask
+from pam_totp.stack.setting_credentials import refused_at_last
 from pam_totp.stack.stack_faults import broken, doubts, faults, is_combined, wants_key
 from tests.host.pam_services import shipped_lines
 from tests.stack.libpam import PAM_SUCCESS, authenticate_apart
-from tests.stack.written import SINCE_1_6, read
+from tests.stack.written import SINCE_1_6, UPSTREAM, read
 
 OURS = "auth required pam_totp.so"
 PASSWORD = "@include common-auth"
@@ -281,3 +282,33 @@ def test_vendor_s_folder_is_looked_at_for_what_pam_d_does_not_have(tmp_path: Pat
 )
 def test_stack_that_wants_a_key_is_known(tmp_path: Path, line: str, wants: bool) -> None:
     assert wants_key(service(tmp_path, line, PASSWORD, OURS)) is wants
+
+
+EXEC = "pam_exec.so quiet /usr/libexec/pam-totp/verify"
+GATE = "auth [success=4 default=ignore] pam_totp.so publickey_passed"
+
+
+@pytest.mark.parametrize(
+    ("lines", "whom"),
+    [
+        ([f"auth required {EXEC}", PERMIT], None),
+        ([f"auth required {EXEC}"], "every login that"),
+        ([f"auth [success=1 default=ignore] {EXEC}", "auth requisite pam_deny.so", PERMIT],
+         "every login that"),
+        ([GATE, PASSWORD, PERMIT, OURS], None),
+        ([PASSWORD, OURS], None),
+        ([GATE, PASSWORD, f"auth required {EXEC}"], "every login with a public key that"),
+        (["auth required pam_mystery.so", OURS], None),  # it may return anything
+        (["auth required pam_deny.so", OURS], None),  # it accepts nobody in the first place
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("libpam", [SINCE_1_6, UPSTREAM], ids=["debian", "upstream"])
+def test_stack_with_which_sshd_refuses_what_pam_accepted_is_told(
+    tmp_path: Path, lines: list[str], whom: str | None, libpam: Libpam
+) -> None:
+    """sshd's parent sets credentials; the process that authenticated is another one."""
+    text = "\n".join(lines).replace(PASSWORD, COMMON_AUTH.rstrip("\n"))
+    told = list(refused_at_last(read(tmp_path, text, libpam=libpam), libpam))
+    jump_counts = not libpam.is_debian and "success=4" in text
+    assert len(told) == (whom is not None and not jump_counts)
+    assert all(f"refuse {whom}" in each for each in told)
