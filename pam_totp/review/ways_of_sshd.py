@@ -4,6 +4,7 @@ and the PAM stack where they ask it."""
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 from pam_totp.review.open_to import People, Policy
@@ -13,10 +14,12 @@ from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor, with_key
 from pam_totp.stack.libpam import Libpam
 from pam_totp.stack.people import people as people_of_host
+from pam_totp.stack.search import TooManyWays
 from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.sshd_classes import Class, classes_of, that_matter
 from pam_totp.stack.sshd_config import Block, read_blocks, source_of
 from pam_totp.stack.sshd_match import network_of
+from pam_totp.stack.sshd_running import Server, servers
 from pam_totp.stack.ways_in import ways_in
 
 SERVICE = "sshd"
@@ -34,6 +37,7 @@ OTHER_CRITERIA = {
     "rdomain": "in routing domain",
 }
 MAX_PROOFS = 200
+USUAL = Server()
 
 Said = tuple[str, bool]  # a way in words, and whether it is a finding
 
@@ -41,23 +45,24 @@ Said = tuple[str, bool]  # a way in words, and whether it is a finding
 @dataclasses.dataclass(frozen=True)
 class SshdClass:
     """A class of logins, the settings that sshd has for it, and the lists of methods that log it
-    in."""
+    in. server: which sshd."""
 
     logins: Class
     settings: Mapping[str, str]
     methods: tuple[sshd.Way, ...]
+    server: Server = USUAL
 
 
-def classes_of_sshd() -> list[SshdClass]:
+def classes_of_sshd(server: Server = USUAL) -> list[SshdClass]:
     """Every class that sshd may let in otherwise, by the configuration of this machine. Raises
     Unknown."""
-    blocks = that_matter(read_blocks())
+    blocks = that_matter(read_blocks(server.path))
     criteria = [one for block in blocks for one in block.criteria]
     found = []
     for each in classes_of(blocks, people_of_host(criteria)):
-        settings = sshd.settings_of(each.example)
+        settings = sshd.settings_of(each.example, server.path, server.options)
         ways = sshd.ways(settings, uid=0 if each.is_root else 1)
-        found.append(SshdClass(each, settings, tuple(ways)))
+        found.append(SshdClass(each, settings, tuple(ways), server))
     return found
 
 
@@ -67,8 +72,8 @@ def ways_of_sshd(libpam: Libpam, policy: Policy) -> tuple[list[WayIn], tuple[str
     stacks, found, faults = dict[str, Service](), list[WayIn](), list[str]()
     open_to_all = set[Said]()
     by_blocks: dict[tuple[Block, ...], set[Said]] = {}
-    for each in classes_of_sshd():
-        name = each.settings.get("pamservicename", SERVICE)
+    for each in (each for server in servers() for each in classes_of_sshd(server)):
+        name = each.settings.get("pamservicename", each.server.name)
         if name not in stacks:
             stacks[name] = read_service(name, libpam)
             faults += stacks[name].faults
@@ -90,7 +95,7 @@ def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterato
             if ("publickey" in methods) == (has_key == "yes")
             for proof in proofs_of(methods, each, service)
         ]
-        yield from ways_of(proofs, _people(each.logins, has_key), policy)
+        yield from ways_of(proofs, _people(each, has_key), policy)
 
 
 def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[Proof]:
@@ -106,7 +111,9 @@ def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[
     if each.settings.get(KERBEROS) == "yes" and "password" in asking:
         lines = tuple(_lines(each, methods, KERBEROS))
         stack[asking.index("password")].append(Proof((PASSWORD,), lines))  # and PAM is not asked
-    for chosen in itertools.islice(itertools.product(*stack), MAX_PROOFS):
+    if math.prod(map(len, stack)) > MAX_PROOFS:
+        raise TooManyWays
+    for chosen in itertools.product(*stack):
         whole = Proof(before)
         for proof in chosen:
             whole = after(whole.proved, proof)
@@ -146,15 +153,15 @@ def _of_match(block: Block) -> str:
     return f"{block.place}: Match {criteria or 'all'}"
 
 
-def _people(each: Class, has_key: str) -> People:
+def _people(each: SshdClass, has_key: str) -> People:
     """A class for the rules: at least these people, as far as rules can say it."""
-    wanted: dict[str, tuple[str, ...]] = {}
-    for name, argument in each.criteria:
+    logins, wanted = each.logins, dict[str, tuple[str, ...]]()
+    for name, argument in logins.criteria:
         patterns = [one for one in argument.split(",") if not one.startswith("!")]
         if patterns and "*" not in patterns and "[" not in argument:  # in a rule that is a set
             wanted.setdefault(name, tuple(patterns))
-    if each.is_root:
-        wanted["user"] = (each.example.user,)
+    if logins.is_root:
+        wanted["user"] = (logins.example.user,)
     networks = [network_of(one) for one in wanted.get("address", ())]
     sources = [
         f"{network.network_address.packed.hex()}/{network.prefixlen}"
@@ -168,7 +175,7 @@ def _people(each: Class, has_key: str) -> People:
         tuple(sources) if len(sources) == len(networks) else (),
         is_remote=True,
         publickey=has_key,
-        besides=" ".join(_besides(each)),
+        besides=" ".join([*_besides(logins), *filter(None, [each.server.words])]),
     )
 
 

@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd_match import Login
@@ -31,9 +32,9 @@ def settings_for(user: str, address: str | None) -> dict[str, str]:
     return settings_of(Login(user, address=here, host=here))
 
 
-def settings_of(login: Login, path: str = "") -> dict[str, str]:
-    """The same for a login of which everything is known, by the configuration in use or by another.
-    Raises Unknown."""
+def settings_of(login: Login, path: str = "", options: Sequence[str] = ()) -> dict[str, str]:
+    """The same for a login of which everything is known, by the configuration in use or by another,
+    and by what else an sshd was started with. Raises Unknown."""
     if not os.path.exists(SSHD):
         raise Unknown(f"there is no {SSHD}")
     if "," in login.user:
@@ -42,20 +43,22 @@ def settings_of(login: Login, path: str = "") -> dict[str, str]:
         f"user={login.user},host={login.host},addr={login.address},laddr={login.local_address},"
         f"lport={login.local_port},rdomain={login.rdomain}"
     )
-    told = _ask(about, path)
+    arguments = [*(["-f", path] if path else []), *options, "-C", about]
+    told = _ask(arguments)
     if told.returncode != 0 and MISSING in told.stderr and os.geteuid() == 0:
         # Its unit makes this empty folder at each start; without it a stopped sshd says nothing.
         os.makedirs(PRIVILEGE_SEPARATION, mode=0o755, exist_ok=True)
-        told = _ask(about, path)
+        arguments = [*(["-f", path] if path else []), *options, "-C", about]
+    told = _ask(arguments)
     if told.returncode != 0:
         raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
     return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
 
 
-def _ask(about: str, path: str) -> "subprocess.CompletedProcess[str]":
+def _ask(arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            [SSHD, "-T", *(["-f", path] if path else []), "-C", about],
+            [SSHD, "-T", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -22,8 +22,12 @@ ROOT_MAY = "PermitRootLogin yes\n"
 
 
 @pytest.fixture
-def ways(pam_services: PamServices, host_key: None) -> Iterator[Callable[..., ServiceWays]]:
-    """`ways(text, snippet, rules)`: with sshd's settings, PAM lines of ours, and rules."""
+def ways(
+    pam_services: PamServices, host_key: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ServiceWays]]:
+    """`ways(text, snippet, rules)`: with sshd's settings, PAM lines of ours, and rules. The servers
+    of other tests, which may run, are not looked at."""
+    monkeypatch.setattr("pam_totp.stack.sshd_running.PROC", str(tmp_path))
     SETTINGS.parent.mkdir(exist_ok=True)
 
     def written(

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""The sshds that run on this machine: one may have a configuration, options or a name of its own,
+and so be a door that the usual configuration says nothing of."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.sshd_config import PATH
+
+PROC, NAME = "/proc", "sshd"
+# A listening sshd shows its arguments so, without quotes.
+_TITLE = re.compile(r"(\S+): \S+((?: .*)?) \[listener\] ")
+# sshd(8). Of these -f, -o and -p change who may log in.
+_WITH_ARGUMENT, _WITHOUT = "bCcEfghkopQu", "46DdeGiqrTtV"
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """An sshd. path: of its configuration; options: what else changes it, as its arguments; name:
+    of its program, which is the PAM service where no setting says another."""
+
+    path: str = PATH
+    options: tuple[str, ...] = ()
+    name: str = NAME
+
+    @property
+    def words(self) -> str:
+        """In which way it is not the usual one; empty for that."""
+        arguments = ([f"-f {self.path}"] if self.path != PATH else []) + list(self.options)
+        called = [] if self.name == NAME else [f"called {self.name}"]
+        other = called + ([f"with {' '.join(arguments)}"] if arguments else [])
+        return f"at the sshd {' '.join(other)}" if other else ""
+
+
+def servers() -> list[Server]:
+    """The usual one, running or not, and every other that runs. Raises Unknown."""
+    return list(dict.fromkeys([Server(), *_running(PROC)]))
+
+
+def server_of(title: str) -> Server | None:
+    """The sshd that shows this title; None for another process. Raises Unknown."""
+    found = _TITLE.match(title)
+    if found is None:
+        return None
+    path, options, words = PATH, list[str](), found[2].split()
+    while words:
+        word = words.pop(0)
+        letters, argument = word[1:], ""
+        while letters and letters[0] in _WITHOUT:
+            letters = letters[1:]
+        if letters and letters[0] in _WITH_ARGUMENT:
+            argument = letters[1:] or (words.pop(0) if words else "")
+            letters = letters[:1]
+        if not word.startswith("-") or (letters and not argument):
+            raise Unknown(f"the arguments of an sshd that runs cannot be told apart:{found[2]}")
+        if letters == "f":
+            path = argument
+        elif letters in ("o", "p"):
+            options.append(f"-{letters}{argument}")
+    return Server(path, tuple(options), found[1])
+
+
+def _running(proc: str) -> Iterator[Server]:
+    here = _link(f"{proc}/self/ns/mnt")
+    for number in filter(str.isdigit, os.listdir(proc)):
+        program = _link(f"{proc}/{number}/exe").removesuffix(" (deleted)")
+        # Another view of the disk is another system's: a container's.
+        if os.path.basename(program) == NAME and _link(f"{proc}/{number}/ns/mnt") == here:
+            try:
+                with open(f"{proc}/{number}/cmdline", "rb") as file:
+                    title = file.read().decode(errors="replace").rstrip("\0")
+            except OSError:
+                continue  # it has ended
+            server = server_of(title)
+            if server is not None:
+                yield server
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
