@@ -18,12 +18,17 @@ SHARED = re.compile(
     r"common-|(system|password|smartcard|fingerprint)-auth(-.*)?$|postlogin(-.*)?$|config-util$"
     r"|system-(login|local-login|remote-login|services)$"
 )
+# Services that others include, whatever the program is called.
+INCLUDED = (
+    *("login", "remote", "su", "sudo", "sshd", "gdm-password", "lightdm", "sddm", "kde", "xdm"),
+    *("polkit-1", "passwd", "cups", "samba", "vlock", "screen"),
+)
 PROGRAM_FOLDERS = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
 
 
 def services_of_host(libpam: Libpam, root: str = "") -> list[str]:
     """The names, in order; without /etc/pam.d and its like, those of /etc/pam.conf. A file that
-    others include is a service too if it has the name of a program, as `login` does."""
+    others include is a service too if it has the name of one, or of a program."""
     disk = Disk(root, libpam)
     if not disk.has_services:
         return sorted(_of_pam_conf(disk))
@@ -34,7 +39,7 @@ def services_of_host(libpam: Libpam, root: str = "") -> list[str]:
         for name in files
         if name != OURS
         and not SHARED.match(name)
-        and (name not in included or _is_program(name, root))
+        and (name not in included or name in INCLUDED or _is_program(name, root))
     ]
 
 

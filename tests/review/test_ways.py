@@ -7,6 +7,7 @@ import pytest
 
 from pam_totp.review.ways import ServiceWays, ways_of_host, ways_of_service
 from pam_totp.stack.libpam import installed
+from tests.setup.distributions import DISTRIBUTIONS, put
 from tests.stack.written import SINCE_1_6, write
 
 COMMON_AUTH = """\
@@ -94,7 +95,9 @@ def test_services_are_what_programs_ask_for_and_not_what_files_include(tmp_path:
             "system-auth": COMMON_AUTH,
             "local-auth-of-ours": COMMON_AUTH,
             "login": "auth include local-auth-of-ours\n",
+            "mail": "auth include local-auth-of-ours\n",
             "i3lock": "auth include login\n",
+            "imap": "auth include mail\n",
             "sshd.dpkg-old": PASSWORD,
             "sshd~": PASSWORD,
             "cron": PASSWORD,
@@ -103,11 +106,23 @@ def test_services_are_what_programs_ask_for_and_not_what_files_include(tmp_path:
             "other": PASSWORD,
             "pam-totp": PASSWORD,
             "/usr/lib/pam.d/polkit-1": PASSWORD,
-            "/bin/login": "",
+            "/usr/sbin/mail": "",
         },
     )
     found = ways_of_host(str(tmp_path), SINCE_1_6)
-    assert [each.name for each in found] == ["i3lock", "login", "other", "polkit-1"]
+    assert [each.name for each in found] == ["i3lock", "imap", "login", "mail", "other", "polkit-1"]
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_services_of_other_distributions_are_doors_too(tmp_path: Path, name: str) -> None:
+    """Every one but sshd, whose own settings are not asked about here."""
+    found = {each.name: each for each in ways_of_host(str(tmp_path), put(name, tmp_path))}
+    assert {"login", "su", "su-l", "sudo", "sshd", "other", "polkit-1"} <= set(found)
+    finger = "another factor (pam_fprintd) · " if name == "fedora" else ""
+    assert found["su"].text == f"root: nothing · others: {finger}password"
+    assert found["login"].text == found["sudo"].text == f"{finger}password"
+    assert found["other"].text == "nobody"
+    assert not [each for each in found if "auth" in each or each == "config-util"]
 
 
 def test_every_service_of_this_host_is_followed() -> None:
