@@ -92,8 +92,10 @@ class _Trial:
     def _begin(self, applied: apply.Applied, log: str, log_in: str) -> None:
         self._say(*applied.said)
         self._say(f"The files as they were before are in {applied.record.backups}.")
-        self._say(f"This is a trial of {describe_seconds(self._seconds)}: unless you keep it,")
-        self._say("everything goes back by itself then, and after Ctrl-C or a lost connection.")
+        self._say(
+            f"This is a trial of {describe_seconds(self._seconds)}. Unless you keep it, everything"
+            " goes back by itself then, or after Ctrl-C or a lost connection."
+        )
         self._say(f"{log_in} Keep this session open.")
         self._say(f"Attempts, from {log}:")
 
@@ -144,8 +146,10 @@ class _Trial:
         if word in ("n", "no"):
             self._ended_by = "the answer was no"
             return False
-        self._say("Nobody has logged in with a code yet. To keep it all the same, run in another")
-        self._say("session: pam-totp confirm. To take it back now, press Ctrl-C.")
+        self._say(
+            "Nobody has logged in with a code yet. To keep it all the same, run in another session:"
+            " pam-totp confirm. To take it back now, press Ctrl-C."
+        )
         return None
 
     def _keep(self, record: Record) -> Record:
