@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.injection import KILL, Call, Ended, Error, calls_of, run_with
-from tests.faults.sizes import choose
+from tests.faults.sizes import SOAK, choose
 from tests.faults.test_kills import SEED
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -43,7 +43,7 @@ CHANGES_FILES = (
 NEVER_FAIL = ("kill", "execve", "vfork", "clone", "clone3")
 OURS = re.compile(r"/var/lib/pam-totp/changes|/etc/pam\.d|/etc/ssh/sshd_config\.d|^kill\(|sshd")
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(3600 if SOAK else 600)
 
 
 def program(*command: str) -> str:
