@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.errors import Error
+from pam_totp.setup import apply, replacement
 from pam_totp.setup.change import Change, FileChange
+from pam_totp.setup.record import Record
 from tests.commands.commands import mounted, read_only
 from tests.faults.disk import CROWDED, FULL, disks
 from tests.trial.change_host import (
@@ -214,3 +217,20 @@ def test_without_an_sshd_that_runs_its_files_are_changed_all_the_same(
     done = change_host.put_in()
     assert done.stdout == "sshd is not running; it reads the new settings when it starts.\n"
     assert state() == change_host.new
+
+
+def test_edit_of_the_last_moment_by_somebody_else_stays(
+    change_host: ChangeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = replacement.stage
+    edited = change_host.old[0] + b"# of the last moment\n"
+
+    def edit(record: Record) -> None:
+        stage(record)
+        STACK.write_bytes(edited)
+
+    monkeypatch.setattr(replacement, "stage", edit)
+    with pytest.raises(Error, match=f"{STACK} was changed meanwhile; nothing was changed"):
+        apply.put_in(change_host.change, seconds=600, is_watched=False)
+    assert STACK.read_bytes() == edited
+    assert not SETTINGS.exists() and not CURRENT.exists()
