@@ -148,7 +148,10 @@ def test_full_disk_changes_nothing(change_host: ChangeHost, folder: Path, full: 
     with disks([folder]) as (disk,):
         disk.become(full)
         done = change_host.put_in()
-        assert "No space left" in assert_nothing_changed(change_host, done)
+        assert state() == change_host.old
+        assert not list(folder.glob(".pam-totp*"))
+        wait_until(lambda: not watchers())
+    assert "No space left" in assert_nothing_changed(change_host, done)
 
 
 def test_immutable_file_changes_nothing(change_host: ChangeHost) -> None:
