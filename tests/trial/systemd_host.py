@@ -67,7 +67,8 @@ class SystemdHost:
 
     def command(self, *command: str) -> list[str]:
         """The command, to run in there."""
-        return ["nsenter", "--target", str(self._process_one()), "--all", "--", *command]
+        target = ["--target", str(self._process_one())]
+        return ["nsenter", *target, "--all", "--root", "--wd", "--", *command]
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(self.command(*command), capture_output=True, text=True)
