@@ -24,6 +24,8 @@ from pam_totp.setup import journal
 
 # Beside each file: a folder that libpam and sshd's Include pass by.
 ASIDE = ".pam-totp-change"
+# The kernel's own, and wrong for another content.
+_OF_THE_CONTENT = ("security.ima", "security.evm")
 _MAX_LINKS = 40  # as the kernel has it
 _MAX_BYTES = 1_000_000
 
@@ -98,6 +100,8 @@ def attributes_of(target: str, mode: int) -> Attributes:
     extended: dict[str, bytes] = {}
     try:
         for name in os.listxattr(target, follow_symlinks=False):
+            if name in _OF_THE_CONTENT:
+                continue
             extended[name] = os.getxattr(target, name, follow_symlinks=False)
     except OSError as failure:
         if failure.errno != errno.ENOTSUP:

@@ -2,7 +2,7 @@
 """The program roll-back: takes a change back that nobody has kept. Nobody has to run it by hand.
 
 roll-back             the one of a command that is gone, or that was begun before the machine was
-                      started: for the boot
+                      started: for the boot, and for cron
 roll-back --now       whatever is on trial: for a package that is removed
 roll-back NUMBER      this one, if its time is over: for systemd's timer
 roll-back --watch NUMBER
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from pam_totp.errors import Error
-from pam_totp.setup import apply, journal, watch
+from pam_totp.setup import apply, cron, journal, watch
 from pam_totp.setup.record import Record
 from pam_totp.setup.watch import OVER
 from pam_totp.signals import SIGNALS
@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     match arguments:
         case []:
+            if not journal.has_current():
+                cron.end()  # of a command that was killed at its end
             return _say_what(apply.recover)
         case ["--now"]:
             return _say_what(_take_back_now)

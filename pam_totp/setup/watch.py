@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from pam_totp.errors import Error
-from pam_totp.setup import journal, reload
+from pam_totp.setup import cron, journal, reload
 from pam_totp.setup.record import Record, boot, now, pause
 
 COMMAND, WATCHER = "command", "watcher"
@@ -71,6 +71,8 @@ def start(record: Record) -> None:
     unit = f"pam-totp-change-{record.number}"
     # It says no where its /run is seen from a chroot.
     if not reload.has_systemd() or not _start_unit([f"--unit={unit}", *command]):
+        if record.deadline is not None:
+            cron.begin(PROGRAM)
         subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -93,9 +95,11 @@ def start(record: Record) -> None:
 
 def stop_timer(record: Record) -> None:
     """The change is kept or taken back; without this, the timer would find nothing to do."""
-    if reload.has_systemd() and record.deadline is not None:
-        unit = f"pam-totp-change-{record.number}-timeout.timer"
-        reload.run(["systemctl", "stop", unit])
+    if record.deadline is None:
+        return
+    cron.end()
+    if reload.has_systemd():
+        reload.run(["systemctl", "stop", f"pam-totp-change-{record.number}-timeout.timer"])
 
 
 def wait(record: Record) -> str:

@@ -31,6 +31,7 @@ from tests.trial.change_host import (
 )
 
 LONG, SHORT = "600", "4"
+CRON = Path("/etc/cron.d/pam-totp-trial")
 READY = "Attempts, from /var/log/auth.log:"
 QUESTION = r"Keep it\? \[y/N\] "
 
@@ -239,6 +240,36 @@ def test_after_kill_9_of_everything_the_next_command_of_roots_takes_it_back(
     assert len(said.errors.splitlines()) == 2
     assert_taken_back(change_host)
     assert pam_totp("users").errors == ""
+
+
+def test_without_systemd_cron_takes_back_what_nobody_cares_for(
+    change_host: ChangeHost, start: Start
+) -> None:
+    CRON.parent.mkdir(exist_ok=True)
+    trial = start()
+    assert CRON.stat().st_mode & 0o777 == 0o644 and "." not in CRON.name
+    *_, line = CRON.read_text(encoding="ascii").splitlines()
+    every_minute, user, command = line[:9], *line[10:].split(maxsplit=1)
+    assert (every_minute, user) == ("* * * * *", "root")
+    as_cron = ["env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", command]
+    assert subprocess.run(as_cron).returncode == 0
+    assert state() == change_host.new and CURRENT.exists()
+    kill_everything(trial)
+    assert subprocess.run(as_cron).returncode == 0
+    assert_taken_back(change_host)
+    assert not CRON.exists()
+
+
+@pytest.mark.parametrize("ends", ["kept", "taken back"])
+def test_line_for_cron_goes_with_the_trial(
+    change_host: ChangeHost, start: Start, ends: str
+) -> None:
+    CRON.parent.mkdir(exist_ok=True)
+    trial = start()
+    assert CRON.exists()
+    pam_totp("confirm") if ends == "kept" else trial.type(CTRL_C)
+    trial.end()
+    assert not CRON.exists()
 
 
 def test_restart_of_the_machine_takes_it_back(change_host: ChangeHost, start: Start) -> None:
