@@ -19,6 +19,7 @@ from pam_totp.setup.reached import FOR
 from pam_totp.setup.replay import differences
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
+from pam_totp.setup.sshd_settings import choices_of
 from pam_totp.stack import sshd
 from pam_totp.stack.factors import meanings
 from pam_totp.stack.libpam import AUTH_ERR, SUCCESS, Unknown, installed
@@ -55,6 +56,9 @@ def prepare(services: list[str]) -> Disabling:
     pam = [each for name in [*names, *of_others] for each in _file_change(name)]
     settings = _settings() if SSHD in names else []
     doubts = [*_doubts(pam), *(_sshd_doubts() if settings else [])]
+    settings_now = _content(DROP_IN) if settings else None
+    if settings_now is not None and choices_of(settings_now) is None:
+        doubts.insert(0, f"{DROP_IN} was edited, and would be removed")
     # sshd first lets in by keys and passwords alone, then the others.
     change = Change("disable", tuple(names), (*settings, *pam), reloads_sshd=bool(settings))
     return Disabling(change, tuple(doubts), tuple(_still_asking(names, pam)))
@@ -127,9 +131,9 @@ def _sshd_doubts() -> list[str]:
                 kept = {first_of(way) for way in sshd.ways(then.settings_of(Login(user)), uid)}
                 ways = sshd.ways(now.settings_of(Login(user)), uid)
                 lost = {first_of(way) for way in ways if "password" not in way} - kept
-                if lost - {""} and user != "root":
+                if lost and user != "root":
                     found.append(f"sshd: no login with a {' or '.join(sorted(lost))} any more")
-                elif lost - {""}:
+                elif lost:
                     found.append("sshd: root logs in now, and could not then (PermitRootLogin)")
     except Unknown as unknown:
         return [str(unknown)]

@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+import pwd
 from collections.abc import Callable, Mapping
 
 from pam_totp.errors import Error, UsageError
@@ -84,7 +85,9 @@ def _choices(
 ) -> Choices:
     there = sshd_settings.choices_of(_content(DROP_IN)) or Choices(_of_stack())
     for name in exempt:
-        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        if name == "root":
+            raise UsageError("what becomes of root is said by --root", "--root key")
+        if not _is_account(name):
             raise UsageError(f"{name!a} is not the name of an account", "getent passwd")
     choices = Choices(
         first_factor or there.first_factor, root or there.root, tuple(exempt) or there.exempt
@@ -95,6 +98,15 @@ def _choices(
         message = "root enters a code after a key only, and keys are not enough here"
         raise UsageError(message, "pam-totp enable sshd --root code")
     return choices
+
+
+def _is_account(name: str) -> bool:
+    """Whether there is such a user, whose name has no meaning of its own in a Match line."""
+    try:
+        pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return False
+    return not set(name) & set("*?!,\"'\\ \t#")
 
 
 def root_would_be_refused() -> bool:

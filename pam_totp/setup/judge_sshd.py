@@ -36,9 +36,9 @@ def judge(
     """who: the class in words. was, will: sshd's settings for it before and after. has_key: whether
     anybody in it may have a key."""
     uid = ROOT_UID if each.is_root else SOMEBODY
-    before = {factor for way in sshd.ways(was, uid) if (factor := first_of(way))}
+    before = {first_of(way) for way in sshd.ways(was, uid)}
     ways = sshd.ways(will, uid)
-    kept = {factor for way in ways if (factor := first_of(way)) and works(way, choices)}
+    kept = {first_of(way) for way in ways if works(way, choices)}
     notes: list[str] = []
     if will.get("usepam") != "yes":
         return Verdict(f"{who}: sshd would not ask PAM (UsePAM)")
@@ -57,15 +57,16 @@ def judge(
                 else f"{who}: no login at all any more."
             )
         else:
-            return Verdict(f"{who}: users who log in with a {factor} would be refused")
+            what = f"a {factor}" if factor in (KEY, PASSWORD) else f"{factor} alone"
+            return Verdict(f"{who}: users who log in with {what} would be refused")
     return Verdict(notes=tuple(dict.fromkeys(notes)), kept=frozenset(kept))
 
 
 def first_of(way: Way) -> str:
-    """The first factor that a list of methods proves; empty for another."""
+    """The first factor that a list of methods proves."""
     if "publickey" in way:
         return KEY
-    return PASSWORD if asks_pam(way) else ""
+    return PASSWORD if asks_pam(way) else way[0]
 
 
 def works(way: Way, choices: Choices) -> bool:

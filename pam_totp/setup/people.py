@@ -46,13 +46,6 @@ def refused(services: Sequence[str], exempt: Sequence[str] = ()) -> list[Refused
     return found
 
 
-def is_asked(account: pwd.struct_passwd, service: str, address: str, key: bool) -> bool:
-    """Whether this login is asked for a code."""
-    active = load()
-    request = _request(account, service, address, key)
-    return rule_for(request, account, active).code != NEVER
-
-
 def _request(account: pwd.struct_passwd, service: str, address: str, key: bool) -> Request:
     return Request(
         user=account.pw_name,
@@ -82,15 +75,15 @@ def _of_account(
         return
     shut = []
     for service, rule in rules.items():
-        facts = Facts(user=account, rule=rule, state=state, grant=_grant(account, now))
+        facts = Facts(user=account, rule=rule, state=state)
         if decide(facts, active.enrollment, service, now).action == ASK:
             shut.append(service)
-    if shut:
+    if shut and not _has_grant(account, now):
         yield Refused(account.pw_name, tuple(shut), why or _WHY.get(state, state))
 
 
-def _grant(account: pwd.struct_passwd, now: float) -> grant.Grant | None:
+def _has_grant(account: pwd.struct_passwd, now: float) -> bool:
     try:
-        return grant.read(account.pw_uid, now)
+        return grant.read(account.pw_uid, now) is not None
     except Failure:
-        return None
+        return False

@@ -22,7 +22,7 @@ from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.people import people
 from pam_totp.stack.sshd_classes import Class, classes_of
 from pam_totp.stack.sshd_config import PATH, Block
-from pam_totp.stack.sshd_match import Login
+from pam_totp.stack.sshd_match import Login, meets
 
 INCLUDE = f"Include {DROP_IN}"
 SOMEBODY = Login("nobody")
@@ -131,7 +131,8 @@ def _judge_sitting(
     before: Copy, after: Copy, choices: Choices, sitting: Login, method: str
 ) -> Verdict:
     """The person who is sitting there: the same way in, with the code."""
-    each = Class(sitting, tuple(block for block in after.blocks() if not block.is_match))
+    blocks = [b for b in after.blocks() if all(meets(sitting, one) for one in b.criteria)]
+    each = Class(sitting, tuple(blocks))
     was, will = before.settings_of(sitting), after.settings_of(sitting)
     who = f"you ({sitting.user} from {sitting.address})"
     verdict = judge(who, each, was, will, choices)

@@ -122,6 +122,8 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         (["su", "--root", "key"], 2, "only to sshd", "enable sshd"),
         (["su", "--exempt-key", "borg"], 2, "only to sshd", "enable sshd"),
         (["sshd", "--exempt-key", "a b"], 2, "not the name of an account", "getent"),
+        (["sshd", "--exempt-key", "*"], 2, "not the name of an account", "getent"),
+        (["sshd", "--exempt-key", "root"], 2, "said by --root", "--root key"),
         (["su", "--trial", "10x"], 2, "must be a time", "--help"),
         (["su", "--trial", "10m", "--no-trial"], 2, "not allowed with", "--help"),
         (["su", "--json"], 1, "not enrolled", "--force"),

@@ -135,6 +135,19 @@ def test_a_key_alone_by_the_administrators_own_block_is_said(planned: Planned) -
     assert any("Match user sshd" in note and "the key alone" in note for note in notes)
 
 
+def test_who_comes_by_another_method_alone_is_not_shut_out_without_a_word(
+    planned: Planned,
+) -> None:
+    with pytest.raises(Error, match="users who log in with hostbased alone would be refused"):
+        planned(f"{USUAL}HostbasedAuthentication yes\n")
+
+
+def test_a_person_of_an_exempted_block_gets_in_as_before(planned: Planned, user: User) -> None:
+    block = f"Match User {user.name}\n  AuthenticationMethods publickey\n"
+    login = Login(user.name, address="192.0.2.9", host="192.0.2.9")
+    assert planned(USUAL + block, KEY_OR_PASSWORD, ROOT_NO, who=(login, "key")).replaced
+
+
 def test_what_sshd_does_not_accept_is_refused_with_its_words(planned: Planned) -> None:
     with pytest.raises(Error, match="NoSuchKeyword") as failure:
         planned(f"{USUAL}NoSuchKeyword yes\n")
