@@ -59,7 +59,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 # Both are in the repository: a fault of what writes them must not remove them.
 .PRECIOUS: config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
-.PHONY: all build help install uninstall check-places demo test quick test-bare test-roots test-profile check \
+.PHONY: all build help install uninstall check-places demo test quick test-bare test-roots test-profile test-services check \
 	bench fuzz soak deb release clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
@@ -198,6 +198,11 @@ test-profile: ## the profile for pam-auth-update in the services of Debian's pac
 	@scripts/install-dependencies demo test
 	@echo 'downloading 90 packages, 110 MB, into build/profile, and installing none'
 	@$(PYTHON) tests/every_profile
+
+test-services: ## enable in each service of Debian's packages
+	@scripts/install-dependencies demo test
+	@echo 'downloading 90 packages, 110 MB, into build/profile, and installing none'
+	@$(PYTHON) tests/every_service
 
 # Programs by their first line, whatever their name.
 first_line = $(shell find scripts tests .ci debian -name __pycache__ -prune -o -type f -exec \

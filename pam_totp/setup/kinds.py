@@ -12,18 +12,19 @@ ONE_PROMPT = (
     *("vsftpd", "proftpd", "pure-ftpd", "ftp", "dovecot", "imap", "imap4", "pop", "pop3", "smtp"),
     *("smtpd", "sieve", "cyrus", "exim", "postfix", "saslauthd", "radiusd", "openvpn", "ocserv"),
     *("samba", "postgresql", "mysql", "mariadb", "nginx", "apache2", "httpd", "pwauth", "squid"),
+    *("popa3d", "courier", "esmtp", "uucp", "tigervnc", "pluto", "vmtoolsd", "monit"),
     *("cups", "xmpp", "ejabberd", "prosody", "gitea", "vnc", "x11vnc", "netatalk", "ppp", "rexec"),
 )
-# Programs in which nobody is there to answer.
+# Programs in which nobody is there to answer, or that ask PAM for something else than a login.
 UNATTENDED = (
     *("cron", "crond", "atd", "systemd-user", "runuser", "runuser-l", "chpasswd", "newusers"),
-    *("groupadd", "useradd", "userdel", "usermod", "fakeroot", "newrole", "run_init"),
+    *("passwd", "groupadd", "useradd", "userdel", "usermod", "fakeroot", "newrole", "run_init"),
 )
 # Programs that were seen to ask a code, or that hand every question of PAM on.
 ASKING = (
     *("sshd", "login", "su", "su-l", "sudo", "sudo-i", "doas", "cockpit", "polkit-1", "lightdm"),
     *("gdm-password", "sddm", "greetd", "remote", "xscreensaver", "xsecurelock", "vlock"),
-    *("chsh", "chfn", "passwd", "xrdp-sesman", "kde", "lxdm", "xdm"),
+    *("chsh", "chfn", "xrdp-sesman", "kde", "lxdm", "xdm"),
 )
 # Files that services include. A line there would reach all of them.
 SHARED = (

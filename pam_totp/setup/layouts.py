@@ -8,11 +8,12 @@ from pam_totp.setup.edits import CODE_LINE
 from pam_totp.setup.host import PamHost
 from pam_totp.setup.proof import Fault
 from pam_totp.stack.control import lower
-from pam_totp.stack.factors import meanings
 from pam_totp.stack.service import Service
 
 AUTHSELECT = "/etc/authselect/"
 CONFIGURATION = f"{AUTHSELECT}authselect.conf"
+# They end the stack once a password was right, and prove nothing themselves.
+_AFTER_A_PASSWORD = ("pam_faillock.so", "pam_tally2.so")
 _OTHERWISE = {"sshd": "pam-totp enable sshd --first-factor key"}
 
 
@@ -58,7 +59,6 @@ def _remedy(fault: Fault) -> str:
     control = lower(line.control)
     if control == "required" and not fault.is_open:
         return f"{where} 'requisite' in place of 'required'"
-    proves = any(each is not None for each in meanings(line).values())
-    if control == "sufficient" and fault.is_open and not proves:
+    if control == "sufficient" and fault.is_open and line.module_name in _AFTER_A_PASSWORD:
         return f"{where} 'required' in place of 'sufficient'"
     return ""

@@ -51,7 +51,7 @@ def _check_kind(name: str) -> None:
         message = f"{name} is included by other services, and a line in it would reach all of them"
         raise Error(message, "name the services, such as: pam-totp enable sshd login su sudo")
     if name in UNATTENDED:
-        raise Error(f"nobody is there to answer a question of {name}", "pam-totp enable sshd")
+        raise Error(f"{name} asks nobody who they are at a login", "pam-totp enable sshd")
     if name in ONE_PROMPT:
         message = (
             f"{name} has one prompt only, so the code must be typed right after the password "

@@ -7,9 +7,11 @@ from typing import cast
 
 from pam_totp.stack.dispatch import State, start
 from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, NOT_KNOWN, ROOT, Factor, meanings
-from pam_totp.stack.libpam import INCOMPLETE, SUCCESS
+from pam_totp.stack.libpam import INCOMPLETE, NEW_AUTHTOK_REQD, SUCCESS
 from pam_totp.stack.lines import Line
 from pam_totp.stack.search import Group, edges_of
+
+RIGHT = {SUCCESS, NEW_AUTHTOK_REQD}  # the second: right, and expired
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,11 +45,12 @@ def codes_too_early(
             found.setdefault(at, (lines[at], refused))
         for group, state in edges[here.state]:
             is_refusal = group.action in ("bad", "die")
-            is_wrong = proving[at] and not _proves(group)
+            proves = _proves(group) or (proving[at] and {*group.values} <= RIGHT)
+            is_wrong = proving[at] and not proves
             goes_on = (is_wrong and asks_a_person[at]) or (is_refusal and not here.is_proved)
             after = _Reached(
                 state,
-                here.is_proved or _proves(group),
+                here.is_proved or proves,
                 at if goes_on else here.refused_at,
                 here.is_lost or (is_wrong and is_refusal),
             )

@@ -117,7 +117,7 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         (["nosuchservice"], 1, "there is no service nosuchservice", "ls /etc/pam.d"),
         (["../su"], 2, "not the name of a service", "ls /etc/pam.d"),
         (["vsftpd"], 1, "one prompt only", "examples/pam/one-prompt"),
-        (["cron"], 1, "nobody is there to answer", "sshd"),
+        (["cron"], 1, "asks nobody", "sshd"),
         (["common-auth"], 1, "included by other services", "name the services"),
         (["su", "--root", "key"], 2, "only to sshd", "enable sshd"),
         (["su", "--exempt-key", "borg"], 2, "only to sshd", "enable sshd"),

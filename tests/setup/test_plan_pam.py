@@ -178,7 +178,7 @@ def test_what_else_login_reaches_is_named_and_lockers_get_their_own_lines_first(
         ("dos", {}, "nothing was changed"),
         ("nobody", {}, "there is no service nobody"),
         ("vsftpd", {}, "one prompt only"),
-        ("cron", {}, "nobody is there to answer"),
+        ("cron", {}, "asks nobody"),
         ("common-auth", {}, "included by other services"),
         ("pam-totp", {}, "checks passwords"),
         ("../sudo", {}, "not the name of a service"),

@@ -61,6 +61,12 @@ def faults(
         (INCLUDE, KEY + CODE, COMMON, KEY_ONLY),
         ("auth substack common-auth\n", INCLUDE + CODE, COMMON, PASSWORD_ONLY),
         (
+            "auth requisite pam_fprintd.so\nauth optional pam_gnome_keyring.so\n",
+            f"auth requisite pam_fprintd.so\n{CODE}auth optional pam_gnome_keyring.so\n",
+            COMMON,
+            PASSWORD_ONLY,
+        ),
+        (
             "auth required pam_unix.so\nauth optional pam_gnome_keyring.so\n",
             f"auth requisite pam_unix.so\n{CODE}auth optional pam_gnome_keyring.so\n",
             COMMON,
