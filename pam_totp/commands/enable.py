@@ -12,7 +12,7 @@ from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
-from pam_totp.setup import apply, enabling, summary, trial
+from pam_totp.setup import apply, diff, enabling, summary, trial
 from pam_totp.setup.check_sshd import check_active
 from pam_totp.setup.enabling import SSHD, Enabling
 from pam_totp.setup.person import Person
@@ -72,7 +72,9 @@ def run(options: argparse.Namespace) -> int:
             print("".join(f"{fit(note)}\n" for note in found.notes), end="")
         return _report(options, found, "Already turned on; nothing was changed.", changed=False)
     if not options.json:
-        print(fit(summary.as_text(found)))
+        print(f"{diff.of_change(found.change)}\n")  # not wrapped: each line is one of a file
+        if text := summary.as_text(found):
+            print(fit(text))
     if options.dry_run:
         return _report(options, found, "Nothing was changed (--dry-run).", changed=True)
     seconds = _seconds(options, found)

@@ -16,6 +16,7 @@ from pam_totp.stack.sshd_match import Login
 
 RUN_FOLDER = "/run/sshd"  # sshd -t wants it; its unit makes it
 MAX_DEPTH = 16
+PLACES = ("/run", "/var/lib/pam-totp", "/root", "/")
 _INCLUDE = re.compile(r'^[ \t]*"?include"?[ \t]*=?[ \t]*(.*)$', re.IGNORECASE)
 
 
@@ -29,7 +30,9 @@ class Copy:
         self.path = ""
 
     def __enter__(self) -> "Copy":
-        self._folder = tempfile.TemporaryDirectory(prefix="pam-totp-")
+        # Not where TMPDIR says: whoever owns that folder could exchange what sshd is to read.
+        folder = next(each for each in PLACES if os.path.isdir(each))
+        self._folder = tempfile.TemporaryDirectory(prefix="pam-totp-", dir=folder)
         self.path = self._copy(PATH, 0)
         return self
 

@@ -10,8 +10,8 @@ MAX_SHOWN = 12
 
 
 def as_text(found: Enabling) -> str:
-    """The change, and what it means for whom."""
-    lines = [diff.of_change(found.change), "", *found.notes]
+    """What the change means for whom; empty for nothing beside the diff."""
+    lines = [*found.notes]
     if found.reached:
         lines.append(f"It also reaches: {', '.join(found.reached)}.")
     if found.refused:

@@ -162,6 +162,12 @@ def test_disable_wants_services_or_all() -> None:
     assert_refused(pam_totp("disable", "nosuchservice"), "no service")
 
 
+def test_a_diff_is_not_wrapped_for_the_terminal(host_key: None) -> None:
+    shown = converse(["pam-totp", "enable", "sshd", "--dry-run"]).transcript.splitlines()
+    methods = "publickey,keyboard-interactive:pam keyboard-interactive:pam"
+    assert f"+AuthenticationMethods {methods}" in shown
+
+
 def test_the_person_proves_a_code_before_anything_is_changed(
     untouched: dict[str, bytes], user: User, credential: Credential
 ) -> None:

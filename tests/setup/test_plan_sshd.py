@@ -45,7 +45,7 @@ def planned() -> Callable[..., plan_sshd.SshdPlan]:
             return plan_sshd.plan(Choices(*choices), *who)  # type: ignore[arg-type,misc]
         finally:
             assert {path: path.read_bytes() for path in (MAIN, *FOLDER.iterdir())} == before
-            assert not [name for name in os.listdir("/tmp") if name.startswith("pam-totp-")]
+            assert not [name for name in os.listdir("/run") if name.startswith("pam-totp-")]
 
     return plan  # type: ignore[return-value]
 
@@ -105,7 +105,7 @@ def test_a_block_that_shuts_its_users_out_is_found_before(
 ) -> None:
     with pytest.raises(Error, match=said) as failure:
         planned(USUAL + block)
-    assert "sshd_config, line" in failure.value.message and "/tmp/" not in failure.value.message
+    assert "sshd_config, line" in failure.value.message and "/run/" not in failure.value.message
 
 
 def test_any_for_everybody_is_in_the_way_or_overruled(planned: Planned) -> None:
