@@ -27,11 +27,9 @@ from pam_totp.stack.libpam import (
 )
 from pam_totp.stack.lines import TYPES, Line
 from pam_totp.stack.service import Service
+from pam_totp.stack.stack_faults import RUN_BY_USERS
 from pam_totp.stack.ways_in import Way, all_ways, ways_in
 
-# The first line of su: root needs no code to become another user. A program that always runs as
-# root, such as a daemon, would accept everybody by it.
-RUN_BY_USERS = ("su", "su-l", "chsh", "chfn")
 KEY_OR_PASSWORD, PASSWORD_ONLY, KEY_ONLY = "either", "password", "key"
 
 
