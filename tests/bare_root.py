@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ROOTS = REPOSITORY / "build" / "roots"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SUITES = ("bookworm", "trixie")
+# What is put before a command: processes and mounts of its own, which end with it.
+OWN = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private")
 # How this machine reaches its mirror; all else of its apt configuration is its own affair.
 PASSED_SETTINGS = re.compile(r"^Acquire::(https?|Check-|Retries|ForceIPv[46])")
 
