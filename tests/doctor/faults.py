@@ -386,7 +386,7 @@ FILES = (
     Fault(
         "folder of the settings",
         "chmod 777 /etc/pam-totp",
-        "settings-folder-mode",
+        "settings-folder",
         "/etc/pam-totp",
         repaired=True,
     ),
@@ -398,7 +398,14 @@ FILES = (
         CONFIG,
         repaired=True,
     ),
-    Fault("folder above", "chmod 777 /etc", "parent-mode", "/etc is writable", repaired=True),
+    Fault(
+        "folder above",
+        "chmod 777 /etc",
+        "parent-mode",
+        "/etc is writable",
+        also("settings-folder"),
+        repaired=True,
+    ),
     Fault(
         "records' owner",
         f"chown bob {VAR}/enforced/*",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Owners and modes of every file and folder of ours, and of those that lead to them.
 
-What root runs or believes must be root's, and nobody else may write it. The files of users are
-looked at in pam_totp.review.doctor.users, by the code that reads them at a login.
+What root runs or believes must be root's, and nobody else may write it. The files of users
+(users.py) and the settings (settings_file.py) are read there by the code that a login has for it.
 """
 
 import dataclasses
@@ -51,13 +51,11 @@ def areas(host: Host) -> list[Area]:
     found.append(Area("sshd-settings", "/etc/ssh/sshd_config", WRITABLE, OPEN, OTHERS_DECIDE))
     drop_ins = "/etc/ssh/sshd_config.d"
     found.append(Area("sshd-settings", drop_ins, WRITABLE, OPEN, OTHERS_DECIDE))
-    settings = "/etc/pam-totp"  # the file in it is looked at with the settings
-    found.append(Area("settings-folder", settings, WRITABLE, AT_RISK, OTHERS_DECIDE, is_deep=False))
     found += [
         Area("state", VAR.path, READABLE, REFUSED, LOGINS_REFUSED),
         Area("runtime-state", RUN.path, READABLE, REFUSED, LOGINS_REFUSED),
     ]
-    leading = {os.path.dirname(area.path) for area in found} | {"/", "/usr", "/var"}
+    leading = {os.path.dirname(area.path) for area in found} | {"/", "/etc", "/usr", "/var"}
     leading -= {area.path for area in found}
     found += [
         Area("parent", path, WRITABLE, OPEN, OTHERS_DECIDE, is_deep=False)

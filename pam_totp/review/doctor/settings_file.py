@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pam_totp.records.config.settings import KIND, NAME, PATH, last_good
 from pam_totp.records.storage import state_dir
-from pam_totp.review.active_settings import fault_of
+from pam_totp.review.active_settings import fault_of, way_fault
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.lockout import locked_out, never_asked
@@ -24,8 +24,13 @@ FAULTS = {
 def find(host: Host) -> Iterator[Finding]:
     """See the module."""
     yield from _of_snapshot()
+    way = way_fault()
+    if way:
+        fault, _, repair = way.partition("; run: ")
+        consequence = "Others can put other settings in the place of these, which ask for no code."
+        yield Finding(OPEN, "settings-folder", fault, consequence, repair or CHECK)
     fault = fault_of(host.active)
-    if fault:
+    if fault and not (way and fault.startswith(way)):
         kinds = (row for text, row in FAULTS.items() if text in fault)
         kind, command = next(kinds, ("settings-fault", CHECK))
         consequence = "What was changed in the file does not apply, and each login logs this."
