@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Every way into one service, whoever logs in, as `pam-totp explain` prints it."""
 
+import time
 from typing import Any
 
+from pam_totp.records.config import settings
+from pam_totp.review.open_to import note_of_enrollment
 from pam_totp.review.ways import ServiceWays, ways_of_service
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.service import OTHER
 
 
 def doors_of(service: str) -> dict[str, Any]:
-    """As JSON; the ways of `other` where the service says nothing of logins."""
+    """As JSON; the ways of `other` where the service says nothing of logins. Raises Failure."""
+    active = settings.load()
     try:
         found = ways_of_service(service) or ways_of_service(OTHER) or ServiceWays(service)
     except Unknown as unknown:
@@ -18,4 +22,6 @@ def doors_of(service: str) -> dict[str, Any]:
         {"who": way.who or "everybody", "proved": way.words, "lines": list(way.lines)}
         for way in found.findings
     ]
-    return {"every_way_in": found.text, "without_a_code": without}
+    asks = any(way.has_code for way in found.ways)
+    note = note_of_enrollment(active, time.time()) if asks else ""
+    return {"every_way_in": found.text, "without_a_code": without, "enrollment_note": note}

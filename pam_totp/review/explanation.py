@@ -36,6 +36,7 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
     ]
     lines.append(f"  every way in at {options.service}: {found['every_way_in']}")
+    lines += [f"    {found['enrollment_note']}"] if found["enrollment_note"] else []
     for way in found["without_a_code"]:
         lines.append(f"  way in without a code, for {way['who']}: {way['proved']}")
         lines += [f"    {line}" for line in way["lines"]]

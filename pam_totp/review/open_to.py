@@ -108,7 +108,8 @@ def note_of_enrollment(active: Settings, now: float) -> str:
     elif enrollment.mode != OPTIONAL:
         return ""
     unless = "" if when else ", unless a rule requires one"
-    return f"users who have not enrolled need no code{when} (enrollment: {enrollment.mode}){unless}"
+    setting = f"(enrollment: {enrollment.mode})"
+    return f"Users who have not enrolled need no code{when} {setting}{unless}."
 
 
 def may_meet(rule: Rule, people: People) -> bool:

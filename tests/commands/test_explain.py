@@ -174,6 +174,20 @@ def test_every_way_in_is_told_with_the_lines_to_one_without_a_code(
     assert explain(user.name, "--service", "nosuch")["every_way_in"] == "password"
 
 
+def test_users_who_pass_because_they_have_not_enrolled_are_told_beside_the_ways_in(
+    user: User, pam_services: PamServices
+) -> None:
+    pam_services.write("svc", f"{PASSWORD_LINE}\nauth required pam_totp.so\n")
+    with configured("enrollment: optional\n"):
+        told = pam_totp("explain", user.name, "--service", "svc").output
+    assert (
+        "  every way in at svc: password, then code\n"
+        "    Users who have not enrolled need no code (enrollment: optional), unless a rule"
+    ) in told
+    with configured("enrollment: required\n"):
+        assert explain(user.name, "--service", "svc")["enrollment_note"] == ""
+
+
 def test_explain_changes_nothing(user: User, syslog: SystemLog) -> None:
     pam_totp("grant", user.name, "--for", "1h", "--once")
     pam_totp("explain", user.name)  # makes the settings' snapshot

@@ -104,8 +104,8 @@ def test_a_rule_for_several_names_is_one_rule() -> None:
 @pytest.mark.parametrize(
     ("enrollment", "note"),
     [
-        ("optional", "users who have not enrolled need no code (enrollment: optional), unless"),
-        ("{by: 2027-03-01}", "users who have not enrolled need no code until 2027-03-01 "),
+        ("optional", "Users who have not enrolled need no code (enrollment: optional), unless"),
+        ("{by: 2027-03-01}", "Users who have not enrolled need no code until 2027-03-01 "),
         ("required", ""),
         ("at-login", ""),
     ],

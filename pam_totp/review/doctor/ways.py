@@ -8,6 +8,7 @@ from pam_totp.records.storage import state_dir
 from pam_totp.review.doctor.findings import OPEN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
+from pam_totp.review.open_to import note_of_enrollment
 from pam_totp.review.ways import ServiceWays, WayIn
 from pam_totp.stack import services, turned_on
 
@@ -79,7 +80,10 @@ def known_ways(host: Host) -> list[ServiceWays]:
 
 def table(host: Host) -> str:
     """A line for each service, with every way to log in there."""
-    return "\n".join(line for each in known_ways(host) for line in _lines(each))
+    lines = [line for each in known_ways(host) for line in _lines(each)]
+    asks = any(way.has_code for each in host.ways for way in each.ways)
+    note = note_of_enrollment(host.active, host.now) if asks else ""
+    return "\n".join([*lines, note] if note else lines)
 
 
 def _lines(service: ServiceWays) -> Iterator[str]:
