@@ -160,6 +160,8 @@ def _people(each: SshdClass, has_key: str) -> People:
         patterns = [one for one in argument.split(",") if not one.startswith("!")]
         if patterns and "*" not in patterns and "[" not in argument:  # in a rule that is a set
             wanted.setdefault(name, tuple(patterns))
+    if "user" in wanted and not any(set(one) & set("*?") for one in wanted["user"]):
+        wanted["user"] = logins.named  # without those of whom other blocks are
     if logins.is_root:
         wanted["user"] = (logins.example.user,)
     networks = [network_of(one) for one in wanted.get("address", ())]

@@ -7,6 +7,7 @@ sshd treats them alike.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 
 from pam_totp.stack.search import TooManyWays
@@ -32,14 +33,26 @@ OF_SESSIONS = (
     *("unusedconnectiontimeout", "x11displayoffset", "x11forwarding", "x11uselocalhost"),
 )
 PORT = 22
+ADDRESSES, HOSTS = 1, 2
+# The criteria about what each list of _values differs in.
+OF_EACH = (
+    ("user", "group", "version"),
+    ("address",),
+    ("host",),
+    ("localaddress",),
+    ("localport",),
+    ("rdomain",),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Class:
-    """blocks: that apply, those outside of any Match too. example: one of its logins."""
+    """blocks: that apply, those outside of any Match too. example: one of its logins. named: of the
+    users whom a criterion names in full, those who can be in it."""
 
     example: Login
     blocks: tuple[Block, ...]
+    named: tuple[str, ...] = ()
 
     @property
     def criteria(self) -> list[tuple[str, str]]:
@@ -67,31 +80,65 @@ def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
     people: one login of each user; only the user and the groups count. Raises Unknown, TooManyWays.
     """
     criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
-    sets = [_different(values, criteria) for values in _values(criteria, people)]
-    count = 1
-    for each in sets:
-        count *= len(each)
-    if count > MAX_COMBINATIONS:
+    values = _values(criteria, people)
+    values = [
+        alike if at == HOSTS else _different(alike, criteria) for at, alike in enumerate(values)
+    ]
+    if math.prod(map(len, values)) > MAX_COMBINATIONS:
         raise TooManyWays
-    found: dict[tuple[bool, tuple[bool, ...]], Login] = {}
-    for user, address, host, here, port, rdomain in itertools.product(*sets):
-        login = dataclasses.replace(
-            user,
-            address=address.address,
-            host=host.host or address.address,
-            local_address=here.local_address,
-            local_port=port.local_port,
-            rdomain=rdomain.rdomain,
-        )
-        applies = tuple(all(meets(login, one) for one in block.criteria) for block in blocks)
-        found.setdefault((user.is_root, applies), login)
+    masks = [
+        [_met(each, criteria, names) for each in alike]
+        for alike, names in zip(values, OF_EACH, strict=True)
+    ]
+    masks[HOSTS][0] = 0  # it has none, and the address is its name
+    by_address = [_met(each, criteria, ("host",)) for each in values[ADDRESSES]]
+    needs = [sum(1 << criteria.index(one) for one in {*block.criteria}) for block in blocks]
+    found: dict[tuple[bool, tuple[bool, ...]], tuple[int, ...]] = {}
+    members: dict[tuple[bool, tuple[bool, ...]], set[int]] = {}
+    for chosen in itertools.product(*(range(len(alike)) for alike in values)):
+        met = sum(of_one[at] for of_one, at in zip(masks, chosen, strict=True))
+        if chosen[HOSTS] == 0:
+            met |= by_address[chosen[ADDRESSES]]
+        key = values[0][chosen[0]].is_root, tuple(not need & ~met for need in needs)
+        found.setdefault(key, chosen)
+        members.setdefault(key, set()).add(chosen[0])
         if len(found) > MAX_CLASSES:
             raise TooManyWays
-    classes = [
-        Class(login, tuple(itertools.compress(blocks, applies)))
-        for (_, applies), login in found.items()
-    ]
+    named = _named(criteria, people)
+    classes = []
+    for key, chosen in found.items():
+        users = {values[0][at] for at in members[key]}
+        inside = tuple(
+            each.user for each in named if any(_is_alike(each, one, criteria) for one in users)
+        )
+        example = _login([alike[at] for alike, at in zip(values, chosen, strict=True)])
+        classes.append(Class(example, tuple(itertools.compress(blocks, key[1])), inside))
     return sorted(classes, key=lambda each: len(each.blocks))
+
+
+def _met(login: Login, criteria: Criteria, names: tuple[str, ...]) -> int:
+    """The criteria of these names that a login meets, a bit for each."""
+    met = (at for at, one in enumerate(criteria) if one[0] in names and meets(login, one))
+    return sum(1 << at for at in met)
+
+
+def _login(parts: list[Login]) -> Login:
+    """One login of those of _values, each of which says one thing."""
+    user, address, host, here, port, rdomain = parts
+    return dataclasses.replace(
+        user,
+        address=address.address,
+        host=host.host or address.address,
+        local_address=here.local_address,
+        local_port=port.local_port,
+        rdomain=rdomain.rdomain,
+    )
+
+
+def _named(criteria: Criteria, people: Sequence[Login]) -> list[Login]:
+    """The people whom a criterion names in full."""
+    names = {each for name, argument in criteria if name == "user" for each in argument.split(",")}
+    return [each for each in people if each.user in names]
 
 
 def _values(criteria: Criteria, people: Sequence[Login]) -> list[list[Login]]:
@@ -121,3 +168,7 @@ def _different(values: list[Login], criteria: Criteria) -> list[Login]:
         met = (meets(each, one) for one in criteria)
         found.setdefault((each.is_root, *met), each)
     return list(found.values())
+
+
+def _is_alike(one: Login, other: Login, criteria: Criteria) -> bool:
+    return _different([one, other], criteria) == [one]

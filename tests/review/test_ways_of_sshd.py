@@ -106,6 +106,17 @@ def test_user_with_a_key_alone_is_named_with_the_lines_and_the_rule(
     assert len(ways(match, rules=elsewhere).findings) == 1
 
 
+def test_user_whom_an_earlier_block_asks_is_not_named_for_a_later_one(
+    ways: Callable[..., ServiceWays], make_user: Callable[..., User]
+) -> None:
+    first, second = make_user().name, make_user().name
+    found = ways(
+        f"{EITHER}\nMatch User {second}\n  AuthenticationMethods keyboard-interactive\n"
+        f"Match User {first},{second}\n  AuthenticationMethods publickey\n"
+    )
+    assert found.text == f"{first}: key alone · others: {KEY_OR_PASSWORD}"
+
+
 def test_root_has_ways_of_its_own(ways: Callable[..., ServiceWays]) -> None:
     match = f"{ROOT_MAY}{EITHER}\nMatch User root\n  AuthenticationMethods publickey\n"
     assert ways(match).text == f"root: key alone · others: {KEY_OR_PASSWORD}"

@@ -144,6 +144,29 @@ def test_overlapping_networks_have_a_class_for_each_cell(tmp_path: Path) -> None
     ]
 
 
+def test_a_class_knows_who_of_those_that_are_named_can_be_in_it(tmp_path: Path) -> None:
+    text = "Match User borg Address 10.0.0.0/8\nMatch User alice,borg,nobody-here\n"
+    found = {
+        tuple(block.number for block in each.blocks if block.is_match): each.named
+        for each in classes_of(blocks_of(tmp_path, text), PEOPLE)
+        if not each.is_root
+    }
+    # borg is in the second one alone from another address.
+    assert found == {(): (), (2,): ("alice", "borg"), (1, 2): ("borg",)}
+
+
+def test_a_name_of_a_host_counts_besides_its_address(tmp_path: Path) -> None:
+    text = "Match Host !203.0.113.77,*\nMatch Host *.example.org\n"
+    with pytest.raises(Unknown):  # `*` and the other overlap
+        classes_of(blocks_of(tmp_path, text), PEOPLE[:1])
+    for text, expected in (
+        ("Match Host *.example.org,!x.example.org\n", [0, 1]),
+        ("Match Host 192.0.2.7\nMatch Address 192.0.2.0/24\n", [0, 1, 1, 2]),
+    ):
+        classes = classes_of(blocks_of(tmp_path, text), PEOPLE[:1])
+        assert [sum(one.is_match for one in each.blocks) for each in classes] == expected
+
+
 def test_a_block_for_everything_that_is_usual_leaves_a_class_for_the_rest(tmp_path: Path) -> None:
     for match in (
         "LocalPort 22",
