@@ -81,9 +81,10 @@ def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
     """
     criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
     values = _values(criteria, people)
-    values = [
-        alike if at == HOSTS else _different(alike, criteria) for at, alike in enumerate(values)
-    ]
+    for at, names in enumerate(OF_EACH):
+        if at != HOSTS:
+            also = ("host",) if at == ADDRESSES else ()
+            values[at] = _different(values[at], _of(criteria, *names, *also))
     if math.prod(map(len, values)) > MAX_COMBINATIONS:
         raise TooManyWays
     masks = [
@@ -104,12 +105,12 @@ def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
         members.setdefault(key, set()).add(chosen[0])
         if len(found) > MAX_CLASSES:
             raise TooManyWays
-    named = _named(criteria, people)
+    named, of_users = _named(criteria, people), _of(criteria, *OF_EACH[0])
     classes = []
     for key, chosen in found.items():
         users = {values[0][at] for at in members[key]}
         inside = tuple(
-            each.user for each in named if any(_is_alike(each, one, criteria) for one in users)
+            each.user for each in named if any(_is_alike(each, one, of_users) for one in users)
         )
         example = _login([alike[at] for alike, at in zip(values, chosen, strict=True)])
         classes.append(Class(example, tuple(itertools.compress(blocks, key[1])), inside))
@@ -133,6 +134,11 @@ def _login(parts: list[Login]) -> Login:
         local_port=port.local_port,
         rdomain=rdomain.rdomain,
     )
+
+
+def _of(criteria: Criteria, *names: str) -> Criteria:
+    """The criteria of these names."""
+    return [one for one in criteria if one[0] in names]
 
 
 def _named(criteria: Criteria, people: Sequence[Login]) -> list[Login]:

@@ -61,12 +61,23 @@ def meets(login: Login, criterion: tuple[str, str]) -> bool:
 def matches_list(text: str, patterns: str) -> bool | None:
     """Whether a list of patterns matches; None if one after a `!` does."""
     found = False
-    for each in patterns.split(","):
-        if _matches(text, each.removeprefix("!")):
-            if each.startswith("!"):
+    for is_negated, pattern in _parsed(patterns):
+        if isinstance(pattern, str):
+            does_match = text == pattern
+        else:
+            does_match = pattern.fullmatch(text) is not None
+        if does_match:
+            if is_negated:
                 return None
             found = True
     return found
+
+
+@functools.lru_cache(1000)
+def _parsed(patterns: str) -> list[tuple[bool, str | re.Pattern[str]]]:
+    """Each of a list, and whether a `!` is before it; compiled where it has wildcards."""
+    bare = ((each.startswith("!"), each.removeprefix("!")) for each in patterns.split(","))
+    return [(negated, _compiled(each) if set(each) & set("*?") else each) for negated, each in bare]
 
 
 def matches_addresses(address: str, patterns: str) -> bool | None:
