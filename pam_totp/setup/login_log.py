@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Following the log of logins: journald, the file of syslogd, or, without both, root's records.
 
-Anybody may write to the log. So what is read here is shown, and decides nothing.
+Any user may write to the log. So what is read here is shown, and decides nothing (recorded.py).
 """
 
 import json
@@ -49,7 +49,7 @@ class _Journal:
         programs = [f"--identifier={program}" for program in ("pam-totp", *SSHD)]
         command = ["journalctl", "--follow", "--output=json", f"--since=@{int(time.time())}"]
         self._process = subprocess.Popen(
-            [*command, *programs],
+            [*command, *programs, "_UID=0"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ from pam_totp.setup import apply, attempt, journal, login_log
 from pam_totp.setup.answers import Answers, Lost
 from pam_totp.setup.change import Change
 from pam_totp.setup.record import Record
+from pam_totp.setup.recorded import RecordedLogins
 from pam_totp.signals import SIGNALS
 
 USUAL = "10m"
@@ -65,6 +66,7 @@ class _Trial:
     def __init__(self, change: Change, seconds: int, tell: Callable[[str], None] | None) -> None:
         self._change, self._seconds, self._tell = change, seconds, tell
         self._reader = attempt.Reader(change.services)
+        self._recorded = RecordedLogins()
         self._ended_by = ""  # why it is to be taken back
         self._has_logged_in = self._is_asked = False
         self._answers = Answers()
@@ -120,7 +122,7 @@ class _Trial:
             if found is None:
                 continue
             self._say(f"  {time.strftime('%H:%M:%S')}  {found.words}")
-            if found.user:
+            if found.user and self._recorded.has(found.user):
                 self._has_logged_in = True
                 self._say(f"{found.user} has logged in with a code.")
         if self._has_logged_in and not self._is_asked:

@@ -130,6 +130,22 @@ def test_every_attempt_is_shown_with_its_reason(
     trial.expect(rf"sshd: Failed keyboard-interactive/pam for {user.name} from 127.0.0.1")
 
 
+def test_login_that_a_user_writes_into_the_log_is_none(
+    change_host: ChangeHost, start: Start, user: User
+) -> None:
+    trial = start()
+    forged = {
+        "pam-totp": f"verdict=accept reason=totp user={user.name} service=sshd rhost=192.0.2.7",
+        "sshd": f"Accepted keyboard-interactive/pam for {user.name} from 192.0.2.7 port 4711 ssh2",
+    }
+    for program, line in forged.items():
+        assert user.run_as("logger", "-p", "auth.info", "-t", f"{program}[1]", line).returncode == 0
+    trial.expect(f"sshd: Accepted keyboard-interactive/pam for {user.name}")
+    trial.type("y\r")
+    trial.expect("Nobody has logged in with a code yet")
+    assert CURRENT.exists()
+
+
 @pytest.mark.parametrize("answer", ["n", "", "no", "what?"])
 def test_any_other_answer_takes_it_back(
     change_host: ChangeHost, start: Start, user: User, credential: Credential, answer: str
