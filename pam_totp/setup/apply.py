@@ -159,8 +159,9 @@ def _end(record: Record, how: str) -> None:
 def _nothing_changed(record: Record, failure: BaseException) -> BaseException:
     """Takes all back; the error that says so."""
     try:
-        # sshd reads them after the last file: then none is as it was.
-        replacement.take_back(record, reloads=not replacement.is_untouched(record))
+        # sshd was told after the last file, if it was: then none is as it was before.
+        reloads = record.change.reloads_sshd and replacement.is_in(record)
+        replacement.take_back(record, reloads=reloads)
         _end(record, TAKEN_BACK)
     except (Error, OSError) as worse:
         watch.let_go()  # and the watcher tries once more

@@ -44,6 +44,11 @@ def reload_sshd() -> str:
     return _by_systemd() if has_systemd() else _by_signal()
 
 
+def is_running() -> bool:
+    """Whether any sshd runs, which may have read the settings."""
+    return any(_is_sshd(int(name)) for name in os.listdir("/proc") if name.isdecimal())
+
+
 def has_systemd() -> bool:
     """Whether systemd is process 1."""
     return os.path.isdir(_SYSTEMD)
@@ -70,7 +75,7 @@ def _by_signal() -> str:
     path = _pid_file()
     before = _listener(path)
     if before == _NOBODY:
-        if any(_is_sshd(int(name)) for name in os.listdir("/proc") if name.isdecimal()):
+        if is_running():
             return f"sshd was not reloaded, because {path} does not name it: restart sshd."
         return "sshd is not running; it reads the new settings when it starts."
     os.kill(before[0], signal.SIGHUP)

@@ -63,11 +63,6 @@ def is_in(record: Record) -> bool:
     return all(place.content_of(target) != file.before for file, target in record.files)
 
 
-def is_untouched(record: Record) -> bool:
-    """Whether every file is as it was before the change. Raises OSError."""
-    return all(place.content_of(target) == file.before for file, target in record.files)
-
-
 def take_back(record: Record, *, reloads: bool) -> list[str]:
     """Every file is the old one, and sshd has read its settings, if it `reloads`; what was done, in
     sentences. Raises Error, after all that could be done."""
@@ -79,12 +74,12 @@ def take_back(record: Record, *, reloads: bool) -> list[str]:
         except OSError as failure:
             fault, hint = repair.split(f"{target}: {failure.strerror}", target)
             faults.append(Error(f"cannot take back {fault}", hint))
-    if reloads:
+    if reloads and reload.is_running():
         try:
             reload.test_settings()
             said.append(reload.reload_sshd())
         except Error as fault:
-            said.append(f"sshd was not reloaded: {fault.message}")
+            faults.append(Error(f"sshd was not reloaded: {fault.message}", fault.hint))
     if faults:
         raise faults[0]
     return said

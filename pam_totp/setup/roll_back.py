@@ -22,7 +22,7 @@ from pam_totp.setup.record import Record
 from pam_totp.setup.watch import OVER
 from pam_totp.signals import SIGNALS
 
-_SECONDS_BETWEEN_TRIES = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between two tries
 
 
 def main(arguments: list[str]) -> int:
@@ -78,10 +78,12 @@ def _watch(number: int) -> int:
         return 1
     watch.hold(found, watch.WATCHER)
     why = _wait(found)
+    pause = _FIRST_PAUSE
     while why and not journal.became(found):
         if _say_what(lambda: apply.take_back(found, why)) == 0:
             break
-        time.sleep(_SECONDS_BETWEEN_TRIES)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
     return 0
 
 

@@ -135,6 +135,17 @@ def test_sshd_that_does_not_start_with_the_result_changes_nothing(change_host: C
     assert PID_FILE.read_text() == before
 
 
+def test_sshd_that_somebody_else_broke_before_changes_nothing(change_host: ChangeHost) -> None:
+    broken = SETTINGS.parent / "95-broken.conf"
+    broken.write_text("NoSuchKeyword yes\n")
+    try:
+        done = change_host.put_in()
+    finally:
+        broken.unlink()
+    error = assert_nothing_changed(change_host, done)
+    assert error.count("sshd -t: ") == 1 and "95-broken.conf" in error
+
+
 @pytest.mark.parametrize("folder", [STACK.parent, SETTINGS.parent, Path("/etc")])
 def test_read_only_etc_changes_nothing(change_host: ChangeHost, folder: Path) -> None:
     with read_only(folder):

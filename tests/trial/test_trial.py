@@ -288,6 +288,24 @@ def test_line_for_cron_goes_with_the_trial(
     assert not CRON.exists()
 
 
+def test_sshd_that_somebody_else_broke_is_reloaded_as_soon_as_it_can_be(
+    change_host: ChangeHost, start: Start
+) -> None:
+    trial = start()
+    broken = SETTINGS.parent / "95-broken.conf"
+    broken.write_text("NoSuchKeyword yes\n")
+    try:
+        trial.type(CTRL_C)
+        code, said = trial.end()
+        assert code == 1
+        assert "it was interrupted; sshd was not reloaded: sshd -t: " in said
+        assert state() == change_host.old
+        assert not is_over() and change_host.asks_for_a_key_and_more
+    finally:
+        broken.unlink()
+    assert_taken_back(change_host)  # by the watcher, which tries again
+
+
 def test_restart_of_the_machine_takes_it_back(change_host: ChangeHost, start: Start) -> None:
     kill_everything(start())
     other = Path("/tmp/boot-id")
