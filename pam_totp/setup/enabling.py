@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from pam_totp.errors import Error, UsageError
 from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
+from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.change import Change
 from pam_totp.setup.host import PAM_DIR, PamHost
@@ -20,6 +21,7 @@ from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown, installed
+from pam_totp.stack.sshd_match import Login
 
 SSHD = "sshd"
 # Asks what becomes of root's login with a key: ROOT_CODE, ROOT_KEY or ROOT_NO. May raise Error.
@@ -31,14 +33,15 @@ MIN_LOGINS = 2  # with a key and no terminal, before an account is taken for a p
 class Enabling:
     """change: without files there is nothing to do. reached: other services that will ask. notes:
     sentences. refused: users who would be. key_only: accounts that come with a key and no terminal,
-    with how often. person: who is sitting there. expected: what sshd is
-    to say then; empty without it."""
+    with how often; knows_terminals: else it is not known whether they have one. person: who is
+    sitting there. expected: what sshd is to say then; empty without it."""
 
     change: Change
     reached: tuple[str, ...]
     notes: tuple[str, ...]
     refused: tuple[Refused, ...]
     key_only: tuple[tuple[str, int], ...]
+    knows_terminals: bool
     person: Person
     expected: Mapping[str, str]
 
@@ -75,6 +78,7 @@ def prepare(
         tuple(notes),
         tuple(people.refused([*found.services, *found.reached], exempted)) if files else (),
         tuple(each for each in key_only if each[0] not in (*exempted, "root", person.name)),
+        log.knows_terminals,
         person,
         expected,
     )
@@ -114,7 +118,7 @@ def root_would_be_refused() -> bool:
     question."""
     settings = plan_sshd.settings_of_root()
     refuses = settings.get("permitrootlogin") in sshd.NO_PASSWORDS
-    return refuses and plan_sshd.root_has_keys(settings)
+    return refuses and has_key(Login("root"), settings)
 
 
 def _of_stack() -> str:

@@ -35,7 +35,7 @@ def judge(
 ) -> Verdict:
     """who: the class in words. was, will: sshd's settings for it before and after. has_key: whether
     anybody in it may have a key."""
-    uid = ROOT_UID if each.is_root else SOMEBODY
+    uid = judge_uid(each)
     before = {first_of(way) for way in sshd.ways(was, uid)}
     ways = sshd.ways(will, uid)
     kept = {first_of(way) for way in ways if works(way, choices)}
@@ -60,6 +60,11 @@ def judge(
             what = f"a {factor}" if factor in (KEY, PASSWORD) else f"{factor} alone"
             return Verdict(f"{who}: users who log in with {what} would be refused")
     return Verdict(notes=tuple(dict.fromkeys(notes)), kept=frozenset(kept))
+
+
+def judge_uid(each: Class) -> int:
+    """A user id as good as any of the class: PermitRootLogin is for 0 alone."""
+    return ROOT_UID if each.is_root else SOMEBODY
 
 
 def first_of(way: Way) -> str:

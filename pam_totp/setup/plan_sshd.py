@@ -6,14 +6,13 @@
 """
 
 import dataclasses
-import os
-import re
 
 from pam_totp.errors import Error
 from pam_totp.setup import sshd_settings
+from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
-from pam_totp.setup.judge_sshd import Verdict, judge
+from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
@@ -26,6 +25,7 @@ from pam_totp.stack.sshd_match import Login, meets
 
 INCLUDE = f"Include {DROP_IN}"
 SOMEBODY = Login("nobody")
+ROOT = Login("root")
 
 
 @dataclasses.dataclass
@@ -120,8 +120,9 @@ def _judge_all(
         except Unknown as unknown:
             found.append(Verdict(f"{_named(each, after)}: {unknown}"))
             continue
-        has_key = not each.is_root or root_has_keys(was)
-        found.append(judge(_named(each, after), each, was, will, choices, has_key=has_key))
+        may_have_key = not each.is_root or has_key(ROOT, was)
+        who = _named(each, after)
+        found.append(judge(who, each, was, will, choices, has_key=may_have_key))
     if sitting is not None:
         found.append(_judge_sitting(before, after, choices, sitting, method))
     return found
@@ -136,9 +137,14 @@ def _judge_sitting(
     was, will = before.settings_of(sitting), after.settings_of(sitting)
     who = f"you ({sitting.user} from {sitting.address})"
     verdict = judge(who, each, was, will, choices)
-    if verdict.fault or not method or method in verdict.kept:
+    # Where it is not known how, it may have been in any way that there is.
+    ways = {method} if method else set(map(first_of, sshd.ways(was, judge_uid(each))))
+    lost = sorted(ways - verdict.kept)
+    if verdict.fault or not lost or (lost == [KEY] and not method and not has_key(sitting, was)):
         return dataclasses.replace(verdict, notes=())
-    return Verdict(f"{who} logged in with a {method}, and could not log in so any more")
+    if method:
+        return Verdict(f"{who} logged in with a {method}, and could not log in so any more")
+    return Verdict(f"{who} may have logged in with a {lost[0]}, and could not do so any more")
 
 
 def _named(each: Class, copy: Copy) -> str:
@@ -158,28 +164,9 @@ def settings_of_root() -> dict[str, str]:
     """sshd's settings for root, without what enable has put there. Raises Error."""
     try:
         with Copy(without_ours()) as copy:
-            return copy.settings_of(Login("root"))
+            return copy.settings_of(ROOT)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
-
-
-def root_has_keys(settings: dict[str, str]) -> bool:
-    """Whether root can log in with a key, as far as files tell."""
-    if settings.get("pubkeyauthentication") != "yes":
-        return False
-    if settings.get("authorizedkeyscommand", "none") != "none":
-        return True
-    for pattern in settings.get("authorizedkeysfile", "").split():
-        path = re.sub(
-            "%[uh%]", lambda found: {"%u": "root", "%h": "/root"}.get(found[0], "%"), pattern
-        )
-        path = path if path.startswith("/") else f"/root/{path}"
-        try:
-            if os.path.getsize(path):
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def _read(path: str) -> bytes | None:

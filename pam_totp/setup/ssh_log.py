@@ -31,18 +31,21 @@ KEY, PASSWORD = "key", "password"
 
 class SshLog:
     """accepted: the first factor of each connection, by the address and the port at its other end;
-    by_key: how often each user came with a key; with_terminal: users that had a terminal."""
+    by_key: how often each user came with a key; with_terminal: users that had a terminal;
+    knows_terminals: whether the log tells at all who had one."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.accepted: dict[tuple[str, str], tuple[str, str]] = {}
         self.by_key = collections.Counter[str]()
         self.with_terminal = set[str]()
+        self.knows_terminals = False
         by_process: dict[str, str] = {}
         for line in lines:
             found = _LINE.search(line)
             if found is None:
                 continue
             process, message = found.groups()
+            self.knows_terminals |= message.startswith("Starting session: ")
             terminal = _TERMINAL.match(message)
             if terminal:
                 self.with_terminal.add(terminal[1])
@@ -67,7 +70,9 @@ class SshLog:
 def read() -> SshLog:
     """The log of this machine."""
     found = SshLog(_lines())
-    found.with_terminal |= _in_wtmp()
+    in_wtmp = _in_wtmp()
+    found.with_terminal |= in_wtmp
+    found.knows_terminals |= bool(in_wtmp)
     return found
 
 

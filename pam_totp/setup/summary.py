@@ -7,6 +7,11 @@ from pam_totp.setup import diff
 from pam_totp.setup.enabling import Enabling
 
 MAX_SHOWN = 12
+_WITHOUT_TERMINAL = "These accounts log in with a key and no terminal, and could not answer:"
+_PERHAPS_WITHOUT = (
+    "These accounts log in with a key. Those without a terminal could not answer (the log does not "
+    "tell which):"
+)
 
 
 def as_text(found: Enabling) -> str:
@@ -18,7 +23,7 @@ def as_text(found: Enabling) -> str:
         lines.append("These users would be refused until they enroll:")
         lines += _listed([f"{o.user}: {o.why} ({', '.join(o.services)})" for o in found.refused])
     if found.key_only:
-        lines.append("These accounts log in with a key and no terminal, and could not answer:")
+        lines.append(_WITHOUT_TERMINAL if found.knows_terminals else _PERHAPS_WITHOUT)
         lines += _listed([f"{user} ({count} times lately)" for user, count in found.key_only])
         option = " ".join(f"--exempt-key {user}" for user, _ in found.key_only)
         lines.append(f"To exempt them, so that the key alone is enough, add: {option}")
@@ -46,5 +51,6 @@ def as_object(found: Enabling, *, changed: bool, dry_run: bool) -> dict[str, Any
         "refused": [
             {"user": one.user, "services": one.services, "why": one.why} for one in found.refused
         ],
+        "terminals_known": found.knows_terminals,
         "key_only": [{"user": user, "logins": count} for user, count in found.key_only],
     }

@@ -205,6 +205,19 @@ def test_the_person_who_is_sitting_there_gets_in_again(planned: Planned, user: U
             planned(USUAL, first_factor, ROOT_NO, who=(login, method))
 
 
+def test_where_it_is_not_known_how_somebody_came_no_way_is_ended(
+    planned: Planned, user: User
+) -> None:
+    login = Login(user.name, address="192.0.2.9", host="192.0.2.9")
+    assert planned(USUAL, KEY_OR_PASSWORD, ROOT_NO, who=(login, "")).replaced
+    with pytest.raises(Error, match="may have logged in with a password"):
+        planned(USUAL, KEY_ONLY, ROOT_NO, who=(login, ""))
+    assert planned(USUAL, PASSWORD_ONLY, ROOT_NO, who=(login, "")).replaced  # has no key
+    user.new_ssh_key()
+    with pytest.raises(Error, match="may have logged in with a key"):
+        planned(USUAL, PASSWORD_ONLY, ROOT_NO, who=(login, ""))
+
+
 def test_a_second_plan_finds_nothing_to_change(planned: Planned) -> None:
     for change in planned("UsePAM yes\n", KEY_OR_PASSWORD, ROOT_NO).changes():
         Path(change.path).write_bytes(change.after or b"")

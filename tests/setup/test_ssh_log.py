@@ -40,4 +40,11 @@ def test_who_came_with_a_key_and_never_had_a_terminal() -> None:
         yield line(7, "Starting session: shell on pts/1 for alice from 192.0.2.1 port 1 id 0")
         yield line(8, "Accepted password for bob from 192.0.2.1 port 1 ssh2")
 
-    assert SshLog(lines()).without_terminal() == [("borg", 3)]
+    found = SshLog(lines())
+    assert found.without_terminal() == [("borg", 3)] and found.knows_terminals
+
+
+def test_a_log_that_says_nothing_of_terminals_is_no_proof_of_none() -> None:
+    text = line(1, "Accepted publickey for alice from 192.0.2.1 port 1 ssh2: x")
+    found = SshLog(iter([text]))
+    assert found.without_terminal() == [("alice", 1)] and not found.knows_terminals
