@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """sshd's configuration as it would be, in a folder of its own, for sshd itself to judge."""
 
+import contextlib
 import fnmatch
 import glob
 import os
@@ -30,10 +31,14 @@ class Copy:
         self.path = ""
 
     def __enter__(self) -> "Copy":
+        """Raises Unknown."""
         # Not where TMPDIR says: whoever owns that folder could exchange what sshd is to read.
         folder = next(each for each in PLACES if os.path.isdir(each))
-        self._folder = tempfile.TemporaryDirectory(prefix="pam-totp-", dir=folder)
-        self.path = self._copy(PATH, 0)
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="pam-totp-", dir=folder)
+            self.path = self._copy(PATH, 0)
+        except OSError as failure:
+            raise Unknown(f"{failure.filename or folder}: {failure.strerror}") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -41,7 +46,8 @@ class Copy:
 
     def test(self) -> None:
         """Whether sshd would start with it. Raises Unknown with what sshd says."""
-        os.makedirs(RUN_FOLDER, mode=0o755, exist_ok=True)
+        with contextlib.suppress(OSError):  # which sshd says in its own words
+            os.makedirs(RUN_FOLDER, mode=0o755, exist_ok=True)
         told = subprocess.run(
             [sshd.SSHD, "-t", "-f", self.path], capture_output=True, text=True, errors="replace"
         )

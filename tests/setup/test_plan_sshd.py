@@ -14,6 +14,7 @@ from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
 from pam_totp.stack.sshd_config import PATH
 from pam_totp.stack.sshd_match import Login
+from tests.commands.commands import read_only
 from tests.host.accounts import User
 
 MAIN, FOLDER = Path(PATH), Path(DROP_IN).parent
@@ -216,6 +217,11 @@ def test_where_it_is_not_known_how_somebody_came_no_way_is_ended(
     user.new_ssh_key()
     with pytest.raises(Error, match="may have logged in with a key"):
         planned(USUAL, PASSWORD_ONLY, ROOT_NO, who=(login, ""))
+
+
+def test_without_a_writable_run_nothing_is_planned(user: User) -> None:
+    with read_only("/run"), pytest.raises(Error, match=r"Read-only file system; nothing was"):
+        plan_sshd.plan(Choices())
 
 
 def test_a_second_plan_finds_nothing_to_change(planned: Planned) -> None:
