@@ -50,13 +50,14 @@ def prepare(
     services: list[str], first_factor: str, root: str, exempt: list[str], ask_root: AskRoot
 ) -> Enabling:
     """first_factor, root, exempt: of sshd; empty for what is there, or is usual. Raises Error."""
-    names = together(services)
-    log = read() if SSHD in names else SshLog(iter(()))
-    person = who_sits(log)
     try:
         host = PamHost(installed())
+        # A partner that this system does not have is missed by nobody.
+        names = [each for each in together(services) if each in services or host.file_of(each)]
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", "ls -l /etc/pam.d") from None
+    log = read() if SSHD in names else SshLog(iter(()))
+    person = who_sits(log)
     choices = None
     if SSHD in names:
         choices = _choices(first_factor, root, exempt, person, ask_root)
@@ -71,6 +72,8 @@ def prepare(
     is_new = any(file.path.startswith("/etc/ssh/") for file in files)
     change = Change("enable", tuple(found.services), files, reloads_sshd=is_new)
     exempted = choices.exempt if choices else ()
+    if choices and choices.root in (sshd_settings.ROOT_KEY, sshd_settings.ROOT_NO):
+        exempted = (*exempted, "root")  # of whom PAM is not asked
     key_only = [each for each in log.without_terminal() if each[1] >= MIN_LOGINS]
     return Enabling(
         change,

@@ -99,6 +99,15 @@ def test_disable_restores_every_byte(untouched: dict[str, bytes], service: str) 
     assert again.code == 0 and "nothing was changed" in again.output
 
 
+def test_a_partner_that_is_not_there_is_not_missed(untouched: dict[str, bytes]) -> None:
+    (SERVICES / "sudo-i").unlink()
+    done = enable("sudo", *ALL)
+    assert done.code == 0 and "Asks for codes now: sudo." in done.output
+    assert_refused(enable("sudo-i", *ALL), "there is no service sudo-i")
+    assert pam_totp("disable", "sudo", "--yes").code == 0
+    assert contents() == {name: text for name, text in untouched.items() if name != "sudo-i"}
+
+
 def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> None:
     assert "polkit-1" not in untouched
     done = enable("polkit-1", *ALL)

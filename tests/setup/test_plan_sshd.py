@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.errors import Error
-from pam_totp.setup import plan_sshd
+from pam_totp.setup import plan_sshd, sshd_settings
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
@@ -217,6 +217,19 @@ def test_where_it_is_not_known_how_somebody_came_no_way_is_ended(
     user.new_ssh_key()
     with pytest.raises(Error, match="may have logged in with a key"):
         planned(USUAL, PASSWORD_ONLY, ROOT_NO, who=(login, ""))
+
+
+@pytest.mark.parametrize("first_factor", ALL)
+@pytest.mark.parametrize("root", ["", ROOT_CODE, ROOT_KEY, ROOT_NO])
+@pytest.mark.parametrize("exempt", [(), ("borg",), ("borg", "a.b-c_d")])
+def test_the_choices_are_told_from_what_they_wrote(
+    first_factor: str, root: str, exempt: tuple[str, ...]
+) -> None:
+    choices = Choices(first_factor, root, exempt)
+    written = sshd_settings.text(choices).encode()
+    assert sshd_settings.choices_of(written) == choices
+    assert sshd_settings.choices_of(written + b"# more\n") is None
+    assert sshd_settings.choices_of(None) is None
 
 
 def test_without_a_writable_run_nothing_is_planned(user: User) -> None:
