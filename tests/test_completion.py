@@ -64,7 +64,7 @@ def completed(shell: "pexpect.spawn[str]", typed: str) -> list[str]:
     ("typed", "words"),
     [
         ("pam-totp recov", ["pam-totp", "recovery-codes"]),
-        ("pam-totp conf", ["pam-totp", "config"]),
+        ("pam-totp expl", ["pam-totp", "explain"]),
         ("pam-totp config ch", ["pam-totp", "config", "check"]),
         ("pam-totp explain --serv", ["pam-totp", "explain", "--service"]),
         ("pam-totp explain --service login", ["pam-totp", "explain", "--service", "login"]),
@@ -73,6 +73,13 @@ def completed(shell: "pexpect.spawn[str]", typed: str) -> list[str]:
         ("pam-totp config check /etc/hostna", ["pam-totp", "config", "check", "/etc/hostname"]),
         ("pam-totp reset nobo", ["pam-totp", "reset", "nobody"]),
         ("pam-totp enroll --user nobo", ["pam-totp", "enroll", "--user", "nobody"]),
+        ("pam-totp enable ssh", ["pam-totp", "enable", "sshd"]),
+        ("pam-totp enable sshd logi", ["pam-totp", "enable", "sshd", "login"]),
+        (
+            "pam-totp enable sshd --first-factor pass",
+            ["pam-totp", "enable", "sshd", "--first-factor", "password"],
+        ),
+        ("pam-totp disable --al", ["pam-totp", "disable", "--all"]),
         ("pam-totp nothing-like-this", ["pam-totp", "nothing-like-this"]),
     ],
 )
@@ -102,6 +109,6 @@ def test_no_verb_and_no_option_is_missing(path: str) -> None:
 def options_of(whole: argparse.ArgumentParser) -> Iterator[str]:
     for action in whole._actions:
         yield from action.option_strings
-        if isinstance(action.choices, dict):
+        if isinstance(action, argparse._SubParsersAction):
             for verb in action.choices.values():
                 yield from options_of(verb)
