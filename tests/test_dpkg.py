@@ -144,6 +144,27 @@ def test_purge_in_the_middle_of_a_trial_leaves_a_host_that_logs_in(package: Path
     assert on_a_host(package, script).endswith("== ended\n")
 
 
+@pytest.mark.parametrize("first", ["either", "password", "key"])
+def test_package_that_does_not_run_any_more_is_removed_all_the_same(
+    package: Path, first: str
+) -> None:
+    """Logins fail then, and removing it is what an administrator tries at the console."""
+    script = f"""{ALICE}
+        ssh-keygen -q -A
+        dpkg -i "$deb"
+        pam-totp enable sshd login --first-factor {first} --root key --yes --force --no-trial
+        echo 'raise SystemExit(9)' >/usr/lib/pam-totp/pam_totp/main.py
+        dpkg --remove pam-totp
+        log_in '{PASSWORD}'
+        log_in wrong && exit 1
+        grep -hr '^[^#]*totp' /etc/pam.d --exclude=*.bak && exit 1
+        echo == ended
+    """
+    said = on_a_host(package, script)
+    assert "warning: it does not run" in said
+    assert said.endswith("== ended\n")
+
+
 def test_removal_that_an_edited_common_auth_stops_leaves_a_package_that_works(
     package: Path,
 ) -> None:
