@@ -19,8 +19,7 @@ TINY = "mount -t tmpfs -o mode=700"
 class Fault:
     """name: of the test. plant: a shell script. kind, words: of the finding, and what its text
     holds. also: kinds of other findings that this must have. repaired: whether the finding's own
-    command, run as it is printed, leaves nothing to find; `repair`: or what a person does, whom
-    the command only shows more."""
+    command, run as it is printed, leaves nothing to find."""
 
     name: str
     plant: str
@@ -46,6 +45,7 @@ WAYS = (
         f"sed -i 's/required pam_totp/optional pam_totp/' {PAM}/sudo",
         "way-without-code",
         "sudo has a way around the code: password",
+        repaired=True,
     ),
     Fault(
         "a key alone by a Match block",
@@ -58,6 +58,7 @@ WAYS = (
         f"printf '@include common-auth\\n' >{PAM}/newdoor",
         "service-without-code",
         "newdoor",
+        repaired=True,
     ),
     Fault(
         "a line that an upgrade took away",
@@ -65,12 +66,14 @@ WAYS = (
         "no-longer-asks",
         "sudo asked for a code before",
         also("service-without-code"),
+        repaired=True,
     ),
     Fault(
         "a service that is gone",
         f"touch {VAR}/services/imap",
         "no-longer-asks",
         "imap asked for a code before",
+        repaired=True,
     ),
     Fault(
         "a file that cannot be read as PAM reads it",
@@ -92,6 +95,7 @@ LINES = (
         f"sed -i 's/^@include common-auth/auth substack common-auth/' {PAM}/sudo",
         "asked-after-wrong-password",
         "sudo: a wrong password still reaches the pam_totp.so line",
+        repaired=True,
     ),
     Fault(
         "a substack with the code in it, which goes on after an incorrect one",
@@ -111,6 +115,7 @@ LINES = (
         f"sed -i 's/required pam_totp/[success=ok default=die] pam_totp/' {PAM}/sudo-i",
         "refusing-control",
         "refuses users who need no code",
+        repaired=True,
     ),
     Fault(
         "a line for keys that jumps to the wrong place",
@@ -318,6 +323,7 @@ SSHD_SETTINGS = (
         "sshd-settings-without-line",
         "has no pam_totp.so line",
         also("service-without-code"),
+        repaired=True,
     ),
 )
 CLOCK = (

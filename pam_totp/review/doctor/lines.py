@@ -2,13 +2,14 @@
 """The pam_totp.so lines: which of them are never reached, refuse everybody, or are reached by those
 whom something before them has refused."""
 
-import re
 import shlex
 from collections.abc import Iterator
 
 from pam_totp.records.config.settings import Settings
+from pam_totp.review.doctor import repairs
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host, auth_of
+from pam_totp.review.doctor.repairs import is_marked
 from pam_totp.review.not_asked import AS_USER, WITHOUT_QUESTIONS
 from pam_totp.stack import order, stack_faults, totp_lines
 from pam_totp.stack.factors import meanings
@@ -17,8 +18,6 @@ from pam_totp.stack.lines import Line
 from pam_totp.stack.search import edges_of
 from pam_totp.stack.service import Service
 from pam_totp.stack.ways_in import ways_in
-
-EDIT = "sed -i --follow-symlinks"
 
 
 def find(host: Host) -> Iterator[Finding]:
@@ -42,14 +41,12 @@ def find(host: Host) -> Iterator[Finding]:
 def of_options(line: Line, service: str) -> Iterator[Finding]:
     """The words of a line that the module does not know."""
     for word in totp_lines.invalid_options(line):
-        pattern = re.sub(r"([][\\/.*^$])", r"\\\1", word)
-        edit = shlex.quote(rf"{line.number}s/[ \t]*{pattern}//")
         yield Finding(
             severity=REFUSED,
             kind="invalid-option",
             what=f"{line.place} has the invalid option {word!a}",
             consequence=f"Every login at {service} is refused.",
-            command=f"{EDIT} {edit} {line.file}",
+            command=repairs.without_word(line, word),
         )
 
 
@@ -79,34 +76,51 @@ def _of_stack(service: Service, *, has_ours: bool) -> Iterator[Finding]:
 def _of_asking(service: Service) -> Iterator[Finding]:
     """Lines that ask for a code, and are not reached as they should be."""
     name, lines = service.name, auth_of(service)
-    command = f"pam-totp enable {shlex.quote(name)}"
     reached = {state.at for state in edges_of(lines, meanings)}
     asking = {at for at, line in enumerate(lines) if totp_lines.asks(line)}
     for at in sorted(asking - reached):
         what = f"the pam_totp.so line of {name} is never reached ({lines[at].place})"
-        consequence = "It asks nobody for a code."
-        yield Finding(OPEN, "unreachable-line", what, consequence, command)
+        command = repairs.of_line(service, lines[at])
+        yield Finding(OPEN, "unreachable-line", what, "It asks nobody for a code.", command)
     if asking - reached or not ways_in(service):
         return
-    for sentence in order.reached_by_wrong_passwords(lines):
+    for what, kind, severity, consequence in _sentences(service):
+        command = _repair(kind, service, min(asking))
+        yield Finding(severity, kind, f"{name}: {what}", consequence, command)
+
+
+def _sentences(service: Service) -> Iterator[tuple[str, str, str, str]]:
+    """What the model says is wrong, with its kind, its severity and what follows."""
+    lines = auth_of(service)
+    for what in order.reached_by_wrong_passwords(lines):
         consequence = "Strangers are asked for a code, and use up the tries of the user."
-        what = f"{name}: {sentence}"
-        yield Finding(AT_RISK, "asked-after-wrong-password", what, consequence, command)
-    for sentence in stack_faults.by_wrong_passwords(service):
-        consequence = "The code alone is enough there."
-        what = f"{name}: {sentence}"
-        yield Finding(OPEN, "wrong-password-accepted", what, consequence, command)
-    for sentence in order.left_by_incorrect_codes(lines):
+        yield what, "asked-after-wrong-password", AT_RISK, consequence
+    for what in stack_faults.by_wrong_passwords(service):
+        yield what, "wrong-password-accepted", OPEN, "The code alone is enough there."
+    for what in order.left_by_incorrect_codes(lines):
         consequence = "More is done for somebody whose code was refused."
-        what = f"{name}: {sentence}"
-        yield Finding(AT_RISK, "goes-on-after-incorrect-code", what, consequence, command)
-    for sentence in stack_faults.refused_by_control(lines):
+        yield what, "goes-on-after-incorrect-code", AT_RISK, consequence
+    for what in stack_faults.refused_by_control(lines):
         consequence = "People are refused whose code is correct, or who need none."
-        yield Finding(REFUSED, "refusing-control", f"{name}: {sentence}", consequence, command)
-    for sentence in stack_faults.of_keys(service):
-        what = f"{name}: {sentence.partition(': run')[0]}"
+        yield what, "refusing-control", REFUSED, consequence
+    for what in stack_faults.of_keys(service):
         consequence = "Logins with a key are refused, or are asked for a password too."
-        yield Finding(REFUSED, "key-line-jumps-wrong", what, consequence, command)
+        yield what.partition(": run")[0], "key-line-jumps-wrong", REFUSED, consequence
+
+
+def _repair(kind: str, service: Service, asking: int) -> str:
+    """asking: the place of the first line that asks."""
+    lines = auth_of(service)
+    before = [line for line in lines[:asking] if line.is_substack]
+    if is_marked(service):
+        return f"pam-totp enable {shlex.quote(service.name)}"
+    if kind == "refusing-control":
+        return repairs.require(lines[asking].file, lines[asking].number)
+    if kind in ("asked-after-wrong-password", "goes-on-after-incorrect-code") and before:
+        return repairs.include(before[-1])
+    keys = [line for line in lines if totp_lines.wants_key(line)]
+    line = keys[0] if keys and kind == "key-line-jumps-wrong" else lines[asking]
+    return repairs.of_line(service, line)
 
 
 def of_locker(name: str, lines: tuple[Line, ...], active: Settings) -> Iterator[Finding]:
@@ -126,5 +140,5 @@ def of_locker(name: str, lines: tuple[Line, ...], active: Settings) -> Iterator[
             kind="locker-cannot-read",
             what=f"{name} runs as the user, who cannot read the secret (store: system)",
             consequence="The screens of enrolled users stay locked.",
-            command=f"pam-totp disable {name}",
+            command=f"{repairs.EDIT} '/pam_totp/d' /etc/pam.d/{name}",
         )

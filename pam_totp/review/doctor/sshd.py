@@ -5,11 +5,11 @@ users and addresses."""
 import dataclasses
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 
 from pam_totp.review.doctor.findings import OPEN, REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host, auth_of, options_of
+from pam_totp.review.doctor.repairs import is_marked, look_at
 from pam_totp.review.doctor.sshd_settings import MAIN, USUAL_TRIES, of_class, set_first
 from pam_totp.review.lockout import ELSEWHERE
 from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd, proofs_of
@@ -71,8 +71,15 @@ def _of_nobody(who: str, each: SshdClass, service: Service) -> Iterator[Finding]
         kind="sshd-accepts-nobody",
         what=f"sshd accepts {methods} for {who}, with which its PAM stack accepts nobody",
         consequence="Logins over ssh are refused, with or without a code.",
-        command="pam-totp enable sshd",
+        command=_repair(service),
     )
+
+
+def _repair(service: Service) -> str:
+    keys = [line for line in auth_of(service) if totp_lines.wants_key(line)]
+    if is_marked(service) or not keys:
+        return "pam-totp enable sshd"
+    return look_at(keys[0].file, keys[0].number)
 
 
 def _where_it_is_set(found: Finding, each: SshdClass) -> Finding:
@@ -80,8 +87,7 @@ def _where_it_is_set(found: Finding, each: SshdClass) -> Finding:
     blocks = [block for block in each.logins.blocks if block.is_match]
     if not blocks:
         return found
-    command = f"editor +{blocks[-1].number} {shlex.quote(blocks[-1].file)}"
-    return dataclasses.replace(found, command=command)
+    return dataclasses.replace(found, command=look_at(blocks[-1].file, blocks[-1].number))
 
 
 def words_of(each: SshdClass) -> str:

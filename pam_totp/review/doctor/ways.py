@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from pam_totp.records.storage import state_dir
+from pam_totp.review.doctor import repairs
 from pam_totp.review.doctor.findings import OPEN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
@@ -40,8 +41,9 @@ def _way_around(name: str, way: WayIn) -> Finding:
         severity=OPEN,
         kind="way-without-code",
         what=f"{name} has a way around the code: {way.words}{whose}{through}",
-        consequence="Users who log in that way are not asked for a code.",
-        command=f"pam-totp enable {shlex.quote(name)}",
+        consequence="Users who log in that way are asked for no code. If that is intended, write a "
+        "rule for them with `code: never`.",
+        command=repairs.of_way(name, way.lines),
     )
 
 
@@ -59,14 +61,16 @@ def _without_code(names_of_services: list[str]) -> Finding:
 
 def _no_longer_asking(host: Host) -> Iterator[Finding]:
     for name in sorted(names(turned_on.KIND) - set(services.that_ask())):
-        path = f"{state_dir.VAR.path}/{turned_on.KIND}/{name}"
+        path = shlex.quote(f"{state_dir.VAR.path}/{turned_on.KIND}/{name}")
+        is_there = name in host.services
+        gone = "its pam_totp.so line is gone" if is_there else "there is no such service any more"
         yield Finding(
             severity=OPEN,
             kind="no-longer-asks",
-            what=f"{name} asked for a code before, and its pam_totp.so line is gone",
-            consequence="Users log in there without a code. If that is intended, remove "
-            f"{shlex.quote(path)}.",
-            command=f"pam-totp enable {shlex.quote(name)}",
+            what=f"{name} asked for a code before, and {gone}",
+            consequence="Users may log in there without a code. If that is intended, remove "
+            f"{path}.",
+            command=f"pam-totp enable {shlex.quote(name)}" if is_there else f"rm {path}",
         )
 
 
