@@ -192,6 +192,18 @@ PROGRAMS = (
         "show-enrollment",
     ),
     Fault(
+        "nothing to take a trial back",
+        "rm /usr/libexec/pam-totp/roll-back",
+        "program-missing",
+        "roll-back",
+    ),
+    Fault(
+        "a module of what takes a trial back that is damaged",
+        f"echo 'def (' >>{LIBRARY}/pam_totp/setup/roll_back.py",
+        "program-damaged",
+        "program roll-back does not start",
+    ),
+    Fault(
         "a gate that cannot be run",
         "chmod 644 /usr/libexec/pam-totp/gate",
         "program-not-executable",

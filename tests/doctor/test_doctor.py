@@ -112,6 +112,22 @@ def test_program_that_hangs_is_a_finding(world: World) -> None:
     assert "timed out" in found[0]["what"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "echo 'def (' >>/usr/lib/pam-totp/pam_totp/commands/users.py",
+        "rm /usr/lib/pam-totp/pam_totp/listing.py",
+    ],
+)
+def test_command_that_is_damaged_itself_says_so_in_two_lines(world: World, damage: str) -> None:
+    world.run(damage)
+    done = world.doctor()
+    lines = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, len(lines)) == (1, "", 2)
+    assert lines[0].startswith("pam-totp: error: the installation is damaged: ")
+    assert lines[1].startswith("hint: ")
+
+
 def test_it_must_be_run_as_root(user: User) -> None:
     assert_refused(pam_totp("doctor", user=user), "this command must be run as root")
 

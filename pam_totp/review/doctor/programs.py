@@ -15,7 +15,16 @@ from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.imports import LIBRARY, failures_of
 from pam_totp.stack.totp_lines import MODULE
 
-PROGRAMS = ("gate", "verify", "show-enrollment")
+# What each is for, where it is not that every login which needs a code runs it.
+PROGRAMS = {
+    "gate": "",
+    "verify": "",
+    "show-enrollment": "Nobody can enroll at a login.",
+    "roll-back": "A trial of a change is not taken back by itself.",
+}
+MODULES = {name: f"pam_totp.login.{name.replace('-', '_')}" for name in PROGRAMS} | {
+    "roll-back": "pam_totp.setup.roll_back"
+}
 # The package, if that is what was installed.
 PACKAGE = "/var/lib/dpkg/info/pam-totp.list"
 REINSTALL = (
@@ -24,8 +33,8 @@ REINSTALL = (
 # What is imported, and of what kind a failure is: the name, the repair, what follows.
 IMPORTS = {
     **{
-        f"import pam_totp.login.{name.replace('-', '_')}": ("program-damaged", name, REINSTALL, "")
-        for name in PROGRAMS
+        f"import {module}": ("program-damaged", name, REINSTALL, PROGRAMS[name])
+        for name, module in MODULES.items()
     },
     **{
         f"import {name}; {name}.{used}": (
@@ -103,12 +112,14 @@ def of_module(path: str, content: bytes) -> Iterator[Finding]:
 
 
 def _of_program(path: str) -> Iterator[Finding]:
+    without_it = PROGRAMS[os.path.basename(path)]
     if not _is_file(path):
-        yield _damaged("program-missing", f"there is no {path}")
+        yield _damaged("program-missing", f"there is no {path}", REINSTALL, without_it)
         return
     if not os.access(path, os.X_OK):
         what = f"{path} cannot be run (mode, or a file system that is mounted noexec)"
-        yield _damaged("program-not-executable", what, f"chmod 755 {shlex.quote(path)}")
+        command = f"chmod 755 {shlex.quote(path)}"
+        yield _damaged("program-not-executable", what, command, without_it)
         return
     with open(path, "rb") as file:
         first = file.readline(1000).decode("utf-8", "replace")
@@ -116,8 +127,7 @@ def _of_program(path: str) -> Iterator[Finding]:
     if not (first.startswith("#!") and interpreter and os.access(interpreter[0], os.X_OK)):
         shown = interpreter[0] if interpreter else "nothing"
         what = f"{path} is run by {shown}, which does not exist or cannot be run"
-        yield _damaged("interpreter-missing", what, REINSTALL)
-        return
+        yield _damaged("interpreter-missing", what, REINSTALL, without_it)
 
 
 def of_imports(failures: dict[str, str], path: str) -> Iterator[Finding]:
@@ -128,7 +138,8 @@ def of_imports(failures: dict[str, str], path: str) -> Iterator[Finding]:
             continue
         kind, name, command, consequence = IMPORTS[statement]
         if kind == "program-damaged":
-            yield _damaged(kind, f"the program {name} does not start: {failure}")
+            what = f"the program {name} does not start: {failure}"
+            yield _damaged(kind, what, REINSTALL, consequence)
         else:
             what = f"the Python library {name} cannot be used: {failure}"
             yield Finding(AT_RISK, kind, what, consequence, command)
@@ -138,9 +149,10 @@ def _load(path: str) -> str:
     return f"import ctypes; ctypes.CDLL({path!r})"
 
 
-def _damaged(kind: str, what: str, command: str = REINSTALL) -> Finding:
-    consequence = "Every login that needs a code is refused."
-    return Finding(REFUSED, kind, what, consequence, command)
+def _damaged(kind: str, what: str, command: str = REINSTALL, consequence: str = "") -> Finding:
+    severity = AT_RISK if consequence else REFUSED
+    consequence = consequence or "Every login that needs a code is refused."
+    return Finding(severity, kind, what, consequence, command)
 
 
 def _is_file(path: str) -> bool:
