@@ -8,20 +8,17 @@ from collections.abc import Callable, Mapping
 
 from pam_totp.errors import Error, UsageError
 from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
-from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.change import Change
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import together
 from pam_totp.setup.people import Refused
 from pam_totp.setup.person import Person, who_sits
-from pam_totp.setup.proof import KEY_OR_PASSWORD
+from pam_totp.setup.proof import KEY_OR_PASSWORD, PASSWORD_ONLY
 from pam_totp.setup.ssh_log import SshLog, read
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
-from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown, installed
-from pam_totp.stack.sshd_match import Login
 
 SSHD = "sshd"
 # Asks what becomes of root's login with a key: ROOT_CODE, ROOT_KEY or ROOT_NO. May raise Error.
@@ -99,9 +96,10 @@ def _choices(
     choices = Choices(
         first_factor or there.first_factor, root or there.root, tuple(exempt) or there.exempt
     )
-    if not choices.root and root_would_be_refused():
+    by_password = choices.first_factor == PASSWORD_ONLY
+    if not choices.root and not by_password and plan_sshd.shuts_root_out(choices):
         choices = dataclasses.replace(choices, root=ask_root(person))
-    if choices.root == sshd_settings.ROOT_CODE and choices.first_factor == "password":
+    if choices.root == sshd_settings.ROOT_CODE and by_password:
         message = "root enters a code after a key only, and keys are not enough here"
         raise UsageError(message, "pam-totp enable sshd --root code")
     return choices
@@ -114,14 +112,6 @@ def _is_account(name: str) -> bool:
     except (KeyError, ValueError):
         return False
     return not set(name) & set("*?!,\"'\\ \t#")
-
-
-def root_would_be_refused() -> bool:
-    """Whether root logs in with a key today, and PermitRootLogin would refuse it after PAM's
-    question."""
-    settings = plan_sshd.settings_of_root()
-    refuses = settings.get("permitrootlogin") in sshd.NO_PASSWORDS
-    return refuses and has_key(Login("root"), settings)
 
 
 def _of_stack() -> str:

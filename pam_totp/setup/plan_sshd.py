@@ -12,7 +12,7 @@ from pam_totp.setup import sshd_settings
 from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
-from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid
+from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid, works
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
@@ -60,14 +60,10 @@ def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> Ss
     """Plans them. sitting, method: the login of the person who enables it, and "key" or "password";
     empty where it is not known. Raises Error."""
     found = SshdPlan(plain=without_ours())
-    text = sshd_settings.text(choices).encode()
-    main = found.plain[PATH] or b""
-    found.replaced = {PATH: main, DROP_IN: text}
     try:
         with Copy(found.plain) as before:
             before.test()
-            if not _is_active(found.replaced, choices):
-                found.replaced[PATH] = put_in(main, 0, 0, "sshd's settings", [INCLUDE])
+            found.replaced = _with_ours(found.plain, choices)
             with Copy(found.replaced) as after:
                 after.test()
                 found.expected = after.settings_of(SOMEBODY)
@@ -78,6 +74,15 @@ def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> Ss
     if faults:
         raise Error(f"{faults[0]}; nothing was changed", f"mend that block in {PATH}, or remove it")
     found.notes = list(dict.fromkeys(note for verdict in verdicts for note in verdict.notes))
+    return found
+
+
+def _with_ours(plain: dict[str, bytes | None], choices: Choices) -> dict[str, bytes | None]:
+    """The files with our settings, which apply. Raises Unknown."""
+    main = plain[PATH] or b""
+    found: dict[str, bytes | None] = {PATH: main, DROP_IN: sshd_settings.text(choices).encode()}
+    if not _is_active(found, choices):
+        found[PATH] = put_in(main, 0, 0, "sshd's settings", [INCLUDE])
     return found
 
 
@@ -160,11 +165,17 @@ def _named(each: Class, copy: Copy) -> str:
     return f"root, {who}" if each.is_root else who
 
 
-def settings_of_root() -> dict[str, str]:
-    """sshd's settings for root, without what enable has put there. Raises Error."""
+def shuts_root_out(choices: Choices) -> bool:
+    """Whether root logs in with a key today, and could not with these choices. Raises Error."""
+    plain = without_ours()
     try:
-        with Copy(without_ours()) as copy:
-            return copy.settings_of(ROOT)
+        with Copy(plain) as before:
+            was = before.settings_of(ROOT)
+        if not has_key(ROOT, was) or KEY not in map(first_of, sshd.ways(was, 0)):
+            return False
+        with Copy(_with_ours(plain, choices)) as after:
+            ways = sshd.ways(after.settings_of(ROOT), 0)
+        return KEY not in [first_of(way) for way in ways if works(way, choices)]
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
 

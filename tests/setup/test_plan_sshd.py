@@ -188,6 +188,26 @@ def test_root_who_has_a_key_is_not_shut_out_without_a_word(
         planned(f"{USUAL}PermitRootLogin prohibit-password\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "is_shut"),
+    [
+        ("PermitRootLogin prohibit-password\n", True),
+        ("PermitRootLogin yes\n", False),
+        ("PermitRootLogin no\n", False),
+        ("PubkeyAuthentication no\n", False),
+        ("Match User root\n  AuthenticationMethods publickey\n", False),
+        ("Match Address 192.0.2.0/24\n  AuthenticationMethods publickey\n", True),
+    ],
+)
+def test_root_is_asked_about_only_where_root_would_be_shut_out(
+    root_key: None, text: str, is_shut: bool
+) -> None:
+    MAIN.write_text(f"HostKey /etc/ssh/throwaway_host_key\n{USUAL}{text}")
+    assert plan_sshd.shuts_root_out(Choices()) == is_shut
+    Path("/root/.ssh/authorized_keys").write_text("")
+    assert not plan_sshd.shuts_root_out(Choices())
+
+
 def test_an_exempted_account_logs_in_with_its_key_alone(planned: Planned, user: User) -> None:
     found = planned(USUAL, KEY_OR_PASSWORD, ROOT_NO, (user.name,))
     assert f"Match User {user.name}\n" in (found.replaced[DROP_IN] or b"").decode()
