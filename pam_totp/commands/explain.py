@@ -22,6 +22,7 @@ from pam_totp.review.doors import doors_of
 from pam_totp.review.explanation import as_text, rule_as_text
 from pam_totp.review.not_asked import AS_USER, Stack, ways_of_sshd
 from pam_totp.review.user_row import fault_of_home
+from pam_totp.review.ways_of_sshd import knows_key
 from pam_totp.rules.enrollment import AT_LOGIN
 from pam_totp.rules.policy import LOCAL
 from pam_totp.rules.reasons import Failure
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     found |= {"service_asks": stack.asks, "runs_as_user": as_user, "but": buts, "ways": []} | doors
     for way, outcome in ways:
         if not outcome:
-            outcome = _describe(account, options, "publickey" in way, active)["outcome"]
+            outcome = _describe(account, options, knows_key(way), active)["outcome"]
         found["ways"].append({"methods": way, "outcome": outcome})
     if buts and found["outcome"] == ASKED:
         found["outcome"] = "the settings ask for a code"

@@ -3,7 +3,7 @@
 
 import pwd
 
-from pam_totp.review.ways_of_sshd import KERBEROS, SshdClass, proofs_of
+from pam_totp.review.ways_of_sshd import KERBEROS, SshdClass, knows_key, proofs_of
 from pam_totp.review.ways_of_sshd import SERVICE as SSHD
 from pam_totp.stack import services, sshd, stack_faults, totp_lines
 from pam_totp.stack.factors import CODE, NO_CODE_NEEDED
@@ -125,7 +125,7 @@ def ways_of_sshd(
             buts.append(
                 f"sshd accepts {alone} alone (AuthenticationMethods), so PAM is never asked"
             )
-        elif stack.wants_key and "publickey" not in way:
+        elif stack.wants_key and not knows_key(way):
             outcome = "refused, because the PAM stack requires a public key (publickey_passed)"
         elif "keyboard-interactive" not in way and not stack.is_combined:
             outcome = "refused if a code is needed, because sshd's password method cannot ask"
@@ -134,7 +134,7 @@ def ways_of_sshd(
         told.append((way, outcome))
     if not ways:
         buts.append(f"sshd accepts no login of {user.pw_name}{' with a key' if publickey else ''}")
-    elif all(stack.wants_key and "publickey" not in way for way in ways):
+    elif all(stack.wants_key and not knows_key(way) for way in ways):
         buts.append(
             "the PAM stack requires a public key (publickey_passed), but sshd asks for none "
             "(AuthenticationMethods), so every login is refused"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pam_totp.review.open_to import Exempt, People, Policy, who_of
 from pam_totp.review.way_in import WayIn
-from pam_totp.stack.factors import CODE, NO_CODE_NEEDED, Factor
+from pam_totp.stack.factors import CODE, NO_CODE_NEEDED
 from pam_totp.stack.totp_lines import asks
 from pam_totp.stack.ways_in import Proved, Way, words_of
 
@@ -31,10 +31,11 @@ def proof_of(way: Way) -> Proof:
     return Proof(way.proved, tuple(step.words for step in steps))
 
 
-def after(first: Sequence[Factor], proof: Proof) -> Proof:
-    """A proof after other factors; what was proved before is said once."""
-    more = (each for each in proof.proved if each not in first)
-    return Proof((*first, *more), proof.lines)
+def after(first: Proof, second: Proof) -> Proof:
+    """One proof after another; what was proved before is said once, and the lines are those that
+    PAM or sshd has for the second one, if there are any."""
+    more = (each for each in second.proved if each not in first.proved)
+    return Proof((*first.proved, *more), second.lines or first.lines)
 
 
 def ways_of(proofs: Sequence[Proof], people: People, policy: Policy) -> Iterator[WayIn]:

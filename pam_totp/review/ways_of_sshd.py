@@ -3,8 +3,6 @@
 and the PAM stack where they ask it."""
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Iterator, Mapping
 
 from pam_totp.review.open_to import People, Policy
@@ -25,8 +23,9 @@ from pam_totp.stack.ways_in import ways_in
 SERVICE = "sshd"
 # With it sshd's `password` method asks Kerberos itself, and PAM only where there is none.
 KERBEROS = "kerberosauthentication"
+KEY_METHOD = "publickey"
 FACTORS = {
-    "publickey": KEY,
+    KEY_METHOD: KEY,
     "hostbased": Factor("host key"),
     "gssapi-with-mic": Factor("Kerberos ticket"),
 }
@@ -92,7 +91,7 @@ def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterato
         proofs = [
             proof
             for methods in each.methods
-            if ("publickey" in methods) == (has_key == "yes")
+            if knows_key(methods) == (has_key == "yes")
             for proof in proofs_of(methods, each, service)
         ]
         yield from ways_of(proofs, _people(each, has_key), policy)
@@ -100,25 +99,26 @@ def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterato
 
 def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[Proof]:
     """What is proved where these methods together log in."""
-    uses_pam = each.settings.get("usepam") == "yes"
-    before = tuple(FACTORS[method] for method in methods if method in FACTORS)
-    asking = [method for method in methods if method in sshd.BY_PAM]
-    if not asking or not uses_pam:
-        password = (PASSWORD,) if asking else ()  # by the shadow file, without PAM
-        yield Proof((*before, *password), tuple(_lines(each, methods)))
-        return
-    stack = [_asked_of_pam(method, service, has_key=KEY in before) for method in asking]
-    if each.settings.get(KERBEROS) == "yes" and "password" in asking:
-        lines = tuple(_lines(each, methods, KERBEROS))
-        stack[asking.index("password")].append(Proof((PASSWORD,), lines))  # and PAM is not asked
-    if math.prod(map(len, stack)) > MAX_PROOFS:
-        raise TooManyWays
-    for chosen in itertools.product(*stack):
-        whole = Proof(before)
-        for proof in chosen:
-            whole = after(whole.proved, proof)
-            whole = dataclasses.replace(whole, lines=proof.lines)
-        yield whole
+    found = [Proof((), tuple(_lines(each, methods)))]
+    for at, method in enumerate(methods):
+        options = [Proof((FACTORS[method],))] if method in FACTORS else []
+        if method in sshd.BY_PAM and each.settings.get("usepam") != "yes":
+            options = [Proof((PASSWORD,))]  # by the shadow file
+        elif method in sshd.BY_PAM:
+            options = _asked_of_pam(method, service, has_key=KEY_METHOD in methods[:at])
+            if method == "password" and each.settings.get(KERBEROS) == "yes":
+                lines = tuple(_lines(each, methods, KERBEROS))
+                options.append(Proof((PASSWORD,), lines))  # and PAM is not asked
+        if len(found) * len(options) > MAX_PROOFS:
+            raise TooManyWays
+        found = [after(proof, option) for proof in found for option in options]
+    yield from found
+
+
+def knows_key(methods: sshd.Way) -> bool:
+    """Whether sshd has accepted a key when it asks PAM, or accepts one and never asks."""
+    asking = [at for at, method in enumerate(methods) if method in sshd.BY_PAM]
+    return KEY_METHOD in (methods[: asking[0]] if asking else methods)
 
 
 def _asked_of_pam(method: str, service: Service, *, has_key: bool) -> list[Proof]:

@@ -97,6 +97,15 @@ def test_way_with_a_key_goes_by_the_rules_for_one(
         }
 
 
+def test_key_that_comes_after_the_code_is_not_known_to_the_rules(
+    user: User, enrolled: Callable[..., Credential], sshd: Callable[[str], None]
+) -> None:
+    enrolled(user)
+    sshd(f"{ASKING}AuthenticationMethods keyboard-interactive,publickey\n")
+    with configured("rules: [{publickey: true, code: never}]\n"):
+        assert ways(user.name) == {"keyboard-interactive,publickey": "a code is asked for"}
+
+
 def test_stack_that_wants_a_key_and_sshd_that_takes_none_refuse_everybody(
     user: User, sshd: Callable[[str], None], pam_services: PamServices
 ) -> None:

@@ -190,6 +190,17 @@ def test_several_methods_are_all_proved(ways: Callable[..., ServiceWays]) -> Non
     assert found.text == "key, then host key, then password, then code"
 
 
+def test_key_that_comes_after_the_code_is_not_known_to_pam_and_to_the_rules(
+    ways: Callable[..., ServiceWays],
+) -> None:
+    text = "KbdInteractiveAuthentication yes\n"
+    text += "AuthenticationMethods keyboard-interactive,publickey\n"
+    rule = "rules: [{publickey: true, code: never}, {code: required}]\n"
+    assert ways(text, rules=rule).text == "password, then code, then key"
+    text = text.replace("keyboard-interactive,publickey", "publickey,keyboard-interactive")
+    assert ways(text, rules=rule).text == "key (rule of line 1)"
+
+
 def test_settings_that_sshd_refuses_and_matches_that_are_not_known_are_unknown(
     ways: Callable[..., ServiceWays],
 ) -> None:
