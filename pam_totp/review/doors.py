@@ -24,4 +24,8 @@ def doors_of(service: str) -> dict[str, Any]:
     ]
     asks = any(way.has_code for way in found.ways)
     note = note_of_enrollment(active, time.time()) if asks else ""
-    return {"every_way_in": found.text, "without_a_code": without, "enrollment_note": note}
+    return {
+        "every_way_in": found.by_people or [found.text],
+        "without_a_code": without,
+        "enrollment_note": note,
+    }

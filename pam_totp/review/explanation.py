@@ -35,7 +35,8 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     lines[1:1] = [f"  BUT {each}" for each in found["but"]] + [
         f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
     ]
-    lines.append(f"  every way in at {options.service}: {found['every_way_in']}")
+    doors, title = found["every_way_in"], f"  every way in at {options.service}:"
+    lines += [f"{title} {doors[0]}"] if len(doors) == 1 else [title, *(f"    {d}" for d in doors)]
     lines += [f"    {found['enrollment_note']}"] if found["enrollment_note"] else []
     for way in found["without_a_code"]:
         lines.append(f"  way in without a code, for {way['who']}: {way['proved']}")

@@ -52,18 +52,22 @@ class ServiceWays:
         return tuple(way for way in self.ways if way.is_finding)
 
     @property
-    def text(self) -> str:
-        """All ways in one line, by whom they are open to."""
-        if self.unknown:
-            return f"unknown: {self.unknown}"
+    def by_people(self) -> list[str]:
+        """The ways in, a text for each class of people that they are open to."""
         people: dict[str, list[str]] = {}
         for way in self.ways:
             people.setdefault(way.who, []).append(way.text)
-        shown = [
+        return [
             f"{who}: {' · '.join(ways)}" if who else " · ".join(ways)
             for who, ways in people.items()
         ]
-        return " · ".join(shown) or "nobody"
+
+    @property
+    def text(self) -> str:
+        """All ways in one line."""
+        if self.unknown:
+            return f"unknown: {self.unknown}"
+        return " · ".join(self.by_people) or "nobody"
 
 
 def told_apart(ways: list[WayIn]) -> tuple[WayIn, ...]:

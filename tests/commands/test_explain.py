@@ -141,7 +141,7 @@ def test_decision_rule_line_and_facts_are_said(
     text = f"rules:\n- {{user: root, code: never}}\n- {{user: {user.name}, code: required}}\n"
     with configured(text):
         said = pam_totp("explain", user.name, "--service", "su").output
-    assert said.splitlines()[:9] == [
+    assert said.splitlines()[:11] == [
         f"{user.name}, su, from this machine: the settings ask for a code",
         "  BUT /etc/pam.d/su has no pam_totp.so line, so no code is asked for",
         f"  rule: line 3 of {CONFIGURATION}: user: {user.name}; code: required",
@@ -149,7 +149,9 @@ def test_decision_rule_line_and_facts_are_said(
         "  has logged in with a code: no",
         "  grant: none",
         "  waiting after incorrect codes: no",
-        "  every way in at su: root: nothing · password (rule of line 2) · others: password",
+        "  every way in at su:",
+        "    root: nothing · password (rule of line 2)",
+        "    others: password",
         "  way in without a code, for others: password",
     ]
 
@@ -159,19 +161,19 @@ def test_every_way_in_is_told_with_the_lines_to_one_without_a_code(
 ) -> None:
     pam_services.write("svc", "auth sufficient pam_u2f.so\n@include common-auth\n")
     told = explain(user.name, "--service", "svc")
-    assert told["every_way_in"] == "password"  # pam_u2f.so is not installed
+    assert told["every_way_in"] == ["password"]  # pam_u2f.so is not installed
     pam_services.write(
         "svc", f"auth sufficient pam_rootok.so\n{PASSWORD_LINE}\nauth required pam_totp.so\n"
     )
     told = explain(user.name, "--service", "svc")
-    assert told["every_way_in"] == "root alone · password, then code"
+    assert told["every_way_in"] == ["root alone · password, then code"]
     (way,) = told["without_a_code"]
     assert way == {
         "who": "everybody",
         "proved": "root alone",
         "lines": ["/etc/pam.d/svc, line 1: sufficient pam_rootok.so: success"],
     }
-    assert explain(user.name, "--service", "nosuch")["every_way_in"] == "password"
+    assert explain(user.name, "--service", "nosuch")["every_way_in"] == ["password"]
 
 
 def test_users_who_pass_because_they_have_not_enrolled_are_told_beside_the_ways_in(
