@@ -12,13 +12,12 @@ roll-back --watch NUMBER
 import signal
 import sys
 import syslog
-import time
 from collections.abc import Callable
 from types import FrameType
 
 from pam_totp.errors import Error
 from pam_totp.setup import apply, cron, journal, watch
-from pam_totp.setup.record import Record
+from pam_totp.setup.record import Record, pause
 from pam_totp.setup.watch import OVER
 from pam_totp.signals import SIGNALS
 
@@ -78,12 +77,12 @@ def _watch(number: int) -> int:
         return 1
     watch.hold(found, watch.WATCHER)
     why = _wait(found)
-    pause = _FIRST_PAUSE
+    seconds = _FIRST_PAUSE
     while why and not journal.became(found):
         if _say_what(lambda: apply.take_back(found, why)) == 0:
             break
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause(seconds)
+        seconds = min(2 * seconds, _LONGEST_PAUSE)
     return 0
 
 

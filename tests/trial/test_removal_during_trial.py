@@ -8,6 +8,7 @@ import pytest
 
 from tests.host.debian_package import ROOT, in_a_host_of_its_own
 from tests.host.pam_services import PASSWORD_LINE, shipped_lines
+from tests.trial.change_host import BEGIN, END
 
 pytestmark = pytest.mark.timeout(600)  # the package may have to be built first
 STACK, SETTINGS = Path("/etc/pam.d/sshd"), "/etc/ssh/sshd_config.d/00-pam-totp.conf"
@@ -18,7 +19,7 @@ def test_package_that_is_removed_in_the_middle_of_a_trial_leaves_the_old_files(
     package: Path, how: str
 ) -> None:
     before = STACK.read_text(encoding="utf-8")
-    lines = "\n".join(shipped_lines("key-or-password-then-code"))
+    lines = "\n".join([BEGIN, *shipped_lines("key-or-password-then-code"), END])
     files = [
         {"path": str(STACK), "before": before, "after": before.replace(PASSWORD_LINE, lines)},
         {"path": SETTINGS, "before": None, "after": "KbdInteractiveAuthentication yes\n"},

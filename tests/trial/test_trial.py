@@ -364,8 +364,7 @@ def test_clock_that_is_set_back_does_not_prolong_it(change_host: ChangeHost, sta
     assert trial.child.pid is not None
     os.kill(trial.child.pid, signal.SIGSTOP)
     watch_with_a_clock_of("-2h")
-    wait_until(is_over)
-    assert state() == change_host.old
+    wait_until(lambda: state() == change_host.old)
 
 
 def test_second_enable_during_a_trial_changes_nothing(
