@@ -107,7 +107,7 @@ class ChangeHost:
         return "password" not in said.partition("Permission denied (")[2].split(")")[0]
 
 
-def wait_until(is_so: "object", seconds: float = 20) -> None:
+def wait_until(is_so: "object", seconds: float = 60) -> None:
     """Waits for what a process does meanwhile; `is_so`: a function."""
     assert callable(is_so)
     deadline = time.monotonic() + seconds

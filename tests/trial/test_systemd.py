@@ -67,7 +67,7 @@ def test_timer_takes_it_back_when_the_command_and_its_watcher_are_killed(
     host: tuple[ChangeHost, SystemdHost],
 ) -> None:
     change_host, booted = host
-    child = begin(change_host, booted, "6")
+    child = begin(change_host, booted, "10")
     (watcher,) = watchers()
     os.kill(watcher, signal.SIGKILL)
     child.close(force=True)

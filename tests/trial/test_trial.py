@@ -30,7 +30,7 @@ from tests.trial.change_host import (
     watchers,
 )
 
-LONG, SHORT = "600", "4"
+LONG, SHORT = "600", "8"
 CRON = Path("/etc/cron.d/pam-totp-trial")
 READY = "Attempts, from /var/log/auth.log:"
 QUESTION = r"Keep it\? \[y/N\] "
@@ -176,7 +176,7 @@ def test_yes_before_anybody_has_logged_in_keeps_nothing(
 def test_no_answer_within_the_time_takes_it_back(change_host: ChangeHost, start: Start) -> None:
     code, said = start(SHORT).end()
     assert code == 1
-    assert "nobody answered within 4 s; everything was taken back" in said
+    assert f"nobody answered within {SHORT} s; everything was taken back" in said
     assert_taken_back(change_host)
 
 
@@ -205,7 +205,7 @@ def test_kill_9_of_the_watcher_leaves_it_to_the_command(
     trial = start(SHORT)
     (watcher,) = watchers()
     os.kill(watcher, signal.SIGKILL)
-    assert "nobody answered within 4 s" in trial.end()[1]
+    assert f"nobody answered within {SHORT} s" in trial.end()[1]
     assert_taken_back(change_host)
 
 
@@ -215,7 +215,7 @@ def test_stopped_command_does_not_stop_the_time(change_host: ChangeHost, start: 
     os.kill(trial.child.pid, signal.SIGSTOP)
     assert_taken_back_but_for_the_command(change_host)
     os.kill(trial.child.pid, signal.SIGCONT)
-    assert "nobody answered within 4 s; everything was taken back" in trial.end()[1]
+    assert f"nobody answered within {SHORT} s; everything was taken back" in trial.end()[1]
 
 
 def assert_taken_back_but_for_the_command(host: ChangeHost) -> None:
