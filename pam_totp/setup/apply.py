@@ -124,7 +124,7 @@ def running_trials() -> list[Record]:
 def _begin(change: Change, seconds: float | None, by: str) -> Record:
     """Raises Error where the change cannot be made."""
     try:
-        _refuse_another_change()
+        _refuse_another_change(change.kind)
         targets = tuple(place.real_path(file.path) for file in change.files)
         for file, target in zip(change.files, targets, strict=True):
             replacement.refuse_if_changed(file, target)
@@ -133,13 +133,14 @@ def _begin(change: Change, seconds: float | None, by: str) -> Record:
         raise _unchanged(failure, change.files[0].path) from None
 
 
-def _refuse_another_change() -> None:
+def _refuse_another_change(kind: str) -> None:
     found = journal.current()
     if found is None:
         return
     if watch.is_cared_for(found):
         services = ", ".join(found.change.services)
-        raise Error(f"a trial of {services} is running", "pam-totp confirm")
+        hint = "pam-totp confirm --take-back" if kind == "disable" else "pam-totp confirm"
+        raise Error(f"a trial of {services} is running", hint)
     replacement.take_back(found, reloads=found.change.reloads_sshd)
     _end(found, TAKEN_BACK)
     _log(TAKEN_BACK, found, "its command had ended")
