@@ -2,7 +2,8 @@
 """The record of a change that nobody has kept yet: what each file was and will be.
 
 /var/lib/pam-totp/changes, which only root can read, has the record `current`, a folder for each
-change, by its number, and in that the files as they were before, below `before`.
+change, by its number, and in that the files as they were before, below `before`. The newest 20
+are kept.
 
 - The record MUST be on the disk before the first file is touched, and MUST NOT change from then on:
   it says what to take back, whatever was done of it.
@@ -13,6 +14,7 @@ change, by its number, and in that the files as they were before, below `before`
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 
 from pam_totp import repair
@@ -22,6 +24,7 @@ from pam_totp.rules.reasons import Failure
 from pam_totp.setup.change import Change
 from pam_totp.setup.record import FOLDER, KIND, Record, boot, now, record_of, written
 
+MAX_KEPT = 20  # changes, with the files as they were before
 CURRENT, KEPT, TAKEN_BACK = "current", "kept", "taken-back"
 
 
@@ -55,7 +58,8 @@ def _lock(folder: int, waits: bool) -> None:
 def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: str) -> Record:
     """Records a change, durably, with copies of the files as they are. Raises Error."""
     with _cannot("record the change"):
-        number = max(_numbers(), default=0) + 1
+        numbers = sorted(_numbers())
+        number = max(numbers, default=0) + 1
         deadline = None if seconds is None else now() + seconds
         record = Record(number, change, targets, boot(), deadline, by)
         os.mkdir(record.folder, 0o700)
@@ -71,6 +75,8 @@ def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: s
         except OSError:
             os.unlink(f"{FOLDER}/{CURRENT}")
             raise
+    for old in numbers[:-MAX_KEPT]:
+        shutil.rmtree(f"{FOLDER}/{old}", ignore_errors=True)
     return record
 
 

@@ -62,6 +62,14 @@ def test_backup_is_the_file_as_it_was(change_host: ChangeHost) -> None:
     assert CHANGES.stat().st_mode & 0o777 == 0o700
 
 
+def test_backups_of_the_newest_changes_stay(change_host: ChangeHost) -> None:
+    CHANGES.mkdir(mode=0o700)
+    for number in range(1, 31):
+        (CHANGES / str(number) / "before").mkdir(parents=True)
+    assert change_host.put_in().returncode == 0
+    assert sorted(int(path.name) for path in CHANGES.iterdir()) == [*range(11, 31), 31]
+
+
 def test_owner_mode_and_access_list_stay(change_host: ChangeHost) -> None:
     subprocess.run(["chown", "root:shadow", STACK], check=True)
     os.setxattr(STACK, "user.note", b"kept")
