@@ -97,11 +97,11 @@ def _choices(
         first_factor or there.first_factor, root or there.root, tuple(exempt) or there.exempt
     )
     by_password = choices.first_factor == PASSWORD_ONLY
-    if not choices.root and not by_password and plan_sshd.shuts_root_out(choices):
+    if not choices.root and plan_sshd.shuts_root_out(choices):
         choices = dataclasses.replace(choices, root=ask_root(person))
     if choices.root == sshd_settings.ROOT_CODE and by_password:
         message = "root enters a code after a key only, and keys are not enough here"
-        raise UsageError(message, "pam-totp enable sshd --root code")
+        raise UsageError(message, "pam-totp enable sshd --first-factor password --root key")
     return choices
 
 

@@ -49,6 +49,8 @@ def judge(
             notes.append(f"{who}: {_words(way)} alone, without a code.")
     if not has_key:
         before -= {KEY}
+    if each.is_root and before and not kept and choices.root != ROOT_NO:
+        return Verdict(f"{who}: root could not log in any more (PermitRootLogin)")
     for factor in sorted(before - kept):
         if factor in ended(each, choices):
             notes.append(

@@ -13,6 +13,7 @@ from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
 from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid, works
+from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
@@ -175,7 +176,9 @@ def shuts_root_out(choices: Choices) -> bool:
             return False
         with Copy(_with_ours(plain, choices)) as after:
             ways = sshd.ways(after.settings_of(ROOT), 0)
-        return KEY not in [first_of(way) for way in ways if works(way, choices)]
+        kept = {first_of(way) for way in ways if works(way, choices)}
+        # Where keys are not enough for anybody, a password is as good.
+        return not kept if choices.first_factor == PASSWORD_ONLY else KEY not in kept
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
 

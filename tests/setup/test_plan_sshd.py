@@ -184,7 +184,7 @@ def root_key() -> Iterator[None]:
 def test_root_who_has_a_key_is_not_shut_out_without_a_word(
     planned: Planned, root_key: None
 ) -> None:
-    with pytest.raises(Error, match="root: users who log in with a key would be refused"):
+    with pytest.raises(Error, match="root could not log in any more"):
         planned(f"{USUAL}PermitRootLogin prohibit-password\n")
 
 
@@ -206,6 +206,19 @@ def test_root_is_asked_about_only_where_root_would_be_shut_out(
     assert plan_sshd.shuts_root_out(Choices()) == is_shut
     Path("/root/.ssh/authorized_keys").write_text("")
     assert not plan_sshd.shuts_root_out(Choices())
+
+
+def test_root_is_not_shut_out_by_passwords_alone_without_a_word(
+    planned: Planned, root_key: None
+) -> None:
+    text = f"{USUAL}PermitRootLogin prohibit-password\n"
+    MAIN.write_text(f"HostKey /etc/ssh/throwaway_host_key\n{text}")
+    assert plan_sshd.shuts_root_out(Choices(PASSWORD_ONLY))
+    with pytest.raises(Error, match="root could not log in any more"):
+        planned(text, PASSWORD_ONLY)
+    assert planned(text, PASSWORD_ONLY, ROOT_KEY).replaced
+    MAIN.write_text(f"HostKey /etc/ssh/throwaway_host_key\n{USUAL}PermitRootLogin yes\n")
+    assert not plan_sshd.shuts_root_out(Choices(PASSWORD_ONLY))
 
 
 def test_an_exempted_account_logs_in_with_its_key_alone(planned: Planned, user: User) -> None:
