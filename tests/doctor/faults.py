@@ -323,6 +323,15 @@ SSHD_SETTINGS = (
         "keyboard-interactive for all users",
     ),
     Fault(
+        "settings that sshd has not read yet",
+        f"sed -i '1i PidFile /etc/sshd.pid' {SSHD}; cp /usr/bin/sleep /etc/sshd; (/etc/sshd 60"
+        " </dev/null &>/dev/null & echo $! >/etc/sshd.pid); touch -d '-1 hour' /etc/sshd.pid;"
+        " while ! grep -qx sshd /proc/$(cat /etc/sshd.pid)/comm; do :; done",
+        "sshd-not-reloaded",
+        f"{SSHD} was changed after",
+        repaired=True,
+    ),
+    Fault(
         "root's key",
         "install -d -m 700 /root/.ssh; echo ssh-ed25519 AAAA root >/root/.ssh/authorized_keys",
         "sshd-refuses-root",

@@ -13,6 +13,7 @@ from tests.doctor.faults import (
     Fault,
     also,
 )
+from tests.doctor.world import MODULES
 
 # The fields of a record (pam_totp/setup/record.py) that say whether somebody may still keep it.
 TRIAL = (
@@ -308,8 +309,7 @@ AROUND = (
     ),
     Fault(
         "homes that a login opens",
-        f"touch $(dirname $(find /usr/lib -name pam_unix.so))/pam_mount.so;"
-        f" echo 'session optional pam_mount.so' >>{PAM}/login",
+        f"touch {MODULES}/pam_mount.so; echo 'session optional pam_mount.so' >>{PAM}/login",
         "homes-opened-at-login",
         "pam_mount",
     ),

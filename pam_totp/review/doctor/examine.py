@@ -21,6 +21,7 @@ from pam_totp.review.doctor import (
     records,
     settings_file,
     sshd,
+    sshd_reload,
     users,
     ways,
 )
@@ -35,6 +36,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("the pam_totp.so lines", lines.find),
     ("the installed programs", programs.find),
     ("the settings of sshd", sshd.find),
+    ("whether sshd has read its settings", sshd_reload.find),
     ("the settings", settings_file.find),
     ("owners and modes", files.find),
     ("the disks", disks.find),
