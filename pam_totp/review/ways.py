@@ -22,8 +22,10 @@ from pam_totp.stack.libpam import Libpam, Unknown, installed
 from pam_totp.stack.service import OTHER, Service, read_service
 from pam_totp.stack.services_of_host import services_of_host
 from pam_totp.stack.stack_faults import RUN_BY_USERS
+from pam_totp.stack.sudoers import not_asked
 from pam_totp.stack.ways_in import ways_in
 
+SUDO = ("sudo", "sudo-i")
 # Programs that never ask PAM who somebody is (no pam_authenticate), and what starts a greeter as
 # the user that it has of its own.
 WITHOUT_LOGINS = (
@@ -69,7 +71,7 @@ def ways_of_service(
         if name == SSHD:
             found, faults = ways_of_sshd(libpam, policy)
             return ServiceWays(name, told_apart(found), faults=faults)
-        ways = told_apart(list(_ways(service, policy)))
+        ways = told_apart([*_ways(service, policy), *_not_asked(name, root)])
     except Unknown as unknown:
         return ServiceWays(name, unknown=str(unknown))
     return ServiceWays(name, ways, faults=tuple(service.faults))
@@ -96,6 +98,13 @@ def _ways(service: Service, policy: Policy) -> Iterator[WayIn]:
         else:
             proofs.append(proof)
     yield from ways_of(proofs, _people(service.name), policy)
+
+
+def _not_asked(service: str, root: str) -> Iterator[WayIn]:
+    """Whom sudo never asks PAM about, because its administrator wrote so."""
+    if service in SUDO and not root:
+        for each in not_asked():
+            yield WayIn("nothing", each.who, is_exempt=True, reason=each.how)
 
 
 def _of_root(proof: Proof, service: str, policy: Policy) -> Iterator[WayIn]:
