@@ -24,6 +24,7 @@ from tests.trial.systemd_host import Machine, SystemdHost
 from tests.trial.test_trial import QUESTION, log_in
 
 pytestmark = pytest.mark.timeout(300)
+DROP_IN = "/run/systemd/system/ssh.socket.d"
 
 
 @pytest.fixture
@@ -104,3 +105,18 @@ def test_watcher_survives_the_command_s_session(host: tuple[ChangeHost, SystemdH
     child.close(force=True)
     wait_until(is_over)
     assert state() == change_host.old
+
+
+def test_sshd_that_a_socket_starts_needs_no_reload(
+    change_host: ChangeHost, machine: Machine
+) -> None:
+    os.kill(int(PID_FILE.read_text()), signal.SIGTERM)
+    booted = machine.boot()
+    listen = f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{change_host.port}\n"
+    script = f"mkdir -p {DROP_IN} && printf '{listen}' >{DROP_IN}/port.conf"
+    script += " && systemctl daemon-reload && systemctl start ssh.socket"
+    started = booted.run("sh", "-c", script.replace("\n", "\\n"))
+    assert started.returncode == 0, started.stderr
+    done = booted.run(*change_host.command())
+    assert done.stdout == "ssh.socket starts sshd at the next connection, with the new settings.\n"
+    assert change_host.asks_for_a_key_and_more
