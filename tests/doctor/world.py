@@ -66,7 +66,8 @@ class World:
 
     def command(self, script: str) -> tuple[str, list[str]]:
         """A program and its arguments that run a shell script there."""
-        enter = ["--mount", "-t", str(self._namespace.pid), "bash", "-eu", "-c"]
+        # Its root too: in a chroot that is another one than the namespace's.
+        enter = ["--mount", "--root", "-t", str(self._namespace.pid), "bash", "-eu", "-c"]
         # As the records of the product are made.
         return "/usr/bin/nsenter", [*enter, f"umask 077; {script}"]
 

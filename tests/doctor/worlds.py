@@ -20,9 +20,11 @@ def healthy(host_key: None) -> Iterator[str]:
     WORK.mkdir(parents=True)
     command = ["gcc", "-shared", "-fPIC", "-o", str(PRELOAD), str(HERE / "clock.c")]
     subprocess.run(command, check=True)
-    build(HEALTHY, PRELOAD)
-    yield str(HEALTHY)
-    shutil.rmtree(WORK)
+    try:
+        build(HEALTHY, PRELOAD)
+        yield str(HEALTHY)
+    finally:
+        shutil.rmtree(WORK)
 
 
 @pytest.fixture
