@@ -10,11 +10,12 @@ from pam_totp.errors import Error, UsageError
 from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.change import Change
+from pam_totp.setup.first_factor import usual_first_factor
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import together
 from pam_totp.setup.people import Refused
 from pam_totp.setup.person import Person, who_sits
-from pam_totp.setup.proof import KEY_OR_PASSWORD, PASSWORD_ONLY
+from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.ssh_log import SshLog, read
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
@@ -87,14 +88,18 @@ def prepare(
 def _choices(
     first_factor: str, root: str, exempt: list[str], person: Person, ask_root: AskRoot
 ) -> Choices:
-    there = sshd_settings.choices_of(_content(DROP_IN)) or Choices(_of_stack())
+    written = sshd_settings.choices_of(_content(DROP_IN))
+    there = written or Choices(_of_stack() or usual_first_factor())
     for name in exempt:
         if name == "root":
             raise UsageError("what becomes of root is said by --root", "--root key")
         if not _is_account(name):
             raise UsageError(f"{name!a} is not the name of an account", "getent passwd")
     choices = Choices(
-        first_factor or there.first_factor, root or there.root, tuple(exempt) or there.exempt
+        first_factor or there.first_factor,
+        root or there.root,
+        tuple(exempt) or there.exempt,
+        is_chosen=bool(first_factor or written),
     )
     by_password = choices.first_factor == PASSWORD_ONLY
     if not choices.root and plan_sshd.shuts_root_out(choices):
@@ -115,9 +120,9 @@ def _is_account(name: str) -> bool:
 
 
 def _of_stack() -> str:
-    """The choice that the lines of /etc/pam.d/sshd were written for."""
+    """The choice that the lines of /etc/pam.d/sshd were written for; empty without any."""
     choice = choice_of(_content(f"{PAM_DIR}/{SSHD}") or b"").partition(" ")[0]
-    return choice if choice in sshd_settings.METHODS else KEY_OR_PASSWORD
+    return choice if choice in sshd_settings.METHODS else ""
 
 
 def _content(path: str) -> bytes | None:

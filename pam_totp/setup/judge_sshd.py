@@ -4,6 +4,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+from pam_totp.setup.opened import opened
 from pam_totp.setup.proof import KEY_ONLY, PASSWORD_ONLY
 from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
 from pam_totp.stack import sshd
@@ -12,14 +13,17 @@ from pam_totp.stack.sshd_classes import Class
 
 KEY, PASSWORD = "key", "password"
 ROOT_UID, SOMEBODY = 0, 1000
+FORCED = "forced-commands-only"
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """fault: why this must not be; empty: it may. notes: what stays without a code, and what ends.
-    kept: the first factors with which the class gets in."""
+    """fault: why this must not be; empty: it may. hint: what to do about it, if not to mend the
+    block. notes: what stays without a code, what ends and what begins. kept: the first factors with
+    which the class gets in."""
 
     fault: str = ""
+    hint: str = ""
     notes: tuple[str, ...] = ()
     kept: frozenset[str] = frozenset()
 
@@ -39,7 +43,7 @@ def judge(
     before = {first_of(way) for way in sshd.ways(was, uid)}
     ways = sshd.ways(will, uid)
     kept = {first_of(way) for way in ways if works(way, choices)}
-    notes: list[str] = []
+    notes = list[str]()
     if will.get("usepam") != "yes":
         return Verdict(f"{who}: sshd would not ask PAM (UsePAM)")
     for way in ways:
@@ -47,6 +51,18 @@ def judge(
             if not is_meant(each, choices):
                 return Verdict(f"{who}: {sshd.shown(way)} would be enough, without a code")
             notes.append(f"{who}: {_words(way)} alone, without a code.")
+    for proved in opened(was, will, uid, choices):
+        factors = " and ".join(
+            f"a {one}" if one in (KEY, PASSWORD) else one for one in sorted(proved)
+        )
+        if not _may_open(proved, each, choices):
+            hint = "pam-totp enable sshd --first-factor key   # or another that is to be enough"
+            return Verdict(f"{who}: {factors} would be let in, and is not today", hint)
+        notes.append(f"{who}: {factors} is let in from now on, and was not before.")
+    allowed = will.get("permitrootlogin")
+    if each.is_root and was.get("permitrootlogin") == FORCED and allowed not in (FORCED, "no"):
+        what = f"a key is for one command only (PermitRootLogin {FORCED}), and would be for all"
+        return Verdict(f"{who}: {what}", "pam-totp enable sshd --root key   # or no")
     if not has_key:
         before -= {KEY}
     if each.is_root and before and not kept and choices.root != ROOT_NO:
@@ -62,6 +78,15 @@ def judge(
             what = f"a {factor}" if factor in (KEY, PASSWORD) else f"{factor} alone"
             return Verdict(f"{who}: users who log in with {what} would be refused")
     return Verdict(notes=tuple(dict.fromkeys(notes)), kept=frozenset(kept))
+
+
+def _may_open(proved: frozenset[str], each: Class, choices: Choices) -> bool:
+    """Whether somebody chose that this is enough."""
+    is_roots = each.is_root and choices.root in (ROOT_CODE, ROOT_KEY)
+    if is_roots or each.example.user in choices.exempt:
+        return proved == {KEY}
+    allowed = {KEY_ONLY: {KEY}, PASSWORD_ONLY: {PASSWORD}}
+    return choices.is_chosen and proved <= allowed.get(choices.first_factor, {KEY, PASSWORD})
 
 
 def judge_uid(each: Class) -> int:

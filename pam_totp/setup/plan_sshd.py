@@ -13,6 +13,7 @@ from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
 from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid, works
+from pam_totp.setup.locked import judge_pam
 from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
@@ -68,12 +69,14 @@ def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> Ss
             with Copy(found.replaced) as after:
                 after.test()
                 found.expected = after.settings_of(SOMEBODY)
-                verdicts = _judge_all(before, after, choices, sitting, method)
+                verdicts = [judge_pam(before.settings_of(SOMEBODY))]
+                verdicts += _judge_all(before, after, choices, sitting, method)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
-    faults = [verdict.fault for verdict in verdicts if verdict.fault]
-    if faults:
-        raise Error(f"{faults[0]}; nothing was changed", f"mend that block in {PATH}, or remove it")
+    for each in verdicts:
+        if each.fault:
+            hint = each.hint or f"mend that block in {PATH}, or remove it"
+            raise Error(f"{each.fault}; nothing was changed", hint)
     found.notes = list(dict.fromkeys(note for verdict in verdicts for note in verdict.notes))
     return found
 
@@ -90,7 +93,7 @@ def _with_ours(plain: dict[str, bytes | None], choices: Choices) -> dict[str, by
 def _is_active(replaced: dict[str, bytes | None], choices: Choices) -> bool:
     """Whether the drop-in is read, and before anything that says otherwise. Raises Unknown."""
     with Copy(replaced) as copy:
-        classes = _classes(copy)
+        classes = classes_in(copy)
         plain = [each for each in classes if not any(block.is_match for block in each.blocks)]
         if DROP_IN not in copy.names.values():
             return False
@@ -108,7 +111,8 @@ def _same(one: str, other: str) -> bool:
     return one.replace("without-password", "prohibit-password") == other
 
 
-def _classes(copy: Copy) -> list[Class]:
+def classes_in(copy: Copy) -> list[Class]:
+    """Every class of logins that its Match blocks tell apart. Raises Unknown, TooManyWays."""
     blocks = copy.blocks()
     criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
     everybody = people(criteria)
@@ -119,7 +123,7 @@ def _judge_all(
     before: Copy, after: Copy, choices: Choices, sitting: Login | None, method: str
 ) -> list[Verdict]:
     found = []
-    for each in _classes(after):
+    for each in classes_in(after):
         was = before.settings_of(each.example)
         try:
             will = after.settings_of(each.example)

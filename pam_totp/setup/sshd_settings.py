@@ -22,11 +22,12 @@ ROOT_CODE, ROOT_KEY, ROOT_NO = "code", "key", "no"
 @dataclasses.dataclass(frozen=True)
 class Choices:
     """root: empty where nothing has to be said about root. exempt: accounts that log in with a key
-    alone."""
+    alone. is_chosen: whether somebody chose the first factor, which may then open a way in."""
 
     first_factor: str = KEY_OR_PASSWORD
     root: str = ""
     exempt: tuple[str, ...] = ()
+    is_chosen: bool = dataclasses.field(default=False, compare=False)
 
 
 def wanted(choices: Choices) -> dict[str, str]:

@@ -10,12 +10,20 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.commands.commands import pam_totp
+from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll
 from tests.host.ssh_client import client_options
 from tests.host.terminal import Dialogue, converse
-from tests.trial.change_host import AUTH_LOG, SETTINGS, STACK, ChangeHost, state, wait_until
+from tests.trial.change_host import (
+    AUTH_LOG,
+    OF_THE_TEST,
+    SETTINGS,
+    STACK,
+    ChangeHost,
+    state,
+    wait_until,
+)
 
 PASSWORD, CODE, CHANGE = "Password: ", "Verification code: ", r"Change these files\? \[y/N\] "
 KEEP = r"Keep it\? \[y/N\] "
@@ -230,6 +238,25 @@ def test_after_a_key_alone_nobody_is_let_in_any_more(
     wrong = [(CODE, credential.wrong_code(number)) for number in range(3)]
     assert log_in(change_host, user.name, wrong, key) == 255
     assert log_in(change_host, user.name, [(PASSWORD, "wrong")]) == 255
+
+
+def test_on_a_server_of_keys_alone_no_password_lets_anybody_in(
+    change_host: ChangeHost, user: User, make_user: Callable[..., User], credential: Credential
+) -> None:
+    OF_THE_TEST.write_text(
+        f"{OF_THE_TEST.read_text()}PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+    )
+    change_host.reload()
+    other, key = make_user(), user.new_ssh_key()
+    assert log_in(change_host, other.name) == 255
+    done = pam_totp("enable", "sshd", *ALL)
+    assert done.code == 0, done.errors
+    with configured("enrollment: optional\n"):
+        assert log_in(change_host, user.name, [(CODE, credential.fresh_code())], key) == 0
+        assert log_in(change_host, other.name) == 255
+        opened = pam_totp("enable", "sshd", "--first-factor", "either", *ALL)
+        assert "everybody else: a password is let in from now on" in opened.output
+    assert pam_totp("disable", "sshd", "--yes", "--force").code == 0
 
 
 def test_what_others_wrote_since_stays(change_host: ChangeHost) -> None:

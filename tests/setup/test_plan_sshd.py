@@ -2,6 +2,7 @@
 """sshd's settings, judged by the real sshd before a byte of them is written."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from pam_totp.errors import Error
 from pam_totp.setup import plan_sshd, sshd_settings
+from pam_totp.setup.first_factor import usual_first_factor
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
@@ -107,6 +109,86 @@ def test_a_block_that_shuts_its_users_out_is_found_before(
     with pytest.raises(Error, match=said) as failure:
         planned(USUAL + block)
     assert "sshd_config, line" in failure.value.message and "/run/" not in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "first_factor", "said"),
+    [
+        ("PasswordAuthentication no\n", KEY_OR_PASSWORD, "everybody else: a password"),
+        ("PasswordAuthentication no\n", PASSWORD_ONLY, "everybody else: a password"),
+        ("PubkeyAuthentication no\n", KEY_OR_PASSWORD, "everybody else: a key"),
+        ("PubkeyAuthentication no\n", KEY_ONLY, "everybody else: a key"),
+        (
+            "PasswordAuthentication no\nMatch Address 192.0.2.0/24\n  PasswordAuthentication yes\n",
+            KEY_OR_PASSWORD,
+            "everybody else: a password",
+        ),
+        (
+            "Match Address 192.0.2.0/24\n  PasswordAuthentication no\n",
+            KEY_OR_PASSWORD,
+            "Match address 192.0.2.0/24 .*: a password",
+        ),
+        (
+            "AuthenticationMethods publickey,password\n",
+            KEY_OR_PASSWORD,
+            "everybody else: a password",
+        ),
+    ],
+)
+def test_what_sshd_refuses_today_is_let_in_only_if_it_is_chosen(
+    planned: Planned, text: str, first_factor: str, said: str
+) -> None:
+    before, _, block = text.partition("Match ")
+    settings = f"{before}{USUAL}{'Match ' * bool(block)}{block}"
+    with pytest.raises(Error, match=f"{said} would be let in, and is not today") as failure:
+        planned(settings, first_factor)
+    assert "--first-factor" in (failure.value.hint or "")
+    if "Match" not in said:  # a password there has no PAM that could ask
+        notes = planned(settings, first_factor, "", (), True).notes
+        assert any("is let in from now on, and was not before" in note for note in notes)
+
+
+def test_a_key_for_one_command_does_not_become_one_for_all(planned: Planned) -> None:
+    text = f"{USUAL}PermitRootLogin forced-commands-only\n"
+    with pytest.raises(Error, match="root: a key is for one command only") as failure:
+        planned(text, KEY_OR_PASSWORD, ROOT_CODE, (), True)
+    assert "--root key" in (failure.value.hint or "")
+    assert planned(text, KEY_OR_PASSWORD, ROOT_KEY).replaced
+
+
+def test_an_account_that_sshd_refuses_without_pam_stays_refused(
+    planned: Planned, user: User
+) -> None:
+    text = "Include sshd_config.d/*.conf\nUsePAM no\n"
+    assert any("UsePAM becomes yes" in note for note in planned(text).notes)
+    user.new_ssh_key()
+    assert planned(text).replaced
+    subprocess.run(["passwd", "-q", "-l", user.name], check=True)
+    with pytest.raises(Error, match=f"a key would let {user.name} in, .* locked by passwd -l"):
+        planned(text)
+    assert planned(USUAL).replaced
+
+
+@pytest.mark.parametrize(
+    ("text", "first_factor"),
+    [
+        ("", KEY_OR_PASSWORD),
+        ("PasswordAuthentication no\n", KEY_ONLY),
+        ("PubkeyAuthentication no\n", PASSWORD_ONLY),
+        (
+            "PasswordAuthentication no\nMatch Address 192.0.2.0/24\n  PasswordAuthentication yes\n",
+            KEY_OR_PASSWORD,
+        ),
+    ],
+)
+def test_where_nobody_chose_it_comes_before_the_code_what_sshd_accepts_today(
+    text: str, first_factor: str
+) -> None:
+    before, _, block = text.partition("Match ")
+    MAIN.write_text(
+        f"HostKey /etc/ssh/throwaway_host_key\n{before}{USUAL}{'Match ' * bool(block)}{block}"
+    )
+    assert usual_first_factor() == first_factor
 
 
 def test_any_for_everybody_is_in_the_way_or_overruled(planned: Planned) -> None:
