@@ -6,6 +6,9 @@ import signal
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+# Those of the terminal that stop a process, and with it whatever waits for what it holds: Ctrl-Z,
+# and reading or writing in the background. Nothing keeps SIGSTOP off: see setup/holder.py.
+STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 def finish_undisturbed() -> None:
@@ -19,8 +22,8 @@ def finish_undisturbed() -> None:
 
 @contextlib.contextmanager
 def later() -> Iterator[None]:
-    """SIGINT, SIGHUP and SIGTERM arrive when the block has ended, not within it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """SIGINT, SIGHUP, SIGTERM and Ctrl-Z arrive when the block has ended, not within it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, *STOPS))
     try:
         yield
     finally:

@@ -70,7 +70,7 @@ def put_in(
 
 def keep(record: Record | None = None) -> Record:
     """Keeps the change that is on trial; this one, if one is given. Raises Error."""
-    with later(), journal.locked(waits=True):
+    with journal.locked(waits=True), later():
         found = journal.current()
         if found is None or found.deadline is None or (record and found.number != record.number):
             raise Error("no trial is running", "pam-totp status")
@@ -86,7 +86,7 @@ def take_back(record: Record, why: str) -> tuple[str, ...]:
     """Takes a change back that nobody has kept; what was done, in sentences, none where it is over.
     Edits that others made since stay, where they touch no line of the change. Raises Error, with
     the change still to be taken back, where a file could not be."""
-    with later(), journal.locked(waits=True):
+    with journal.locked(waits=True), later():
         found = journal.current()
         if found is None or found.number != record.number:
             return ()

@@ -21,11 +21,13 @@ from pam_totp import repair
 from pam_totp.errors import Error
 from pam_totp.records.storage.state_dir import VAR, write
 from pam_totp.rules.reasons import Failure
+from pam_totp.setup import holder
 from pam_totp.setup.change import Change
-from pam_totp.setup.record import FOLDER, KIND, Record, boot, now, record_of, written
+from pam_totp.setup.record import FOLDER, KIND, Record, boot, now, pause, record_of, written
 
 MAX_KEPT = 20  # changes, with the files as they were before
 CURRENT, KEPT, TAKEN_BACK = "current", "kept", "taken-back"
+SECONDS_TO_LOCK = 60.0  # more than sshd takes to test, and to read, its settings
 
 
 class Busy(Error):
@@ -34,8 +36,8 @@ class Busy(Error):
 
 @contextlib.contextmanager
 def locked(*, waits: bool = False) -> Iterator[None]:
-    """Nobody else makes, keeps or takes back a change meanwhile. Raises Error; Busy unless it
-    `waits`."""
+    """Nobody else makes, keeps or takes back a change meanwhile. Raises Error; Busy where somebody
+    else is at it, and is still, if it `waits`, after SECONDS_TO_LOCK."""
     with _cannot("use the record of changes"):
         folder = VAR.open(KIND, make=True)
     assert folder is not None
@@ -48,11 +50,24 @@ def locked(*, waits: bool = False) -> Iterator[None]:
 
 
 def _lock(folder: int, waits: bool) -> None:
+    deadline = now() + (SECONDS_TO_LOCK if waits else 0)
+    while not _is_locked(folder):
+        found = holder.of(folder)
+        if found is not None:
+            holder.go_on(found)
+        if now() >= deadline:
+            who = "another command" if found is None else f"another command (process {found})"
+            hint = "run the command again" if found is None else f"ps -p {found}   # and again"
+            raise Busy(f"{who} is changing files at this moment; nothing was changed", hint)
+        pause(0.05)
+
+
+def _is_locked(folder: int) -> bool:
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
     except BlockingIOError:
-        message = "another command is changing files at this moment; nothing was changed"
-        raise Busy(message, "run the command again") from None
+        return False
 
 
 def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: str) -> Record:

@@ -3,6 +3,7 @@
 
 - The terminal MUST NOT be needed to take it back: what is written to a lost one is given up.
 - Every end but a yes MUST take it back: no answer within the time, Ctrl-C, a lost connection.
+- Ctrl-Z MUST NOT stop it.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pam_totp.setup.answers import Answers, Lost
 from pam_totp.setup.change import Change
 from pam_totp.setup.record import Record
 from pam_totp.setup.recorded import RecordedLogins
-from pam_totp.signals import SIGNALS
+from pam_totp.signals import SIGNALS, STOPS
 
 USUAL = "10m"
 MAX_SECONDS = 86400
@@ -74,6 +75,8 @@ class _Trial:
 
     def run(self, check: Callable[[], None] | None, by: str, log_in: str) -> Record:
         before = {each: signal.signal(each, self._end) for each in SIGNALS}
+        # A stopped command could not take it back, nor be answered.
+        before |= {each: signal.signal(each, signal.SIG_IGN) for each in STOPS}
         log = login_log.follow()
         try:
             applied = apply.put_in(self._change, seconds=self._seconds, check=check, by=by)

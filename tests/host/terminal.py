@@ -21,6 +21,7 @@ from tests.host.accounts import User
 ENTER_KEY = "\r"
 CTRL_C = "\x03"
 CTRL_D = "\x04"
+CTRL_Z = "\x1a"
 HANG_UP = "(the window is closed)"
 Dialogue = Sequence[tuple[str, str | Callable[[str], str]]]
 """Pairs of a regular expression for the end of the last line, and what to type there, or what makes
