@@ -5,7 +5,8 @@ import dataclasses
 import re
 import shlex
 
-BY_CODE = ("totp", "hotp", "recovery-code")
+UNTOLD = "?"  # the reason, where the source of the lines does not tell it
+BY_CODE = ("totp", "hotp", "recovery-code", UNTOLD)
 SSHD = ("sshd", "sshd-session", "sshd-auth")
 _ACCEPTED = re.compile(r"Accepted (?:keyboard-interactive/pam|password) for (\S+) from ")
 _OF_SSHD = re.compile(

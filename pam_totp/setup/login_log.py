@@ -7,15 +7,17 @@ Any user may write to the log. So what is read here is shown, and decides nothin
 import json
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import time
 from typing import Protocol
 
 from pam_totp.records.storage.state_dir import RUN
-from pam_totp.records.user import attempts
+from pam_totp.records.user import attempts, recovery
 from pam_totp.rules.reasons import Failure
-from pam_totp.setup.attempt import SSHD, Line, line_of
+from pam_totp.setup.attempt import SSHD, UNTOLD, Line, line_of
+from pam_totp.setup.recorded import times
 
 FILES = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
 _JOURNALD = "/run/systemd/journal/socket"
@@ -108,50 +110,51 @@ class _File:
 
 
 class _Records:
-    """What the programs of a login keep of each user: a code was accepted, or one more was not."""
+    """What the programs of a login keep of each user: that there was a login with a code, and how
+    many were incorrect. `unlock` and `reset`, which take from these, are no attempt."""
 
     name = f"{RUN.path} (there is no log)"
 
     def __init__(self) -> None:
-        self._before = self._look()
+        self._logins, self._incorrect = times(), _incorrect()
 
     def lines(self) -> list[Line]:
-        found, before = self._look(), self._before
-        self._before = found
-        lines: list[Line] = []
-        for uid, (steps, in_a_row) in found.items():
-            steps_before, in_a_row_before = before.get(uid, ({}, 0))
-            if steps != steps_before:
-                lines.append(Line("pam-totp", f"verdict=accept reason=totp user={_name_of(uid)}"))
-            elif in_a_row > in_a_row_before:
-                lines.append(Line("pam-totp", f"verdict=refuse reason=? user={_name_of(uid)}"))
+        logins, logins_before = times(), self._logins
+        incorrect, incorrect_before = _incorrect(), self._incorrect
+        self._logins, self._incorrect = logins, incorrect
+        lines = [_line("accept", uid) for uid, at in logins.items() if at != logins_before.get(uid)]
+        for uid, counts in incorrect.items():
+            pairs = zip(counts, incorrect_before.get(uid, (0, 0)), strict=True)
+            if any(count > before for count, before in pairs):
+                lines.append(_line("refuse", uid))
         return lines
 
     def close(self) -> None:
         pass
 
-    def _look(self) -> dict[int, tuple[dict[str, int], int]]:
-        found: dict[int, tuple[dict[str, int], int]] = {}
-        try:
-            names = os.listdir(RUN.path)
-        except OSError:
-            return found
-        for name in names:
-            if not name.isdecimal():
-                continue
-            try:
-                steps, failures = attempts.look(int(name))
-            except Failure:
-                continue
-            found[int(name)] = dict(steps), failures.in_a_row
-        return found
 
-
-def _name_of(uid: int) -> str:
+def _incorrect() -> dict[str, tuple[int, int]]:
+    """By user id: how many incorrect codes there were in a row, and how many recovery codes."""
+    found = dict[str, tuple[int, int]]()
     try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+        names = os.listdir(RUN.path)
+    except OSError:
+        return found
+    for name in filter(str.isdecimal, names):
+        try:
+            steps, failures = attempts.look(int(name))
+        except Failure:
+            continue
+        found[name] = failures.in_a_row, steps.get(recovery.INCORRECT, 0)
+    return found
+
+
+def _line(verdict: str, uid: str) -> Line:
+    try:
+        name = pwd.getpwuid(int(uid)).pw_name
+    except (KeyError, ValueError):
+        name = uid
+    return Line("pam-totp", f"verdict={verdict} reason={UNTOLD} user={shlex.quote(name)}")
 
 
 def _read(file: int) -> bytes:

@@ -12,7 +12,7 @@ class RecordedLogins:
     """Those after it was made."""
 
     def __init__(self) -> None:
-        self._before = _times()
+        self._before = times()
 
     def has(self, name: str) -> bool:
         """Whether the user is among them."""
@@ -20,10 +20,11 @@ class RecordedLogins:
             uid = str(pwd.getpwnam(name).pw_uid)
         except (KeyError, ValueError):
             return False
-        return _times().get(uid, 0) != self._before.get(uid, 0)
+        found = times().get(uid)  # none after `reset`
+        return found is not None and found != self._before.get(uid)
 
 
-def _times() -> dict[str, int]:
+def times() -> dict[str, int]:
     """By user id: when the last login with a code was."""
     try:
         with os.scandir(f"{VAR.path}/{enforced.KIND}") as entries:

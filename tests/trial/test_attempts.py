@@ -8,7 +8,8 @@ import pytest
 
 from pam_totp.setup import login_log
 from pam_totp.setup.attempt import Line, Reader, line_of
-from tests.commands.commands import verify
+from pam_totp.setup.recorded import RecordedLogins
+from tests.commands.commands import new_recovery_codes, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 
@@ -121,3 +122,35 @@ def test_without_any_log_the_records_of_logins_say_that_a_code_was_accepted(
     accepted = reader.read(line)
     assert accepted is not None and accepted.user == user.name
     assert log.lines() == []
+
+
+def test_without_any_log_an_incorrect_recovery_code_and_unlock_are_no_login(
+    monkeypatch: pytest.MonkeyPatch, user: User, enrolled: Callable[..., Credential]
+) -> None:
+    monkeypatch.setattr(login_log, "FILES", ())
+    credential = enrolled(user)
+    code = new_recovery_codes(user)[0]
+    log, reader, recorded = login_log.follow(), Reader(("sshd",)), RecordedLogins()
+    for _ in range(2):
+        verify(user, "abcd-efgh-ijkl-mnop")
+        (line,) = log.lines()
+        refused = reader.read(line)
+        assert refused is not None and not refused.user and "refused" in refused.words
+    assert pam_totp("unlock", user.name).code == 0
+    assert log.lines() == [] and not recorded.has(user.name)
+    verify(user, code)
+    (line,) = log.lines()
+    accepted = reader.read(line)
+    assert accepted is not None and accepted.user == user.name and recorded.has(user.name)
+    verify(user, credential.fresh_code())
+    assert pam_totp("reset", user.name, "--yes").code == 0
+    assert log.lines() == []
+
+
+def test_record_of_logins_that_is_removed_is_no_login(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    verify(user, enrolled(user).fresh_code())
+    recorded = RecordedLogins()
+    assert pam_totp("reset", user.name, "--yes").code == 0
+    assert not recorded.has(user.name)
