@@ -155,6 +155,8 @@ def _end(record: Record, how: str) -> None:
     replacement.clear_away(record)
     watch.let_go()
     watch.stop_timer(record)
+    if how == KEPT:
+        turned_on.remember()
 
 
 def _nothing_changed(record: Record, failure: BaseException) -> BaseException:

@@ -5,8 +5,8 @@
 without the pam_totp.so line; then the password alone is enough. So every command that root runs
 checks this, and dpkg does when a package has changed /etc/pam.d.
 
-Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME. If the code was
-turned off on purpose, `pam-totp disable` or the administrator removes that file.
+Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME; `pam-totp enable`
+writes it, and so does the next command of root's for lines added by hand. If the code was on purpose, `pam-totp disable` or the administrator removes that file.
 """
 
 import os
@@ -38,6 +38,15 @@ def lost() -> tuple[str, str] | None:
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
     files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
     return message, f"restore the line, or accept this: rm {files}"
+
+
+def remember() -> None:
+    """Records what asks now: from here on its loss is reported. What cannot be recorded now, the next
+    command of root's records."""
+    try:
+        _remembered(set(services.that_ask()))
+    except (OSError, Failure):
+        pass
 
 
 def accept_loss(service: str) -> None:

@@ -86,6 +86,14 @@ def test_login_asks_and_the_lockers_that_include_it_take_both_in_one_answer(
     assert contents() == untouched
 
 
+def test_from_enable_on_a_lost_line_is_reported(untouched: dict[str, bytes]) -> None:
+    """Also if no other command was run in between: dpkg's trigger runs the next one."""
+    assert enable("sudo", *ALL).code == 0
+    for name in ("sudo", "sudo-i"):
+        (SERVICES / name).write_bytes(untouched[name])
+    assert "the pam_totp.so line is gone: sudo, sudo-i" in pam_totp("--version").errors
+
+
 @pytest.mark.parametrize("service", ["login", "su", "sudo", "i3lock"])
 def test_disable_restores_every_byte(untouched: dict[str, bytes], service: str) -> None:
     assert enable(service, *ALL).code == 0

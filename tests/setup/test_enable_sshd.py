@@ -2,6 +2,7 @@
 """`pam-totp enable sshd` on a real sshd: by the person who sits there, tried from another terminal,
 kept, and taken out again."""
 
+import os
 import pwd
 import shlex
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from tests.trial.change_host import (
 PASSWORD, CODE, CHANGE = "Password: ", "Verification code: ", r"Change these files\? \[y/N\] "
 KEEP = r"Keep it\? \[y/N\] "
 ROOT_KEYS = Path("/root/.ssh/authorized_keys")
+REMEMBERED = "/var/lib/pam-totp/services"
 ALL = ("--yes", "--force", "--no-trial")
 
 
@@ -119,6 +121,7 @@ def test_who_sits_there_tries_it_from_another_terminal_and_keeps_it(
     here.answer(KEEP, "y")
     code, shown = here.end()
     assert code == 0, shown
+    assert os.listdir(REMEMBERED) == ["sshd"]  # whose lost line is reported from here on
     assert f"a code of {user.name}" in shown and "+auth required pam_totp.so" in shown
     assert log_in(change_host, user.name, [*first, (CODE, credential.fresh_code())], key) == 0
     assert "nothing was changed" in pam_totp("enable", "sshd").output
