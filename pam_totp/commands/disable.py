@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         raise for_root("this command must be run as root")
     if bool(options.services) == options.all:
         raise UsageError("name the services, or use --all", "pam-totp disable sshd")
+    if not options.dry_run:
+        apply.refuse_during_a_change("disable")
     services = disabling.enabled_services() if options.all else options.services
     found = disabling.prepare(services)
     if not found.change.files:

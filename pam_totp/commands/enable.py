@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
     """Plans it, shows it, asks, and changes the files. Raises Error."""
     if os.geteuid() != 0:
         raise for_root("this command must be run as root")
+    if not options.dry_run:
+        apply.refuse_during_a_change("enable")
     found = enabling.prepare(
         options.services,
         options.first_factor,

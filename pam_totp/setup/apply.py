@@ -84,8 +84,8 @@ def keep(record: Record | None = None) -> Record:
 
 def take_back(record: Record, why: str) -> tuple[str, ...]:
     """Takes a change back that nobody has kept; what was done, in sentences, none where it is over.
-    Edits that others made since stay, where they touch no line of the change. Raises Error, with
-    the change still to be taken back, where a file could not be."""
+    Edits of others stay, where they touch no line of the change. Raises Error where a file could
+    not be; then it is still to be taken back."""
     with journal.locked(waits=True), later():
         found = journal.current()
         if found is None or found.number != record.number:
@@ -98,8 +98,7 @@ def take_back(record: Record, why: str) -> tuple[str, ...]:
 
 def recover() -> tuple[str, ...]:
     """Takes back a change that nobody cares for any more: the command and its watcher are gone, or
-    the machine was started since; what was done, in sentences, none where there is nothing to do.
-    Raises Error."""
+    the machine was started since; what was done, in sentences, if anything was. Raises Error."""
     if not journal.has_current():
         return ()
     try:
@@ -124,7 +123,7 @@ def running_trials() -> list[Record]:
 def _begin(change: Change, seconds: float | None, by: str) -> Record:
     """Raises Error where the change cannot be made."""
     try:
-        _refuse_another_change(change.kind)
+        _take_over(change.kind)
         targets = tuple(place.real_path(file.path) for file in change.files)
         for file, target in zip(change.files, targets, strict=True):
             replacement.refuse_if_changed(file, target)
@@ -133,17 +132,23 @@ def _begin(change: Change, seconds: float | None, by: str) -> Record:
         raise _unchanged(failure, change.files[0].path) from None
 
 
-def _refuse_another_change(kind: str) -> None:
+def refuse_during_a_change(kind: str) -> None:
+    """Raises Error where another change is under way. kind: of the new one."""
     found = journal.current()
-    if found is None:
-        return
-    if watch.is_cared_for(found):
+    if found is not None and watch.is_cared_for(found):
         services = ", ".join(found.change.services)
         hint = "pam-totp confirm --take-back" if kind == "disable" else "pam-totp confirm"
-        raise Error(f"a trial of {services} is running", hint)
-    replacement.take_back(found, reloads=found.change.reloads_sshd)
-    _end(found, TAKEN_BACK)
-    _log(TAKEN_BACK, found, "its command had ended")
+        raise Error(f"a trial of {services} is running{NOTHING}", hint)
+
+
+def _take_over(kind: str) -> None:
+    """The same; takes a change back that nobody cares for."""
+    refuse_during_a_change(kind)
+    found = journal.current()
+    if found is not None:
+        replacement.take_back(found, reloads=found.change.reloads_sshd)
+        _end(found, TAKEN_BACK)
+        _log(TAKEN_BACK, found, "its command had ended")
 
 
 def _end(record: Record, how: str) -> None:
@@ -184,7 +189,7 @@ def _unchanged(failure: BaseException, path: str) -> BaseException:
 
 def _words(failure: BaseException) -> str:
     if isinstance(failure, OSError) and failure.strerror:
-        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+        return ": ".join(filter(None, [failure.filename, failure.strerror]))
     return str(failure)
 
 

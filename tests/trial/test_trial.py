@@ -379,6 +379,18 @@ def test_second_enable_during_a_trial_changes_nothing(
     assert state() == change_host.new
 
 
+@pytest.mark.parametrize(("verb", "ends"), [("enable", ""), ("disable", " --take-back")])
+def test_a_running_trial_is_named_before_anything_is_asked(
+    change_host: ChangeHost, start: Start, verb: str, ends: str
+) -> None:
+    """So no code is used up for what cannot be done."""
+    start()
+    done = pam_totp(verb, "su", typed="000000\ny\n")
+    assert (done.code, done.output) == (1, "")
+    message = "pam-totp: error: a trial of sshd is running; nothing was changed"
+    assert done.errors == f"{message}\nhint: pam-totp confirm{ends}\n"
+
+
 def test_confirm_in_another_session_keeps_it(change_host: ChangeHost, start: Start) -> None:
     trial = start()
     said = pam_totp("confirm")
