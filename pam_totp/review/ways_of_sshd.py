@@ -5,6 +5,7 @@ and the PAM stack where they ask it."""
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from pam_totp.review.chosen import as_chosen
 from pam_totp.review.open_to import People, Policy
 from pam_totp.review.proofs import Proof, after, proof_of, ways_of
 from pam_totp.review.way_in import WayIn
@@ -94,7 +95,8 @@ def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterato
             if knows_key(methods) == (has_key == "yes")
             for proof in proofs_of(methods, each, service)
         ]
-        yield from ways_of(proofs, _people(each, has_key), policy)
+        for way in ways_of(proofs, _people(each, has_key), policy):
+            yield as_chosen(way, each.logins.blocks)
 
 
 def proofs_of(methods: sshd.Way, each: SshdClass, service: Service) -> Iterator[Proof]:

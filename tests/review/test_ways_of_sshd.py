@@ -10,6 +10,7 @@ import pytest
 
 from pam_totp.review.ways import ServiceWays, ways_of_service
 from pam_totp.review.ways_of_sshd import classes_of_sshd
+from pam_totp.setup import sshd_settings
 from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.pam_services import PamServices, shipped_lines
@@ -120,6 +121,28 @@ def test_user_whom_an_earlier_block_asks_is_not_named_for_a_later_one(
 def test_root_has_ways_of_its_own(ways: Callable[..., ServiceWays]) -> None:
     match = f"{ROOT_MAY}{EITHER}\nMatch User root\n  AuthenticationMethods publickey\n"
     assert ways(match).text == f"root: key alone · others: {KEY_OR_PASSWORD}"
+
+
+def test_what_enable_was_told_to_let_in_is_no_finding(
+    ways: Callable[..., ServiceWays], make_user: Callable[..., User]
+) -> None:
+    borg = make_user().name
+    chosen = sshd_settings.text(sshd_settings.Choices(root=sshd_settings.ROOT_KEY, exempt=(borg,)))
+    drop_in = Path(sshd_settings.PATH)
+    number = chosen.splitlines().index(f"Match User {borg}") + 3
+    try:
+        drop_in.write_text(chosen)
+        found = ways(EITHER)
+        reason = "key alone (chosen in 00-pam-totp.conf, line"
+        assert f"{borg}: {reason} {number})" in found.text and f"root: {reason}" in found.text
+        assert not found.findings
+        # What somebody else wrote there is one: also for everybody.
+        drop_in.write_text("AuthenticationMethods publickey\n")
+        assert ways(EITHER).findings
+    finally:
+        drop_in.unlink()
+    other = ways(f"{EITHER}\nMatch User {borg}\n  AuthenticationMethods publickey\n")
+    assert [each.who for each in other.findings] == [borg]
 
 
 def test_match_blocks_of_every_kind_are_ways(ways: Callable[..., ServiceWays], user: User) -> None:
