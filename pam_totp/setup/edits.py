@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pam_totp.setup.block import put_in
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD
 from pam_totp.stack.control import lower, words_of
-from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, meanings
+from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
 from pam_totp.stack.files import File
 from pam_totp.stack.lines import Line
 
@@ -70,16 +70,19 @@ def tops_of(file: File, count: Count) -> list[Top]:
 
 
 def edits(
-    file: File, lines: Sequence[Line], first_factor: str, note: str, count: Count
+    file: File, lines: Sequence[Line], first_factor: str, note: str, count: Count, place: int = 0
 ) -> Iterator[Edit]:
     """lines: the service's auth stack. note: what the mark says. count: how many lines of the
-    stack, a substack being one, a part of the file is."""
+    stack, a substack being one, a part of the file is. place: the number of the only line after
+    which they are to be; 0 for any."""
     content, tops = file.content, tops_of(file, count)
     if not tops:
         ours = ["auth include other", CODE_LINE]
         yield Edit(put_in(content, len(content), len(content), note, ours), 0)
         return
     for last in range(len(tops)):
+        if place not in (0, tops[last].number):
+            continue
         for ours, first in _blocks(file, tops, last, lines, first_factor, count):
             begin = tops[last].end if first is None else tops[first].begin
             yield Edit(put_in(content, begin, tops[last].end, note, ours), tops[last].number)
@@ -118,9 +121,16 @@ def _blocks(
     count: Count,
 ) -> Iterator[tuple[list[str], int | None]]:
     """The lines of a block, and the first line that it stands for; None: it follows the last."""
+    by_number = {line.number: line for line in lines if line.file == file.path}
     if first_factor not in (KEY_OR_PASSWORD, KEY_ONLY):
         yield [CODE_LINE], None
-    by_number = {line.number: line for line in lines if line.file == file.path}
+        changed = _ending(tops[: last + 1], by_number, count)
+        differ = [at for at, top in enumerate(tops[: last + 1]) if changed[at] != top.text]
+        if differ:
+            part = tops[differ[0] : last + 1]
+            whole = _with_between(file.content, part, changed[differ[0] :])
+            yield [*whole, LANDING, CODE_LINE], differ[0]
+        return
     for first in range(last, -1, -1):
         part = tops[first : last + 1]
         texts = [top.text for top in part]
@@ -130,10 +140,7 @@ def _blocks(
             continue
         for changed in (texts, _ending(part, by_number, count)):
             whole = [*_with_between(file.content, part, changed), LANDING, CODE_LINE]
-            if first_factor == KEY_OR_PASSWORD:
-                yield [KEY_LINE.format(count(_joined(changed))), *whole], first
-            elif changed != texts:
-                yield whole, first
+            yield [KEY_LINE.format(count(_joined(changed))), *whole], first
 
 
 def _ending(part: Sequence[Top], by_number: dict[int, Line], count: Count) -> list[str]:
@@ -150,11 +157,13 @@ def _changed(top: Top, line: Line | None, left: Callable[[], int]) -> str:
     control = lower(top.words[1]) if len(top.words) > 1 else ""
     if line is None or control not in ("required", "sufficient"):
         return top.text
-    proves = any(each not in (None, CODE, KEY, NO_CODE_NEEDED) for each in meanings(line).values())
+    others = (None, ROOT, KEY, CODE, NO_CODE_NEEDED)  # root's own rights stay as they are
+    proves = any(each not in others for each in meanings(line).values())
     if control == "required" and (proves or line.module_name == "pam_deny.so"):
         return _with_control(top.text, "requisite")
     if control == "sufficient" and proves:
-        return _with_control(top.text, f"[success={left()} default=ignore]")
+        jump = left()
+        return _with_control(top.text, f"[success={jump} default=ignore]" if jump else "requisite")
     return top.text
 
 

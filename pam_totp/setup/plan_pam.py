@@ -13,6 +13,7 @@ from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
 from pam_totp.setup.kinds import ASKING, LOCKERS, ONE_PROMPT, UNATTENDED, is_shared
 from pam_totp.setup.proof import (
+    KEY_ONLY,
     PASSWORD_ONLY,
     is_asking,
     prove,
@@ -94,8 +95,16 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     if name in LOCKERS:
         host.would_be[path] = own_lines(host, name, file, "combined")
         return
-    candidates = edits(file, before.stacks["auth"], first_factor, note, host.count_for(path))
-    host.would_be[path] = first_proved(host, name, before, path, candidates, first_factor)
+    lines, count = before.stacks["auth"], host.count_for(path)
+    place = 0
+    if first_factor != KEY_ONLY:
+        candidates = edits(file, lines, PASSWORD_ONLY, note, count)
+        edit = first_proved(host, name, before, path, candidates, PASSWORD_ONLY)
+        place = edit.line
+    if first_factor != PASSWORD_ONLY:
+        candidates = edits(file, lines, first_factor, note, count, place)
+        edit = first_proved(host, name, before, path, candidates, first_factor)
+    host.would_be[path] = edit.after
 
 
 def _notes(host: PamHost, name: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 """The services that a change of another one's file reaches, and screen lockers among them."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.service import Service
 
+MAX_EDITS = 100
 FOR = "for "  # in the mark of a locker's lines: the service because of which they are there
 
 
@@ -35,14 +37,14 @@ def first_proved(
     path: str,
     candidates: Iterator[Edit],
     first_factor: str,
-) -> bytes:
+) -> Edit:
     """The first edit of which all is proved. Raises Error, with what the best one fails."""
     best: tuple[int, Edit, list[Fault]] | None = None
-    for edit in candidates:
+    for edit in itertools.islice(candidates, MAX_EDITS):
         after = host.with_content(name, path, edit.after)
         faults = prove(before, after, host.libpam, first_factor)
         if not faults:
-            return edit.after
+            return edit
         if best is None or len(faults) <= best[0]:
             best = len(faults), edit, faults
     assert best is not None
@@ -64,7 +66,7 @@ def own_lines(host: PamHost, name: str, file: File, note: str) -> bytes:
 
     path = f"{PAM_DIR}/{name}"
     found = list(combined(file, inlined, note, host.count_for(path)))
-    return first_proved(host, name, before, path, iter(reversed(found)), PASSWORD_ONLY)
+    return first_proved(host, name, before, path, iter(reversed(found)), PASSWORD_ONLY).after
 
 
 def _auth_only(host: PamHost, file: File) -> list[str]:
