@@ -163,7 +163,9 @@ def _changed(top: Top, line: Line | None, left: Callable[[], int]) -> str:
         return _with_control(top.text, "requisite")
     if control == "sufficient" and proves:
         jump = left()
-        return _with_control(top.text, f"[success={jump} default=ignore]" if jump else "requisite")
+        # An expired one ended the stack without success, and still does.
+        actions = f"[success={jump} new_authtok_reqd=die default=ignore]"
+        return _with_control(top.text, actions if jump else "requisite")
     return top.text
 
 
