@@ -43,7 +43,7 @@ class World:
     def __init__(self, folder: Path, preload: Path) -> None:
         self._folder, self._preload = folder, preload
         hold = ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"]
-        self._namespace = subprocess.Popen(hold, stdin=subprocess.DEVNULL)
+        self._namespace = subprocess.Popen(hold, stdin=subprocess.DEVNULL, cwd="/")
         while self._command() == "":  # until it is in its own namespace
             pass
 
@@ -67,9 +67,9 @@ class World:
     def command(self, script: str) -> tuple[str, list[str]]:
         """A program and its arguments that run a shell script there."""
         # Its root too: in a chroot that is another one than the namespace's.
-        enter = ["--mount", "--root", "-t", str(self._namespace.pid), "bash", "-eu", "-c"]
+        where = ["--mount", "--root", "--wd", "-t", str(self._namespace.pid)]
         # As the records of the product are made.
-        return "/usr/bin/nsenter", [*enter, f"umask 077; {script}"]
+        return "/usr/bin/nsenter", [*where, "bash", "-eu", "-c", f"umask 077; {script}"]
 
     def doctor(self, *options: str) -> "subprocess.CompletedProcess[str]":
         """`pam-totp doctor`, whatever it ends with."""
