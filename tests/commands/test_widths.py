@@ -23,7 +23,7 @@ from tests.host.terminal import CTRL_C, Conversation
 OnTerminal = Callable[..., Conversation]
 VERBS = (
     *("enroll", "status", "check", "recovery-codes", "users", "reset", "unlock", "grant"),
-    *("explain", "migrate", "config"),
+    *("explain", "enable", "disable", "confirm", "doctor", "migrate", "config"),
 )
 
 
