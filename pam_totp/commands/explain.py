@@ -20,7 +20,7 @@ from pam_totp.records.user import grant
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.doors import doors_of
 from pam_totp.review.explanation import as_text, rule_as_text
-from pam_totp.review.not_asked import AS_USER, Stack, ways_of_sshd
+from pam_totp.review.not_asked import AS_USER, Stack, service_of_sshd, ways_of_sshd
 from pam_totp.review.user_row import fault_of_home
 from pam_totp.review.ways_of_sshd import knows_key
 from pam_totp.rules.enrollment import AT_LOGIN
@@ -60,11 +60,13 @@ def run(options: argparse.Namespace) -> int:
     account = find(options.name)
     if options.publickey and options.service != "sshd":
         raise UsageError("--publickey applies only to sshd", "leave out --publickey")
-    stack = Stack(options.service)
+    is_of_sshd = options.service == "sshd"
+    name = service_of_sshd(account, options.address) if is_of_sshd else options.service
+    stack = Stack(name, is_of_sshd=is_of_sshd)
     doors = doors_of(options.service)
     buts = stack.buts
     ways: list[tuple[Way, str]] = []
-    if options.service == "sshd":
+    if is_of_sshd:
         of_sshd, ways = ways_of_sshd(account, options.address, stack, publickey=options.publickey)
         buts = [*buts, *of_sshd]
     as_user = options.as_user or options.service in AS_USER

@@ -28,7 +28,7 @@ class Stack:
     """A service's stack as libpam reads it. buts: a sentence for each reason why it does not do
     what the settings say, or may not."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_of_sshd: bool = False) -> None:
         self.asks = self.is_combined = self.wants_key = False
         self.buts: list[str] = []
         self.service: Service | None = None
@@ -48,7 +48,7 @@ class Stack:
         where = next((each.path for each in service.files), where)
         if self.asks:
             found = stack_faults.faults(service) + stack_faults.doubts(service)
-            if name == SSHD:
+            if is_of_sshd:
                 found += _at_last(service, libpam)
             self.buts += [f"{where}: {fault}" for fault in found]
         elif self.is_combined:
@@ -84,6 +84,14 @@ def _of_file(service: Service, libpam: Libpam) -> list[str]:
         return []
     missing = f"there is no PAM service file {SERVICE_FOLDERS[0]}/{service.name}"
     return [f"{missing}, so PAM uses {paths[0]}" if paths else missing]
+
+
+def service_of_sshd(user: pwd.struct_passwd, address: str | None) -> str:
+    """The PAM service that sshd asks at this login."""
+    try:
+        return sshd.service_of(sshd.settings_for(user.pw_name, address))
+    except Unknown:
+        return SSHD  # ways_of_sshd says why
 
 
 def ways_of_sshd(

@@ -73,7 +73,7 @@ def ways_of_sshd(libpam: Libpam, policy: Policy) -> tuple[list[WayIn], tuple[str
     open_to_all = set[Said]()
     by_blocks: dict[tuple[Block, ...], set[Said]] = {}
     for each in (each for server in servers() for each in classes_of_sshd(server)):
-        name = each.settings.get("pamservicename", each.server.name)
+        name = sshd.service_of(each.settings, each.server.name)
         if name not in stacks:
             stacks[name] = read_service(name, libpam)
             faults += stacks[name].faults

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 
 from pam_totp.errors import Error
-from pam_totp.setup.plan_sshd import SOMEBODY
+from pam_totp.setup.judge_classes import SOMEBODY
 from pam_totp.setup.sshd_settings import PATH
 from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown

@@ -2,8 +2,9 @@
 """What is to come before the code at sshd, where nobody chose it."""
 
 from pam_totp.errors import Error
+from pam_totp.setup.judge_classes import classes_in
 from pam_totp.setup.judge_sshd import KEY, PASSWORD, first_of, judge_uid
-from pam_totp.setup.plan_sshd import classes_in, without_ours
+from pam_totp.setup.plan_sshd import without_ours
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.stack import sshd

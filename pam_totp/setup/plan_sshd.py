@@ -12,22 +12,18 @@ from pam_totp.setup import sshd_settings
 from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
-from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid, works
-from pam_totp.setup.locked import judge_pam
+from pam_totp.setup.judge_classes import ROOT, SOMEBODY, classes_in, judge_servers
+from pam_totp.setup.judge_sshd import KEY, first_of, works
 from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown
-from pam_totp.stack.people import people
-from pam_totp.stack.sshd_classes import Class, classes_of
-from pam_totp.stack.sshd_config import PATH, Block
-from pam_totp.stack.sshd_match import Login, meets
+from pam_totp.stack.sshd_config import PATH
+from pam_totp.stack.sshd_match import Login
 
 INCLUDE = f"Include {DROP_IN}"
-SOMEBODY = Login("nobody")
-ROOT = Login("root")
 
 
 @dataclasses.dataclass
@@ -66,11 +62,9 @@ def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> Ss
         with Copy(found.plain) as before:
             before.test()
             found.replaced = _with_ours(found.plain, choices)
-            with Copy(found.replaced) as after:
-                after.test()
-                found.expected = after.settings_of(SOMEBODY)
-                verdicts = [judge_pam(before.settings_of(SOMEBODY))]
-                verdicts += _judge_all(before, after, choices, sitting, method)
+        with Copy(found.replaced) as after:
+            found.expected = after.settings_of(SOMEBODY)
+        verdicts = judge_servers(found.plain, found.replaced, choices, sitting, method)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
     for each in verdicts:
@@ -109,65 +103,6 @@ def _is_active(replaced: dict[str, bytes | None], choices: Choices) -> bool:
 
 def _same(one: str, other: str) -> bool:
     return one.replace("without-password", "prohibit-password") == other
-
-
-def classes_in(copy: Copy) -> list[Class]:
-    """Every class of logins that its Match blocks tell apart. Raises Unknown, TooManyWays."""
-    blocks = copy.blocks()
-    criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
-    everybody = people(criteria)
-    return classes_of(blocks, everybody)
-
-
-def _judge_all(
-    before: Copy, after: Copy, choices: Choices, sitting: Login | None, method: str
-) -> list[Verdict]:
-    found = []
-    for each in classes_in(after):
-        was = before.settings_of(each.example)
-        try:
-            will = after.settings_of(each.example)
-        except Unknown as unknown:
-            found.append(Verdict(f"{_named(each, after)}: {unknown}"))
-            continue
-        may_have_key = not each.is_root or has_key(ROOT, was)
-        who = _named(each, after)
-        found.append(judge(who, each, was, will, choices, has_key=may_have_key))
-    if sitting is not None:
-        found.append(_judge_sitting(before, after, choices, sitting, method))
-    return found
-
-
-def _judge_sitting(
-    before: Copy, after: Copy, choices: Choices, sitting: Login, method: str
-) -> Verdict:
-    """The person who is sitting there: the same way in, with the code."""
-    blocks = [b for b in after.blocks() if all(meets(sitting, one) for one in b.criteria)]
-    each = Class(sitting, tuple(blocks))
-    was, will = before.settings_of(sitting), after.settings_of(sitting)
-    who = f"you ({sitting.user} from {sitting.address})"
-    verdict = judge(who, each, was, will, choices)
-    # Where it is not known how, it may have been in any way that there is.
-    ways = {method} if method else set(map(first_of, sshd.ways(was, judge_uid(each))))
-    lost = sorted(ways - verdict.kept)
-    if verdict.fault or not lost or (lost == [KEY] and not method and not has_key(sitting, was)):
-        return dataclasses.replace(verdict, notes=())
-    if method:
-        return Verdict(f"{who} logged in with a {method}, and could not log in so any more")
-    return Verdict(f"{who} may have logged in with a {lost[0]}, and could not do so any more")
-
-
-def _named(each: Class, copy: Copy) -> str:
-    """A class, by what its blocks demand."""
-    blocks: list[Block] = [block for block in each.blocks if block.is_match]
-    if not blocks:
-        return "root" if each.is_root else "everybody else"
-    where = copy.real(blocks[-1].place)
-    if where.startswith(DROP_IN):
-        return each.example.user
-    criteria = " ".join(f"{name} {argument}".strip() for name, argument in blocks[-1].criteria)
-    who = f"Match {criteria or 'all'} ({where})"
-    return f"root, {who}" if each.is_root else who
 
 
 def shuts_root_out(choices: Choices) -> bool:

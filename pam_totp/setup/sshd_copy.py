@@ -14,8 +14,10 @@ from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd_config import FOLDER, PATH, Block, read_blocks, split
 from pam_totp.stack.sshd_match import Login
+from pam_totp.stack.sshd_running import Server
 
 RUN_FOLDER = "/run/sshd"  # sshd -t wants it; its unit makes it
+USUAL = Server()
 MAX_DEPTH = 16
 PLACES = ("/run", "/var/lib/pam-totp", "/root", "/")
 _INCLUDE = re.compile(r'^[ \t]*"?include"?[ \t]*=?[ \t]*(.*)$', re.IGNORECASE)
@@ -23,10 +25,11 @@ _INCLUDE = re.compile(r'^[ \t]*"?include"?[ \t]*=?[ \t]*(.*)$', re.IGNORECASE)
 
 class Copy:
     """The files of the configuration with some replaced, by path. `path` is the main one; `names`
-    has the real path of each copy. To be used as a context manager."""
+    has the real path of each copy. server: whose configuration it is. To be used as a context
+    manager."""
 
-    def __init__(self, replaced: dict[str, bytes | None]) -> None:
-        self._replaced = replaced
+    def __init__(self, replaced: dict[str, bytes | None], server: Server = USUAL) -> None:
+        self._replaced, self.server = replaced, server
         self.names: dict[str, str] = {}
         self.path = ""
 
@@ -36,7 +39,7 @@ class Copy:
         folder = next(each for each in PLACES if os.path.isdir(each))
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="pam-totp-", dir=folder)
-            self.path = self._copy(PATH, 0)
+            self.path = self._copy(self.server.path, 0)
         except OSError as failure:
             raise Unknown(f"{failure.filename or folder}: {failure.strerror}") from None
         return self
@@ -49,15 +52,19 @@ class Copy:
         with contextlib.suppress(OSError):  # which sshd says in its own words
             os.makedirs(RUN_FOLDER, mode=0o755, exist_ok=True)
         told = subprocess.run(
-            [sshd.SSHD, "-t", "-f", self.path], capture_output=True, text=True, errors="replace"
+            [sshd.SSHD, "-t", "-f", self.path, *self.server.options],
+            capture_output=True,
+            text=True,
+            errors="replace",
         )
         if told.returncode != 0:
-            raise Unknown(f"sshd -t: {self.real(' '.join(told.stderr.split()))}")
+            where = f" {self.server.words}" if self.server.words else ""
+            raise Unknown(f"sshd -t{where}: {self.real(' '.join(told.stderr.split()))}")
 
     def settings_of(self, login: Login) -> dict[str, str]:
         """By keyword, in lower case. Raises Unknown."""
         try:
-            return sshd.settings_of(login, self.path)
+            return sshd.settings_of(login, self.path, self.server.options)
         except Unknown as unknown:
             raise Unknown(self.real(str(unknown))) from None
 

@@ -3,7 +3,7 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd_match import Login
@@ -85,6 +85,12 @@ def ways(settings: dict[str, str], uid: int) -> list[Way]:
         found = [way for way in found if allowed != "no"]
         found = [way for way in found if allowed not in NO_PASSWORDS or not asks_pam(way)]
     return sorted(dict.fromkeys(found), key=lambda way: (asks_pam(way), way.count("publickey")))
+
+
+def service_of(settings: Mapping[str, str], name: str = "sshd") -> str:
+    """The PAM service that sshd asks: it may be set from OpenSSH 9.8 on, in a Match block too; else
+    it is the name of the program."""
+    return settings.get("pamservicename", name)
 
 
 def asks_pam(way: Way) -> bool:

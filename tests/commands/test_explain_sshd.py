@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.stack.sshd import service_of
 from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, shipped_lines
-from tests.host.ssh_server import HOST_KEY, shipped_settings
+from tests.host.ssh_server import HOST_KEY, accepts, shipped_settings
 
 SETTINGS = Path("/etc/ssh/sshd_config.d/00-test.conf")
 ASKING = "KbdInteractiveAuthentication yes\nPasswordAuthentication no\n"
@@ -44,6 +45,19 @@ def ways(user: str, *options: str) -> dict[str, str]:
     return {
         ",".join(each["methods"]): each["outcome"] for each in json.loads(answer.output)["ways"]
     }
+
+
+def test_the_stack_is_that_of_the_service_which_sshd_asks(
+    user: User, sshd: Callable[[str], None]
+) -> None:
+    """OpenSSH knows the setting from 9.8 on."""
+    other, where = "PAMServiceName ssh-corp", "Match Address 192.0.2.0/24"
+    sshd(f"{shipped_settings('password-then-code')}{where}\n  {other}\n")
+    known = accepts(other)
+    assert any("service file /etc/pam.d/ssh-corp" in each for each in said(user)) == known
+    assert any("cannot be determined" in each for each in said(user)) != known
+    assert service_of({"pamservicename": "ssh-corp"}) == "ssh-corp"
+    assert service_of({}) == "sshd"
 
 
 @pytest.mark.parametrize("choice", ALL_CHOICES)

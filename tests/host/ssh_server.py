@@ -94,7 +94,7 @@ def host_key() -> None:
     subprocess.run(command, check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # enable judges every sshd that runs
 def sshd(host_key: None) -> Iterator[SshServer]:
     """sshd on port 22, as the README sets it up: keyboard-interactive, through PAM."""
     server = SshServer("", 22, SSHD)

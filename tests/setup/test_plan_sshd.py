@@ -16,8 +16,11 @@ from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
 from pam_totp.stack.sshd_config import PATH
 from pam_totp.stack.sshd_match import Login
+from pam_totp.stack.sshd_running import servers
 from tests.commands.commands import read_only
 from tests.host.accounts import User
+from tests.host.ssh_server import SSHD, SshServer, accepts, free_port, shipped_settings
+from tests.trial.change_host import wait_until
 
 MAIN, FOLDER = Path(PATH), Path(DROP_IN).parent
 USUAL = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\nUsePAM yes\n"
@@ -189,6 +192,57 @@ def test_where_nobody_chose_it_comes_before_the_code_what_sshd_accepts_today(
         f"HostKey /etc/ssh/throwaway_host_key\n{before}{USUAL}{'Match ' * bool(block)}{block}"
     )
     assert usual_first_factor() == first_factor
+
+
+def test_an_sshd_of_another_configuration_is_judged_too(
+    planned: Planned, start_sshd: Callable[..., SshServer]
+) -> None:
+    server = start_sshd(shipped_settings("key-or-password-then-code"))
+    words = f"the sshd with -f /etc/ssh/sshd_config-{server.port}"
+    notes = planned(USUAL, KEY_OR_PASSWORD, "", (), True).notes
+    assert f"Reload {words} yourself." in notes
+    server = start_sshd("AuthenticationMethods publickey")
+    words = f"the sshd with -f /etc/ssh/sshd_config-{server.port}"
+    said = f"at {words}: everybody else: publickey would be enough, without a code"
+    with pytest.raises(Error, match=said) as failure:
+        planned(USUAL, KEY_OR_PASSWORD, "", (), True)
+    assert failure.value.hint == f"end {words}, or mend its settings"
+
+
+def test_an_sshd_that_asks_another_service_is_found_before(
+    planned: Planned, start_sshd: Callable[..., SshServer], tmp_path: Path
+) -> None:
+    (tmp_path / "sshd-other").symlink_to(SSHD)
+    start_sshd(shipped_settings("password-then-code"), str(tmp_path / "sshd-other"))
+    with pytest.raises(Error, match="asks PAM for the service sshd-other, which would not ask"):
+        planned(USUAL)
+
+
+def test_a_service_that_a_setting_names_is_found_before(planned: Planned) -> None:
+    """OpenSSH knows the setting from 9.8 on."""
+    said = "service ssh-corp" if accepts("PAMServiceName x") else "PAMServiceName"
+    with pytest.raises(Error, match=said):
+        planned(f"{USUAL}Match User sshd\n  PAMServiceName ssh-corp\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("AuthenticationMethods=publickey", "publickey would be enough, without a code"),
+        ("KbdInteractiveAuthentication=no", "Disabled method"),
+        ("UsePAM=no", "would not ask PAM"),
+    ],
+)
+def test_an_sshd_with_options_is_judged_with_them(planned: Planned, option: str, said: str) -> None:
+    MAIN.write_text(f"HostKey /etc/ssh/throwaway_host_key\n{USUAL}")
+    command = [SSHD, "-D", "-p", str(free_port()), "-o", option, "-o", "PidFile=none"]
+    with subprocess.Popen(command) as server:
+        try:
+            wait_until(lambda: len(servers()) > 1)
+            with pytest.raises(Error, match=f"at the sshd with .* -o{option} .*{said}"):
+                planned(USUAL)
+        finally:
+            server.terminate()
 
 
 def test_any_for_everybody_is_in_the_way_or_overruled(planned: Planned) -> None:

@@ -16,6 +16,7 @@ from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd, proofs_of
 from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.service import Service
+from pam_totp.stack.sshd_running import servers
 from pam_totp.stack.ways_in import ways_in
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-pam-totp.conf"
@@ -37,7 +38,7 @@ def find(host: Host) -> Iterator[Finding]:
     tries = [int(options_of(line).get("tries") or USUAL_TRIES) for line in lines]
     is_combined = any(map(totp_lines.is_combined, lines))
     try:
-        classes = classes_of_sshd()
+        classes = [each for server in servers() for each in classes_of_sshd(server)]
     except Unknown as unknown:
         yield from _cannot_say(str(unknown))
         return
@@ -48,8 +49,9 @@ def find(host: Host) -> Iterator[Finding]:
             if (found.kind, found.consequence) not in said:  # the same for every class is one
                 said.add((found.kind, found.consequence))
                 yield _where_it_is_set(found, each)
-        if not each.logins.is_root:
-            yield from _of_nobody(who, each, host.services["sshd"])
+        name = sshd.service_of(each.settings, each.server.name)
+        if not each.logins.is_root and name in host.services:
+            yield from _of_nobody(who, each, host.services[name])
         if each.logins.is_root and not any(block.is_match for block in each.logins.blocks):
             yield from of_root(each.settings)
     if has_drop_in:
@@ -84,6 +86,8 @@ def _repair(service: Service) -> str:
 
 def _where_it_is_set(found: Finding, each: SshdClass) -> Finding:
     """What a Match block says goes before what the file begins with."""
+    if each.server.path != MAIN:
+        found = dataclasses.replace(found, command=found.command.replace(MAIN, each.server.path))
     blocks = [block for block in each.logins.blocks if block.is_match]
     if not blocks:
         return found
@@ -93,9 +97,10 @@ def _where_it_is_set(found: Finding, each: SshdClass) -> Finding:
 def words_of(each: SshdClass) -> str:
     """Which logins a class has."""
     criteria = " ".join(f"{name} {argument}".strip() for name, argument in each.logins.criteria)
+    who = "root" if each.logins.is_root else "all users"
     if criteria:
-        return f"the logins of `Match {criteria}`"
-    return "root" if each.logins.is_root else "all users"
+        who = f"the logins of `Match {criteria}`"
+    return " ".join([who, *filter(None, [each.server.words])])
 
 
 def of_root(settings: Mapping[str, str]) -> Iterator[Finding]:

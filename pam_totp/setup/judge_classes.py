@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""Judges every sshd that runs, for every class of logins that its Match blocks tell apart."""
+
+import dataclasses
+
+from pam_totp.setup.authorized_keys import has_key
+from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid
+from pam_totp.setup.locked import judge_pam
+from pam_totp.setup.sshd_copy import Copy
+from pam_totp.setup.sshd_settings import PATH as DROP_IN
+from pam_totp.setup.sshd_settings import Choices
+from pam_totp.stack import sshd
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.people import people
+from pam_totp.stack.sshd_classes import Class, classes_of
+from pam_totp.stack.sshd_config import Block
+from pam_totp.stack.sshd_match import Login, meets
+from pam_totp.stack.sshd_running import Server, servers
+
+SERVICE = "sshd"
+USUAL = Server()
+SOMEBODY = Login("nobody")
+ROOT = Login("root")
+Files = dict[str, bytes | None]
+
+
+def judge_servers(
+    plain: Files, replaced: Files, choices: Choices, sitting: Login | None, method: str
+) -> list[Verdict]:
+    """plain, replaced: the files before and after. Raises Unknown."""
+    found = list[Verdict]()
+    for server in servers():
+        with Copy(plain, server) as before, Copy(replaced, server) as after:
+            after.test()
+            judged = [judge_pam(before.settings_of(SOMEBODY))]
+            judged += _judge_all(before, after, choices, server)
+            if sitting is not None:
+                judged.append(_judge_sitting(before, after, choices, sitting, method))
+        found += [_at(server, each) for each in judged] if server.words else judged
+        if server.words:
+            found.append(Verdict(notes=(f"Reload {server.words[3:]} yourself.",)))
+    return found
+
+
+def _at(server: Server, verdict: Verdict) -> Verdict:
+    """With the words for a server that is not the usual one."""
+    if not verdict.fault:
+        return verdict
+    hint = verdict.hint or f"end {server.words[3:]}, or mend its settings"
+    return dataclasses.replace(verdict, fault=f"{server.words}: {verdict.fault}", hint=hint)
+
+
+def classes_in(copy: Copy) -> list[Class]:
+    """Every class of logins that its Match blocks tell apart. Raises Unknown, TooManyWays."""
+    blocks = copy.blocks()
+    criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
+    everybody = people(criteria)
+    return classes_of(blocks, everybody)
+
+
+def _judge_all(before: Copy, after: Copy, choices: Choices, server: Server) -> list[Verdict]:
+    found = []
+    for each in classes_in(after):
+        was = before.settings_of(each.example)
+        try:
+            will = after.settings_of(each.example)
+        except Unknown as unknown:
+            found.append(Verdict(f"{_named(each, after)}: {unknown}"))
+            continue
+        may_have_key = not each.is_root or has_key(ROOT, was)
+        who = _named(each, after)
+        service = sshd.service_of(will, server.name)
+        if service != SERVICE:
+            what = f"{who}: sshd asks PAM for the service {service}, which would not ask for a code"
+            found.append(Verdict(what, "remove the PAMServiceName line, or call the program sshd"))
+            continue
+        found.append(judge(who, each, was, will, choices, has_key=may_have_key))
+    return found
+
+
+def _judge_sitting(
+    before: Copy, after: Copy, choices: Choices, sitting: Login, method: str
+) -> Verdict:
+    """The person who is sitting there: the same way in, with the code."""
+    blocks = [b for b in after.blocks() if all(meets(sitting, one) for one in b.criteria)]
+    each = Class(sitting, tuple(blocks))
+    was, will = before.settings_of(sitting), after.settings_of(sitting)
+    if after.server != USUAL and method not in map(first_of, sshd.ways(was, judge_uid(each))):
+        return Verdict()  # came in at another
+    who = f"you ({sitting.user} from {sitting.address})"
+    verdict = judge(who, each, was, will, choices)
+    # Where it is not known how, it may have been in any way that there is.
+    ways = {method} if method else set(map(first_of, sshd.ways(was, judge_uid(each))))
+    lost = sorted(ways - verdict.kept)
+    if verdict.fault or not lost or (lost == [KEY] and not method and not has_key(sitting, was)):
+        return dataclasses.replace(verdict, notes=())
+    if method:
+        return Verdict(f"{who} logged in with a {method}, and could not log in so any more")
+    return Verdict(f"{who} may have logged in with a {lost[0]}, and could not do so any more")
+
+
+def _named(each: Class, copy: Copy) -> str:
+    """A class, by what its blocks demand."""
+    blocks: list[Block] = [block for block in each.blocks if block.is_match]
+    if not blocks:
+        return "root" if each.is_root else "everybody else"
+    where = copy.real(blocks[-1].place)
+    if where.startswith(DROP_IN):
+        return each.example.user
+    criteria = " ".join(f"{name} {argument}".strip() for name, argument in blocks[-1].criteria)
+    who = f"Match {criteria or 'all'} ({where})"
+    return f"root, {who}" if each.is_root else who
