@@ -64,7 +64,9 @@ def prepare(
     found = plan_pam.plan(host, names, choices.first_factor if choices else "")
     files, notes, expected = host.changes(), list(found.notes), dict[str, str]()
     if choices:
-        settings = plan_sshd.plan(choices, person.login, person.method)
+        settings = plan_sshd.plan(
+            choices, [(one.login, one.method) for one in (person, *person.also)]
+        )
         files, notes = (*settings.changes(), *files), [*notes, *settings.notes]
         expected = settings.expected
     is_new = any(file.path.startswith("/etc/ssh/") for file in files)

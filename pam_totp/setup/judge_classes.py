@@ -2,9 +2,10 @@
 """Judges every sshd that runs, for every class of logins that its Match blocks tell apart."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from pam_totp.setup.authorized_keys import has_key
-from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, judge, judge_uid
+from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, in_words, judge, judge_uid
 from pam_totp.setup.locked import judge_pam
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
@@ -21,11 +22,13 @@ SERVICE = "sshd"
 USUAL = Server()
 SOMEBODY = Login("nobody")
 ROOT = Login("root")
+# A login, None for one not over ssh, with its first factor; empty where that is not known.
+Sitting = tuple[Login | None, str]
 Files = dict[str, bytes | None]
 
 
 def judge_servers(
-    plain: Files, replaced: Files, choices: Choices, sitting: Login | None, method: str
+    plain: Files, replaced: Files, choices: Choices, sitting: Sequence[Sitting]
 ) -> list[Verdict]:
     """plain, replaced: the files before and after. Raises Unknown."""
     found = list[Verdict]()
@@ -34,8 +37,9 @@ def judge_servers(
             after.test()
             judged = [judge_pam(before.settings_of(SOMEBODY))]
             judged += _judge_all(before, after, choices, server)
-            if sitting is not None:
-                judged.append(_judge_sitting(before, after, choices, sitting, method))
+            for login, method in sitting:
+                if login is not None:
+                    judged.append(_judge_sitting(before, after, choices, login, method))
         found += [_at(server, each) for each in judged] if server.words else judged
         if server.words:
             found.append(Verdict(notes=(f"Reload {server.words[3:]} yourself.",)))
@@ -95,8 +99,9 @@ def _judge_sitting(
     if verdict.fault or not lost or (lost == [KEY] and not method and not has_key(sitting, was)):
         return dataclasses.replace(verdict, notes=())
     if method:
-        return Verdict(f"{who} logged in with a {method}, and could not log in so any more")
-    return Verdict(f"{who} may have logged in with a {lost[0]}, and could not do so any more")
+        return Verdict(f"{who} logged in with {in_words(method)}, and could not log in so any more")
+    what = f"{who} may have logged in with {in_words(lost[0])}, and could not do so any more"
+    return Verdict(what)
 
 
 def _named(each: Class, copy: Copy) -> str:

@@ -52,9 +52,7 @@ def judge(
                 return Verdict(f"{who}: {sshd.shown(way)} would be enough, without a code")
             notes.append(f"{who}: {_words(way)} alone, without a code.")
     for proved in opened(was, will, uid, choices):
-        factors = " and ".join(
-            f"a {one}" if one in (KEY, PASSWORD) else one for one in sorted(proved)
-        )
+        factors = " and ".join(map(in_words, sorted(proved)))
         if not _may_open(proved, each, choices):
             hint = "pam-totp enable sshd --first-factor key   # or another that is to be enough"
             return Verdict(f"{who}: {factors} would be let in, and is not today", hint)
@@ -87,6 +85,11 @@ def _may_open(proved: frozenset[str], each: Class, choices: Choices) -> bool:
         return proved == {KEY}
     allowed = {KEY_ONLY: {KEY}, PASSWORD_ONLY: {PASSWORD}}
     return choices.is_chosen and proved <= allowed.get(choices.first_factor, {KEY, PASSWORD})
+
+
+def in_words(factor: str) -> str:
+    """A first factor, for people."""
+    return f"a {factor}" if factor in (KEY, PASSWORD) else factor
 
 
 def judge_uid(each: Class) -> int:

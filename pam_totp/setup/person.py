@@ -17,13 +17,15 @@ MAX_PARENTS = 64
 @dataclasses.dataclass(frozen=True)
 class Person:
     """name: of the account that logged in. address: the other end of the ssh connection, empty
-    without one. method: "key" or "password"; empty where it is not known."""
+    without one. method: "key", "password" or another of sshd's; empty where it is not known. also:
+    others, where the log says that it was somebody else."""
 
     name: str
     address: str = ""
     method: str = ""
     local_address: str = "127.0.0.1"
     local_port: int = 22
+    also: tuple["Person", ...] = ()
 
     @property
     def login(self) -> Login | None:
@@ -52,15 +54,22 @@ class Person:
 
 
 def who_sits(log: SshLog) -> Person:
-    """By the ssh connection that this command was started through, by sudo, or by the login id."""
+    """By the login id or by sudo. The log, which any user may write to, adds how: of somebody else
+    it makes one more person, who has to get in again, too."""
+    name = _name()
     connection = next(_connections(), ())
     if len(connection) == 4:
         address, port, local_address, local_port = connection
-        user, method = log.accepted.get((address, port), ("", ""))
-        name = user if _exists(user) else _name()
+        users = log.accepted.get((address, port), {})
         number = int(local_port) if local_port.isdigit() else 22
-        return Person(name, address.partition("%")[0], method, local_address, number)
-    return Person(_name())
+        about = address.partition("%")[0]
+        also = tuple(
+            Person(user, about, method, local_address, number)
+            for user, method in users.items()
+            if user != name and _exists(user)
+        )
+        return Person(name, about, users.get(name, ""), local_address, number, also)
+    return Person(name)
 
 
 def _exists(name: str) -> bool:

@@ -6,13 +6,14 @@
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 from pam_totp.errors import Error
 from pam_totp.setup import sshd_settings
 from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
-from pam_totp.setup.judge_classes import ROOT, SOMEBODY, classes_in, judge_servers
+from pam_totp.setup.judge_classes import ROOT, SOMEBODY, Sitting, classes_in, judge_servers
 from pam_totp.setup.judge_sshd import KEY, first_of, works
 from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
@@ -21,7 +22,6 @@ from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd_config import PATH
-from pam_totp.stack.sshd_match import Login
 
 INCLUDE = f"Include {DROP_IN}"
 
@@ -54,9 +54,8 @@ def without_ours() -> dict[str, bytes | None]:
         raise Error(f"{PATH}: {fault}; nothing was changed", f"grep -n pam-totp {PATH}") from None
 
 
-def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> SshdPlan:
-    """Plans them. sitting, method: the login of the person who enables it, and "key" or "password";
-    empty where it is not known. Raises Error."""
+def plan(choices: Choices, sitting: Sequence[Sitting] = ()) -> SshdPlan:
+    """Plans them. sitting: who may be the person that enables it. Raises Error."""
     found = SshdPlan(plain=without_ours())
     try:
         with Copy(found.plain) as before:
@@ -64,7 +63,7 @@ def plan(choices: Choices, sitting: Login | None = None, method: str = "") -> Ss
             found.replaced = _with_ours(found.plain, choices)
         with Copy(found.replaced) as after:
             found.expected = after.settings_of(SOMEBODY)
-        verdicts = judge_servers(found.plain, found.replaced, choices, sitting, method)
+        verdicts = judge_servers(found.plain, found.replaced, choices, sitting)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
     for each in verdicts:

@@ -15,10 +15,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+from pam_totp.stack import sshd
+
 FILES = ("/var/log/auth.log*", "/var/log/secure*")
 WTMP = "/var/log/wtmp"
 DAYS = 30
 MAX_BYTES = 64 << 20
+# The user id is what the kernel says of the writer: what `logger -t sshd` writes is not read.
+JOURNAL = (
+    *("journalctl", "--quiet", "--no-pager", "--output=short", f"--since=-{DAYS}days"),
+    *("--identifier=sshd", "--identifier=sshd-session", "--identifier=sshd-auth", "_UID=0"),
+)
 _LINE = re.compile(r" (?:sshd|sshd-session|sshd-auth)\[(\d+)\]: (.*)")
 _ACCEPTED = re.compile(r"(Accepted|Partial) ([\w-]+)(?:/\S+)? for (\S+) from (\S+) port (\d+)")
 _TERMINAL = re.compile(r"Starting session: .*\bon \S+ for (\S+) from ")
@@ -30,12 +37,13 @@ KEY, PASSWORD = "key", "password"
 
 
 class SshLog:
-    """accepted: the first factor of each connection, by the address and the port at its other end;
-    by_key: how often each user came with a key; with_terminal: users that had a terminal;
-    knows_terminals: whether the log tells at all who had one."""
+    """accepted: by the address and the port at the other end of a connection, the first factor of
+    each user of whom it is said; empty where several are said. by_key: how often each user came
+    with a key; with_terminal: users that had a terminal; knows_terminals: whether the log tells at
+    all who had one."""
 
     def __init__(self, lines: Iterator[str]) -> None:
-        self.accepted: dict[tuple[str, str], tuple[str, str]] = {}
+        self.accepted: dict[tuple[str, str], dict[str, str]] = {}
         self.by_key = collections.Counter[str]()
         self.with_terminal = set[str]()
         self.knows_terminals = False
@@ -57,8 +65,10 @@ class SshLog:
                 by_process[process] = KEY
                 self.by_key[user] += kind == "Accepted"
             if kind == "Accepted":
-                factor = by_process.pop(process, PASSWORD)
-                self.accepted[(address, port)] = (user, factor)
+                usual = PASSWORD if method in sshd.BY_PAM else method
+                factor = by_process.pop(process, usual)
+                users = self.accepted.setdefault((address, port), {})
+                users[user] = factor if users.get(user, factor) == factor else ""
 
     def without_terminal(self) -> list[tuple[str, int]]:
         """Accounts that came with a key, and never to a terminal, with how often; the most first.
@@ -97,11 +107,7 @@ def _lines() -> Iterator[str]:
 def _journal(left: int) -> Iterator[str]:
     if not shutil.which("journalctl") or not os.path.isdir("/run/systemd/system"):
         return
-    command = ["journalctl", "--quiet", "--no-pager", "--output=short", f"--since=-{DAYS}days"]
-    programs = [f"--identifier={name}" for name in ("sshd", "sshd-session", "sshd-auth")]
-    with subprocess.Popen(
-        [*command, *programs], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(JOURNAL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         for line in process.stdout:
             left -= len(line)

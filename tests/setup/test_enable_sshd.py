@@ -185,6 +185,22 @@ def test_root_who_sits_there_is_not_shut_out(
     assert code == 2 and "choose --root code, key or no" in shown and state() == before
 
 
+def test_a_line_that_anybody_wrote_into_the_log_moves_nobody_from_the_chair(
+    change_host: ChangeHost, sit: Callable[..., Sitting], root_key: Path, user: User
+) -> None:
+    before = state()
+    said = f"Nov 29 01:02:03 server sshd[1]: Accepted password for {user.name} from 127.0.0.1"
+    forge = f"set -- $SSH_CONNECTION; echo '{said} port '$2' ssh2' >>{AUTH_LOG}"
+    enable = "pam-totp enable sshd --no-trial --root no --yes --force"
+    code, shown = sit("root", f"{forge}; {enable}", root_key).end()
+    assert code == 1 and state() == before
+    assert "you (root from 127.0.0.1) logged in with a key" in shown
+    enable = "pam-totp enable sshd --no-trial --root key --first-factor key --yes --force"
+    code, shown = sit("root", f"{forge}; {enable}", root_key).end()
+    assert code == 1 and state() == before
+    assert f"you ({user.name} from 127.0.0.1) logged in with a password" in shown
+
+
 @pytest.mark.parametrize(("first_factor", "method"), [("password", "a key"), ("key", "a password")])
 def test_the_way_in_of_who_sits_there_is_not_ended(
     change_host: ChangeHost,

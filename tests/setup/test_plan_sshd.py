@@ -48,7 +48,7 @@ def planned() -> Callable[..., plan_sshd.SshdPlan]:
             (FOLDER / f"{name}.conf").write_text(content)
         before = {path: path.read_bytes() for path in (MAIN, *FOLDER.iterdir())}
         try:
-            return plan_sshd.plan(Choices(*choices), *who)  # type: ignore[arg-type,misc]
+            return plan_sshd.plan(Choices(*choices), [who] if who else [])  # type: ignore[arg-type,list-item]
         finally:
             assert {path: path.read_bytes() for path in (MAIN, *FOLDER.iterdir())} == before
             assert not [name for name in os.listdir("/run") if name.startswith("pam-totp-")]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pam_totp.setup.ssh_log import KEY, PASSWORD, SshLog
+from pam_totp.setup.ssh_log import JOURNAL, KEY, PASSWORD, SshLog
 
 
 def line(process: int, message: str, program: str = "sshd") -> str:
@@ -24,11 +24,29 @@ def test_the_first_factor_of_a_connection(program: str) -> None:
         yield "Nov 29 01:02:03 server su[9]: Accepted publickey for eve from 192.0.2.1 port 9 ssh2"
 
     assert SshLog(lines()).accepted == {
-        ("192.0.2.1", "1"): ("alice", KEY),
-        ("2001:db8::1", "2"): ("bob", PASSWORD),
-        ("192.0.2.1", "3"): ("carol", KEY),
-        ("192.0.2.1", "4"): ("dora", PASSWORD),
+        ("192.0.2.1", "1"): {"alice": KEY},
+        ("2001:db8::1", "2"): {"bob": PASSWORD},
+        ("192.0.2.1", "3"): {"carol": KEY},
+        ("192.0.2.1", "4"): {"dora": PASSWORD},
     }
+
+
+@pytest.mark.parametrize("method", ["gssapi-with-mic", "hostbased"])
+def test_a_method_that_is_neither_a_key_nor_a_password_is_called_by_its_name(method: str) -> None:
+    text = line(1, f"Accepted {method} for alice from 192.0.2.1 port 1 ssh2")
+    assert SshLog(iter([text])).accepted == {("192.0.2.1", "1"): {"alice": method}}
+
+
+def test_what_is_said_in_two_ways_is_not_known() -> None:
+    lines = [
+        line(1, f"Accepted {said} from 192.0.2.1 port 1 ssh2")
+        for said in ("publickey for alice", "password for bob", "password for alice")
+    ]
+    assert SshLog(iter(lines)).accepted == {("192.0.2.1", "1"): {"alice": "", "bob": PASSWORD}}
+
+
+def test_of_the_journal_only_what_root_wrote_is_read() -> None:
+    assert "_UID=0" in JOURNAL
 
 
 def test_who_came_with_a_key_and_never_had_a_terminal() -> None:
