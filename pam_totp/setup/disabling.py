@@ -53,7 +53,8 @@ def prepare(services: list[str]) -> Disabling:
         if "/" in name or not (_content(f"{PAM_DIR}/{name}") is not None or _is_vendors(name)):
             raise Error(f"there is no service {name!a}; nothing was changed", f"ls {PAM_DIR}")
     of_others = [name for name in _names() if _is_for(name, names) and name not in names]
-    pam = [each for name in [*names, *of_others] for each in _file_change(name)]
+    changes = [each for name in [*names, *of_others] for each in _file_change(name)]
+    pam = list({each.path: each for each in changes}.values())  # of a file and links to it, one
     settings = _settings() if SSHD in names else []
     doubts = [*_doubts(pam), *(_sshd_doubts() if settings else [])]
     settings_now = _content(DROP_IN) if settings else None
@@ -83,7 +84,7 @@ def _is_vendors(name: str) -> bool:
 
 
 def _file_change(name: str) -> list[FileChange]:
-    path = f"{PAM_DIR}/{name}"
+    path = os.path.realpath(f"{PAM_DIR}/{name}")
     before = _content(path)
     if before is None:
         return []

@@ -15,6 +15,7 @@ from pam_totp.stack.files import File
 from pam_totp.stack.libpam import AUTH_ERR, Libpam, Unknown
 from pam_totp.stack.lines import Line
 from pam_totp.stack.service import Service, read_service
+from pam_totp.stack.services_of_host import names_of_files
 
 PAM_DIR = "/etc/pam.d"
 
@@ -30,13 +31,16 @@ class PamHost:
 
     def names(self) -> list[str]:
         """Every file of a service."""
-        found = set[str]()
-        for folder in self.libpam.folders:
-            try:
-                found |= set(os.listdir(self.root + folder))
-            except OSError:
-                continue
-        return sorted(name for name in found if "." not in name and not name.endswith("~"))
+        return names_of_files(self.libpam, self.root)
+
+    def real(self, path: str) -> str:
+        """The path of the file that this one leads to."""
+        return Disk(self.root, self.libpam).real(path)
+
+    def target_of(self, name: str) -> str:
+        """Where the file of a service is a link to; empty for one that is none."""
+        found = self.real(f"{PAM_DIR}/{name}")
+        return found if os.path.basename(found) != name else ""
 
     def file_of(self, name: str) -> File | None:
         """The file that libpam uses for this name. Raises Unknown."""

@@ -5,6 +5,7 @@
 - What a change reaches through other files MUST be proved as well, and be named.
 """
 
+import os
 from collections.abc import Iterator
 
 from pam_totp.errors import Error, UsageError
@@ -20,7 +21,7 @@ from pam_totp.setup.proof import (
     refusing_faults,
     without_passwords,
 )
-from pam_totp.setup.reached import Plan, first_proved, own_lines, plan_reached
+from pam_totp.setup.reached import Plan, first_proved, own_lines, plan_reached, refuse_linked
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import SUCCESS, Unknown
 from pam_totp.stack.service import Service
@@ -66,18 +67,21 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     if file is None:
         message = f"there is no service {name} in {' or '.join(host.libpam.folders)}"
         raise Error(message, f"ls {PAM_DIR}")
-    path = f"{PAM_DIR}/{name}"
+    spelled = f"{PAM_DIR}/{name}"
+    path = host.real(spelled)
     if path in host.would_be:
         return
+    if name in LOCKERS:
+        refuse_linked(host, name)
     note = "code" if name != "sshd" else first_factor
-    if file.path != path:
+    if file.path != spelled:
         note += f" (copied from {file.path})"
         found.notes.append(f"{path} is made as a copy of {file.path}, which it then stands for.")
         host.plain[path] = file.content
     elif "(copied" in choice_of(file.content):
         note += " (copied" + choice_of(file.content).partition("(copied")[2]
     plain = host.take_ours_out(path, file.content)
-    file = file_of(path, plain, host.libpam)
+    file = file_of(spelled, plain, host.libpam)
     before = host.before(name)
     faults = refusing_faults(before)
     if faults:
@@ -95,7 +99,7 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     if name in LOCKERS:
         host.would_be[path] = own_lines(host, name, file, "combined")
         return
-    lines, count = before.stacks["auth"], host.count_for(path)
+    lines, count = before.stacks["auth"], host.count_for(spelled)
     place = 0
     if first_factor != KEY_ONLY:
         candidates = edits(file, lines, PASSWORD_ONLY, note, count)
@@ -120,9 +124,11 @@ def _notes(host: PamHost, name: str) -> Iterator[str]:
 def _comes_from(host: PamHost, file: File) -> str:
     """The other service that has all of this one's auth lines, if any."""
     included = [top.included for top in tops_of(file, host.count_for(file.path))]
-    if len(included) != 1 or not included[0] or is_shared(included[0]):
+    other = host.file_of(included[0]) if len(included) == 1 and included[0] else None
+    if other is None:
         return ""
-    return included[0] if host.file_of(included[0]) else ""
+    folder, name = os.path.split(host.real(other.path))  # however it is spelled
+    return name if folder in host.libpam.folders and not is_shared(name) else ""
 
 
 def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) -> None:

@@ -88,13 +88,15 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             after = host.after(name)
         except Unknown:
             continue  # not readable before, and none of ours
-        lines = [line for line in after.stacks["auth"] if is_asking(line) and line.file in changed]
-        if not lines:
+        asking = [host.real(line.file) for line in after.stacks["auth"] if is_asking(line)]
+        files = [file for file in asking if file in changed]
+        if not files:
             continue
         if f"{PAM_DIR}/{name}" in changed:
             continue
         if name in LOCKERS:
-            _plan_locker(host, name, os.path.basename(lines[0].file), found)
+            refuse_linked(host, name)
+            _plan_locker(host, name, os.path.basename(files[0]), found)
             continue
         faults = prove(host.before(name), after, host.libpam)
         harm = [fault for fault in faults if not fault.is_open]
@@ -106,6 +108,16 @@ def plan_reached(host: PamHost, found: Plan) -> None:
         found.reached.append(name)
         if faults:
             found.notes.append(f"At {name}, {faults[0].words}.")
+
+
+def refuse_linked(host: PamHost, name: str) -> None:
+    """Lines of its own in a file that is another service's, too, would be both's. Raises Error."""
+    target = host.target_of(name)
+    if target:
+        path = f"{PAM_DIR}/{name}"
+        message = f"{name} shows no question, and {path} is a link to {target}, which would ask"
+        hint = f"cp --remove-destination {target} {path}"
+        raise Error(f"{message}; nothing was changed", hint)
 
 
 def _plan_locker(host: PamHost, name: str, because_of: str, found: Plan) -> None:

@@ -17,7 +17,8 @@ class Disk:
     """Reads each file once; `files` has those that were asked for by path, without the root.
 
     known: what was read before, for whoever reads many services; None for a file that is not there.
-    replaced: files that are not read, because they are to be what this says; not with `known`.
+    replaced: files that are not read, because they are to be what this says, whichever way they are
+    reached; not with `known`.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Disk:
         replaced: Replaced | None = None,
     ) -> None:
         self.root, self.libpam = root.rstrip("/"), libpam
-        self.replaced = replaced or {}
+        self._replaced = {self.real(path): each for path, each in (replaced or {}).items()}
         self.files: dict[str, File] = {}
         self._known: dict[str, File | None] = {} if known is None else known
         self._modules: dict[str, bool] = {}
@@ -68,9 +69,16 @@ class Disk:
         places = [module] if module.startswith("/") else [f"{each}/{module}" for each in folders]
         return any(os.path.isfile(self._below(place)) for place in places)
 
+    def real(self, path: str) -> str:
+        """The path without links and dots: several may lead to one file."""
+        place, root = os.path.realpath(self._below(path)), os.path.realpath(self.root or "/")
+        if not self.root:
+            return place
+        return place.removeprefix(root) if place.startswith(f"{root}/") else path
+
     def _content(self, path: str) -> bytes | None:
-        if path in self.replaced:
-            return self.replaced[path]
+        if self._replaced and self.real(path) in self._replaced:
+            return self._replaced[self.real(path)]
         place = self._below(path)
         try:
             mode = os.stat(place).st_mode

@@ -336,3 +336,21 @@ def test_no_file_of_another_kind_is_taken_for_a_service(untouched: dict[str, byt
         assert enable("su", *ALL).code == 0
     finally:
         folder.rmdir()
+
+
+def test_all_is_taken_out_where_one_file_is_a_link_to_another(user: User) -> None:
+    before, link = contents(), SERVICES / "sudo-i"
+    own = link.read_bytes()
+    link.unlink()
+    link.symlink_to("sudo")
+    try:
+        assert enable("sudo", *ALL).code == 0
+        assert link.is_symlink() and link.read_bytes().count(b"pam_totp.so") == 1
+        again = enable("sudo", *ALL)
+        assert again.code == 0 and "nothing was changed" in again.output
+        done = pam_totp("disable", "--all", "--yes")
+        assert (done.code, done.errors) == (0, "")
+        assert link.is_symlink() and (SERVICES / "sudo").read_bytes() == before["sudo"]
+    finally:
+        link.unlink()
+        link.write_bytes(own)

@@ -11,7 +11,7 @@ from pam_totp.setup import plan_pam
 from pam_totp.setup.block import take_out
 from pam_totp.setup.host import PamHost
 from pam_totp.setup.kinds import together
-from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
+from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY, is_asking
 from tests.stack.written import SINCE_1_6, write
 
 COMMON = """\
@@ -268,3 +268,44 @@ def test_a_copy_says_where_it_comes_from(tmp_path: Path) -> None:
     assert (change.path, change.before) == ("/etc/pam.d/polkit-1", None)
     assert "copied from /usr/lib/pam.d/polkit-1" in str(change.after)
     assert "made as a copy" in found.notes[0]
+
+
+def link(root: Path, name: str, target: str) -> PamHost:
+    """A host of which one service is a link to another."""
+    host = host_of(root)
+    (root / "etc/pam.d" / name).unlink()
+    (root / "etc/pam.d" / name).symlink_to(target)
+    return host
+
+
+def test_of_a_file_and_a_link_to_it_there_is_one_change(tmp_path: Path) -> None:
+    for names in (["sudo", "sudo-i"], ["sudo-i", "sudo"]):
+        host = link(tmp_path, "sudo-i", "sudo")
+        plan_pam.plan(host, names)
+        (change,) = host.changes()
+        assert change.path == "/etc/pam.d/sudo" and b"pam_totp.so" in (change.after or b"")
+        for name in names:
+            assert any(map(is_asking, host.after(name).stacks["auth"]))
+            assert not any(map(is_asking, host.before(name).stacks["auth"]))
+
+
+def test_a_link_to_what_asks_is_reached(tmp_path: Path) -> None:
+    assert "greetd" in plan_pam.plan(link(tmp_path, "greetd", "login"), ["login"]).reached
+
+
+@pytest.mark.parametrize("service", ["login", "i3lock"])
+def test_a_locker_that_is_a_link_to_what_asks_is_refused(tmp_path: Path, service: str) -> None:
+    with pytest.raises(Error, match=r"i3lock is a link to /etc/pam\.d/login") as failure:
+        plan_pam.plan(link(tmp_path, "i3lock", "login"), [service])
+    assert failure.value.hint == "cp --remove-destination /etc/pam.d/login /etc/pam.d/i3lock"
+
+
+@pytest.mark.parametrize("spelled", ["../pam.d/login", "../../etc/./pam.d//login"])
+def test_an_include_reaches_a_service_however_it_is_spelled(tmp_path: Path, spelled: str) -> None:
+    more = {"slock": f"auth include {spelled}\n{REST}", "greetd": f"@include {spelled}\n"}
+    host = host_of(tmp_path, **more)
+    assert {"greetd", "slock"} <= {*plan_pam.plan(host, ["login"]).reached}
+    assert b"combined, for login" in (host.would_be["/etc/pam.d/slock"] or b"")
+    host = host_of(tmp_path, **more)
+    plan_pam.plan(host, ["greetd"])
+    assert "/etc/pam.d/login" in host.would_be and "/etc/pam.d/greetd" not in host.would_be
