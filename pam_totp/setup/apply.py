@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pam_totp import repair
 from pam_totp.errors import Error
 from pam_totp.records.host import audit
-from pam_totp.setup import journal, place, replacement, watch
+from pam_totp.setup import journal, place, reload, replacement, watch
 from pam_totp.setup.change import Change
 from pam_totp.setup.journal import KEPT, TAKEN_BACK
 from pam_totp.setup.record import Record
@@ -168,7 +168,8 @@ def _nothing_changed(record: Record, failure: BaseException) -> BaseException:
     """Takes all back; the error that says so."""
     try:
         # sshd was told after the last file, if it was: then none is as it was before.
-        reloads = record.change.reloads_sshd and replacement.is_in(record)
+        is_told = record.change.reloads_sshd and not isinstance(failure, reload.NotTold)
+        reloads = is_told and replacement.is_in(record)
         replacement.take_back(record, reloads=reloads)
         _end(record, TAKEN_BACK)
     except (Error, OSError) as worse:

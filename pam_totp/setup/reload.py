@@ -16,15 +16,22 @@ from collections.abc import Sequence
 
 from pam_totp.errors import Error
 from pam_totp.setup.record import pause
+from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.sshd_config import PATH
+from pam_totp.stack.sshd_running import server_of
 
 SSHD = "/usr/sbin/sshd"
 MAX_SECONDS = 20
 _SYSTEMD = "/run/systemd/system"  # sd_booted(3)
 _UNITS = ("ssh.service", "sshd.service")
 _SOCKETS = ("ssh.socket", "sshd.socket")
-_PID_FILE = "/run/sshd.pid"
+_PID_FILE, NO_FILE = "/run/sshd.pid", "none"  # which is no path
 _SECONDS_TO_LISTEN = 5.0
 _NOBODY = (0, 0)
+
+
+class NotTold(Error):
+    """An sshd listens, and nobody has told it to read its settings again."""
 
 
 def test_settings() -> None:
@@ -44,9 +51,9 @@ def reload_sshd() -> str:
     return _by_systemd() if has_systemd() else _by_signal()
 
 
-def is_running() -> bool:
-    """Whether any sshd runs, which may have read the settings."""
-    return any(_is_sshd(int(name)) for name in os.listdir("/proc") if name.isdecimal())
+def is_listening() -> bool:
+    """Whether an sshd listens, which has read the settings; a session's has no use of them."""
+    return any(_is_listener(int(name)) for name in os.listdir("/proc") if name.isdecimal())
 
 
 def has_systemd() -> bool:
@@ -75,12 +82,20 @@ def _by_signal() -> str:
     path = _pid_file()
     before = _listener(path)
     if before == _NOBODY:
-        if is_running():
-            return f"sshd was not reloaded, because {path} does not name it: restart sshd."
+        if is_listening():
+            raise _not_told(path)
         return "sshd is not running; it reads the new settings when it starts."
     os.kill(before[0], signal.SIGHUP)
     _wait_until_it_listens(path, before)
     return "sshd was reloaded."
+
+
+def _not_told(path: str) -> NotTold:
+    if path == NO_FILE:
+        message = "sshd was not reloaded, because it writes no pid file (PidFile none)"
+        return NotTold(message, f"set PidFile {_PID_FILE} in sshd_config, and restart sshd")
+    message = f"sshd was not reloaded, because {path} does not name it"
+    return NotTold(message, "systemctl restart ssh" if has_systemd() else f"restart {SSHD}")
 
 
 def _wait_until_it_listens(path: str, before: tuple[int, int]) -> None:
@@ -105,6 +120,8 @@ def _pid_file() -> str:
 
 def _listener(path: str) -> tuple[int, int]:
     """The process that a pid file names, and when the file was written; 0, 0 if it is not sshd."""
+    if path == NO_FILE:
+        return _NOBODY
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -126,6 +143,21 @@ def _is_sshd(process: int) -> bool:
     except OSError:
         return False
     return is_here and program == os.path.realpath(SSHD)
+
+
+def _is_listener(process: int) -> bool:
+    if not _is_sshd(process):
+        return False
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            title = file.read().decode(errors="replace").rstrip("\0")
+    except OSError:
+        return False
+    try:
+        server = server_of(title)
+    except Unknown:
+        return True
+    return server is not None and server.path == PATH
 
 
 def run(command: Sequence[str], *, joined: bool = True) -> tuple[int, str]:

@@ -74,12 +74,14 @@ def take_back(record: Record, *, reloads: bool) -> list[str]:
         except OSError as failure:
             fault, hint = repair.split(f"{target}: {failure.strerror}", target)
             faults.append(Error(f"cannot take back {fault}", hint))
-    if reloads and reload.is_running():
+    if reloads and reload.is_listening():
         try:
             reload.test_settings()
             said.append(reload.reload_sshd())
         except Error as fault:
-            faults.append(Error(f"sshd was not reloaded: {fault.message}", fault.hint))
+            is_told = not isinstance(fault, reload.NotTold)
+            because = "sshd was not reloaded: " if is_told else ""
+            faults.append(Error(f"{because}{fault.message}", fault.hint))
     if faults:
         raise faults[0]
     return said
