@@ -9,7 +9,6 @@
 """
 
 import dataclasses
-import os
 import syslog
 from collections.abc import Callable
 
@@ -153,10 +152,8 @@ def _take_over(kind: str) -> None:
 
 def _end(record: Record, how: str) -> None:
     journal.end(record, how)
-    for file in record.change.files:
-        content = file.after if how == KEPT else file.before
-        if file.path.startswith(replacement.PAM) and b"pam_totp.so" not in (content or b""):
-            turned_on.accept_loss(os.path.basename(file.path))
+    paths = [file.path for file in record.change.files]
+    turned_on.accept_losses([path for path in paths if path.startswith(replacement.PAM)])
     replacement.clear_away(record)
     watch.let_go()
     watch.stop_timer(record)

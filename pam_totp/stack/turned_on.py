@@ -6,16 +6,20 @@ without the pam_totp.so line; then the password alone is enough. So every comman
 checks this, and dpkg does when a package has changed /etc/pam.d.
 
 Each service that has ever asked is an empty file /var/lib/pam-totp/services/NAME; `pam-totp enable`
-writes it, and so does the next command of root's for lines added by hand. If the code was on purpose, `pam-totp disable` or the administrator removes that file.
+writes it, and so does the next command of root's for lines added by hand. If the code was turned
+off on purpose, `pam-totp disable` or the administrator removes that file.
 """
 
 import os
 import shlex
 import syslog
+from collections.abc import Collection
 
 from pam_totp.records.storage.state_dir import VAR
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
+from pam_totp.stack.libpam import Unknown, installed
+from pam_totp.stack.service import read_service
 
 KIND = "services"
 
@@ -41,20 +45,35 @@ def lost() -> tuple[str, str] | None:
 
 
 def remember() -> None:
-    """Records what asks now: from here on its loss is reported. What cannot be recorded now, the next
-    command of root's records."""
+    """Records what asks now: from here on its loss is reported. What cannot be recorded now, the
+    next command of root's records."""
     try:
         _remembered(set(services.that_ask()))
     except (OSError, Failure):
         pass
 
 
-def accept_loss(service: str) -> None:
-    """The service no longer asks, on purpose. If this cannot be recorded, commands still warn."""
+def accept_losses(files: Collection[str]) -> None:
+    """What no longer asks does so on purpose, since these files of PAM's were changed: the services
+    of these names, and all that include them. If this cannot be recorded, commands still warn."""
     try:
-        VAR.remove(KIND, service)
+        names = set(os.listdir(f"{VAR.path}/{KIND}"))
+        lost = names - set(services.that_ask()) if names and files else set[str]()
+        for name in lost:
+            if _is_reached(name, {*files, *map(os.path.realpath, files)}):
+                VAR.remove(KIND, name)
     except (OSError, Failure):
         pass
+
+
+def _is_reached(name: str, files: set[str]) -> bool:
+    if name in map(os.path.basename, files):  # also where the file is gone
+        return True
+    try:
+        read = read_service(name, installed()).files
+    except Unknown:
+        return False
+    return any(os.path.realpath(file.path) in files for file in read)
 
 
 def _remembered(asking: set[str]) -> set[str]:

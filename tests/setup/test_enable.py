@@ -13,6 +13,7 @@ from tests.commands.commands import Answer, assert_refused, configured, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import SERVICES, PamServices, forget_what_asked
+from tests.host.programs import STATE
 from tests.host.terminal import Conversation, converse
 
 Converse = Callable[..., Conversation]
@@ -105,6 +106,27 @@ def test_disable_restores_every_byte(untouched: dict[str, bytes], service: str) 
     assert contents() == untouched
     again = pam_totp("disable", service, "--yes")
     assert again.code == 0 and "nothing was changed" in again.output
+
+
+@pytest.mark.parametrize(("service", "reached"), [("su", "su-l"), ("login", "greetd")])
+def test_disable_is_no_loss_of_what_it_reaches_by_an_include(
+    untouched: dict[str, bytes], service: str, reached: str
+) -> None:
+    (SERVICES / "greetd").write_text("auth include login\naccount include login\n")
+    assert enable(service, *ALL).code == 0
+    pam_totp("users")
+    assert (STATE / "services" / reached).exists()
+    assert pam_totp("disable", service, "--yes").code == 0
+    assert pam_totp("users").errors == ""
+
+
+def test_disable_of_one_service_hides_no_loss_of_another(untouched: dict[str, bytes]) -> None:
+    assert enable("su", "sudo", *ALL).code == 0
+    pam_totp("users")
+    (SERVICES / "sudo").write_bytes(untouched["sudo"])
+    assert pam_totp("disable", "su", "--yes").code == 0
+    (line, _) = pam_totp("users").errors.splitlines()
+    assert line.endswith("because the pam_totp.so line is gone: sudo")
 
 
 def test_a_partner_that_is_not_there_is_not_missed(untouched: dict[str, bytes]) -> None:
