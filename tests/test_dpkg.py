@@ -61,6 +61,35 @@ def test_package_that_was_never_configured_is_removed_and_everybody_still_gets_i
     assert "successfully authenticated" in said
 
 
+def test_package_that_was_never_configured_is_removed_and_a_key_alone_gets_in_again(
+    package: Path,
+) -> None:
+    """What enable wrote would make the sshd that runs ask PAM, of accounts without a password."""
+    script = f"""{ALICE}
+        usermod -p '*' alice
+        ssh-keygen -q -A
+        ssh-keygen -q -t ed25519 -N '' -f /tmp/key
+        install -d -m 700 -o alice ~alice/.ssh
+        install -m 600 -o alice /tmp/key.pub ~alice/.ssh/authorized_keys
+        mkdir -p /run/sshd
+        /usr/sbin/sshd
+        enter() {{
+            ssh -F /dev/null -i /tmp/key -o StrictHostKeyChecking=no -o BatchMode=yes \\
+                -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR alice@127.0.0.1 id -un
+        }}
+        until enter; do sleep 0.1; done
+        dpkg --unpack "$deb"
+        pam-totp enable sshd --root key --yes --force --no-trial
+        enter && exit 1
+        dpkg --remove pam-totp
+        until enter; do sleep 0.1; done
+        echo == entered
+    """
+    said = on_a_host(package, script)
+    assert "00-pam-totp.conf let nobody in over ssh without PAM, and is taken away" in said
+    assert said.endswith("alice\n== entered\n")
+
+
 def test_package_that_a_line_by_hand_needs_refuses_to_go_and_changes_nothing(
     package: Path,
 ) -> None:

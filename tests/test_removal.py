@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.setup.block import put_in
+from pam_totp.setup.plan_sshd import INCLUDE
+from pam_totp.setup.sshd_settings import Choices, text
 from tests.host.accounts import User
 from tests.host.pam_services import SERVICES, PamServices, shipped_lines
 from tests.stack import libpam
@@ -175,6 +178,53 @@ def test_settings_of_sshd_that_stay_are_told(services: Path) -> None:
     drop_in.write_text("AuthenticationMethods keyboard-interactive:pam\n", encoding="utf-8")
     assert f"{drop_in} still makes sshd ask PAM" in remove(services.parents[1])
     assert drop_in.exists()
+
+
+@pytest.fixture
+def ssh(services: Path) -> Path:
+    """An /etc/ssh of its own, as Debian has it."""
+    folder = services.parent / "ssh"
+    (folder / "sshd_config.d").mkdir(parents=True)
+    (folder / "sshd_config").write_text(SSHD_CONFIG, encoding="utf-8")
+    return folder
+
+
+SSHD_CONFIG = "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes"  # and no line end
+
+
+def test_settings_of_sshd_that_enable_wrote_are_taken_away(services: Path, ssh: Path) -> None:
+    drop_in, config = ssh / "sshd_config.d" / "00-pam-totp.conf", ssh / "sshd_config"
+    written = text(Choices())
+    drop_in.write_text(written, encoding="utf-8")
+    content = put_in(SSHD_CONFIG.encode(), 0, 0, "sshd's settings", [INCLUDE])
+    config.write_bytes(content)
+    config.chmod(0o600)
+    said = remove(services.parents[1])
+    assert f"{drop_in} let nobody in over ssh without PAM, and is taken away" in said
+    assert config.read_text(encoding="utf-8").rstrip("\n") == SSHD_CONFIG
+    assert config.stat().st_mode & 0o7777 == 0o600
+    assert (ssh / "sshd_config.pam-totp.bak").read_bytes() == content
+    (left,) = drop_in.parent.iterdir()
+    assert left.read_text(encoding="utf-8") == written and left.suffix != ".conf"
+    assert remove(services.parents[1], "purge") == "", "the second time nothing is left to mend"
+
+
+def test_block_that_says_what_stood_there_is_that_again(services: Path, ssh: Path) -> None:
+    config, first = ssh / "sshd_config", len(SSHD_CONFIG.splitlines(True)[0])
+    config.write_bytes(put_in(f"{SSHD_CONFIG}\n".encode(), 0, first, "x", ["UsePAM no"]))
+    remove(services.parents[1])
+    assert config.read_text(encoding="utf-8") == f"{SSHD_CONFIG}\n"
+
+
+@pytest.mark.parametrize("mark", ["# begin of pam-totp's lines: x", "# end of pam-totp's lines"])
+def test_mark_without_its_other_half_is_told_and_left_alone(
+    services: Path, ssh: Path, mark: str
+) -> None:
+    config = ssh / "sshd_config"
+    config.write_text(f"{mark}\n{SSHD_CONFIG}\n", encoding="utf-8")
+    said = remove(services.parents[1])
+    assert f"{config} has lines of pam-totp's, which is removed" in said
+    assert config.read_text(encoding="utf-8") == f"{mark}\n{SSHD_CONFIG}\n"
 
 
 def test_what_cannot_be_mended_is_told_and_does_not_stop_the_removal(services: Path) -> None:
