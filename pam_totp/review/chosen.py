@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whom `pam-totp enable` was told to let in with the key alone: a Match block that it wrote. Pure."""
+"""Who may log in with the key alone, by a Match block that `pam-totp enable` wrote. Pure."""
 
 import dataclasses
 import os

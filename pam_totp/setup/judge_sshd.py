@@ -55,8 +55,8 @@ def judge(
         factors = " and ".join(map(in_words, sorted(proved)))
         if not _may_open(proved, each, choices):
             hint = "pam-totp enable sshd --first-factor key   # or another that is to be enough"
-            return Verdict(f"{who}: {factors} would be let in, and is not today", hint)
-        notes.append(f"{who}: {factors} is let in from now on, and was not before.")
+            return Verdict(f"{who}: {factors} would be accepted, and is not today", hint)
+        notes.append(f"{who}: {factors} is accepted from now on, and was not before.")
     allowed = will.get("permitrootlogin")
     if each.is_root and was.get("permitrootlogin") == FORCED and allowed not in (FORCED, "no"):
         what = f"a key is for one command only (PermitRootLogin {FORCED}), and would be for all"

@@ -274,7 +274,7 @@ def test_on_a_server_of_keys_alone_no_password_lets_anybody_in(
         assert log_in(change_host, user.name, [(CODE, credential.fresh_code())], key) == 0
         assert log_in(change_host, other.name) == 255
         opened = pam_totp("enable", "sshd", "--first-factor", "either", *ALL)
-        assert "everybody else: a password is let in from now on" in opened.output
+        assert "everybody else: a password is accepted from now on" in opened.output
     assert pam_totp("disable", "sshd", "--yes", "--force").code == 0
 
 

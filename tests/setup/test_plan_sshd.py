@@ -143,12 +143,12 @@ def test_what_sshd_refuses_today_is_let_in_only_if_it_is_chosen(
 ) -> None:
     before, _, block = text.partition("Match ")
     settings = f"{before}{USUAL}{'Match ' * bool(block)}{block}"
-    with pytest.raises(Error, match=f"{said} would be let in, and is not today") as failure:
+    with pytest.raises(Error, match=f"{said} would be accepted, and is not today") as failure:
         planned(settings, first_factor)
     assert "--first-factor" in (failure.value.hint or "")
     if "Match" not in said:  # a password there has no PAM that could ask
         notes = planned(settings, first_factor, "", (), True).notes
-        assert any("is let in from now on, and was not before" in note for note in notes)
+        assert any("is accepted from now on, and was not before" in note for note in notes)
 
 
 def test_a_key_for_one_command_does_not_become_one_for_all(planned: Planned) -> None:
