@@ -15,12 +15,12 @@ from pam_totp.stack.sshd_classes import Class
 from pam_totp.stack.sshd_match import Login
 
 # Screen lockers that never show a prompt and answer each one with the password.
-WITHOUT_QUESTIONS = ("i3lock", "swaylock", "gtklock", "slock")
+WITHOUT_QUESTIONS = ("i3lock", "swaylock", "gtklock", "slock", "waylock")
 # These run as the user too. (Debian's vlock is setuid root.)
 AS_USER = (
     *WITHOUT_QUESTIONS,
     *("cinnamon-screensaver", "hyprlock", "kde", "kde-fingerprint", "kde-smartcard"),
-    *("kscreenlocker", "mate-screensaver", "waylock", "xscreensaver", "xsecurelock"),
+    *("kscreenlocker", "mate-screensaver", "xscreensaver", "xsecurelock"),
 )
 
 

@@ -2,11 +2,12 @@
 """What is known of the programs behind services: which can ask a second question, and which belong
 together."""
 
+from pam_totp.review.not_asked import WITHOUT_QUESTIONS
+
 # Codes are turned on at all of these, or `sudo -i` and `su -` would still take the password alone.
 TOGETHER = (("su", "su-l"), ("sudo", "sudo-i"))
-# Screen lockers that show no question and answer each one with the password: their owner's screen
-# would stay locked. The code is typed right after the password there.
-LOCKERS = ("i3lock", "swaylock", "gtklock", "slock")
+# Their owner's screen would stay locked. The code is typed right after the password there.
+LOCKERS = WITHOUT_QUESTIONS
 # Programs whose protocol has one answer, the password: a second question fails, or gets it again.
 ONE_PROMPT = (
     *("vsftpd", "proftpd", "pure-ftpd", "ftp", "dovecot", "imap", "imap4", "pop", "pop3", "smtp"),
@@ -37,6 +38,18 @@ SHARED = (
 def is_shared(name: str) -> bool:
     """Whether a file of /etc/pam.d is there to be included, and is no service itself."""
     return name in SHARED or name.startswith("common-")
+
+
+def why_not(name: str) -> str:
+    """Why a code cannot be asked for at a service; empty for no reason that is known."""
+    if name in UNATTENDED:
+        return "nobody is there to answer"
+    return "it has one prompt only" if name in ONE_PROMPT else ""
+
+
+def is_known(name: str) -> bool:
+    """Whether its program was seen to ask, or never shows a question."""
+    return name in ASKING or name in LOCKERS
 
 
 def together(names: list[str]) -> list[str]:

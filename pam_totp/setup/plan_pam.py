@@ -12,7 +12,7 @@ from pam_totp.errors import Error, UsageError
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
-from pam_totp.setup.kinds import ASKING, LOCKERS, ONE_PROMPT, UNATTENDED, is_shared
+from pam_totp.setup.kinds import LOCKERS, ONE_PROMPT, UNATTENDED, is_known, is_shared
 from pam_totp.setup.proof import (
     KEY_ONLY,
     PASSWORD_ONLY,
@@ -21,7 +21,14 @@ from pam_totp.setup.proof import (
     refusing_faults,
     without_passwords,
 )
-from pam_totp.setup.reached import Plan, first_proved, own_lines, plan_reached, refuse_linked
+from pam_totp.setup.reached import (
+    NOT_KNOWN,
+    Plan,
+    first_proved,
+    own_lines,
+    plan_reached,
+    refuse_linked,
+)
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import SUCCESS, Unknown
 from pam_totp.stack.service import Service
@@ -112,8 +119,8 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
 
 
 def _notes(host: PamHost, name: str) -> Iterator[str]:
-    if name not in (*ASKING, *LOCKERS):
-        yield f"{name} is not known here: its program has to show a second question. Try it."
+    if not is_known(name):
+        yield NOT_KNOWN.format(name)
     for line in host.after(name).stacks["auth"]:
         group = group_of(line)
         if group and line.actions[SUCCESS] == "done":

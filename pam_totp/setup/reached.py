@@ -10,7 +10,7 @@ from pam_totp.errors import Error
 from pam_totp.setup import layouts
 from pam_totp.setup.edits import Edit, combined, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost
-from pam_totp.setup.kinds import LOCKERS, is_shared
+from pam_totp.setup.kinds import LOCKERS, is_known, is_shared, why_not
 from pam_totp.setup.proof import PASSWORD_ONLY, Fault, is_asking, prove
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Unknown
@@ -18,6 +18,8 @@ from pam_totp.stack.service import Service
 
 MAX_EDITS = 100
 FOR = "for "  # in the mark of a locker's lines: the service because of which they are there
+
+NOT_KNOWN = "{} is not known here: its program has to show a second question. Try it."
 
 
 @dataclasses.dataclass
@@ -98,6 +100,11 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             refuse_linked(host, name)
             _plan_locker(host, name, os.path.basename(files[0]), found)
             continue
+        if why_not(name):
+            where = _includes(host, name, changed)
+            message = f"{name} would ask too, because of {where}, and {why_not(name)}"
+            hint = f"give {name} a stack of its own: {PAM_DIR}/{name}"
+            raise Error(f"{message}; nothing was changed", hint)
         faults = prove(host.before(name), after, host.libpam)
         harm = [fault for fault in faults if not fault.is_open]
         if harm:
@@ -108,6 +115,21 @@ def plan_reached(host: PamHost, found: Plan) -> None:
         found.reached.append(name)
         if faults:
             found.notes.append(f"At {name}, {faults[0].words}.")
+        if not is_known(name):
+            found.notes.append(NOT_KNOWN.format(name))
+
+
+def _includes(host: PamHost, name: str, changed: set[str]) -> str:
+    """What makes a service ask: the line of its file that includes one of these, or a link."""
+    if host.target_of(name):
+        return f"{PAM_DIR}/{name}, a link to {host.target_of(name)}"
+    file = host.file_of(name)
+    assert file is not None
+    for top in tops_of(file, host.count_for(f"{PAM_DIR}/{name}")):
+        included = host.file_of(top.included) if top.included else None
+        if included is not None and host.real(included.path) in changed:
+            return f"{file.path}, line {top.number} ({top.text.strip()})"
+    return f"what {file.path} includes"
 
 
 def refuse_linked(host: PamHost, name: str) -> None:

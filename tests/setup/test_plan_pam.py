@@ -309,3 +309,27 @@ def test_an_include_reaches_a_service_however_it_is_spelled(tmp_path: Path, spel
     host = host_of(tmp_path, **more)
     plan_pam.plan(host, ["greetd"])
     assert "/etc/pam.d/login" in host.would_be and "/etc/pam.d/greetd" not in host.would_be
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("proftpd", "it has one prompt only"), ("atd", "nobody is there to answer")],
+)
+def test_what_cannot_ask_is_not_reached(tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(Error) as failure:
+        planned(tmp_path, "login", **{name: f"# own\n@include login\n{REST}"})
+    said = f"{name} would ask too, because of /etc/pam.d/{name}, line 2 (@include login), and {why}"
+    assert failure.value.message == f"{said}; nothing was changed"
+    host = host_of(tmp_path, **{name: REST})
+    (tmp_path / f"etc/pam.d/{name}").unlink()
+    (tmp_path / f"etc/pam.d/{name}").symlink_to("login")
+    with pytest.raises(Error, match=f"{name}, a link to /etc/pam.d/login, and {why}"):
+        plan_pam.plan(host, ["login"])
+
+
+def test_a_program_that_is_reached_and_not_known_is_told(tmp_path: Path) -> None:
+    host = host_of(tmp_path, hyprlock="auth include login\n", waylock="auth include login\n")
+    notes = plan_pam.plan(host, ["login"]).notes
+    assert any(note.startswith("hyprlock is not known here") for note in notes)
+    assert any(note.startswith("waylock shows no question") for note in notes)
+    assert not any(note.startswith("greetd is not known") for note in notes)
