@@ -15,12 +15,20 @@ from tests.doctor.faults import (
 )
 from tests.doctor.world import MODULES
 
-# The fields of a record (pam_totp/setup/record.py) that say whether somebody may still keep it.
-TRIAL = (
-    f'install -d -m 700 {VAR}/changes; printf \'{{{{"change": {{{{"services": ["sshd"]}}}}, \''
-    f' >{VAR}/changes/current; printf \'"boot": "%s", "deadline": {{deadline}}}}}}\' {{boot}}'
-    f" >>{VAR}/changes/current"
+THIS_BOOT = "$(cat /proc/sys/kernel/random/boot_id)"
+WATCHER = f"{VAR}/changes/1/watcher"
+WATCHED = (
+    f"flock {WATCHER} sleep 100 >/dev/null 2>&1 </dev/null &"
+    f" while flock --nonblock {WATCHER} true; do sleep 0.1; done"
 )
+
+
+def trial(boot: str, deadline: int) -> str:
+    """Plants the fields of a record (pam_totp/setup/record.py) that say who may still keep it."""
+    record = '{"number": 1, "change": {"services": ["sshd"]}, "boot": "%s", "deadline": %s}'
+    written = f"printf '{record}' {boot} {deadline} >{VAR}/changes/current"
+    return f"install -d -m 700 {VAR}/changes/1; {written}; "
+
 
 USERS = (
     Fault(
@@ -190,15 +198,27 @@ LEFTOVERS = (
     ),
     Fault(
         "a trial",
-        TRIAL.format(boot="$(cat /proc/sys/kernel/random/boot_id)", deadline=10**9),
+        trial(THIS_BOOT, 10**9) + WATCHED,
         "trial-running",
         "codes at sshd are on trial",
     ),
     Fault(
-        "a trial that nobody ended",
-        TRIAL.format(boot="an-earlier-one", deadline=10**9),
+        "a trial from before the machine was started",
+        trial("an-earlier-one", 10**9) + WATCHED,
         "trial-left-over",
-        "sshd was neither kept nor taken back",
+        "sshd was neither kept nor taken back: whoever was to take it back is gone",
+    ),
+    Fault(
+        "a trial whose command and watcher were killed",
+        trial(THIS_BOOT, 10**9),
+        "trial-left-over",
+        "sshd was neither kept nor taken back: whoever was to take it back is gone",
+    ),
+    Fault(
+        "a trial that does not end",
+        trial(THIS_BOOT, 1) + WATCHED,
+        "trial-left-over",
+        "sshd was neither kept nor taken back: its time is over",
     ),
     Fault(
         "a damaged record of a trial",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What an upgrade, a trial or an editor has left, and whether anybody keeps the log."""
 
+import fcntl
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pam_totp.review.everybody import names
 from pam_totp.stack import turned_on
 
 CHANGES, CURRENT = "changes", "current"
+SECONDS_OF_GRACE = 30.0
 MAX_BYTES = 16 * 1024 * 1024
 LOG = "/dev/log"
 # What dpkg, ucf, rpm and pacman leave beside a file that was edited.
@@ -49,8 +51,9 @@ def _of_trial() -> Iterator[Finding]:
     try:
         record = json.loads(content)
         services, deadline = ", ".join(record["change"]["services"]), record["deadline"]
+        folder = f"{VAR.path}/{CHANGES}/{int(record['number'])}"
         is_of_this_boot = record["boot"] == boot()
-        seconds = float(deadline) - boot_seconds() if is_of_this_boot and deadline else 0.0
+        seconds = float(deadline) - boot_seconds() if deadline else 0.0
     except (ValueError, TypeError, KeyError):
         yield Finding(
             severity=UNKNOWN,
@@ -60,7 +63,9 @@ def _of_trial() -> Iterator[Finding]:
             command=f"ls -lR {VAR.path}/{CHANGES}",
         )
         return
-    if seconds > 0:
+    if not is_of_this_boot or not any(map(_is_there, (f"{folder}/command", f"{folder}/watcher"))):
+        yield _of_nobody(services, "whoever was to take it back is gone")
+    elif seconds > 0:
         yield Finding(
             severity=AT_RISK,
             kind="trial-running",
@@ -68,15 +73,33 @@ def _of_trial() -> Iterator[Finding]:
             consequence="Unless somebody keeps the change, it is taken back then.",
             command="pam-totp confirm",
         )
-    else:
-        yield Finding(
-            severity=REFUSED,
-            kind="trial-left-over",
-            what=f"a change at {services} was neither kept nor taken back",
-            consequence="Its files may be the old ones or the new ones. Every other command that "
-            "root runs takes it back.",
-            command="pam-totp status",
-        )
+    elif deadline and seconds < -SECONDS_OF_GRACE:
+        yield _of_nobody(services, "its time is over")
+
+
+def _of_nobody(services: str, why: str) -> Finding:
+    return Finding(
+        severity=REFUSED,
+        kind="trial-left-over",
+        what=f"a change at {services} was neither kept nor taken back: {why}",
+        consequence="Its files may be the old ones or the new ones.",
+        command="pam-totp confirm --take-back",
+    )
+
+
+def _is_there(path: str) -> bool:
+    """Whether the process is there that holds this lock (pam_totp.setup.watch)."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
 
 
 def boot() -> str:
