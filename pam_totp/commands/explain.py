@@ -28,6 +28,7 @@ from pam_totp.rules.policy import LOCAL
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import whole_seconds
+from pam_totp.stack import sshd
 from pam_totp.stack.sshd import Way
 
 HELP = "root: show what would happen at a login, and why"
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     if options.publickey and options.service != "sshd":
         raise UsageError("--publickey applies only to sshd", "leave out --publickey")
     is_of_sshd = options.service == "sshd"
+    if is_of_sshd:
+        sshd.make_folder()
     name = service_of_sshd(account, options.address) if is_of_sshd else options.service
     stack = Stack(name, is_of_sshd=is_of_sshd)
     doors = doors_of(options.service)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which authentication methods sshd accepts for a login, as `sshd -T` reports."""
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -45,14 +46,17 @@ def settings_of(login: Login, path: str = "", options: Sequence[str] = ()) -> di
     )
     arguments = [*(["-f", path] if path else []), *options, "-C", about]
     told = _ask(arguments)
-    if told.returncode != 0 and MISSING in told.stderr and os.geteuid() == 0:
-        # Its unit makes this empty folder at each start; without it a stopped sshd says nothing.
-        os.makedirs(PRIVILEGE_SEPARATION, mode=0o755, exist_ok=True)
-        arguments = [*(["-f", path] if path else []), *options, "-C", about]
-    told = _ask(arguments)
     if told.returncode != 0:
         raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
     return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
+
+
+def make_folder() -> None:
+    """Makes the empty folder without which a stopped sshd says nothing: its unit does at each
+    start. Not where nothing may be changed. What keeps it from being made, sshd says."""
+    if os.path.exists(SSHD) and os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            os.makedirs(PRIVILEGE_SEPARATION, mode=0o755, exist_ok=True)
 
 
 def _ask(arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -77,6 +77,18 @@ def test_it_changes_no_file(world: World) -> None:
     assert world.tree() == before
 
 
+def test_stopped_sshd_is_asked_nothing_that_would_change_a_file(world: World) -> None:
+    """Without this folder of its unit it says nothing."""
+    world.run("rm -rf /run/sshd")  # which is in the host's own /run
+    found = world.findings()
+    assert {each["kind"] for each in found} == {"undetermined"}
+    assert world.run("test -e /run/sshd", check=False).returncode == 1
+    command = "mkdir -m 755 /run/sshd"
+    assert [each["command"] for each in found].count(command) == 1
+    world.run(command)
+    assert world.findings() == []
+
+
 def test_settings_that_were_just_written_are_not_kept_by_it(world: World) -> None:
     world.run("rm -r /var/lib/pam-totp/settings; echo '# none' >>/etc/pam-totp/config.yaml")
     before = world.tree()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every way into sshd, of the real sshd of the host and its own Match blocks."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pytest
 from pam_totp.review.ways import ServiceWays, ways_of_service
 from pam_totp.review.ways_of_sshd import classes_of_sshd
 from pam_totp.setup import sshd_settings
-from tests.commands.commands import configured
+from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User
 from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.ssh_server import HOST_KEY, shipped_settings
@@ -184,6 +185,9 @@ def test_sshd_without_pam_has_no_code(ways: Callable[..., ServiceWays]) -> None:
 
 def test_sshd_that_is_stopped_can_be_asked_too(ways: Callable[..., ServiceWays]) -> None:
     shutil.rmtree("/run/sshd", ignore_errors=True)
+    assert "Missing privilege separation directory" in ways(EITHER).unknown
+    assert not os.path.exists("/run/sshd")
+    assert pam_totp("explain", "root", "--service", "sshd").errors == ""
     assert ways(EITHER).text == KEY_OR_PASSWORD
 
 

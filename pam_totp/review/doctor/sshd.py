@@ -152,6 +152,9 @@ def _cannot_say(why: str) -> Iterator[Finding]:
     if "comma" in why:
         yield undetermined(why, "sshd -T")
         return
+    if sshd.MISSING in why:  # a stopped sshd says nothing, and nothing is changed here
+        yield undetermined(why, f"mkdir -m 755 {sshd.PRIVILEGE_SEPARATION}")
+        return
     yield Finding(
         severity=REFUSED,
         kind="sshd-settings-fault",
