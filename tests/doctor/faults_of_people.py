@@ -274,7 +274,6 @@ DISKS = (
         f"mount -o remount,bind,ro {VAR}",
         "state-read-only",
         "read-only",
-        repaired=True,
     ),
     Fault("a read-only /run", f"mount -o remount,ro {RUN}", "state-read-only", RUN, repaired=True),
 )
