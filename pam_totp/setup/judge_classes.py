@@ -13,7 +13,7 @@ from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.people import people
-from pam_totp.stack.sshd_classes import Class, classes_of
+from pam_totp.stack.sshd_classes import Class, classes_of, of_nobody
 from pam_totp.stack.sshd_config import Block
 from pam_totp.stack.sshd_match import Login, meets
 from pam_totp.stack.sshd_running import Server, servers
@@ -63,8 +63,11 @@ def classes_in(copy: Copy) -> list[Class]:
 
 
 def _judge_all(before: Copy, after: Copy, choices: Choices, server: Server) -> list[Verdict]:
-    found = []
-    for each in classes_in(after):
+    found, classes = [], classes_in(after)
+    for block in of_nobody(after.blocks(), classes):
+        what = "fits nobody that is listed, and was not judged."
+        found.append(Verdict(notes=(f"{_match(block, after)} {what}",)))
+    for each in classes:
         was = before.settings_of(each.example)
         try:
             will = after.settings_of(each.example)
@@ -112,6 +115,10 @@ def _named(each: Class, copy: Copy) -> str:
     where = copy.real(blocks[-1].place)
     if where.startswith(DROP_IN):
         return each.example.user
-    criteria = " ".join(f"{name} {argument}".strip() for name, argument in blocks[-1].criteria)
-    who = f"Match {criteria or 'all'} ({where})"
+    who = _match(blocks[-1], copy)
     return f"root, {who}" if each.is_root else who
+
+
+def _match(block: Block, copy: Copy) -> str:
+    criteria = " ".join(f"{name} {argument}".strip() for name, argument in block.criteria)
+    return f"Match {criteria or 'all'} ({copy.real(block.place)})"

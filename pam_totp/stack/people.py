@@ -4,16 +4,32 @@
 import grp
 import os
 import pwd
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
-from pam_totp.stack.sshd_match import Criteria, Login
+from pam_totp.stack.sshd_match import TO_FILL_A_PATTERN, Criteria, Login, meets
 
 FIRST_PERSON = 1000  # Debian Policy, section 9.2.2
 
 
 def people(criteria: Criteria) -> list[Login]:
     """One login for each user that the database lists, and for each that the criteria name; people
-    before accounts of programs. Without groups where no criterion asks for any."""
+    before accounts of programs; last a login that is made up for each criterion of users that fits
+    none of them, whom a directory may have. Without groups where no criterion asks for any."""
+    found = _listed(criteria)
+    return [*found, *_made_up(criteria, found)]
+
+
+def _made_up(criteria: Criteria, found: list[Login]) -> Iterator[Login]:
+    for name, argument in dict.fromkeys(criteria):
+        if name != "user" or any(meets(each, (name, argument)) for each in found):
+            continue
+        patterns = [each for each in argument.split(",") if not each.startswith("!")]
+        logins = [Login(re.sub(r"[*?]", TO_FILL_A_PATTERN, each)) for each in patterns]
+        yield from [each for each in logins if meets(each, (name, argument))][:1]
+
+
+def _listed(criteria: Criteria) -> list[Login]:
     accounts = {account.pw_name: account for account in pwd.getpwall()}
     for name in _plain_names(criteria, "user"):
         try:

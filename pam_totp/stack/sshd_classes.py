@@ -74,6 +74,13 @@ def that_matter(blocks: Sequence[Block]) -> list[Block]:
     ]
 
 
+def of_nobody(blocks: Sequence[Block], classes: Sequence[Class]) -> list[Block]:
+    """The Match blocks about logins that no class has, such as those of an empty group: a directory
+    may have members that it does not list."""
+    judged = {block for each in classes for block in each.blocks}
+    return [block for block in that_matter(blocks) if block.is_match and block not in judged]
+
+
 def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
     """Every class that one of these people can be in, from any address; the fewest blocks first.
 

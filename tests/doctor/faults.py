@@ -293,6 +293,18 @@ SSHD_SETTINGS = (
         "Match user bob",
     ),
     Fault(
+        "a block for the members of an empty group",
+        f"printf 'Match Group nobodys\\nAuthenticationMethods publickey\\n' >>{SSHD}",
+        "sshd-match-of-nobody",
+        "`Match group nobodys`",
+    ),
+    Fault(
+        "a block for users of a directory",
+        f"printf 'Match User ldap-*\\nAuthenticationMethods publickey\\n' >>{SSHD}",
+        "way-without-code",
+        "ldap-*",
+    ),
+    Fault(
         "no time for the phone",
         f"sed -i '1i LoginGraceTime 20' {SSHD}",
         "sshd-login-grace-time",

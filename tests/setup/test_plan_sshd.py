@@ -245,6 +245,24 @@ def test_an_sshd_with_options_is_judged_with_them(planned: Planned, option: str,
             server.terminate()
 
 
+@pytest.mark.parametrize("pattern", ["ldap-*", "not-yet-there", "a?,ldap-*"])
+def test_a_block_for_users_whom_only_a_directory_has_is_judged(
+    planned: Planned, pattern: str
+) -> None:
+    with pytest.raises(Error, match=r"Match user .* a key would be refused"):
+        planned(f"{USUAL}Match User {pattern}\n  AuthenticationMethods publickey,password\n")
+
+
+def test_a_block_that_fits_nobody_is_said_not_to_be_judged(planned: Planned) -> None:
+    block = "Match Group of-a-directory\n  AuthenticationMethods publickey\n"
+    where = "Match group of-a-directory (/etc/ssh/sshd_config, line 5)"
+    assert (
+        f"{where} fits nobody that is listed, and was not judged." in planned(USUAL + block).notes
+    )
+    block = "Match Group of-a-directory\n  ForceCommand internal-sftp\n"
+    assert planned(USUAL + block).notes == []
+
+
 def test_any_for_everybody_is_in_the_way_or_overruled(planned: Planned) -> None:
     """OpenSSH 9.2 takes it together with our list, which it refuses."""
     try:

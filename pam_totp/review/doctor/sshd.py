@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
+from pam_totp.review.doctor import sshd_blocks
 from pam_totp.review.doctor.findings import OPEN, REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host, auth_of, options_of
 from pam_totp.review.doctor.repairs import is_marked, look_at
@@ -38,10 +39,13 @@ def find(host: Host) -> Iterator[Finding]:
     tries = [int(options_of(line).get("tries") or USUAL_TRIES) for line in lines]
     is_combined = any(map(totp_lines.is_combined, lines))
     try:
-        classes = [each for server in servers() for each in classes_of_sshd(server)]
+        running = servers()
+        classes = [each for server in running for each in classes_of_sshd(server)]
+        of_nobody = [each for server in running for each in sshd_blocks.of_nobody(server)]
     except Unknown as unknown:
         yield from _cannot_say(str(unknown))
         return
+    yield from of_nobody
     said: set[tuple[str, str]] = set()
     for each in classes:
         who = words_of(each)

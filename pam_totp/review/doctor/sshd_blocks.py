@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+"""The Match blocks of sshd that fit nobody, so that it is not known what they let in."""
+
+from pam_totp.review.doctor.findings import UNKNOWN, Finding
+from pam_totp.review.doctor.repairs import look_at
+from pam_totp.stack import sshd_classes
+from pam_totp.stack.people import people
+from pam_totp.stack.sshd_config import Block, read_blocks
+from pam_totp.stack.sshd_running import Server
+
+
+def of_nobody(server: Server) -> list[Finding]:
+    """Those that say something of logins. Raises Unknown."""
+    blocks = sshd_classes.that_matter(read_blocks(server.path))
+    criteria = [one for block in blocks for one in block.criteria]
+    classes = sshd_classes.classes_of(blocks, people(criteria))
+    return [_not_judged(block) for block in sshd_classes.of_nobody(blocks, classes)]
+
+
+def _not_judged(block: Block) -> Finding:
+    criteria = " ".join(f"{name} {argument}".strip() for name, argument in block.criteria)
+    return Finding(
+        severity=UNKNOWN,
+        kind="sshd-match-of-nobody",
+        what=f"`Match {criteria}` ({block.place}) fits nobody that is listed, and was not judged",
+        consequence="A directory may have users whom sshd lets in by it, with or without a code.",
+        command=look_at(block.file, block.number),
+    )
