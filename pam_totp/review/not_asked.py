@@ -154,8 +154,8 @@ def _outcome(way: Way, of_login: SshdClass, service: Service) -> str:
     """What the stack makes of a way, where that is not what the settings say."""
     try:
         proofs = list(proofs_of(way, of_login, service))
-    except Unknown:
-        return ""  # the sentences about the stack say so
+    except Unknown as unknown:
+        return f"cannot be determined: {unknown}"
     if not proofs:
         return "refused, because no way through the PAM stack accepts it"
     if not any({CODE, NO_CODE_NEEDED} & {*proof.proved} for proof in proofs):

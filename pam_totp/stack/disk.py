@@ -62,6 +62,14 @@ class Disk:
             self._modules[module] = self._look_for(module)
         return self._modules[module]
 
+    def is_foreign(self, module: str) -> bool:
+        """Whether a module lies elsewhere than in libpam's own folders, if those are known."""
+        folders = self.libpam.module_folders
+        if not (module.startswith("/") and folders) or "$ISA" in module:
+            return False
+        found, name = self.real(module), os.path.basename(module)
+        return found not in [self.real(f"{each}/{name}") for each in folders]
+
     def _look_for(self, module: str) -> bool:
         folders = self.libpam.module_folders
         if "$ISA" in module or not (folders or module.startswith("/")):

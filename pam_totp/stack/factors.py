@@ -57,8 +57,8 @@ IGNORES_WITH: dict[str, frozenset[str]] = {
     "sss": _names("ignore_unknown_user ignore_authinfo_unavail"),
     "u2f": _names("nouserok"),
 }
-# With these a user who has no such thing succeeds.
-NOT_ASKED = _names("nouserok nullok")
+# With these a user who has no such thing succeeds, or everybody.
+NOT_ASKED = _names("nouserok nullok alwaysok")
 _NAME = re.compile(r"pam_(\w+)\.so")
 
 

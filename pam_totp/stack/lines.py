@@ -33,6 +33,7 @@ class Line:
 
     number: of the line in its file. module, arguments: as written. always: what libpam takes for
     its return value without calling a module, where it cannot. fault: what is wrong with it.
+    is_foreign: the module is in a folder of its own, so that its name says nothing.
     """
 
     file: str
@@ -45,11 +46,12 @@ class Line:
     is_substack: bool = False
     always: int | None = None
     fault: str = ""
+    is_foreign: bool = False
 
     @property
     def module_name(self) -> str:
-        """The module without its folder."""
-        return os.path.basename(self.module)
+        """The module without its folder; with it, where that is not libpam's own."""
+        return self.module if self.is_foreign else os.path.basename(self.module)
 
     @property
     def place(self) -> str:
@@ -136,7 +138,8 @@ class Stacks:
             is_meant = all_words[0].startswith("-")
             fault = fault or ("" if is_meant else f"names {module!a}, which is no module here")
         where = (line.file, line.number, line.level)
-        return Line(*where, control, actions, module, arguments, always=always, fault=fault)
+        found = Line(*where, control, actions, module, arguments, always=always, fault=fault)
+        return dataclasses.replace(found, is_foreign=self.disk.is_foreign(module))
 
     def _include(self, kind: str, line: Line, target: list[str], place: Place) -> None:
         is_substack = lower(line.control) == "substack"

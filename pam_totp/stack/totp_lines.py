@@ -7,6 +7,10 @@ from pam_totp.stack.lines import Line
 
 MODULE = "pam_totp.so"
 _OPTION = re.compile(r"tries=[1-9]|combined(=[678])?|prompt=.*|publickey_passed|debug", re.DOTALL)
+# pam_exec(8). `log=` of any file is none that runs.
+_OF_EXEC = re.compile(
+    r"debug|expose_authtok|use_first_pass|stdout|quiet(_log)?|seteuid|(log|type)=.*"
+)
 _VERIFY = re.compile(r"/pam-totp/verify$")
 
 
@@ -21,8 +25,13 @@ def asks(line: Line) -> bool:
 
 def is_verifier(line: Line) -> bool:
     """Whether it is pam_exec with the program that verifies a code."""
-    is_exec = line.module_name == "pam_exec.so"
-    return is_exec and any(_VERIFY.search(word) for word in line.arguments)
+    return line.module_name == "pam_exec.so" and _VERIFY.search(_program(line)) is not None
+
+
+def _program(line: Line) -> str:
+    """What pam_exec runs: its first word that is no option."""
+    words = (word for word in line.arguments if not _OF_EXEC.fullmatch(word))
+    return next(words, "")
 
 
 def wants_key(line: Line) -> bool:

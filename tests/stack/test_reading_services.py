@@ -10,6 +10,7 @@ import pytest
 
 from pam_totp.stack.files import file_of
 from pam_totp.stack.libpam import MODULE_UNKNOWN, PERM_DENIED, Libpam, Unknown
+from pam_totp.stack.totp_lines import asks
 from tests.stack.written import BEFORE_1_6, SINCE_1_6, UPSTREAM, modules, read
 
 A, B, C = "auth required a.so\n", "auth required b.so\n", "auth required c.so\n"
@@ -134,6 +135,26 @@ def test_a_missing_module_fails_and_is_a_fault_without_a_dash_alone(tmp_path: Pa
     always = [line.always for line in service.stacks["auth"]]
     assert always == [None, MODULE_UNKNOWN, MODULE_UNKNOWN]
     assert service.faults == ["/etc/pam.d/x, line 2 names 'b.so', which is no module here"]
+
+
+def test_a_module_of_another_folder_is_not_known_by_its_name(tmp_path: Path) -> None:
+    own, other = tmp_path / "usr/lib/security", tmp_path / "opt/x"
+    for folder in (own, other):
+        folder.mkdir(parents=True)
+        (folder / "pam_totp.so").touch()
+    (tmp_path / "lib").symlink_to("usr/lib")
+    (other / "pam_link.so").symlink_to(own / "pam_totp.so")
+    libpam = Libpam(True, True, module_folders=("/lib/security",))
+    for module, is_ours in {
+        "pam_totp.so": True,
+        "/lib/security/pam_totp.so": True,
+        "/usr/lib/security/pam_totp.so": True,
+        "/lib/security/$ISA/pam_totp.so": True,
+        "/opt/x/pam_totp.so": False,
+        "/opt/x/pam_link.so": False,
+    }.items():
+        service = read(tmp_path, f"auth required {module}\n", libpam=libpam)
+        assert any(map(asks, service.stacks["auth"])) == is_ours, module
 
 
 def test_an_absolute_link_leads_below_the_root(tmp_path: Path) -> None:
