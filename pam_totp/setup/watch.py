@@ -9,14 +9,15 @@ no closed terminal reaches. Where systemd runs, it starts the watcher, and has a
 - It MUST NOT follow a clock that somebody can set: what counts is the seconds since boot.
 """
 
+import contextlib
 import fcntl
 import os
 import subprocess
 import time
 
 from pam_totp.errors import Error
-from pam_totp.setup import cron, journal, reload
-from pam_totp.setup.record import Record, boot, now, pause
+from pam_totp.setup import cron, holder, journal, reload
+from pam_totp.setup.record import FOLDER, Record, boot, now, pause
 
 COMMAND, WATCHER = "command", "watcher"
 PROGRAM = "/usr/libexec/pam-totp/roll-back"
@@ -107,10 +108,24 @@ def wait(record: Record) -> str:
     while is_alive(record, COMMAND):
         if journal.became(record):
             return ""
-        if record.deadline is not None and record.seconds_left <= 0:
+        if record.deadline is None:
+            _wake()  # nobody can be meant to wait for it
+        elif record.seconds_left <= 0:
             return OVER
         pause(_SECONDS_BETWEEN_LOOKS)
     return "" if journal.became(record) else "the command ended without an answer"
+
+
+def _wake() -> None:
+    """Lets a command go on that changes files and is stopped."""
+    with contextlib.suppress(OSError):
+        folder = os.open(FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = holder.of(folder)
+            if found is not None:
+                holder.go_on(found)
+        finally:
+            os.close(folder)
 
 
 def _start_unit(arguments: list[str]) -> bool:

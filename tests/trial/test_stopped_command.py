@@ -32,10 +32,10 @@ def is_stopped(process: int) -> bool:
         return file.read().rpartition(") ")[2].startswith("T")
 
 
-def stopped(host: ChangeHost, seconds: str) -> "subprocess.Popen[str]":
+def stopped(host: ChangeHost, seconds: str, watched: str = "yes") -> "subprocess.Popen[str]":
     """The command, which something has stopped while it changes the files."""
     nobody = subprocess.DEVNULL
-    command = [*host.command(seconds), "SIGSTOP"]
+    command = [*host.command(seconds, watched), "SIGSTOP"]
     process = subprocess.Popen(command, stdin=nobody, stdout=subprocess.PIPE, text=True)
     wait_until(lambda: is_stopped(process.pid))
     assert not is_over()
@@ -69,10 +69,16 @@ def test_trial_that_is_stopped_while_files_are_changed_can_be_taken_back(
     assert_taken_back(change_host, process)
 
 
-def test_command_without_a_trial_that_is_stopped_goes_on_at_the_next_one(
+def test_command_without_a_trial_that_is_stopped_goes_on(change_host: ChangeHost) -> None:
+    command = [*change_host.command("-"), "SIGSTOP"]
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    assert state() == change_host.new and is_over()
+
+
+def test_command_that_is_stopped_and_not_watched_goes_on_at_the_next_one(
     change_host: ChangeHost,
 ) -> None:
-    process = stopped(change_host, "-")
+    process = stopped(change_host, "-", "no")
     pam_totp("users")
     assert process.wait(timeout=30) == 0
     assert state() == change_host.new and is_over()
