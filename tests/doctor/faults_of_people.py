@@ -206,13 +206,13 @@ LEFTOVERS = (
         "a trial from before the machine was started",
         trial("an-earlier-one", 10**9) + WATCHED,
         "trial-left-over",
-        "sshd was neither kept nor taken back: whoever was to take it back is gone",
+        "sshd was neither kept nor taken back: its command has ended",
     ),
     Fault(
         "a trial whose command and watcher were killed",
         trial(THIS_BOOT, 10**9),
         "trial-left-over",
-        "sshd was neither kept nor taken back: whoever was to take it back is gone",
+        "sshd was neither kept nor taken back: its command has ended",
     ),
     Fault(
         "a trial that does not end",

@@ -64,7 +64,7 @@ def _of_trial() -> Iterator[Finding]:
         )
         return
     if not is_of_this_boot or not any(map(_is_there, (f"{folder}/command", f"{folder}/watcher"))):
-        yield _of_nobody(services, "whoever was to take it back is gone")
+        yield _of_nobody(services, "its command has ended")
     elif seconds > 0:
         yield Finding(
             severity=AT_RISK,
