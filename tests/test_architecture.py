@@ -32,6 +32,7 @@ ARROWS: dict[str, set[str]] = {
         "listing",
         "repair",
         "signals",
+        "spelling",
     },
     "setup": {
         "setup",
@@ -45,6 +46,7 @@ ARROWS: dict[str, set[str]] = {
         "listing",
         "repair",
         "signals",
+        "spelling",
     },
     "review": {"review", "access", "records", "rules", "stack", "spelling"},
     "commands": {

@@ -11,6 +11,7 @@ from pam_totp.records.host import audit
 from pam_totp.records.host.account import find as find_account
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.rules.reasons import Failure
+from pam_totp.spelling import did_you_mean
 
 
 def own_account() -> pwd.struct_passwd:
@@ -31,7 +32,13 @@ def account_of(name: str | None) -> pwd.struct_passwd:
     try:
         return find_account(name)
     except Failure:
-        raise Error(f"there is no user {name!a}", "getent passwd") from None
+        raise no_user(name) from None
+
+
+def no_user(name: str) -> Error:
+    """The error that names the user who may be meant."""
+    near = did_you_mean(name, (each.pw_name for each in pwd.getpwall()))
+    return Error(f"there is no user {name!a}{near}", "getent passwd")
 
 
 def secret_dir_of(account: pwd.struct_passwd) -> SecretDir:
@@ -65,7 +72,7 @@ def find(name: str) -> pwd.struct_passwd:
     try:
         return find_account(name)
     except Failure:
-        raise Error(f"there is no user {name!a}", "getent passwd") from None
+        raise no_user(name) from None
 
 
 def caller() -> str:

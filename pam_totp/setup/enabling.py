@@ -3,9 +3,9 @@
 
 import dataclasses
 import os
-import pwd
 from collections.abc import Callable, Mapping
 
+from pam_totp.enrollment.identity import no_user
 from pam_totp.errors import Error, UsageError
 from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
 from pam_totp.setup.block import choice_of
@@ -14,7 +14,7 @@ from pam_totp.setup.first_factor import usual_first_factor
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import together
 from pam_totp.setup.people import Refused
-from pam_totp.setup.person import Person, who_sits
+from pam_totp.setup.person import Person, exists, who_sits
 from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.ssh_log import SshLog, read
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
@@ -22,9 +22,13 @@ from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack.libpam import Unknown, installed
 
 SSHD = "sshd"
+ROOT_HAS_NO_CODE = (
+    "root has not enrolled, and needs a code after the key with --root code. Run: "
+    "pam-totp enroll --user root"
+)
 # Asks what becomes of root's login with a key: ROOT_CODE, ROOT_KEY or ROOT_NO. May raise Error.
 AskRoot = Callable[[Person], str]
-MIN_LOGINS = 2  # with a key and no terminal, before an account is taken for a program's
+HAS_A_MEANING = set("*?!,\"'\\ \t#")  # in a Match line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +78,16 @@ def prepare(
     exempted = choices.exempt if choices else ()
     if choices and choices.root in (sshd_settings.ROOT_KEY, sshd_settings.ROOT_NO):
         exempted = (*exempted, "root")  # of whom PAM is not asked
-    key_only = [each for each in log.without_terminal() if each[1] >= MIN_LOGINS]
+    elif choices and choices.root == sshd_settings.ROOT_CODE and not people.has_enrolled("root"):
+        notes.append(ROOT_HAS_NO_CODE)
+    # Who sits there has a terminal; but programs may log in as root, too.
+    answering = {*exempted, *([] if person.name == "root" else [person.name])}
     return Enabling(
         change,
         tuple(found.reached),
         tuple(notes),
         tuple(people.refused([*found.services, *found.reached], exempted)) if files else (),
-        tuple(each for each in key_only if each[0] not in (*exempted, "root", person.name)),
+        tuple(each for each in log.without_terminal() if each[0] not in answering),
         log.knows_terminals,
         person,
         expected,
@@ -94,9 +101,12 @@ def _choices(
     there = written or Choices(_of_stack() or usual_first_factor())
     for name in exempt:
         if name == "root":
-            raise UsageError("what becomes of root is said by --root", "--root key")
-        if not _is_account(name):
-            raise UsageError(f"{name!a} is not the name of an account", "getent passwd")
+            message = "--root key is the option by which root keeps the key alone"
+            raise UsageError(message, "pam-totp enable sshd --root key")
+        if not exists(name):
+            raise no_user(name)
+        if set(name) & HAS_A_MEANING:
+            raise UsageError(f"sshd's Match lines cannot name the user {name!a}", "getent passwd")
     choices = Choices(
         first_factor or there.first_factor,
         root or there.root,
@@ -110,15 +120,6 @@ def _choices(
         message = "root enters a code after a key only, and keys are not enough here"
         raise UsageError(message, "pam-totp enable sshd --first-factor password --root key")
     return choices
-
-
-def _is_account(name: str) -> bool:
-    """Whether there is such a user, whose name has no meaning of its own in a Match line."""
-    try:
-        pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        return False
-    return not set(name) & set("*?!,\"'\\ \t#")
 
 
 def _of_stack() -> str:

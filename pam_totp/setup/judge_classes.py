@@ -5,8 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from pam_totp.setup.authorized_keys import has_key
-from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, in_words, judge, judge_uid
+from pam_totp.setup.judge_sshd import KEY, Verdict, ended, first_of, in_words, judge, judge_uid
 from pam_totp.setup.locked import judge_pam
+from pam_totp.setup.proof import KEY_OR_PASSWORD
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import Choices
@@ -101,10 +102,13 @@ def _judge_sitting(
     lost = sorted(ways - verdict.kept)
     if verdict.fault or not lost or (lost == [KEY] and not method and not has_key(sitting, was)):
         return dataclasses.replace(verdict, notes=())
+    is_by_choice = choices.first_factor != KEY_OR_PASSWORD and {*lost} & {*ended(each, choices)}
+    hint = "pam-totp enable sshd --first-factor either" if is_by_choice else ""
     if method:
-        return Verdict(f"{who} logged in with {in_words(method)}, and could not log in so any more")
+        what = f"{who} logged in with {in_words(method)}, and could not log in so any more"
+        return Verdict(what, hint)
     what = f"{who} may have logged in with {in_words(lost[0])}, and could not do so any more"
-    return Verdict(what)
+    return Verdict(what, hint)
 
 
 def _named(each: Class, copy: Copy) -> str:

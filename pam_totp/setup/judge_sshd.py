@@ -2,6 +2,7 @@
 """Whether a class of logins at sshd gets in as before, with a code, by sshd's settings. Pure."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 from pam_totp.setup.opened import opened
@@ -27,6 +28,13 @@ class Verdict:
     notes: tuple[str, ...] = ()
     kept: frozenset[str] = frozenset()
 
+    @property
+    def repair(self) -> str:
+        """What to do about the fault."""
+        place = re.search(r"\((/[^()]+), line \d+\)", self.fault)
+        block = f"mend that block in {place[1]}, or remove it" if place else ""
+        return self.hint or block or f"{sshd.SSHD} -T"
+
 
 def judge(
     who: str,
@@ -50,7 +58,9 @@ def judge(
         if not asks_pam(way):
             if not is_meant(each, choices):
                 return Verdict(f"{who}: {sshd.shown(way)} would be enough, without a code")
-            notes.append(f"{who}: {_words(way)} alone, without a code.")
+            note = f"{who}: {_words(way)} alone, without a code."
+            by_block = "" if is_chosen(each, choices) else "WARNING, by your own Match block: "
+            notes.append(f"{by_block}{note}")
     for proved in opened(was, will, uid, choices):
         factors = " and ".join(map(in_words, sorted(proved)))
         if not _may_open(proved, each, choices):
@@ -64,13 +74,14 @@ def judge(
     if not has_key:
         before -= {KEY}
     if each.is_root and before and not kept and choices.root != ROOT_NO:
-        return Verdict(f"{who}: root could not log in any more (PermitRootLogin)")
+        hint = "pam-totp enable sshd --root key"
+        return Verdict(f"{who}: root could not log in any more (PermitRootLogin)", hint)
     for factor in sorted(before - kept):
         if factor in ended(each, choices):
             notes.append(
                 f"{who}: a {factor} alone is not enough any more."
                 if choices.root != ROOT_NO or not each.is_root
-                else f"{who}: no login at all any more."
+                else f"{who}: no login over ssh any more."
             )
         else:
             what = f"a {factor}" if factor in (KEY, PASSWORD) else f"{factor} alone"
@@ -117,14 +128,15 @@ def works(way: Way, choices: Choices) -> bool:
 def is_meant(each: Class, choices: Choices) -> bool:
     """Whether logins of the class are to be without a code: by a choice, or because the
     administrator's own Match block says so."""
-    if each.example.user in choices.exempt:
-        return True
-    if each.is_root and choices.root == ROOT_KEY:
-        return True
-    return any(
+    return is_chosen(each, choices) or any(
         block.is_match and any(one.keyword == "authenticationmethods" for one in block.settings)
         for block in each.blocks
     )
+
+
+def is_chosen(each: Class, choices: Choices) -> bool:
+    """Whether the key alone was chosen for the class, by an option of enable."""
+    return each.example.user in choices.exempt or (each.is_root and choices.root == ROOT_KEY)
 
 
 def ended(each: Class, choices: Choices) -> Iterator[str]:

@@ -46,6 +46,15 @@ def refused(services: Sequence[str], exempt: Sequence[str] = ()) -> list[Refused
     return found
 
 
+def has_enrolled(name: str) -> bool:
+    """Whether the user has a secret, as far as can be determined."""
+    try:
+        account = pwd.getpwnam(name)
+        return state_of(account, load(), is_enforced=False) == ENROLLED
+    except (KeyError, Failure):
+        return False
+
+
 def _request(account: pwd.struct_passwd, service: str, address: str, key: bool) -> Request:
     return Request(
         user=account.pw_name,

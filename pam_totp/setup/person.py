@@ -66,13 +66,14 @@ def who_sits(log: SshLog) -> Person:
         also = tuple(
             Person(user, about, method, local_address, number)
             for user, method in users.items()
-            if user != name and _exists(user)
+            if user != name and exists(user)
         )
         return Person(name, about, users.get(name, ""), local_address, number, also)
     return Person(name)
 
 
-def _exists(name: str) -> bool:
+def exists(name: str) -> bool:
+    """Whether there is such a user."""
     try:
         pwd.getpwnam(name)
     except (KeyError, ValueError):
@@ -89,7 +90,7 @@ def _name() -> str:
     except (OSError, ValueError, KeyError):
         pass
     caller = os.environ.get("SUDO_USER", "")
-    return caller if _exists(caller) else pwd.getpwuid(os.getuid()).pw_name
+    return caller if exists(caller) else pwd.getpwuid(os.getuid()).pw_name
 
 
 def _connections() -> Iterator[tuple[str, ...]]:

@@ -15,6 +15,7 @@ from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
 from pam_totp.setup.judge_classes import ROOT, SOMEBODY, Sitting, classes_in, judge_servers
 from pam_totp.setup.judge_sshd import KEY, first_of, works
+from pam_totp.setup.keyless import notes_of_keyless
 from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
@@ -61,16 +62,16 @@ def plan(choices: Choices, sitting: Sequence[Sitting] = ()) -> SshdPlan:
         with Copy(found.plain) as before:
             before.test()
             found.replaced = _with_ours(found.plain, choices)
-        with Copy(found.replaced) as after:
-            found.expected = after.settings_of(SOMEBODY)
+            with Copy(found.replaced) as after:
+                found.expected = after.settings_of(SOMEBODY)
+                found.notes += notes_of_keyless(before, after, choices)
         verdicts = judge_servers(found.plain, found.replaced, choices, sitting)
     except Unknown as unknown:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
     for each in verdicts:
         if each.fault:
-            hint = each.hint or f"mend that block in {PATH}, or remove it"
-            raise Error(f"{each.fault}; nothing was changed", hint)
-    found.notes = list(dict.fromkeys(note for verdict in verdicts for note in verdict.notes))
+            raise Error(f"{each.fault}; nothing was changed", each.repair)
+    found.notes += list(dict.fromkeys(note for verdict in verdicts for note in verdict.notes))
     return found
 
 

@@ -28,9 +28,10 @@ JOURNAL = (
 )
 _LINE = re.compile(r" (?:sshd|sshd-session|sshd-auth)\[(\d+)\]: (.*)")
 _ACCEPTED = re.compile(r"(Accepted|Partial) ([\w-]+)(?:/\S+)? for (\S+) from (\S+) port (\d+)")
-_TERMINAL = re.compile(r"Starting session: .*\bon \S+ for (\S+) from ")
-# struct utmp of x86-64 and all that share its layout: type, pid, line, id, user, host, …
-_RECORD = struct.Struct("=h2xi32s4s32s256s52x")
+_TERMINAL = re.compile(r"Starting session: .*\bon \S+ for (\S+) from (\S+) port (\d+)")
+# struct utmp of x86-64 and all that share its layout: type, pid, line, id, user, host, and, behind
+# exit status and session, the time.
+_RECORD = struct.Struct("=h2xi32s4s32s256s8xI40x")
 _USER_PROCESS = 7
 
 KEY, PASSWORD = "key", "password"
@@ -39,13 +40,14 @@ KEY, PASSWORD = "key", "password"
 class SshLog:
     """accepted: by the address and the port at the other end of a connection, the first factor of
     each user of whom it is said; empty where several are said. by_key: how often each user came
-    with a key; with_terminal: users that had a terminal; knows_terminals: whether the log tells at
+    with a key; terminals: how often each had a terminal; knows_terminals: whether the log tells at
     all who had one."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.accepted: dict[tuple[str, str], dict[str, str]] = {}
         self.by_key = collections.Counter[str]()
-        self.with_terminal = set[str]()
+        self.terminals = collections.Counter[str]()
+        connections = set[tuple[str, ...]]()
         self.knows_terminals = False
         by_process: dict[str, str] = {}
         for line in lines:
@@ -55,8 +57,9 @@ class SshLog:
             process, message = found.groups()
             self.knows_terminals |= message.startswith("Starting session: ")
             terminal = _TERMINAL.match(message)
-            if terminal:
-                self.with_terminal.add(terminal[1])
+            if terminal and (process, *terminal.groups()) not in connections:
+                connections.add((process, *terminal.groups()))
+                self.terminals[terminal[1]] += 1
             accepted = _ACCEPTED.match(message)
             if accepted is None:
                 continue
@@ -71,17 +74,19 @@ class SshLog:
                 users[user] = factor if users.get(user, factor) == factor else ""
 
     def without_terminal(self) -> list[tuple[str, int]]:
-        """Accounts that came with a key, and never to a terminal, with how often; the most first.
-        sshd says at a verbose LogLevel only who had a terminal: wtmp tells the rest."""
-        found = self.by_key.most_common()
-        return [(user, count) for user, count in found if count and user not in self.with_terminal]
+        """Accounts that come with a key and mostly have no terminal, with how often they had none;
+        the most first. Only at a verbose LogLevel sshd says who had one: wtmp tells the rest."""
+        without = self.by_key - self.terminals
+        return [
+            (user, count) for user, count in without.most_common() if count > self.terminals[user]
+        ]
 
 
 def read() -> SshLog:
     """The log of this machine."""
     found = SshLog(_lines())
     in_wtmp = _in_wtmp()
-    found.with_terminal |= in_wtmp
+    found.terminals |= in_wtmp  # the larger number: both tell of the same logins
     found.knows_terminals |= bool(in_wtmp)
     return found
 
@@ -117,16 +122,16 @@ def _journal(left: int) -> Iterator[str]:
             yield line.decode("utf-8", "replace")
 
 
-def _in_wtmp() -> set[str]:
-    """Users whom login records give a terminal."""
+def _in_wtmp() -> collections.Counter[str]:
+    """Users to whom the login records of these days give a terminal, and how often."""
     try:
         with open(WTMP, "rb") as file:
             content = file.read(MAX_BYTES)
     except OSError:
-        return set()
-    found = set()
+        return collections.Counter()
+    found, since = collections.Counter[str](), time.time() - DAYS * 86400
     for at in range(0, len(content) - _RECORD.size + 1, _RECORD.size):
-        kind, _, line, _, user, _ = _RECORD.unpack_from(content, at)
-        if kind == _USER_PROCESS and line.startswith((b"pts/", b"tty")):
-            found.add(user.rstrip(b"\0").decode("utf-8", "replace"))
+        kind, _, line, _, user, _, begun = _RECORD.unpack_from(content, at)
+        if kind == _USER_PROCESS and begun >= since and line.startswith((b"pts/", b"tty")):
+            found[user.rstrip(b"\0").decode("utf-8", "replace")] += 1
     return found

@@ -5,12 +5,13 @@ from typing import Any
 
 from pam_totp.setup import diff
 from pam_totp.setup.enabling import Enabling
+from pam_totp.setup.ssh_log import DAYS
 
 MAX_SHOWN = 12
-_WITHOUT_TERMINAL = "These accounts log in with a key and no terminal, and could not answer:"
+_WITHOUT_TERMINAL = "These accounts log in with a key and no terminal. A program cannot answer:"
 _PERHAPS_WITHOUT = (
-    "These accounts log in with a key. Those without a terminal could not answer (the log does not "
-    "tell which):"
+    "These accounts log in with a key. A program cannot answer (the log does not tell which of "
+    "them had no terminal):"
 )
 
 
@@ -24,13 +25,21 @@ def as_text(found: Enabling) -> str:
         lines += _listed([f"{o.user}: {o.why} ({', '.join(o.services)})" for o in found.refused])
     if found.key_only:
         lines.append(_WITHOUT_TERMINAL if found.knows_terminals else _PERHAPS_WITHOUT)
-        lines += _listed([f"{user} ({count} times lately)" for user, count in found.key_only])
-        option = " ".join(f"--exempt-key {user}" for user, _ in found.key_only)
+        lines += _listed([f"{user} ({_logins(count)})" for user, count in found.key_only])
+        option = " ".join(_exempting(user) for user, _ in found.key_only)
         lines.append(f"To exempt them, so that the key alone is enough, add: {option}")
         lines.append("For each it writes:")
         lines.append(f"  Match User {found.key_only[0][0]}")
         lines.append("    AuthenticationMethods publickey")
     return "\n".join(lines)
+
+
+def _logins(count: int) -> str:
+    return f"{count} login{'s' if count > 1 else ''} in the last {DAYS} days"
+
+
+def _exempting(user: str) -> str:
+    return f"--exempt-key {user}" if user != "root" else "--root key"
 
 
 def _listed(lines: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ kept, and taken out again."""
 
 import os
 import pwd
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,6 +221,7 @@ def test_the_way_in_of_who_sits_there_is_not_ended(
     code, shown = here.end()
     assert code == 1 and state() == before
     assert f"you ({user.name} from 127.0.0.1) logged in with {method}" in shown
+    assert "hint: pam-totp enable sshd --first-factor either\n" in shown
 
 
 def test_accounts_of_programs_are_found_in_the_log_and_exempted(
@@ -238,14 +240,48 @@ def test_accounts_of_programs_are_found_in_the_log_and_exempted(
             + text
         )
     shown = pam_totp("enable", "sshd", "--dry-run").output
-    assert f"  {borg.name} (2 times lately)" in shown and alice.name not in shown
+    assert f"  {borg.name} (2 logins in the last 30 days)" in shown and alice.name not in shown
     assert f"--exempt-key {borg.name}" in shown
     done = pam_totp("enable", "sshd", "--exempt-key", borg.name, *ALL)
     assert done.code == 0, done.errors
+    assert "has no key" not in done.output
     assert f"{borg.name}: the key alone, without a code." in done.output
     assert log_in(change_host, borg.name, key=keys[0]) == 0
     assert "nothing was changed" in pam_totp("enable", "sshd", *ALL).output
     assert pam_totp("disable", "--all", "--yes").code == 0
+
+
+def test_programs_that_log_in_as_root_are_found_too(
+    change_host: ChangeHost, root_key: Path
+) -> None:
+    assert log_in(change_host, "root", key=root_key) == 0
+    shown = pam_totp("enable", "sshd", "--dry-run", "--root", "code").output
+    assert "  root (1 login in the last 30 days)" in shown and "add: --root key" in shown
+    shown = pam_totp("enable", "sshd", "--dry-run", "--root", "key").output
+    assert "root (1 login" not in shown
+
+
+def test_a_code_of_root_s_needs_that_root_has_enrolled(
+    change_host: ChangeHost, root_key: Path
+) -> None:
+    said = "root has not enrolled, and needs a code after the key with --root code."
+    dry = ("enable", "sshd", "--dry-run", "--root")
+    assert said in pam_totp(*dry, "code").output
+    assert said not in pam_totp(*dry, "key").output
+
+
+def test_users_without_a_key_are_named_where_only_keys_are_to_do(
+    change_host: ChangeHost, make_user: Callable[..., User]
+) -> None:
+    borg, carol = make_user(), make_user()
+    borg.new_ssh_key()
+    dry = ("enable", "sshd", "--dry-run")
+    shown = " ".join(pam_totp(*dry, "--first-factor", "key").output.split())
+    (listed,) = re.findall(r"Without a key, these users could not log in .*?: (.*?)\.", shown)
+    assert carol.name in listed and borg.name not in listed
+    shown = pam_totp(*dry, "--exempt-key", borg.name, "--exempt-key", carol.name).output
+    assert f"{carol.name} has no key, and with the key alone could not log in" in shown
+    assert f"{borg.name} has no key" not in shown and "Without a key" not in shown
 
 
 def test_after_a_key_alone_nobody_is_let_in_any_more(

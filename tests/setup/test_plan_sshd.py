@@ -112,6 +112,23 @@ def test_a_block_that_shuts_its_users_out_is_found_before(
     with pytest.raises(Error, match=said) as failure:
         planned(USUAL + block)
     assert "sshd_config, line" in failure.value.message and "/run/" not in failure.value.message
+    assert failure.value.hint == f"mend that block in {PATH}, or remove it"
+    with pytest.raises(Error, match=said) as failure:
+        planned(USUAL, block=block)
+    assert failure.value.hint == f"mend that block in {FOLDER}/block.conf, or remove it"
+
+
+def test_a_block_of_the_administrator_s_that_asks_for_no_code_is_warned_of(
+    planned: Planned,
+) -> None:
+    notes = planned(f"{USUAL}Match User sshd\n  AuthenticationMethods publickey\n").notes
+    assert any(
+        note.startswith("WARNING, by your own Match block: Match user sshd")
+        and note.endswith("the key alone, without a code.")
+        for note in notes
+    )
+    chosen = planned(USUAL, KEY_OR_PASSWORD, ROOT_KEY).notes
+    assert chosen and not any("WARNING" in note for note in chosen)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +331,7 @@ def test_what_sshd_does_not_accept_is_refused_with_its_words(planned: Planned) -
     [
         (ROOT_CODE, ["PermitRootLogin yes", "Match User root"], "a password alone is not enough"),
         (ROOT_KEY, ["Match User root", "AuthenticationMethods publickey\n"], "the key alone"),
-        (ROOT_NO, ["PermitRootLogin no"], "no login at all"),
+        (ROOT_NO, ["PermitRootLogin no"], "no login over ssh"),
     ],
 )
 def test_what_becomes_of_root_is_written_and_said(

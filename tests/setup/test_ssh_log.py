@@ -62,6 +62,27 @@ def test_who_came_with_a_key_and_never_had_a_terminal() -> None:
     assert found.without_terminal() == [("borg", 3)] and found.knows_terminals
 
 
+def test_one_login_with_a_terminal_does_not_make_a_person_nor_one_without_a_program() -> None:
+    def lines() -> Iterator[str]:
+        for process, (user, what) in enumerate(
+            [
+                *(("borg", "command"),) * 2,
+                ("borg", "shell on pts/1"),
+                *(("alice", "shell on pts/1"),) * 2,
+                ("alice", "subsystem 'sftp'"),
+                ("root", "command"),
+            ]
+        ):
+            yield line(process, f"Accepted publickey for {user} from 192.0.2.1 port 1 ssh2: x")
+            for number in range(2):  # two sessions of one connection
+                yield line(
+                    process,
+                    f"Starting session: {what} for {user} from 192.0.2.1 port 1 id {number}",
+                )
+
+    assert SshLog(lines()).without_terminal() == [("borg", 2), ("root", 1)]
+
+
 def test_a_log_that_says_nothing_of_terminals_is_no_proof_of_none() -> None:
     text = line(1, "Accepted publickey for alice from 192.0.2.1 port 1 ssh2: x")
     found = SshLog(iter([text]))
