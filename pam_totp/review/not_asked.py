@@ -5,6 +5,7 @@ import pwd
 
 from pam_totp.review.ways_of_sshd import KERBEROS, SshdClass, knows_key, proofs_of
 from pam_totp.review.ways_of_sshd import SERVICE as SSHD
+from pam_totp.spelling import did_you_mean
 from pam_totp.stack import services, sshd, stack_faults, totp_lines
 from pam_totp.stack.factors import CODE, NO_CODE_NEEDED
 from pam_totp.stack.libpam import SERVICE_FOLDERS, Libpam, Unknown, installed
@@ -83,7 +84,8 @@ def _of_file(service: Service, libpam: Libpam) -> list[str]:
     if any(f"{folder}/{service.name}" in paths for folder in libpam.folders):
         return []
     missing = f"there is no PAM service file {SERVICE_FOLDERS[0]}/{service.name}"
-    return [f"{missing}, so PAM uses {paths[0]}" if paths else missing]
+    near = did_you_mean(service.name, services.names(libpam=libpam))
+    return [f"{missing}{f', so PAM uses {paths[0]}' if paths else ''}{near}"]
 
 
 def service_of_sshd(user: pwd.struct_passwd, address: str | None) -> str:
@@ -130,9 +132,9 @@ def ways_of_sshd(
         if not sshd.asks_pam(way):
             outcome = "no code is asked for, because PAM is never asked"
             alone = "the key" if way == ("publickey",) else sshd.shown(way)
-            buts.append(
-                f"sshd accepts {alone} alone (AuthenticationMethods), so PAM is never asked"
-            )
+            is_default = settings.get("authenticationmethods", "any") == "any"
+            why = ", as it does by default" if is_default else " (AuthenticationMethods)"
+            buts.append(f"sshd accepts {alone} alone{why}, so PAM is never asked")
         elif stack.wants_key and not knows_key(way):
             outcome = "refused, because the PAM stack requires a public key (publickey_passed)"
         elif "keyboard-interactive" not in way and not stack.is_combined:

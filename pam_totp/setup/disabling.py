@@ -17,6 +17,7 @@ from pam_totp.setup.plan_sshd import without_ours
 from pam_totp.setup.proof import answer_of_ours, is_asking, shown
 from pam_totp.setup.reached import FOR
 from pam_totp.setup.replay import differences
+from pam_totp.setup.service_names import no_service
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
 from pam_totp.setup.sshd_settings import choices_of
@@ -51,7 +52,7 @@ def prepare(services: list[str]) -> Disabling:
     names = together(services)
     for name in services:
         if "/" in name or not (_content(f"{PAM_DIR}/{name}") is not None or _is_vendors(name)):
-            raise Error(f"there is no service {name!a}; nothing was changed", f"ls {PAM_DIR}")
+            raise no_service(name)
     of_others = [name for name in _names() if _is_for(name, names) and name not in names]
     changes = [each for name in [*names, *of_others] for each in _file_change(name)]
     pam = list({each.path: each for each in changes}.values())  # of a file and links to it, one

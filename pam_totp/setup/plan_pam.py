@@ -29,10 +29,13 @@ from pam_totp.setup.reached import (
     plan_reached,
     refuse_linked,
 )
+from pam_totp.setup.service_names import no_service
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import SUCCESS, Unknown
 from pam_totp.stack.service import Service
 
+# Where pam-auth-update puts the lines of all profiles, and which ones it has put there.
+COMMON_AUTH, PROFILES = f"{PAM_DIR}/common-auth", "/var/lib/pam/auth"
 ONE_PROMPT_HINT = "see /usr/share/doc/pam-totp/examples/pam/one-prompt"
 
 
@@ -72,8 +75,7 @@ def _check_kind(name: str) -> None:
 def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> None:
     file = host.file_of(name)
     if file is None:
-        message = f"there is no service {name} in {' or '.join(host.libpam.folders)}"
-        raise Error(message, f"ls {PAM_DIR}")
+        raise no_service(name)
     spelled = f"{PAM_DIR}/{name}"
     path = host.real(spelled)
     if path in host.would_be:
@@ -96,7 +98,7 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     other = _comes_from(host, file)
     if other and name not in LOCKERS:
         host.plain.pop(path)
-        found.notes.append(f"{name} asks for what {other} asks for, because it includes it.")
+        found.notes.append(f"{name} asks for what {other} asks for: {path} includes {other}.")
         _plan_service(host, other, PASSWORD_ONLY, found)
         return
     if any(is_asking(line) for line in before.stacks["auth"]):
@@ -138,12 +140,23 @@ def _comes_from(host: PamHost, file: File) -> str:
     return name if folder in host.libpam.folders and not is_shared(name) else ""
 
 
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
 def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) -> None:
     """A service that has lines which enable did not put there. Raises Error if they are wrong."""
     line = next(line for line in now.stacks["auth"] if is_asking(line))
-    where = f"a pam_totp.so line that was added by hand ({line.file}, line {line.number})"
+    is_profile = line.file == COMMON_AUTH and b"pam_totp.so" in _content(PROFILES)
+    whose = "that pam-auth-update added" if is_profile else "that was added by hand"
+    where = f"a pam_totp.so line {whose} ({line.file}, line {line.number})"
     faults = [*prove(now, now, host.libpam, first_factor), *without_passwords(now, first_factor)]
     if faults:
         message = f"{now.name} has {where}, and {faults[0].words}"
-        raise Error(message, "remove that line, and run this again")
+        by_hand = "remove that line, and run this again"
+        raise Error(message, "pam-auth-update --disable pam-totp" if is_profile else by_hand)
     found.notes.append(f"{now.name} already asks for a code: it has {where}.")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pam_totp.errors import Error
 from pam_totp.setup.record import pause
 from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.sshd import on_one_line
 from pam_totp.stack.sshd_config import PATH
 from pam_totp.stack.sshd_running import server_of
 
@@ -175,4 +176,4 @@ def run(command: Sequence[str], *, joined: bool = True) -> tuple[int, str]:
         )
     except (OSError, subprocess.TimeoutExpired) as failure:
         return 127, str(failure)
-    return done.returncode, " ".join(done.stdout.split()) if joined else done.stdout
+    return done.returncode, on_one_line(done.stdout) if joined else done.stdout

@@ -59,7 +59,8 @@ class Copy:
         )
         if told.returncode != 0:
             where = f" {self.server.words}" if self.server.words else ""
-            raise Unknown(f"sshd -t{where}: {self.real(' '.join(told.stderr.split()))}")
+            said = sshd.on_one_line(told.stderr)
+            raise Unknown(f"sshd -t{where}: {self.real(said)}")
 
     def settings_of(self, login: Login) -> dict[str, str]:
         """By keyword, in lower case. Raises Unknown."""

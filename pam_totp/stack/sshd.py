@@ -47,8 +47,13 @@ def settings_of(login: Login, path: str = "", options: Sequence[str] = ()) -> di
     arguments = [*(["-f", path] if path else []), *options, "-C", about]
     told = _ask(arguments)
     if told.returncode != 0:
-        raise Unknown(f"sshd -T: {' '.join(told.stderr.split())}")
+        raise Unknown(f"sshd -T: {on_one_line(told.stderr)}")
     return dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
+
+
+def on_one_line(said: str) -> str:
+    """All that sshd says, its lines apart."""
+    return "; ".join(" ".join(line.split()) for line in said.splitlines() if line.strip())
 
 
 def make_folder() -> None:

@@ -22,6 +22,7 @@ from pam_totp.stack.libpam import Unknown, installed
 from pam_totp.stack.service import read_service
 
 KIND = "services"
+MAX_FILES = 3  # that a hint names, if it can name their folder
 
 
 def lost() -> tuple[str, str] | None:
@@ -41,6 +42,8 @@ def lost() -> tuple[str, str] | None:
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
     files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
+    if len(names) > MAX_FILES and not asking:  # such as all that include common-auth
+        files = f"-r {VAR.path}/{KIND}"
     return message, f"restore the line, or accept this: rm {files}"
 
 

@@ -71,6 +71,17 @@ def test_it_is_told_until_the_administrator_accepts_it(pam_services: PamServices
     assert pam_totp("users").errors == ""
 
 
+def test_all_that_included_one_line_are_accepted_with_one_path(pam_services: PamServices) -> None:
+    common = (SERVICES / "common-auth").read_text(encoding="utf-8")
+    pam_services.write("common-auth", f"{common}auth required pam_totp.so\n")
+    pam_totp("users")
+    pam_services.write("common-auth", common)
+    hint = pam_totp("users").errors.splitlines()[1]
+    assert hint == f"hint: restore the line, or accept this: rm -r {REMEMBERED}"
+    shutil.rmtree(REMEMBERED)
+    assert pam_totp("users").errors == ""
+
+
 def test_service_that_is_gone_is_told_too(pam_services: PamServices) -> None:
     """Without its file libpam goes by that of /usr/lib/pam.d, or by `other`."""
     pam_services.write("imap", f"{PASSWORD_LINE}\nauth required pam_totp.so\n")

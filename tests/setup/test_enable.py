@@ -133,7 +133,7 @@ def test_a_partner_that_is_not_there_is_not_missed(untouched: dict[str, bytes]) 
     (SERVICES / "sudo-i").unlink()
     done = enable("sudo", *ALL)
     assert done.code == 0 and "Asks for codes now: sudo." in done.output
-    assert_refused(enable("sudo-i", *ALL), "there is no service sudo-i")
+    assert_refused(enable("sudo-i", *ALL), "there is no service 'sudo-i'")
     assert pam_totp("disable", "sudo", "--yes").code == 0
     assert contents() == {name: text for name, text in untouched.items() if name != "sudo-i"}
 
@@ -157,7 +157,9 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
     ("arguments", "code", "said", "hint"),
     [
         ([], 2, "required", "--help"),
-        (["nosuchservice"], 1, "there is no service nosuchservice", "ls /etc/pam.d"),
+        (["nosuchservice"], 1, "there is no service 'nosuchservice'", "ls /etc/pam.d"),
+        (["ssh"], 1, "no service 'ssh'; did you mean sshd?", "ls /etc/pam.d"),
+        (["sodu"], 1, "no service 'sodu'; did you mean sudo?", "ls /etc/pam.d"),
         (["../su"], 2, "not the name of a service", "ls /etc/pam.d"),
         (["vsftpd"], 1, "one prompt only", "examples/pam/one-prompt"),
         (["cron"], 1, "asks nobody", "sshd"),
@@ -203,7 +205,7 @@ def test_disable_wants_services_or_all() -> None:
     for arguments in ([], ["su", "--all"]):
         done = pam_totp("disable", *arguments)
         assert done.code == 2 and "name the services, or use --all" in done.errors
-    assert_refused(pam_totp("disable", "nosuchservice"), "no service")
+    assert_refused(pam_totp("disable", "sodu"), "no service 'sodu'; did you mean sudo?")
 
 
 def test_a_diff_is_not_wrapped_for_the_terminal(host_key: None) -> None:
@@ -307,6 +309,26 @@ def test_lines_added_by_hand_are_named_and_stay(pam_services: PamServices) -> No
     assert done.code == 0 and "added by hand" in done.output and contents() == before
     done = pam_totp("disable", "su", "--yes")
     assert "su still asks, by a line that enable did not add" in done.output
+
+
+def test_lines_of_pam_auth_update_are_turned_off_by_pam_auth_update(
+    pam_services: PamServices, host_key: None
+) -> None:
+    """Its profile serves passwords only, so it does not go with keys."""
+    common = (SERVICES / "common-auth").read_text(encoding="utf-8")
+    profiles = Path("/var/lib/pam/auth")
+    before = profiles.read_bytes() if profiles.exists() else None
+    profiles.parent.mkdir(exist_ok=True)
+    profiles.write_text("Module: pam_unix.so\nModule: pam_totp.so\n")
+    try:
+        pam_services.write("common-auth", f"{common}auth required pam_totp.so\n")
+        said = "that pam-auth-update added (/etc/pam.d/common-auth, line "
+        done = enable("sshd", "--first-factor", "either", *ALL, "--no-trial")
+        assert done.code == 1 and said in done.errors, done
+        assert "hint: pam-auth-update --disable pam-totp\n" in done.errors
+        assert said in enable("su", *ALL).output
+    finally:
+        profiles.write_bytes(before) if before is not None else profiles.unlink()
 
 
 NO_PASSWORD = "auth sufficient pam_succeed_if.so user ingroup nopasswdlogin\n@include common-auth\n"

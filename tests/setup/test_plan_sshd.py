@@ -280,6 +280,11 @@ def test_a_block_that_fits_nobody_is_said_not_to_be_judged(planned: Planned) -> 
     assert planned(USUAL + block).notes == []
 
 
+def test_the_faults_that_sshd_finds_are_told_apart(planned: Planned) -> None:
+    with pytest.raises(Error, match=r"option: Foo; /etc/ssh/sshd_config: line 3: Bad .*: Bar; "):
+        planned(f"Foo yes\nBar yes\n{USUAL}")
+
+
 def test_any_for_everybody_is_in_the_way_or_overruled(planned: Planned) -> None:
     """OpenSSH 9.2 takes it together with our list, which it refuses."""
     try:
