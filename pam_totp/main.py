@@ -53,6 +53,11 @@ VERBS = (
     migrate,
     config,
 )
+_FOR_ROOT = [
+    ["pam-totp", each.__name__.rpartition(".")[2]]
+    for each in VERBS
+    if each.HELP.startswith("root: ")
+]
 # It changes nothing at all, and says itself which services no longer ask.
 READ_ONLY = "doctor"
 
@@ -71,10 +76,16 @@ class _Parser(argparse.ArgumentParser):
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """For a misspelt verb, suggests the nearest one; argparse would list them all."""
-        if isinstance(action.choices, dict) and value not in action.choices:
+        """For a misspelt verb, suggests the nearest one; argparse would list them all. An option is
+        named in words, with what there is to choose."""
+        is_verb = not action.option_strings
+        if is_verb and isinstance(action.choices, dict) and value not in action.choices:
             near = did_you_mean(value, action.choices)
             self.error(f"unknown {str(action.metavar).lower()} {value!r}{near}")
+        if action.option_strings and action.choices and value not in action.choices:
+            *first, last = map(str, action.choices)
+            what = action.option_strings[-1].lstrip("-").replace("-", " ")
+            self.error(f"unknown {what} {value!r}; choose {', '.join(first)} or {last}")
         super()._check_value(action, value)
 
 
@@ -174,5 +185,7 @@ def _say(what: str, message: str, hint: str) -> None:
         give_output_up()
     # Two lines, whatever they quote; at a terminal the first is wrapped. The hint is not, since it
     # is there to be copied.
+    if os.environ.get("SUDO_USER") and hint.split()[:2] in _FOR_ROOT:
+        hint = f"sudo {hint}"
     first = fit(printable(f"pam-totp: {what}: {message}"), sys.stderr)
     print(f"{first}\n{printable(f'hint: {hint}')}", file=sys.stderr)

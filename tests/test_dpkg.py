@@ -114,7 +114,7 @@ def test_package_that_a_line_by_hand_needs_refuses_to_go_and_changes_nothing(
     fault = "still in use in /etc/pam.d, by lines that pam-totp did not add: sshd"
     assert f"pam-totp: error: {fault}\nhint: " in said
     hint = said.partition("hint: ")[2].splitlines()[0]
-    assert "put '@include common-auth' where nothing asks for a password then" in hint
+    assert "a file without any other auth line then needs '@include common-auth'" in hint
 
 
 @pytest.mark.parametrize("action", ["remove", "purge"])

@@ -58,6 +58,8 @@ def _last(wanted: str) -> Record:
     if last is None:
         raise Error("no trial is running", "pam-totp enable sshd")
     record, how = last
+    if record.deadline is None:  # the newest change was never on trial
+        raise Error("no trial is running", "pam-totp enable sshd")
     if how != wanted:
         verb = {"enable": "disable", "disable": "enable"} if how == journal.KEPT else {}
         again = [verb.get(record.change.kind, record.change.kind), *record.change.services]

@@ -14,6 +14,7 @@ from pam_totp.listing import fit
 from pam_totp.setup import apply, diff, disabling
 from pam_totp.setup.disabling import Disabling
 
+DISABLE_ALL = "pam-totp disable --all"
 HELP = "root: have services ask for no code any more"
 
 
@@ -34,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise for_root("this command must be run as root")
     if bool(options.services) == options.all:
-        raise UsageError("name the services, or use --all", "pam-totp disable sshd")
+        both = "name services or use --all, not both"
+        raise UsageError(both if options.all else "name the services, or use --all", DISABLE_ALL)
     if not options.dry_run:
         apply.refuse_during_a_change("disable")
     services = disabling.enabled_services() if options.all else options.services
@@ -59,7 +61,11 @@ def run(options: argparse.Namespace) -> int:
 def _confirm(options: argparse.Namespace) -> None:
     if options.json:
         raise UsageError("--json needs --yes; nothing was changed", "add --yes")
-    if ask("Change these files? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = ask("Change these files? [y/N] ")
+    except Error as fault:
+        raise Error(fault.message, shlex.join(["pam-totp", *sys.argv[1:], "--yes"])) from None
+    if answer.strip().lower() not in ("y", "yes"):
         raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
 
 

@@ -18,6 +18,7 @@ from pam_totp.setup.enabling import SSHD, Enabling
 from pam_totp.setup.person import Person
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
 
+TRIES = 3
 HELP = "root: have services ask for a code"
 
 
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
             check=lambda: _check(found),
             by=caller(),
             log_in=_log_in(found),
+            again=shlex.join(["pam-totp", *sys.argv[1:]]),
             tell=(lambda text: say(text.removesuffix("\n"))) if options.json else None,
         )
     else:
@@ -107,21 +109,23 @@ def _ask_root(person: Person, options: argparse.Namespace) -> str:
     again = shlex.join(["pam-totp", "enable", *options.services, "--root", ROOT_CODE])
     if options.yes or options.json or options.dry_run or not sys.stdin.isatty():
         message = (
-            "root logs in with a key, and PermitRootLogin would refuse root wherever PAM asks; "
-            "choose --root code, key or no"
+            "root logs in with a key, and PermitRootLogin would refuse root, because a code is "
+            "asked for through PAM; choose --root code, key or no"
         )
         raise UsageError(message, again)
-    print("root logs in with a key today. With PermitRootLogin as it is, sshd would refuse root")
-    print("wherever PAM asks. What is to become of root?")
+    print("root logs in with a key today. sshd would refuse root (PermitRootLogin), because")
+    print("a code is asked for through PAM. What is to become of root?")
     print("  code  root enters a code after the key")
     print("  key   root logs in with the key alone, without a code")
     print("  no    root cannot log in over ssh")
     if person.name == "root" and person.address:
         print("You are logged in as root: with 'no' you could not come back in this way.")
-    answer = ask("root [code/key/no]: ").strip().lower()
-    if answer not in (ROOT_CODE, ROOT_KEY, ROOT_NO):
-        raise Error("no choice for root; nothing was changed", again)
-    return answer
+    for _ in range(TRIES):
+        answer = ask("root [code/key/no]: ").strip().lower()
+        if answer in (ROOT_CODE, ROOT_KEY, ROOT_NO):
+            return answer
+        say("Answer code, key or no.")
+    raise Error("no choice for root; nothing was changed", again)
 
 
 def _seconds(options: argparse.Namespace, found: Enabling) -> int:
@@ -148,19 +152,28 @@ def _prove(person: Person) -> None:
         credentials = credentials_of(account)
     except Error as fault:
         command = "pam-totp enroll" if account.pw_uid else "pam-totp enroll --user root"
-        hint = f"{command}   # or use --force" if "not enrolled" in fault.message else fault.hint
+        hint = command if "not enrolled" in fault.message else fault.hint
         raise Error(f"{fault.message}; nothing was changed", hint) from None
     say(f"Before anything is changed: a code of {account.pw_name}.")
-    try:
-        device_of(account, credentials, ask("Verification code: "))
-    except Error as fault:
-        raise Error(f"{fault.message}; nothing was changed", fault.hint) from None
+    for left in reversed(range(TRIES if sys.stdin.isatty() else 1)):
+        typed = ask("Verification code: ")
+        try:
+            device_of(account, credentials, typed)
+            return
+        except Error as fault:
+            if not left:
+                raise Error(f"{fault.message}; nothing was changed", fault.hint) from None
+            say(f"{fault.message}. Try again, or press Ctrl-C to cancel.")
 
 
 def _confirm(options: argparse.Namespace) -> None:
     if options.json:
         raise UsageError("--json needs --yes; nothing was changed", "add --yes")
-    if ask("Change these files? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = ask("Change these files? [y/N] ")
+    except Error as fault:
+        raise Error(fault.message, shlex.join(["pam-totp", *sys.argv[1:], "--yes"])) from None
+    if answer.strip().lower() not in ("y", "yes"):
         raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
 
 

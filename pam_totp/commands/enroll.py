@@ -81,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"A code is asked for by: {', '.join(asking)}.")
         print("Keep this session open and try a new login now.")
     else:
-        print("No service on this machine asks for a code yet: its administrator turns that on.")
+        turn_on = "Run: pam-totp enable sshd" if os.geteuid() == 0 else "Ask its administrator."
+        print(f"No service on this machine asks for a code yet. {turn_on}")
     return 0
 
 

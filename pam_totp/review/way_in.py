@@ -33,7 +33,8 @@ class WayIn:
     @property
     def text(self) -> str:
         """For people, without who."""
-        return f"{self.words} ({self.reason})" if self.reason else self.words
+        words = "needs nothing" if self.who and self.words == NOTHING else self.words
+        return f"{words} ({self.reason})" if self.reason else words
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,25 +53,28 @@ def run(
     by: str = "root",
     log_in: str = "Log in from another terminal now.",
     tell: Callable[[str], None] | None = None,
+    again: str = "",
 ) -> Record:
     """Puts a change in, shows the attempts to log in there, asks, and keeps it after a yes.
 
     check, by: of apply.put_in. log_in: what the administrator is to do, in a sentence. tell: shows
-    a line in place of standard output; it may raise OSError. Raises Error where it was taken back,
-    with the reason.
+    a line in place of standard output; it may raise OSError. again: the command that was typed.
+    Raises Error where it was taken back, with the reason.
     """
-    return _Trial(change, seconds, tell).run(check, by, log_in)
+    again = again or shlex.join(["pam-totp", change.kind, *change.services])
+    return _Trial(change, seconds, tell, again).run(check, by, log_in)
 
 
 class _Trial:
-    def __init__(self, change: Change, seconds: int, tell: Callable[[str], None] | None) -> None:
-        self._change, self._seconds, self._tell = change, seconds, tell
+    def __init__(
+        self, change: Change, seconds: int, tell: Callable[[str], None] | None, again: str
+    ) -> None:
+        self._change, self._seconds, self._tell, self._again = change, seconds, tell, again
         self._reader = attempt.Reader(change.services)
         self._recorded = RecordedLogins()
         self._ended_by = ""  # why it is to be taken back
         self._has_logged_in = self._is_asked = False
         self._answers = Answers()
-        self._too_late = f"nobody answered within {describe_seconds(seconds)}"
 
     def run(self, check: Callable[[], None] | None, by: str, log_in: str) -> Record:
         before = {each: signal.signal(each, self._end) for each in SIGNALS}
@@ -98,8 +101,8 @@ class _Trial:
         self._say(*applied.said)
         self._say(f"The files as they were before are in {applied.record.backups}.")
         self._say(
-            f"This is a trial of {describe_seconds(self._seconds)}. Unless you keep it, everything"
-            " goes back by itself then, or after Ctrl-C or a lost connection."
+            f"This is a trial of {describe_seconds(self._seconds)}.",
+            "Unless you keep it, it all goes back then, or after Ctrl-C or a lost connection.",
         )
         self._say(f"{log_in} Keep this session open.")
         self._say(f"Attempts, from {log}:")
@@ -168,16 +171,16 @@ class _Trial:
 
     def _take_back(self, record: Record) -> Error:
         """Takes it back, unless somebody else has; the error that ends the command."""
-        why = self._ended_by or self._too_late
-        if self._is_asked:
+        what = "answered" if self._has_logged_in else "logged in with a code"
+        why = self._ended_by or f"nobody {what} within {describe_seconds(self._seconds)}"
+        if self._is_asked or self._ended_by == _WHY[signal.SIGINT]:  # after the question, or ^C
             self._is_asked = False
             self._say("")
         try:
             self._say(*apply.take_back(record, why))
         except Error as fault:
             return Error(f"{why}; {fault.message}", fault.hint)
-        again = shlex.join(["pam-totp", self._change.kind, *self._change.services])
-        return Error(f"{why}; everything was taken back", again)
+        return Error(f"{why}; everything was taken back", self._again)
 
     def _say(self, *lines: str) -> None:
         for line in lines:

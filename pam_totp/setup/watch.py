@@ -23,7 +23,7 @@ COMMAND, WATCHER = "command", "watcher"
 PROGRAM = "/usr/libexec/pam-totp/roll-back"
 SECONDS_TO_START = 10.0
 SECONDS_OF_GRACE = 30.0
-OVER = "nobody answered within the time"
+OVER = "nobody kept it within the time"
 _SECONDS_BETWEEN_LOOKS = 0.1
 _held: list[int] = []  # until this process ends
 

@@ -150,7 +150,7 @@ def test_decision_rule_line_and_facts_are_said(
         "  grant: none",
         "  waiting after incorrect codes: no",
         "  every way in at su:",
-        "    root: nothing · password (rule of line 2)",
+        "    root: needs nothing · password (rule of line 2)",
         "    others: password",
         "  way in without a code, for others: password",
     ]

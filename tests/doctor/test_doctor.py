@@ -31,7 +31,7 @@ def test_ways_to_log_in_are_listed(world: World) -> None:
     lines = [" ".join(line.split()) for line in world.doctor().stdout.splitlines()]
     assert "sudo password, then code" in lines
     assert "sshd key, then code · password, then code" in lines
-    assert "su root: nothing · others: password, then code" in lines
+    assert "su root: needs nothing · others: password, then code" in lines
     ways = json.loads(world.doctor("--json").stdout)["ways"]
     sudo = next(each for each in ways if each["service"] == "sudo")
     assert [(way["words"], way["has_code"]) for way in sudo["ways"]] == [

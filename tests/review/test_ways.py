@@ -34,7 +34,7 @@ def ways(root: Path, name: str, text: str, **more: str) -> ServiceWays:
         (
             "su",
             f"auth sufficient pam_rootok.so\n{PASSWORD}{CODE}",
-            "root: nothing · others: password, then code",
+            "root: needs nothing · others: password, then code",
             0,
         ),
         (
@@ -43,7 +43,7 @@ def ways(root: Path, name: str, text: str, **more: str) -> ServiceWays:
             "root alone · password, then code",
             1,
         ),
-        ("runuser", "auth sufficient pam_rootok.so\n", "root: nothing", 0),
+        ("runuser", "auth sufficient pam_rootok.so\n", "root: needs nothing", 0),
         ("x", "auth required pam_deny.so\n", "nobody", 0),
         ("x", "auth required pam_permit.so\n", "nothing", 1),
         (
@@ -119,7 +119,7 @@ def test_services_of_other_distributions_are_doors_too(tmp_path: Path, name: str
     found = {each.name: each for each in ways_of_host(str(tmp_path), put(name, tmp_path))}
     assert {"login", "su", "su-l", "sudo", "sshd", "other", "polkit-1"} <= set(found)
     finger = "another factor (pam_fprintd) · " if name == "fedora" else ""
-    assert found["su"].text == f"root: nothing · others: {finger}password"
+    assert found["su"].text == f"root: needs nothing · others: {finger}password"
     assert found["login"].text == found["sudo"].text == f"{finger}password"
     assert found["other"].text == "nobody"
     assert not [each for each in found if "auth" in each or each == "config-util"]
@@ -127,5 +127,5 @@ def test_services_of_other_distributions_are_doors_too(tmp_path: Path, name: str
 
 def test_every_service_of_this_host_is_followed() -> None:
     found = {each.name: each.text for each in ways_of_host("", installed())}
-    assert found["su"] == "root: nothing · others: password"
+    assert found["su"] == "root: needs nothing · others: password"
     assert not [text for text in found.values() if text.startswith("unknown")]

@@ -27,14 +27,17 @@ def sudoers(pam_services: PamServices) -> Iterator[Path]:
     [
         ("", "password, then code"),
         ("alice ALL=(ALL) ALL", "password, then code"),
-        ("deploy ALL=(ALL) NOPASSWD: ALL", f"deploy: nothing (NOPASSWD in sudoers) · {ASKED}"),
+        (
+            "deploy ALL=(ALL) NOPASSWD: ALL",
+            f"deploy: needs nothing (NOPASSWD in sudoers) · {ASKED}",
+        ),
         (
             "User_Alias OPS = %ops, #1000\nOPS ALL = NOPASSWD: /bin/ls, PASSWD: /bin/cat",
-            "members of ops: nothing (NOPASSWD in sudoers for /bin/ls) · "
-            f"user id 1000: nothing (NOPASSWD in sudoers for /bin/ls) · {ASKED}",
+            "members of ops: needs nothing (NOPASSWD in sudoers for /bin/ls) · "
+            f"user id 1000: needs nothing (NOPASSWD in sudoers for /bin/ls) · {ASKED}",
         ),
         ("ALL, !bob ALL = NOPASSWD: ALL", "nothing (NOPASSWD in sudoers) · password, then code"),
-        ("Defaults:bob !authenticate", f"bob: nothing (!authenticate in sudoers) · {ASKED}"),
+        ("Defaults:bob !authenticate", f"bob: needs nothing (!authenticate in sudoers) · {ASKED}"),
         ("Defaults !authenticate", "nothing (!authenticate in sudoers) · password, then code"),
     ],
 )

@@ -17,6 +17,7 @@ from tests.host.programs import STATE
 from tests.host.terminal import Conversation, converse
 
 Converse = Callable[..., Conversation]
+CHANGE = r"Change these files\? \[y/N\] "
 PASSWORD, CODE = "Password: ", "Verification code: "
 ALL = ("--yes", "--force")
 TOGETHER = ("login", "su", "sudo", "sudo-i", "su-l", "i3lock", "swaylock")
@@ -172,7 +173,14 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         (["sshd", "--exempt-key", "root"], 2, "root keeps the key alone", "--root key"),
         (["su", "--trial", "10x"], 2, "must be a time", "--help"),
         (["su", "--trial", "10m", "--no-trial"], 2, "not allowed with", "--help"),
-        (["su", "--json"], 1, "not enrolled", "--force"),
+        (["su", "--json"], 1, "not enrolled", "enroll --user root"),
+        (["su", "--force"], 1, "no answer; nothing was changed", "enable su --force --yes"),
+        (
+            ["sshd", "--first-factor", "face"],
+            2,
+            "unknown first factor 'face'; choose either, password or key",
+            "enable --help",
+        ),
         (["su", "--json", "--force"], 2, "--json needs --yes", "--yes"),
         (["su", "--yes"], 1, "root is not enrolled", "pam-totp enroll --user root"),
         (["sshd", "--yes", "--force"], 2, "not a terminal", "--no-trial"),
@@ -201,10 +209,22 @@ def test_only_root_may(user: User, verb: str) -> None:
     assert f"hint: sudo pam-totp {verb} su\n" in done.errors
 
 
+def test_a_hint_has_the_sudo_that_the_command_had(user: User) -> None:
+    user.may_sudo()
+    dialogue = [(r"\[sudo\] password for \w+: ", user.password)]
+    done = converse(["sudo", "-k", "pam-totp", "disable"], dialogue, user=user)
+    assert "hint: sudo pam-totp disable --all" in done.transcript
+    done = converse(["sudo", "-k", "pam-totp", "enable", "su"], dialogue, user=user)
+    assert "hint: pam-totp enroll" in done.transcript  # which is for the user
+
+
 def test_disable_wants_services_or_all() -> None:
-    for arguments in ([], ["su", "--all"]):
+    for arguments, said in (
+        ([], "name the services, or use --all"),
+        (["su", "--all"], "name services or use --all, not both"),
+    ):
         done = pam_totp("disable", *arguments)
-        assert done.code == 2 and "name the services, or use --all" in done.errors
+        assert done.code == 2 and said in done.errors
     assert_refused(pam_totp("disable", "sodu"), "no service 'sodu'; did you mean sudo?")
 
 
@@ -223,12 +243,15 @@ def test_the_person_proves_a_code_before_anything_is_changed(
         dialogue = [(r"\[sudo\] password for \w+: ", user.password), (CODE, code), *more]
         return converse(["sudo", "-k", "pam-totp", "enable", "su"], dialogue, user=user)
 
-    wrong = try_it(credential.wrong_code())
-    assert wrong.status == 1 and "refused (wrong-code)" in wrong.transcript
-    no = try_it(credential.code(), (r"Change these files\? \[y/N\] ", "n"))
+    wrong = [credential.wrong_code(number) for number in range(3)]
+    refused = try_it(wrong[0], (CODE, wrong[1]), (CODE, wrong[2]))
+    assert refused.status == 1 and "refused (wrong-code); nothing was changed" in refused.transcript
+    mistyped = try_it("12", (CODE, credential.code()), (CHANGE, "n"))
+    assert mistyped.status == 1 and "not confirmed" in mistyped.transcript
+    no = try_it(credential.code(), (CHANGE, "n"))
     assert no.status == 1 and "not confirmed; nothing was changed" in no.transcript
     assert contents() == untouched
-    yes = try_it(credential.code(), (r"Change these files\? \[y/N\] ", "y"))
+    yes = try_it(credential.code(), (CHANGE, "y"))
     assert yes.status == 0 and "Asks for codes now: su, su-l." in yes.transcript
     assert contents() != untouched
 

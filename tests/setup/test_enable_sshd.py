@@ -30,6 +30,7 @@ from tests.trial.change_host import (
 PASSWORD, CODE, CHANGE = "Password: ", "Verification code: ", r"Change these files\? \[y/N\] "
 KEEP = r"Keep it\? \[y/N\] "
 ROOT_KEYS = Path("/root/.ssh/authorized_keys")
+WTMP = Path("/var/log/wtmp")
 REMEMBERED = "/var/lib/pam-totp/services"
 ALL = ("--yes", "--force", "--no-trial")
 
@@ -146,6 +147,7 @@ def test_no_in_the_trial_takes_everything_back(
     here.child.send("n\r")
     code, shown = here.end()
     assert code == 1 and "taken back" in shown
+    assert "hint: sudo pam-totp enable sshd --trial 60s" in shown
     assert state() == before and not change_host.asks_for_a_key_and_more
 
 
@@ -160,6 +162,7 @@ def test_root_who_came_with_a_key_gets_in_again(
     """The commonest server of all, with Debian's PermitRootLogin prohibit-password."""
     assert log_in(change_host, "root", key=root_key) == 0
     here = sit("root", "pam-totp enable sshd --no-trial", root_key)
+    here.answer(r"root \[code/key/no\]: ", "yes")
     here.answer(r"root \[code/key/no\]: ", root)
     here.answer(CODE, root_credential.code())
     here.answer(CHANGE, "y")
@@ -221,7 +224,7 @@ def test_the_way_in_of_who_sits_there_is_not_ended(
     code, shown = here.end()
     assert code == 1 and state() == before
     assert f"you ({user.name} from 127.0.0.1) logged in with {method}" in shown
-    assert "hint: pam-totp enable sshd --first-factor either\n" in shown
+    assert "hint: sudo pam-totp enable sshd --first-factor either\n" in shown
 
 
 def test_accounts_of_programs_are_found_in_the_log_and_exempted(
@@ -254,6 +257,7 @@ def test_accounts_of_programs_are_found_in_the_log_and_exempted(
 def test_programs_that_log_in_as_root_are_found_too(
     change_host: ChangeHost, root_key: Path
 ) -> None:
+    WTMP.write_bytes(b"")  # other tests were root at a terminal
     assert log_in(change_host, "root", key=root_key) == 0
     shown = pam_totp("enable", "sshd", "--dry-run", "--root", "code").output
     assert "  root (1 login in the last 30 days)" in shown and "add: --root key" in shown

@@ -42,6 +42,11 @@ def find(host: Host) -> Iterator[Finding]:
         )
 
 
+def _minutes(seconds: float) -> str:
+    number = max(1, round(seconds / 60))
+    return f"{number} minute{'s' if number > 1 else ''}"
+
+
 def _of_trial() -> Iterator[Finding]:
     """A change that nobody has kept or taken back (pam_totp.setup.journal)."""
     content = VAR.read(CHANGES, CURRENT, MAX_BYTES)
@@ -69,7 +74,7 @@ def _of_trial() -> Iterator[Finding]:
         yield Finding(
             severity=AT_RISK,
             kind="trial-running",
-            what=f"codes at {services} are on trial for {seconds / 60:.0f} more minutes",
+            what=f"codes at {services} are on trial for {_minutes(seconds)} more",
             consequence="Unless somebody keeps the change, it is taken back then.",
             command="pam-totp confirm",
         )
