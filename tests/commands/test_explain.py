@@ -324,6 +324,11 @@ def test_service_that_is_not_there_is_said(user: User) -> None:
     ]
 
 
+def test_a_misspelt_service_is_named_with_the_one_that_may_be_meant(user: User) -> None:
+    said = pam_totp("explain", user.name, "--service", "sodu").output
+    assert "so PAM uses /etc/pam.d/other; did you mean sudo?" in said
+
+
 def test_service_is_looked_up_in_lower_case_as_libpam_does(
     user: User, pam_services: PamServices
 ) -> None:
