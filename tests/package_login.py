@@ -28,7 +28,7 @@ def log_in_and_purge(root: Path) -> None:
         enable(system, phone, "y")
         check_logins(system, phone)
         check_removal(system, before)
-        assert system.log_in()[0], "after the purge the password alone lets in again"
+        assert system.log_in()[0], "after the purge the password alone is enough again"
     finally:
         server.terminate()
         server.wait(timeout=SECONDS)
@@ -102,7 +102,7 @@ def check_that_trials_end(system: System, phone: Phone, before: dict[str, str]) 
 
 def check_logins(system: System, phone: Phone) -> None:
     """Who is not enrolled is not asked; the correct code is accepted once, and nothing else."""
-    assert system.log_in(name="bob")[0], "not enrolled, and the password did not let in"
+    assert system.log_in(name="bob")[0], "not enrolled, and the password was not enough"
     code = phone.fresh_code()
     accepted, shown = system.log_in(code)
     assert accepted, f"the correct code was refused: {shown}"

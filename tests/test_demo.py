@@ -57,7 +57,7 @@ def demo() -> Iterator[Demo]:
 
 
 def test_a_persons_slips_are_told_by_the_logs_reason_and_tried_again(demo: Demo) -> None:
-    wrong = [demo.phone.wrong_code()]
+    wrong = [demo.phone.incorrect_code()]
     demo.log_in("an incorrect code", password="wrong")
     demo.terminal.expect("No code was checked. If the password was wrong")
     demo.terminal.expect("reason=wrong-code in the log. Try again.")

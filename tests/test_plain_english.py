@@ -75,3 +75,16 @@ def test_no_message_uses_a_word_of_its_own_for_what_has_a_common_one() -> None:
 def test_no_manual_uses_a_word_of_its_own_for_what_has_a_common_one() -> None:
     for path in MANUALS:
         assert idioms_in(paragraphs(path)) == [], path
+
+
+def test_no_name_uses_a_word_of_its_own_for_what_has_a_common_one() -> None:
+    """Accepted, not let in; incorrect, not wrong. The log has a fixed word, `wrong-code`."""
+    idioms = re.compile(r"\b\w*(?:LET[_]IN|lets?[_]in|wrong[_](?:recovery[_])?code)\w*")
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("pam_totp", "tests", "scripts")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in ("", ".py", ".c", ".h") and path.is_file() and path != Path(__file__)
+        for name in idioms.findall(path.read_text("utf-8", "replace"))
+    }
+    assert found == set()

@@ -73,7 +73,7 @@ def services(tmp_path: Path) -> Path:
 
 
 def assert_password_alone(services: Path, service: str, user: User) -> None:
-    """The password lets in, also in the process of sshd that only sets credentials; and nothing
+    """The password is accepted, also in the process of sshd that only sets credentials; and nothing
     else does."""
     right = libpam.authenticate_apart(services, service, user.name, [user.password])
     assert (right.authenticate, right.setcred, right.prompts) == (0, 0, [PROMPT])

@@ -16,7 +16,7 @@ import pytest
 from tests.attacks.programs import gate, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
+from tests.host.programs import ACCEPTED, ASK, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -55,7 +55,7 @@ def test_secret_file_of_the_first_release_works(credential: Credential) -> None:
     """Rule 22, pam-u2f 1.3.1 refused files that it had written itself."""
     assert gate(credential.user.name) == ASK
     code = credential.fresh_code()
-    assert verify(credential.user.name, code) == LET_IN
+    assert verify(credential.user.name, code) == ACCEPTED
     assert verify(credential.user.name, code) == REFUSED
 
 
@@ -64,7 +64,7 @@ def test_empty_record_of_the_first_release_is_an_empty_record(user: User, conten
     """Rule 22: a login that was cut off left one, and a refused one always did."""
     user.give(user.home / ".config" / "pam-totp" / "secret", SECRETS["one device"])
     write_attempts(user, content)
-    assert verify(user.name, Credential(user, SECRET).fresh_code()) == LET_IN
+    assert verify(user.name, Credential(user, SECRET).fresh_code()) == ACCEPTED
 
 
 def test_enforced_record_of_the_first_release_still_refuses_without_a_secret(
@@ -93,7 +93,7 @@ def test_machine_of_the_first_release_has_no_configuration_and_no_other_folders(
     STATE.chmod(0o700)
     try:
         assert gate(user.name) == ASK
-        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert verify(user.name, credential.fresh_code()) == ACCEPTED
         assert [each["detail"] for each in syslog.decisions() if "detail" in each] == []
     finally:
         (STATE / "enforced" / str(user.uid)).unlink(missing_ok=True)

@@ -109,7 +109,7 @@ def test_remembered_code_spares_only_those_who_would_be_asked_for_another(
 
 
 @pytest.mark.parametrize(("code", "state", "granted", "mode", "when"), CASES)
-def test_not_knowing_who_is_enrolled_never_lets_in_who_would_be_asked(
+def test_not_knowing_who_is_enrolled_never_exempts_a_user_who_would_be_asked(
     code: str, state: str, granted: bool, mode: str, when: str
 ) -> None:
     enrollment, now = ENROLLMENTS[mode, when]

@@ -14,7 +14,7 @@ from tests.host.accounts import User
 from tests.host.automounter import Automounter
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import EncryptedDisk
-from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, REFUSED
+from tests.host.programs import ACCEPTED, ASK, GATE, NO_CODE_NEEDED, REFUSED
 from tests.host.system_log import SystemLog
 
 OUR_FOLDER = ".config/pam-totp"
@@ -61,7 +61,7 @@ def locked_home(user: User, encrypted_disk: EncryptedDisk) -> Path:
     return home
 
 
-def test_enrolled_user_whose_encrypted_home_is_locked_is_not_let_in_without_a_code(
+def test_enrolled_user_whose_encrypted_home_is_locked_is_not_accepted_without_a_code(
     user: User,
     enrolled: Callable[..., Credential],
     locked_home: Path,
@@ -78,7 +78,7 @@ def test_enrolled_user_whose_encrypted_home_is_locked_is_not_let_in_without_a_co
     assert "encrypted and locked" in command("reset", "--yes", user.name).stderr
     encrypted_disk.unlock()
     assert gate(user.name) == ASK
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("name", [".config", OUR_FOLDER])
@@ -102,7 +102,7 @@ def test_folder_on_the_way_that_is_encrypted_and_locked_proves_nothing(
     encrypted_disk.lock()
     assert_refused(user, syslog, f"{home}/{name} is encrypted and locked")
     encrypted_disk.unlock()
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_unlocked_home_without_a_secret_is_not_enrolled_and_a_locked_one_nobody_can_tell(
@@ -135,7 +135,7 @@ def test_secret_of_the_system_store_is_found_whatever_the_home_is(
     encrypted_disk.lock()
     try:
         assert gate(user.name) == ASK
-        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert verify(user.name, credential.fresh_code()) == ACCEPTED
     finally:
         if before is None:
             settings.write_text("# nothing\n")
@@ -190,7 +190,7 @@ def test_mount_point_of_root_that_is_not_mounted_proves_nothing(
     subprocess.run(["mount", "--bind", str(away), str(user.home)], check=True)
     try:
         assert gate(user.name) == ASK
-        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert verify(user.name, credential.fresh_code()) == ACCEPTED
     finally:
         subprocess.run(["umount", str(user.home)], check=True)
         subprocess.run(["rm", "-rf", str(user.home), str(away)], check=True)
@@ -260,7 +260,7 @@ def test_home_that_autofs_mounts_is_mounted_by_the_look_for_the_secret(
         assert not automounter.is_triggered()
         assert gate(user.name) == ASK
         assert automounter.is_triggered()
-        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert verify(user.name, credential.fresh_code()) == ACCEPTED
     finally:
         automounter.close()
         subprocess.run(["rm", "-rf", str(source)], check=True)

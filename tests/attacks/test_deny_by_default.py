@@ -11,7 +11,7 @@ import pytest
 from tests.attacks.programs import failing, gate, number_of, run, traced, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, REFUSED, VERIFY
+from tests.host.programs import ACCEPTED, ASK, GATE, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 from tests.stack import libpam
 
@@ -51,7 +51,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
-def test_program_that_cannot_run_lets_nobody_in(
+def test_program_that_cannot_run_exempts_nobody(
     credential: Credential,
     services: Path,
     replace_program: Callable[[str, str], None],
@@ -67,7 +67,7 @@ def test_program_that_cannot_run_lets_nobody_in(
     assert libpam.authenticate(services, "console", user, []).authenticate == libpam.PAM_AUTH_ERR
 
 
-def test_missing_programs_let_nobody_in(credential: Credential, services: Path) -> None:
+def test_missing_programs_refuse(credential: Credential, services: Path) -> None:
     """Rule 2, CVE-2025-23013 (pam-u2f)."""
     folder = Path(GATE).parent
     away = folder.with_name("pam-totp-away")
@@ -135,16 +135,16 @@ def test_home_that_a_failed_group_look_up_hides_is_not_taken_for_an_empty_one(
     """Rule 12, duo_unix 2026."""
     name, trace = credential.user.name, tmp_path / "trace"
     for program in (GATE, VERIFY):
-        run(program, name, credential.wrong_code().encode(), through=traced(trace))
+        run(program, name, credential.incorrect_code().encode(), through=traced(trace))
         for file in ("/etc/group", "/etc/passwd"):
             broken = failing("openat", number_of(trace, "openat", f'"{file}"'), "error=EIO")
             typed = credential.code().encode()
             assert run(program, name, typed, through=broken).status == REFUSED == ASK
-    assert verify(name, credential.code()) == LET_IN
+    assert verify(name, credential.code()) == ACCEPTED
 
 
 def test_no_code_needed_never_by_itself_opens_a_stack(user: User, services: Path) -> None:
-    """Rule 15, google-authenticator's nullok: alone in a stack it let users in without anything."""
+    """Rule 15, google-authenticator's nullok: alone in a stack it was enough."""
     assert gate(user.name) == NO_CODE_NEEDED
     alone = libpam.authenticate(services, "alone", user.name, [])
     assert (alone.prompts, alone.setcred) == ([], -1)

@@ -13,7 +13,7 @@ import pytest
 from tests.commands.commands import configured, gate, pam_totp, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED
+from tests.host.programs import ACCEPTED, ASK, NO_CODE_NEEDED
 from tests.host.system_log import SystemLog
 from tests.stack import libpam
 
@@ -98,7 +98,7 @@ def test_directory_that_errs_never_skips_the_code(
     directory("errs", member=user)
     with configured(policy):
         assert gate(user).code == ASK
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 @pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_ALONE, PATTERN_EXEMPT])
@@ -110,7 +110,7 @@ def test_directory_that_hangs_is_not_waited_for_and_never_skips_the_code(
         asked = gate(user, through=["timeout", "--signal=KILL", str(MAX_SECONDS)])
         assert asked.code == -signal.SIGALRM, "the gate ended by itself"
         directory("works")
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def test_program_that_a_directory_held_up_is_named_in_the_log(
@@ -165,7 +165,7 @@ def test_other_spelling_is_asked_for_the_code_of_the_one_secret_in_the_systems_s
         moved = pam_totp("migrate", alias)
         assert moved.code == 0, moved.errors
         assert gate(alias).code == ASK
-        assert verify(alias, credential.fresh_code()).code == LET_IN
+        assert verify(alias, credential.fresh_code()).code == ACCEPTED
         assert pam_totp("reset", "--yes", alias).code == 0
 
 

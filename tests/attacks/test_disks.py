@@ -13,7 +13,7 @@ from tests.attacks.programs import enroll, failing, run, traced, verify
 from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE, VERIFY
+from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 
 FOLDER = Path(".config/pam-totp")
@@ -116,7 +116,7 @@ def test_full_home_keeps_the_old_secret_and_says_so(
     assert enroll(user.name) == 1
     assert (user.home / FOLDER / "secret").read_bytes() == before
     assert os.listdir(user.home / FOLDER) == ["secret"]
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("spoil", [fill, remount_read_only])
@@ -135,14 +135,14 @@ def test_full_disk_locks_no_code_out_and_lets_nothing_be_used_twice(
     for name in folders:
         (STATE / name).mkdir(mode=0o700)
     spoil(STATE)
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
     assert verify(user.name, code) == REFUSED
     assert run(VERIFY, user.name, recovery_code.encode()).status == REFUSED
     accepted, reused, refused = syslog.decisions()
     assert (accepted["reason"], reused["reason"]) == ("totp", "reused-code")
     assert accepted["detail"].startswith("cannot record this login with a code: ")
     assert refused["reason"] == "state-unavailable"
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("inodes", [2, 9], ids=["no file", "no page"])
@@ -153,7 +153,7 @@ def test_run_folder_that_takes_no_record_refuses(
     small_disk_at: Callable[[Path, str], None],
     inodes: int,
 ) -> None:
-    """Rule 25: where nobody could know that a code was used, it is not let in."""
+    """Rule 25: where nobody could know that a code was used, it is not accepted."""
     RECORDS.mkdir(mode=0o700, exist_ok=True)
     small_disk_at(RECORDS, f"size=16k,nr_inodes={inodes}")
     fill(RECORDS)
@@ -161,4 +161,4 @@ def test_run_folder_that_takes_no_record_refuses(
     assert verify(user.name, code) == REFUSED
     assert [each["reason"] for each in syslog.decisions()] == ["state-unavailable"]
     (RECORDS / "filling").unlink()
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED

@@ -24,7 +24,7 @@ STACK = "auth required pam_permit.so\nauth required pam_totp.so\n"
 
 @pytest.fixture
 def trap(tmp_path: Path, user: User) -> Iterator[Path]:
-    """A folder that lets everyone in: modules, a preloaded library, a secret that is known."""
+    """A folder that would accept everyone: modules, a preloaded library, a secret that is known."""
     spring = "import os\nopen('/tmp/sprung', 'w')\nos._exit(0)\n"
     for name in ("json", "posix", "pwd", "time", "sitecustomize", "usercustomize"):
         (tmp_path / f"{name}.py").write_text(spring, encoding="ascii")
@@ -84,14 +84,14 @@ def test_hostile_variables_and_folder_change_no_answer(
     folder = libpam.write_services(tmp_path_factory.mktemp("pam") / "pam", {"console": STACK})
     given = [variable.replace("TRAP", str(trap)) for variable in variables]
     new_recovery_codes(user)
-    answers = [credential.wrong_code(), planted.fresh_code(), NEVER]
+    answers = [credential.incorrect_code(), planted.fresh_code(), NEVER]
     refused = libpam.authenticate(folder, "console", user.name, answers, variables=given)
     assert (refused.authenticate, len(refused.prompts)) == (libpam.PAM_AUTH_ERR, 3)
     assert sorted(refused.environment) == sorted(given), "the application has them back"
     assert not Path("/tmp/sprung").exists()
     right = [credential.fresh_code()]
-    let_in = libpam.authenticate(folder, "console", user.name, right, variables=given)
-    assert let_in.authenticate == libpam.PAM_SUCCESS
+    accepted = libpam.authenticate(folder, "console", user.name, right, variables=given)
+    assert accepted.authenticate == libpam.PAM_SUCCESS
 
 
 def test_no_descriptor_of_ours_is_left_in_the_application(

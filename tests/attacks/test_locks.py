@@ -14,7 +14,7 @@ from tests.commands.commands import gate as gate_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import AT_LOGIN, keys_on
-from tests.host.programs import LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, REFUSED
 
 HOLD = "import fcntl, os; fcntl.flock(os.open(PATH, 0), 2); print(flush=True); input()"
 
@@ -47,7 +47,7 @@ def test_stranger_who_locks_the_folder_keeps_nobody_from_enrolling_at_a_login(
     with locked(user, by=make_user()), configured(AT_LOGIN, settled=True):
         (secret,) = keys_on(gate_of(user, typed=user.password).output)
         code = Credential(user, secret).fresh_code()
-        assert verify(user.name, code) == LET_IN
+        assert verify(user.name, code) == ACCEPTED
         assert (user.home / ".config/pam-totp/recovery").exists()
 
 

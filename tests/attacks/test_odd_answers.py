@@ -10,7 +10,7 @@ from tests.attacks.programs import verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, CTRL_D, Conversation
 from tests.stack import libpam
@@ -65,7 +65,7 @@ def test_odd_answer_is_refused_as_bad_input(
     outcome = libpam.authenticate(services, "console", user, [odd(code)])
     assert outcome.authenticate == libpam.PAM_AUTH_ERR
     assert {each["reason"] for each in syslog.decisions()} == {"bad-input"}
-    assert verify(user, code) == LET_IN, "the code was right"
+    assert verify(user, code) == ACCEPTED, "the code was right"
 
 
 @pytest.mark.parametrize("place", range(7))
@@ -73,7 +73,7 @@ def test_nul_inside_a_code_is_refused(credential: Credential, place: int) -> Non
     """Rule 5, CVE-2011-4120: libpam cannot pass a NUL inside; the pipe can."""
     code = credential.fresh_code().encode()
     assert verify(credential.user.name, code[:place] + b"\0" + code[place:] + b"\0") == REFUSED
-    assert verify(credential.user.name, code) == LET_IN
+    assert verify(credential.user.name, code) == ACCEPTED
 
 
 @pytest.mark.parametrize("answer", [libpam.HANG_UP, libpam.NO_ANSWER])
@@ -82,7 +82,7 @@ def test_who_hangs_up_at_any_prompt_is_refused(
     credential: Credential, services: Path, answer: str | None, prompt: int
 ) -> None:
     """Rules 5 and 14, puppet-duo_unix#8: Ctrl-C at the second factor's prompt went on."""
-    wrong = [credential.wrong_code(number) for number in range(prompt - 1)]
+    wrong = [credential.incorrect_code(number) for number in range(prompt - 1)]
     after = [credential.fresh_code()] * 3
     outcome = libpam.authenticate(
         services, "console", credential.user.name, [*wrong, answer, *after]
@@ -106,11 +106,11 @@ def test_key_that_ends_a_program_ends_su_and_ssh_without_a_login(
         pam_services.add(service)
     password = ("Password:", user.password)
     dialogue = [password, ("Verification code:", key)]
-    ended = on_terminal(["su", user.name, "-c", "echo let in"], dialogue, user=make_user())
+    ended = on_terminal(["su", user.name, "-c", "echo logged in"], dialogue, user=make_user())
     assert ended.status != 0
-    assert "let in" not in ended.transcript.splitlines()
+    assert "logged in" not in ended.transcript.splitlines()
     # For the ssh client Ctrl-D is an empty line; PAM asks again, three times in all.
     dialogue += [dialogue[-1]] * (2 if key == CTRL_D else 0)
-    ended = ssh(user, dialogue, command="echo let in")
+    ended = ssh(user, dialogue, command="echo logged in")
     assert ended.status != 0
-    assert "let in" not in ended.transcript.splitlines()
+    assert "logged in" not in ended.transcript.splitlines()

@@ -119,7 +119,7 @@ def test_killed_verifier_is_no_free_guess(credential: Credential, syslog: System
     user = credential.user.name
     for _ in range(throttle.Limits().free_tries):
         killed = verify(
-            user, credential.wrong_code(), through=failing("sendto", 1, "signal=SIGKILL")
+            user, credential.incorrect_code(), through=failing("sendto", 1, "signal=SIGKILL")
         )
         assert killed in (-signal.SIGKILL, 128 + signal.SIGKILL)
     assert verify(user, credential.fresh_code()) == REFUSED

@@ -22,7 +22,7 @@ from tests.attacks.programs import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, REFUSED, VERIFY
+from tests.host.programs import ACCEPTED, ASK, GATE, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 
 FOLDERS = (".config", ".config/pam-totp")
@@ -74,7 +74,7 @@ def test_look_up_that_fails_is_not_no_secret(
     """Rule 3, CVE-2020-24612: each open on the way to the secret, and each way to fail."""
     trace = tmp_path / "trace"
     for program in (GATE, VERIFY):
-        run(program, user.name, credential.wrong_code().encode(), through=traced(trace))
+        run(program, user.name, credential.incorrect_code().encode(), through=traced(trace))
         for name in ("/", "home", user.name, ".config", "pam-totp", "secret"):
             number = number_of(trace, "openat", f'"{name}"')
             # Once and from then on: a second look must not make it a proof either.
@@ -166,7 +166,7 @@ def test_removing_the_secret_does_not_switch_the_code_off(
     how: str,
 ) -> None:
     """Rule 4, pam_oath 2.6.14 and google-authenticator: no file meant no second factor."""
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     if how == "rm":
         (user.home / FILES[0]).unlink()
     elif how == "moved folder":
@@ -222,4 +222,4 @@ def test_anything_in_place_of_a_file_is_answered_in_time(
     assert verify(user.name, NEVER, timeout=MAX_SECONDS) == REFUSED
     reason = "secret-malformed" if plant is large_file else "secret-unsafe"
     assert [each["reason"] for each in syslog.decisions()] == [reason]
-    assert verify(user.name, credential.fresh_code()) == (REFUSED if name == FILES[0] else LET_IN)
+    assert verify(user.name, credential.fresh_code()) == (REFUSED if name == FILES[0] else ACCEPTED)

@@ -13,7 +13,7 @@ from tests.attacks.programs import command, gate, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import ASK, CONFIGURATION, LET_IN, NO_CODE_NEEDED, REFUSED, STATE
+from tests.host.programs import ACCEPTED, ASK, CONFIGURATION, NO_CODE_NEEDED, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation
 from tests.stack import libpam
@@ -65,7 +65,7 @@ def test_invalid_configuration_leaves_the_last_good_one_in_force(
     assert command("migrate", user.name).returncode == 0
     settings_file.write_bytes(content)
     assert gate(user.name) == ASK, "in force is the store where the secret is"
-    assert verify(user.name, credential.wrong_code()) == REFUSED
+    assert verify(user.name, credential.incorrect_code()) == REFUSED
     assert verify(user.name, credential.fresh_code()) == REFUSED, "one free try is in force"
     decisions = syslog.decisions()
     assert [each["reason"] for each in decisions] == ["wrong-code", "throttled"]
@@ -162,7 +162,7 @@ def test_configuration_that_cannot_be_trusted_leaves_the_last_good_one_in_force(
     assert command("migrate", user.name).returncode == 0
     spoil(settings_file)
     assert gate(user.name) == ASK
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     assert all(str(settings_file) in each["detail"] for each in syslog.decisions())
 
 
@@ -173,7 +173,7 @@ def test_without_any_good_configuration_the_enrolled_are_asked(
     settings_file.write_bytes(INVALID["no YAML"])
     assert not SNAPSHOT.exists()
     assert gate(user.name) == ASK
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     assert str(settings_file) in syslog.decisions()[0]["detail"]
 
 

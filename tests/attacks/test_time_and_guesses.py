@@ -13,7 +13,16 @@ from tests.attacks.programs import command, gate, traced, verify
 from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
-from tests.host.programs import ASK, LET_IN, LOGIN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE, VERIFY
+from tests.host.programs import (
+    ACCEPTED,
+    ASK,
+    LOGIN,
+    NO_CODE_NEEDED,
+    RECORDS,
+    REFUSED,
+    STATE,
+    VERIFY,
+)
 from tests.host.system_log import SystemLog
 
 FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
@@ -31,14 +40,14 @@ def test_clock_set_back_makes_no_used_code_good_again(
 ) -> None:
     """Rule 16, google-authenticator#130."""
     user, now = credential.user.name, credential.step()
-    assert verify(user, credential.code_of(now), **clock_at(now * STEP_SECONDS)) == LET_IN
+    assert verify(user, credential.code_of(now), **clock_at(now * STEP_SECONDS)) == ACCEPTED
     for steps_back in (0, 1, 2, 20, 1000):
         earlier = now - steps_back
         typed = credential.code_of(earlier)
         assert verify(user, typed, **clock_at(earlier * STEP_SECONDS)) == REFUSED
     assert [each["reason"] for each in syslog.decisions()] == ["totp"] + ["reused-code"] * 5
     following = credential.code_of(now + 1)
-    assert verify(user, following, **clock_at((now + 1) * STEP_SECONDS)) == LET_IN
+    assert verify(user, following, **clock_at((now + 1) * STEP_SECONDS)) == ACCEPTED
 
 
 def test_clock_that_jumped_ahead_and_back_says_so_in_the_log(
@@ -47,7 +56,7 @@ def test_clock_that_jumped_ahead_and_back_says_so_in_the_log(
     """Rule 16, google-authenticator#130: who is locked out by a clock is told by the log."""
     user, now = credential.user.name, credential.step()
     ahead = now + 120
-    assert verify(user, credential.code_of(ahead), **clock_at(ahead * STEP_SECONDS)) == LET_IN
+    assert verify(user, credential.code_of(ahead), **clock_at(ahead * STEP_SECONDS)) == ACCEPTED
     assert verify(user, credential.code_of(now), **clock_at(now * STEP_SECONDS)) == REFUSED
     refused = syslog.decisions()[-1]
     assert refused["reason"] == "reused-code"
@@ -100,7 +109,7 @@ def test_guesses_teach_no_clock_offset(credential: Credential, syslog: SystemLog
     assert command("unlock", user.name).returncode == 0
     assert verify(user.name, credential.code_of(now + 14), **at) == REFUSED
     assert verify(user.name, credential.code_of(now + 2), **at) == REFUSED
-    assert verify(user.name, credential.code_of(now), **at) == LET_IN
+    assert verify(user.name, credential.code_of(now), **at) == ACCEPTED
 
 
 @pytest.mark.parametrize("kind", ["code", "recovery code"])
@@ -130,7 +139,7 @@ def test_of_fifty_logins_at_once_with_one_code_exactly_one_is_accepted(
     for login in logins:
         assert login.stdin is not None
         login.stdin.close()
-    assert Counter(login.wait() for login in logins) == {LET_IN: 1, REFUSED: LOGINS - 1}
+    assert Counter(login.wait() for login in logins) == {ACCEPTED: 1, REFUSED: LOGINS - 1}
     reasons = Counter(each["reason"] for each in syslog.decisions())
     accepted = reasons.pop("recovery-code" if kind == "recovery code" else "totp")
     assert accepted == 1

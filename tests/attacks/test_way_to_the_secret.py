@@ -12,7 +12,7 @@ from tests.attacks.programs import command, gate, verify
 from tests.attacks.test_secret_file import name_in_access_list
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, REFUSED
+from tests.host.programs import ACCEPTED, ASK, NO_CODE_NEEDED, REFUSED
 from tests.host.system_log import SystemLog
 
 SHARED = Path("/srv/shared")
@@ -141,7 +141,7 @@ def test_colleague_who_moves_what_config_leads_through_does_not_switch_the_code_
     os.chown(shared, 0, 0)
     moved.unlink()
     Path(f"{moved}.away").rename(moved)
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("way", ["folder", "link to the home"])
@@ -194,7 +194,7 @@ def test_sticky_folder_on_the_way_is_safe(
     link(user.home / ".config", f"{shared}/dotfiles", user)
     assert bob.run_as("mv", f"{shared}/dotfiles", f"{shared}/away", cwd="/").returncode != 0
     assert gate(user.name) == ASK
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("what", ["link", "folder"])
@@ -253,7 +253,7 @@ def test_home_that_does_not_begin_with_a_slash_is_refused_wherever_the_caller_st
 def test_home_however_it_is_spelt_is_found(user: User, credential: Credential, home: str) -> None:
     home_in_passwd(user, home.format(user.name, user.name))
     assert gate(user.name) == ASK
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("target", ["/proc/self/cwd", "/proc/self/root/usr", "/proc/self/fd/0"])
@@ -274,7 +274,7 @@ def test_forty_links_are_followed_and_no_more(
     for number in range(1, 41):
         link(user.home / str(number), str(number - 1), user)
     link(user.home / ".config", "39", user)
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     (user.home / ".config").unlink()
     link(user.home / ".config", "40", user)
     assert_refused(user, syslog, "in a loop")
@@ -287,7 +287,7 @@ def test_folder_on_the_way_that_nobody_can_list_is_passed_through(
     os.chown(shared, 0, 0)
     user.home.rename(shared / "alice")
     subprocess.run(["usermod", "--home", f"{shared}/alice", user.name], check=True)
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_store_of_root_below_a_folder_that_others_may_write_is_no_proof(

@@ -2,7 +2,7 @@
 """`make bench`: what a login with a code costs, beside what it is compared with.
 
 Prints one table; the exit code is 0 whenever it could be printed, missed aims included. A candidate
-that does not let in, or refuse, as it should is an error.
+that does not accept, or refuse, as it should is an error.
 """
 
 import os

@@ -39,7 +39,7 @@ class BenchHost:
         self.newcomer = add_user()
         self.enrolled = add_user()
         self.credential = enroll(self.enrolled)
-        self.wrong_code = self.credential.wrong_code()
+        self.incorrect_code = self.credential.incorrect_code()
         self._google_file = self.enrolled.home / ".google_authenticator"
         self._google_content = self._make_google_file()
         PAM_FOLDER.mkdir()

@@ -29,7 +29,7 @@ class Program:
     argv: list[str]
     user: User
     exit_code: int
-    wrong_code: bool = False
+    incorrect_code: bool = False
 
     def run(self) -> Sample:
         wall, cpu, _ = self.measure(by_fork=False)
@@ -40,7 +40,7 @@ class Program:
 
     def measure(self, by_fork: bool) -> tuple[float, float, int]:
         self.host.forget_codes()
-        code = self.host.wrong_code if self.wrong_code else self.host.credential.code()
+        code = self.host.incorrect_code if self.incorrect_code else self.host.credential.code()
         environment = {
             "PAM_RHOST": "192.0.2.1",
             "PAM_SERVICE": "sshd",
@@ -62,7 +62,7 @@ def all_programs(host: BenchHost) -> list[Program]:
         Program(host, worker, GATE_ENROLLED, [GATE], host.enrolled, 1),
         Program(host, worker, GATE_NEWCOMER, [GATE], host.newcomer, 0),
         Program(host, worker, VERIFY_RIGHT, [VERIFY], host.enrolled, 0),
-        Program(host, worker, VERIFY_WRONG, [VERIFY], host.enrolled, 1, wrong_code=True),
+        Program(host, worker, VERIFY_WRONG, [VERIFY], host.enrolled, 1, incorrect_code=True),
     ]
 
 

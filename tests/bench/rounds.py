@@ -11,7 +11,7 @@ WARM_UP_ROUNDS = 3
 
 
 class UnexpectedResult(Exception):
-    """A candidate did not let in, or refuse, as it should."""
+    """A candidate did not accept, or refuse, as it should."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ PASSWORD_PROMPT, CODE_PROMPT = "Password: ", "Verification code: "
 
 @dataclass
 class Step:
-    """One service of the folder, whose stack asks what `prompts` says and then lets in."""
+    """One service of the folder, whose stack asks what `prompts` says and then accepts."""
 
     host: BenchHost
     worker: Worker

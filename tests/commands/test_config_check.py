@@ -20,7 +20,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import CONFIGURATION, LET_IN
+from tests.host.programs import ACCEPTED, CONFIGURATION
 from tests.host.system_log import SystemLog
 
 
@@ -39,7 +39,7 @@ def test_without_a_file_a_login_reports_no_fault(
     user: User, enrolled: Callable[..., Credential], syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     (decision,) = syslog.decisions()
     assert (decision["reason"], decision.get("detail", "")) == ("totp", "")
 

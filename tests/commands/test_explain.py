@@ -45,7 +45,7 @@ class People:
         users = {standing: make_user() for standing in standings}
         for standing in ("enrolled", "marked", "granted", "granted once"):
             enrolled(users[standing])
-        verify(users["waiting"], enrolled(users["waiting"]).wrong_code())
+        verify(users["waiting"], enrolled(users["waiting"]).incorrect_code())
         (STATE / "enforced").mkdir(mode=0o700, exist_ok=True)
         for standing in ("marked", "gone"):
             (STATE / "enforced" / str(users[standing].uid)).touch(0o600)

@@ -145,7 +145,7 @@ def test_root_whom_sshd_refuses_is_told_so(sshd: Callable[[str], None], allowed:
     assert found["ways"] == []
 
 
-def test_root_whom_sshd_lets_in_is_told_the_ways(sshd: Callable[[str], None]) -> None:
+def test_root_whom_sshd_accepts_is_told_the_ways(sshd: Callable[[str], None]) -> None:
     choice = shipped_settings("key-or-password-then-code")
     sshd(f"PermitRootLogin yes\n{choice}")
     assert len(ways("root")) == 2

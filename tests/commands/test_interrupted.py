@@ -72,7 +72,7 @@ def test_end_of_a_grant_that_is_interrupted_is_said_and_logged(
 def test_unlock_that_is_interrupted_is_said_and_logged(
     user: User, credential: Credential, interrupted: Callable[..., Answer], syslog: SystemLog
 ) -> None:
-    verify(user, credential.wrong_code())
+    verify(user, credential.incorrect_code())
     answer = interrupted("pwrite64", 2, "unlock", user.name)
     assert (answer.code, answer.errors) == (0, "")
     in_a_row, last, _budget = failures_of(user)  # the budget stays used
@@ -151,7 +151,7 @@ def test_what_took_effect_is_logged_although_nobody_reads_the_output(
 def test_reset_that_fails_half_way_is_logged(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
-    verify(user, credential.wrong_code())
+    verify(user, credential.incorrect_code())
     with read_only(RECORDS):
         assert pam_totp("reset", "--yes", user.name).code == 1
     assert not secret_of(user).exists()

@@ -20,7 +20,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, REFUSED, STATE
+from tests.host.programs import ACCEPTED, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 
@@ -56,7 +56,7 @@ def test_second_move_changes_nothing_and_is_no_error(
         assert (second.code, second.errors) == (0, "")
         assert json.loads(second.output) == {"changed": False, "moved": [], "faults": []}
         assert "Nothing to move" in pam_totp("migrate", user.name).output
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert kept(user).exists() == (store == "system")
     assert kept(user).parent.exists() == (store == "system")
 
@@ -78,7 +78,7 @@ def test_all_are_moved_both_ways_and_who_cannot_be_is_named(
         secret_of(users[2]).chmod(0o600)
         assert pam_totp("migrate", "--all").code == 0
         for user, credential in zip(users, credentials):  # noqa: B905 - the fourth has none
-            assert verify(user, credential.fresh_code()).code == LET_IN
+            assert verify(user, credential.fresh_code()).code == ACCEPTED
     again = json.loads(pam_totp("migrate", "--all", "--json").output)
     assert [each["user"] for each in again["moved"]] == [each.name for each in users[:3]]
     assert all(secret_of(user).exists() for user in users[:3])
@@ -92,7 +92,7 @@ def test_renamed_user_is_named_with_the_command_that_moves_the_secret(
     credential = enrolled(user)
     with configured("store: system\n"):
         assert pam_totp("migrate", "before").code == 0
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
         run("usermod", "-l", "after", "before")
         try:
             syslog.clear()
@@ -107,7 +107,7 @@ def test_renamed_user_is_named_with_the_command_that_moves_the_secret(
             for _ in range(2):
                 moved = pam_totp(*command.split()[1:])
                 assert (moved.code, moved.errors) == (0, "")
-            assert verify("after", credential.fresh_code()).code == LET_IN
+            assert verify("after", credential.fresh_code()).code == ACCEPTED
             assert "before" not in pam_totp("users").output
         finally:
             pam_totp("reset", "--yes", "after")
@@ -162,7 +162,7 @@ def test_interrupted_move_can_be_repeated(user: User, credential: Credential) ->
         assert kept(user).read_bytes() == secret_of(user).read_bytes()
         assert pam_totp("migrate", user.name).code == 0
         assert not secret_of(user).exists()
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def test_full_disk_loses_no_secret(user: User, credential: Credential) -> None:

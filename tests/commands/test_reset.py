@@ -24,7 +24,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, COMMAND, LET_IN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
+from tests.host.programs import ACCEPTED, ASK, COMMAND, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, CTRL_D, Conversation
 
@@ -36,10 +36,10 @@ def marked(user: User, enrolled: Callable[..., Credential]) -> Credential:
     """A user who has logged in with a code, a recovery code, incorrect codes and a grant."""
     credential = enrolled(user)
     codes = new_recovery_codes(user)
-    assert verify(user, credential.fresh_code()).code == LET_IN
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
+    assert verify(user, codes[0]).code == ACCEPTED
     for index in range(5):
-        verify(user, credential.wrong_code(index))
+        verify(user, credential.incorrect_code(index))
     return credential
 
 

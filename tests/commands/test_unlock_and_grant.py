@@ -20,7 +20,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE
+from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE
 
 ROOTS = [
     ["users"],
@@ -134,9 +134,9 @@ def test_grant_that_cannot_be_recorded_is_said_not_to_be_given(
 
 def test_unlock_ends_the_wait_and_keeps_used_codes_used(user: User, credential: Credential) -> None:
     used = credential.fresh_code()
-    assert verify(user, used).code == LET_IN
+    assert verify(user, used).code == ACCEPTED
     for index in range(7):
-        verify(user, credential.wrong_code(index))
+        verify(user, credential.incorrect_code(index))
     assert "Too many incorrect codes" in gate(user).output
     done = pam_totp("unlock", user.name)
     assert (done.code, done.output) == (0, f"{user.name} can try again now.\n")
@@ -145,13 +145,13 @@ def test_unlock_ends_the_wait_and_keeps_used_codes_used(user: User, credential: 
     assert (in_a_row, last) == (0, 0)
     assert budget_used > 0, "for the guesses of the last 30 days"
     assert verify(user, used).code == REFUSED
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def test_unlock_says_truly_how_long_a_user_waits_whom_weeks_of_guessing_keep_waiting(
     user: User, credential: Credential
 ) -> None:
-    verify(user, credential.wrong_code())
+    verify(user, credential.incorrect_code())
     record = RECORDS / str(user.uid)
     now = int(boot_seconds())
     used_up = f"pam-totp attempts 1\nfailures 9 {now} {now + 301 * 900}\n"
@@ -162,10 +162,10 @@ def test_unlock_says_truly_how_long_a_user_waits_whom_weeks_of_guessing_keep_wai
     assert "can try again now" not in done.output
     assert failures_of(user) == (0, 0, now + 301 * 900)
     assert verify(user, credential.fresh_code()).code == REFUSED
-    assert verify(user, new_recovery_codes(user)[0]).code == LET_IN
+    assert verify(user, new_recovery_codes(user)[0]).code == ACCEPTED
 
 
-def test_unlock_forgets_wrong_recovery_codes(user: User, credential: Credential) -> None:
+def test_unlock_forgets_incorrect_recovery_codes(user: User, credential: Credential) -> None:
     new_recovery_codes(user)
     assert verify(user, "abcd-efgh-ijkl-mnop").code == REFUSED
     record = RECORDS / str(user.uid)
@@ -188,7 +188,7 @@ def test_malformed_record_is_said_with_the_file_to_remove(
 
 
 def test_unlock_where_nothing_can_be_written_says_so(user: User, credential: Credential) -> None:
-    verify(user, credential.wrong_code())
+    verify(user, credential.incorrect_code())
     with read_only(Path("/run/pam-totp")):
         answer = pam_totp("unlock", user.name)
     assert_refused(answer, "Read-only file system")

@@ -26,7 +26,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import CONFIGURATION, LET_IN, REFUSED, STATE
+from tests.host.programs import ACCEPTED, CONFIGURATION, REFUSED, STATE
 
 ENTRIES, ENROLLED = 500, 100
 FIRST_UID = 100000
@@ -70,10 +70,10 @@ def test_enrolled_user_is_listed_with_all_there_is_to_know(
         "fault": "",
     }
     assert listed()[user.name] == expected
-    assert verify(user, credential.fresh_code()).code == LET_IN
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
+    assert verify(user, codes[0]).code == ACCEPTED
     for index in range(6):
-        verify(user, credential.wrong_code(index))
+        verify(user, credential.incorrect_code(index))
     pam_totp("grant", user.name, "--for", "2h")
     row = listed()[user.name]
     assert abs(row["last_code"] - time.time()) < 10
@@ -192,7 +192,7 @@ def test_user_who_waits_is_listed_although_nothing_else_is_wrong(
 ) -> None:
     credential = enrolled(user)
     for index in range(5):
-        verify(user, credential.wrong_code(index))
+        verify(user, credential.incorrect_code(index))
     assert 0 < listed()[user.name]["waiting_seconds"] <= 30
     assert " s after incorrect codes\n" in pam_totp("users").output
 

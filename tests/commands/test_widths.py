@@ -38,7 +38,7 @@ def faulty_user(make_user: Callable[[], User], enrolled: Callable[..., Credentia
     credential = enrolled(user)
     verify(user, credential.fresh_code())
     for index in range(6):
-        verify(user, credential.wrong_code(index))
+        verify(user, credential.incorrect_code(index))
     pam_totp("grant", user.name, "--once")
     secret_of(user).chmod(0o644)
     return user

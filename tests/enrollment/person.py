@@ -105,7 +105,7 @@ class Phone:
         code, reach = self.code(offset), abs(offset) + 1
         return any(self.code(each) == code for each in range(-reach, reach + 1) if each != offset)
 
-    def wrong_code(self) -> str:
+    def incorrect_code(self) -> str:
         """A code of no step within 15 hours of now: the verifier tells a skewed clock apart."""
         steps = 15 * 3600 // self.period
         near = {self.code(offset) for offset in range(-steps, steps)}

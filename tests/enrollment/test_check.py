@@ -13,7 +13,7 @@ from tests.enrollment.person import CHECK_PROMPT, Start, run, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.credentials import enroll as write_secret
-from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE
+from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE
 from tests.login.programs import verify
 
 
@@ -43,7 +43,7 @@ def test_correct_code_is_correct_and_not_used_up(
         "This code from 'my phone' would be accepted.\nIt has not been used up." in finished.output
     )
     assert run(user, "check", typed=f"{code}\n").status == 0
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
 
 
 def test_code_may_be_piped_in_with_spaces(user: User, credential: Credential) -> None:
@@ -53,7 +53,7 @@ def test_code_may_be_piped_in_with_spaces(user: User, credential: Credential) ->
 
 
 def test_incorrect_code_is_refused_with_a_hint(user: User, credential: Credential) -> None:
-    finished = run(user, "check", typed=f"{credential.wrong_code()}\n")
+    finished = run(user, "check", typed=f"{credential.incorrect_code()}\n")
     assert finished.status == 1
     assert finished.error == "refused (wrong-code)"
 
@@ -135,18 +135,18 @@ def test_secret_that_the_verifier_would_not_read_is_told(
 def test_root_learns_that_a_code_was_used(root_enrolled: Credential) -> None:
     code = root_enrolled.fresh_code()
     assert run(None, "check", typed=f"{code}\n").status == 0
-    assert verify("root", code) == LET_IN
+    assert verify("root", code) == ACCEPTED
     finished = run(None, "check", typed=f"{code}\n")
     assert finished.status == 1
     assert finished.error == "refused (reused-code)"
-    assert verify("root", root_enrolled.fresh_code()) == LET_IN
+    assert verify("root", root_enrolled.fresh_code()) == ACCEPTED
 
 
 def test_user_is_told_that_only_root_can_see_what_was_used(
     user: User, credential: Credential
 ) -> None:
     code = credential.fresh_code()
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
     finished = run(user, "check", typed=f"{code}\n")
     assert finished.status == 0
     assert (
@@ -168,7 +168,7 @@ def test_ctrl_c_is_two_lines(user: User, credential: Credential, start: Start) -
 def test_check_leaves_every_file_as_it_was(user: User, credential: Credential) -> None:
     before = secret_file(user).read_bytes(), os.listdir(RECORDS) if RECORDS.exists() else []
     run(user, "check", typed=f"{credential.fresh_code()}\n")
-    run(user, "check", typed=f"{credential.wrong_code()}\n")
+    run(user, "check", typed=f"{credential.incorrect_code()}\n")
     after = secret_file(user).read_bytes(), os.listdir(RECORDS) if RECORDS.exists() else []
     assert after == before
 

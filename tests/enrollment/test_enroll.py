@@ -19,7 +19,7 @@ from tests.enrollment.person import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, REFUSED
 from tests.host.system_log import SystemLog
 from tests.login.programs import verify
 
@@ -34,7 +34,7 @@ def test_fresh_enrollment_ends_with_a_phone_that_logs_in(user: User, start: Star
     assert "Scan this with an authenticator app" in finished.output
     assert f"Saved: {user.name} is enrolled with device 'phone'." in finished.output
     assert "No service on this machine asks for a code yet" in finished.output
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 def test_secret_has_160_bits_and_the_key_is_that_of_the_uri(user: User, start: Start) -> None:
@@ -77,7 +77,7 @@ def test_issuer_and_label_are_what_the_app_shows(user: User, start: Start) -> No
     phone = enroll(start, user, "--issuer", "Büro & Co/2?", "--label", "alice #1 100%")
     assert phone.account == "Büro & Co/2?:alice #1 100%"
     assert phone.parameters["issuer"] == "Büro & Co/2?"
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_other_kinds_of_codes_log_in(
         text=True,
         check=True,
     )
-    assert verify(user.name, oathtool.stdout.strip()) == LET_IN
+    assert verify(user.name, oathtool.stdout.strip()) == ACCEPTED
     assert verify(user.name, oathtool.stdout.strip()) == REFUSED
 
 
 def test_incorrect_code_is_asked_again_until_it_is_correct(user: User, start: Start) -> None:
     person = start(user, "enroll")
     phone = person.scan()
-    person.type_line(phone.wrong_code())
+    person.type_line(phone.incorrect_code())
     person.answer(CODE_PROMPT, "abc")
     person.answer(CODE_PROMPT, "")
     person.answer(CODE_PROMPT, phone.code()[:5])
@@ -122,7 +122,7 @@ def test_incorrect_code_is_asked_again_until_it_is_correct(user: User, start: St
 
 def test_ten_incorrect_codes_end_it_without_a_file(user: User, start: Start) -> None:
     person = start(user, "enroll")
-    wrong = person.scan().wrong_code()
+    wrong = person.scan().incorrect_code()
     person.type_line(wrong)
     for _ in range(9):
         person.answer(CODE_PROMPT, wrong)
@@ -166,7 +166,7 @@ def test_code_that_proved_the_secret_is_good_for_one_login(user: User, start: St
     code = phone.code(1)
     person.type_line(code)
     assert person.finish().status == 0
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
     assert verify(user.name, code) == REFUSED
 
 
@@ -194,7 +194,7 @@ def test_code_may_come_from_a_pipe(user: User) -> None:
     assert process.returncode == 0
     assert "Saved: " in rest
     assert "\x1b" not in shown + rest
-    assert verify(user.name, Phone(uri).code()) == LET_IN
+    assert verify(user.name, Phone(uri).code()) == ACCEPTED
 
 
 def test_add_keeps_the_device_enrolled_before(user: User, start: Start) -> None:
@@ -208,13 +208,13 @@ def test_add_keeps_the_device_enrolled_before(user: User, start: Start) -> None:
     assert finished.status == 0
     assert "This will add a device to the existing secret." in finished.output
     assert secret_file(user).read_text(encoding="utf-8") == before + f"{second.uri} tablet\n"
-    assert verify(user.name, second.code()) == LET_IN
-    assert verify(user.name, first.code()) == LET_IN
+    assert verify(user.name, second.code()) == ACCEPTED
+    assert verify(user.name, first.code()) == ACCEPTED
 
 
 def test_add_to_nothing_is_a_first_enrollment(user: User, start: Start) -> None:
     phone = enroll(start, user, "--add")
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 def test_add_to_a_file_without_a_last_line_end_spoils_no_line(
@@ -227,8 +227,8 @@ def test_add_to_a_file_without_a_last_line_end_spoils_no_line(
     phone = person.scan()
     person.type_line(phone.code())
     assert person.finish().status == 0
-    assert verify(user.name, phone.code()) == LET_IN
-    assert verify(user.name, old.fresh_code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
+    assert verify(user.name, old.fresh_code()) == ACCEPTED
 
 
 def test_enrolling_logs_no_secret_and_decides_nothing(

@@ -11,7 +11,7 @@ import pytest
 from tests.enrollment.person import PASSWORD_PROMPT, Start, run, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, REFUSED
 from tests.login.programs import verify
 
 
@@ -26,7 +26,7 @@ def test_password_replaces_the_secret(user: User, credential: Credential, start:
     assert user.password not in finished.output
     assert credential.secret not in secret_file(user).read_text(encoding="utf-8")
     assert verify(user.name, credential.fresh_code()) == REFUSED
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 def test_secret_is_shown_to_nobody_before_the_password(
@@ -58,7 +58,7 @@ def test_three_wrong_passwords_keep_the_old_secret_byte_for_byte(
     ) in finished.output
     assert "otpauth" not in finished.output
     assert (secret_file(user).read_bytes(), secret_file(user).stat().st_ino) == before
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_password_may_come_from_a_pipe(user: User, credential: Credential) -> None:
@@ -66,7 +66,7 @@ def test_password_may_come_from_a_pipe(user: User, credential: Credential) -> No
     assert finished.error == "no answer; nothing was changed"
     assert "otpauth" in finished.output
     assert user.password not in finished.output + finished.errors
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_password_of_root_is_of_no_use(
@@ -90,7 +90,7 @@ def test_missing_service_changes_nothing_and_names_the_file(
         service.write_bytes(content)
     assert finished.status == 1
     assert finished.error == "/usr/lib/pam.d/pam-totp is missing"
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("content", ["", "nonsense\n", "# only a comment\n"])
@@ -103,7 +103,7 @@ def test_file_without_a_credential_still_wants_the_password(
     phone = person.scan()
     person.type_line(phone.code())
     assert person.finish().status == 0
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 def unsafe_mode(path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_is_saved_is_never_more_than_a_login_reads(user: User, credential: 
     path = secret_file(user)
     content = path.read_text(encoding="utf-8") + "# " + "x" * 100
     user.give(path, content.ljust(65_500, "x") + "\n")
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     finished = run(user, "enroll", "--add", typed="")
     assert finished.error == "the secret file has no room for one more device"
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED

@@ -56,12 +56,12 @@ def go_to_code_prompt(start: Start, user: User) -> Person:
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
-@pytest.mark.parametrize("after_a_wrong_code", [False, True])
+@pytest.mark.parametrize("after_a_incorrect_code", [False, True])
 def test_key_at_the_code_prompt_changes_nothing(
-    anybody: User, start: Start, key: str, after_a_wrong_code: bool
+    anybody: User, start: Start, key: str, after_a_incorrect_code: bool
 ) -> None:
     person = go_to_code_prompt(start, anybody)
-    if after_a_wrong_code:
+    if after_a_incorrect_code:
         person.type_line("12345")
         person.read_until(CODE_PROMPT)
     person.press(key)

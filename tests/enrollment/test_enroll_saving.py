@@ -17,7 +17,7 @@ from tests.enrollment.person import CTRL_C, PASSWORD_PROMPT, Person, Start, enro
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import EncryptedDisk
-from tests.host.programs import COMMAND, LET_IN
+from tests.host.programs import ACCEPTED, COMMAND
 from tests.login.programs import verify
 
 NEW = "otpauth://totp/new?secret=NEWNEWNEWNEWNEWNEWNEWNEWNEWNEWNE phone\n" * 20
@@ -160,7 +160,7 @@ def test_what_a_killed_enrollment_left_is_cleared_by_the_next(user: User, start:
     user.give(left, NEW)
     phone = enroll(start, user)
     assert sorted(path.name for path in left.parent.iterdir()) == LEFT[-1]
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_full_disk_leaves_the_old_secret_or_none(
     assert "No space left on device" in enroll_in_vain(start, user, f"df -h {folder}")
     assert content(user) == before
     if credential is not None:
-        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert verify(user.name, credential.fresh_code()) == ACCEPTED
         assert sorted(path.name for path in secret_file(user).parent.iterdir()) in LEFT
 
 
@@ -285,7 +285,7 @@ def test_read_only_home_leaves_the_old_secret(
     credential = enrolled(user)
     subprocess.run(["mount", "-o", "remount,ro", str(user.home)], check=True)
     assert "Read-only file system" in enroll_in_vain(start, user, "findmnt -T ~/.config/pam-totp")
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_folder_that_the_user_cannot_write_leaves_the_old_secret(
@@ -294,7 +294,7 @@ def test_folder_that_the_user_cannot_write_leaves_the_old_secret(
     credential = enrolled(user)
     secret_file(user).parent.chmod(0o500)
     assert "Permission denied" in enroll_in_vain(start, user, "namei -l ~/.config/pam-totp")
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_size_limit_leaves_the_old_secret(user: User, enrolled: Callable[..., Credential]) -> None:
@@ -306,7 +306,7 @@ def test_size_limit_leaves_the_old_secret(user: User, enrolled: Callable[..., Cr
         process.communicate(b"go\n")
         assert process.returncode != SAVED
         assert content(user) == before
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_nothing_is_open_to_others_from_its_first_byte_on(user: User, start: Start) -> None:
@@ -341,7 +341,7 @@ def test_planted_links_are_neither_followed_nor_written_through(
     assert Path("/etc/passwd").read_bytes() == passwords
     assert not (folder / "nowhere").exists()
     assert not secret_file(user).is_symlink()
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 def test_secret_that_appears_meanwhile_is_not_torn(
@@ -401,7 +401,7 @@ def test_secret_that_was_changed_meanwhile_is_not_saved_over(
     assert f"{MEANWHILE}\nhint: pam-totp enroll\n" in finished.output
     assert content(user) == before
     if meanwhile is not add_meanwhile:
-        assert verify(user.name, stolen.fresh_code()) != LET_IN
+        assert verify(user.name, stolen.fresh_code()) != ACCEPTED
 
 
 def test_command_that_saves_at_the_same_moment_is_waited_for_by_nobody(
@@ -432,7 +432,7 @@ def test_config_folder_that_is_a_link_of_the_user_s_is_kept(user: User, start: S
     phone = enroll(start, user)
     assert (user.home / ".config").is_symlink()
     assert (real / "pam-totp" / "secret").exists()
-    assert verify(user.name, phone.code()) == LET_IN
+    assert verify(user.name, phone.code()) == ACCEPTED
 
 
 def test_interrupt_during_saving_leaves_old_or_new_whole(user: User, before: str | None) -> None:

@@ -52,7 +52,7 @@ def test_locale_without_utf8_gets_ascii_alone(
 ) -> None:
     person = start(user, "enroll", size=size, **locale)
     phone = person.scan()
-    person.type_line(phone.wrong_code())
+    person.type_line(phone.incorrect_code())
     person.answer(CODE_PROMPT, phone.code(30))
     person.answer(CODE_PROMPT, phone.code())
     finished = person.finish()

@@ -66,7 +66,7 @@ def test_parameters_that_the_app_ignores_are_named(
 
 def test_six_digits_for_a_secret_of_eight_are_told_at_once(user: User, start: Start) -> None:
     person = start(user, "enroll", "--digits", "8")
-    said = answer_to(person, person.scan().wrong_code()[:6])
+    said = answer_to(person, person.scan().incorrect_code()[:6])
     assert "Codes of this secret have 8 digits, this one has 6." in said
 
 
@@ -74,7 +74,7 @@ def test_incorrect_code_names_this_machines_time(user: User, start: Start) -> No
     person = start(user, "enroll", TZ="Asia/Kolkata")
     phone = person.scan()
     before = time.time()
-    said = answer_to(person, phone.wrong_code())
+    said = answer_to(person, phone.incorrect_code())
     moments = [
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(before + late)) for late in range(30)
     ]
@@ -85,7 +85,7 @@ def test_incorrect_code_names_this_machines_time(user: User, start: Start) -> No
 
 def test_time_of_a_machine_in_utc_is_named_once(user: User, start: Start) -> None:
     person = start(user, "enroll", TZ="UTC")
-    said = answer_to(person, person.scan().wrong_code())
+    said = answer_to(person, person.scan().incorrect_code())
     assert re.search(r"This machine's clock says [-0-9]+ [:0-9]+ UTC\.\s", said)
 
 

@@ -23,7 +23,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import COMMAND, LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, COMMAND, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, Session
 
@@ -51,27 +51,27 @@ def enroll_on_terminal(user: User, *options: str, password: bool = False) -> tup
     return done.transcript, Credential(user, secret[1])
 
 
-def test_enrollment_ends_with_ten_codes_that_let_in(user: User) -> None:
+def test_enrollment_ends_with_ten_codes_that_are_accepted(user: User) -> None:
     shown, _ = enroll_on_terminal(user)
     codes = RECOVERY_CODE.findall(shown)
     assert len(set(codes)) == 10
     assert shown.index("Saved: ") < shown.index(codes[0])
     assert "not shown again" in shown
-    assert verify(user, codes[9]).code == LET_IN
+    assert verify(user, codes[9]).code == ACCEPTED
 
 
 def test_enrolling_anew_makes_the_old_recovery_codes_void(user: User) -> None:
     old = RECOVERY_CODE.findall(enroll_on_terminal(user)[0])
     new = RECOVERY_CODE.findall(enroll_on_terminal(user, password=True)[0])
     assert {verify(user, code).code for code in old} == {REFUSED}
-    assert verify(user, new[0]).code == LET_IN
+    assert verify(user, new[0]).code == ACCEPTED
 
 
 def test_adding_a_device_keeps_the_recovery_codes(user: User) -> None:
     codes = RECOVERY_CODE.findall(enroll_on_terminal(user)[0])
     shown, _ = enroll_on_terminal(user, "--add", "--device", "tablet", password=True)
     assert RECOVERY_CODE.findall(shown) == []
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, codes[0]).code == ACCEPTED
 
 
 def test_correct_code_renews_them_and_keeps_the_secret_byte_for_byte(
@@ -87,7 +87,7 @@ def test_correct_code_renews_them_and_keeps_the_secret_byte_for_byte(
     new = RECOVERY_CODE.findall(shown.transcript)
     assert len(set(new) - set(old)) == 10
     assert {verify(user, code).code for code in old} == {REFUSED}
-    assert verify(user, new[0]).code == LET_IN
+    assert verify(user, new[0]).code == ACCEPTED
 
 
 def test_password_renews_them_too(
@@ -109,7 +109,7 @@ def test_incorrect_code_renews_nothing(user: User, credential: Credential, typed
     answer = pam_totp("recovery-codes", user=user, typed=f"{typed}\n")
     assert_refused(answer, "incorrect code; nothing was changed")
     assert tree(user.home) == before
-    assert verify(user, old[0]).code == LET_IN
+    assert verify(user, old[0]).code == ACCEPTED
 
 
 def test_recovery_code_itself_renews_nothing(user: User, credential: Credential) -> None:
@@ -163,7 +163,7 @@ def test_malformed_secret_is_said_and_kept(user: User, credential: Credential) -
 def test_root_makes_them_for_a_user_without_a_question(user: User, credential: Credential) -> None:
     codes = new_recovery_codes(user)
     assert recovery_of(user).stat().st_uid == user.uid
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, codes[0]).code == ACCEPTED
 
 
 def test_user_option_is_roots(make_user: Callable[..., User], credential: Credential) -> None:
@@ -223,14 +223,14 @@ def test_full_disk_keeps_the_old_ones(user: User, credential: Credential) -> Non
         assert_refused(answer, "No space left on device; nothing was changed")
         assert RECOVERY_CODE.findall(answer.output) == [], "codes that do not hold were shown"
         assert recovery_of(user).read_bytes() == before
-        assert verify(user, codes[0]).code == LET_IN
+        assert verify(user, codes[0]).code == ACCEPTED
 
 
 def test_closed_standard_output_renews_nothing(user: User, credential: Credential) -> None:
     old = new_recovery_codes(user)
     done = run(["/bin/sh", "-c", f"{RENEW} --user {user.name} >&-"])
     assert_refused(done, "standard output is closed; nothing was done")
-    assert verify(user, old[0]).code == LET_IN
+    assert verify(user, old[0]).code == ACCEPTED
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", "| true"])
@@ -269,7 +269,7 @@ def test_enrollment_whose_recovery_codes_cannot_be_saved_does_not_say_that_nothi
         session.close()
     assert done.status == 1
     assert secret_of(user).exists()
-    assert verify(user, phone.code(1)).code == LET_IN
+    assert verify(user, phone.code(1)).code == ACCEPTED
     assert "nothing was changed" not in done.transcript
 
 

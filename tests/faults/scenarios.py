@@ -114,7 +114,7 @@ def check_asked(run: Run) -> None:
 
 
 def check_fresh_code(run: Run) -> None:
-    """The next login with a correct code, which shares nothing with this one, is let in."""
+    """The next login with a correct code, which shares nothing with this one, is accepted."""
     fresh = run.subject.credential.code_of(run.step + 1)
     assert run.subject.verify(fresh).status == 0, "the next correct code is refused"
 
@@ -122,15 +122,15 @@ def check_fresh_code(run: Run) -> None:
 def check_right_code(run: Run) -> None:
     if run.ended.status == 0:
         recorded = Record.parse(run.after.record or b"").steps.get(run.subject.identity)
-        assert recorded == run.step, "let in, and the step is not recorded"
-        assert run.subject.verify(run.typed).status != 0, "let in twice with one code"
+        assert recorded == run.step, "accepted, and the step is not recorded"
+        assert run.subject.verify(run.typed).status != 0, "accepted twice with one code"
     check_fresh_code(run)
 
 
 def check_recovery_code(run: Run) -> None:
     recorded = run.subject.recovery.hashes[0] in run.after.spent_hashes
     if run.ended.status == 0:
-        assert recorded, "let in, and the recovery code is not recorded"
+        assert recorded, "accepted, and the recovery code is not recorded"
     again = run.subject.verify(run.typed).status
     assert (again == 0) is not recorded, "a recovery code is good once, however often it is tried"
     assert run.subject.verify(run.typed).status != 0, "a recovery code is good twice"
@@ -140,7 +140,7 @@ def check_recovery_code(run: Run) -> None:
 
 def check_granted(run: Run) -> None:
     if run.ended.status == 0:
-        assert run.after.grant is None, "let in, and the grant is still there"
+        assert run.after.grant is None, "accepted, and the grant is still there"
     assert run.after.grant in (None, run.before.grant), "the grant is another one"
     if run.after.grant is not None:
         assert run.subject.gate().status == 0, "the grant is there and does not count"
@@ -165,9 +165,9 @@ def check_enrolled_at_login(run: Run) -> None:
     """What is saved is whole, and what was not saved can be tried again with the same QR code."""
     uri = run.subject.pending_uri
     if run.ended.status == 0:
-        assert run.after.secret is not None, "let in, and nothing is saved"
+        assert run.after.secret is not None, "accepted, and nothing is saved"
         recorded = Record.parse(run.after.record or b"").steps.get(run.subject.identity)
-        assert recorded == run.step, "let in, and the step is not recorded"
+        assert recorded == run.step, "accepted, and the step is not recorded"
     if run.after.secret is not None:
         *_, line = run.after.secret.decode("ascii").splitlines()
         assert line == f"{uri} phone", "what is saved is not what was proved"
@@ -223,7 +223,7 @@ SCENARIOS = (
     ),
     Scenario(
         *("verify, incorrect code", VERIFY, 1, Subject.enroll, check_fresh_code),
-        lambda subject, step: subject.wrong_code,
+        lambda subject, step: subject.incorrect_code,
     ),
     Scenario(
         *("verify, recovery code", VERIFY, 0, Subject.enroll, check_recovery_code),

@@ -90,8 +90,8 @@ class Subject:
         self.record_path = RUN / str(user.uid)
 
     @cached_property
-    def wrong_code(self) -> str:
-        return self.credential.wrong_code()
+    def incorrect_code(self) -> str:
+        return self.credential.incorrect_code()
 
     @cached_property
     def identity(self) -> str:

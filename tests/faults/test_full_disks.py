@@ -2,7 +2,7 @@
 """Full and read-only disks, under everything that is written to: one at a time, and all at once.
 
 google-authenticator wrote to the secret file at every login: a full disk locked everybody out, or
-let a code in twice (its issue 13, open since 2014).
+accepted a code twice (its issue 13, open since 2014).
 """
 
 import re
@@ -110,7 +110,7 @@ def test_a_recovery_code_is_accepted_or_not_used_up_while_run_is_broken(
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_grant_that_cannot_be_used_up_lets_nobody_in(subject: Subject, state: str) -> None:
+def test_a_grant_that_cannot_be_used_up_exempts_nobody(subject: Subject, state: str) -> None:
     subject.grant_once()
     with disks([VAR]) as [var]:
         var.become(state)

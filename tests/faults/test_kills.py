@@ -121,12 +121,12 @@ def check_only_the_user_can_read(folder: Path, uid: int) -> None:
 
 
 def check_login(subject: Subject) -> None:
-    """The secret that is in force lets in."""
+    """The active secret is accepted."""
     found = re.search(rb"secret=([A-Z2-7]+)", subject.kept().secret or b"")
     assert found
     subject.record_path.unlink(missing_ok=True)  # the secret may be one that was used just now
     code = pyotp.TOTP(found[1].decode()).generate_otp(int(time.time()) // 30)
-    assert subject.verify(code).status == 0, "the secret that is there lets nobody in"
+    assert subject.verify(code).status == 0, "no code of the secret that is there is accepted"
 
 
 def test_a_killed_enrollment_leaves_the_old_secret_or_the_new_one_whole(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Logins at the same moment: one code lets in once, no record is lost, and nobody waits for ever.
+"""Logins at the same moment: one code is accepted once, no record is lost, nobody waits for ever.
 
-pam_oath and google-authenticator each let one code in twice when two logins met.
+pam_oath and google-authenticator each accepted one code twice when two logins met.
 """
 
 import subprocess
@@ -41,7 +41,7 @@ def subject(user: User) -> Iterator[Subject]:
 
 
 def at_once(argv: Sequence[str], subject: Subject, typed: Sequence[str]) -> list[bool]:
-    """Runs the program once for each thing typed, all at the same moment; whether it let in."""
+    """Runs the program once for each thing typed, all at once; whether it was accepted."""
     processes = [
         subprocess.Popen(
             argv, env=subject.variables, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
@@ -80,7 +80,7 @@ def test_of_50_processes_with_one_code_exactly_one_gets_in(
         subject.enroll()
         accepted = at_once([VERIFY], subject, [subject.credential.code()] * 50)
         assert accepted.count(True) == 1
-    count(f"one code: {ROUNDS} x 50 processes at once, {ROUNDS} x 1 let in")
+    count(f"one code: {ROUNDS} x 50 processes at once, {ROUNDS} x 1 accepted")
 
 
 def test_of_50_processes_with_one_recovery_code_exactly_one_gets_in(
@@ -91,7 +91,7 @@ def test_of_50_processes_with_one_recovery_code_exactly_one_gets_in(
         accepted = at_once([VERIFY], subject, [subject.recovery.codes[0]] * 50)
         assert accepted.count(True) == 1
         assert subject.kept().spent_hashes == {subject.recovery.hashes[0]}
-    count(f"one recovery code: {ROUNDS} x 50 processes at once, {ROUNDS} x 1 let in")
+    count(f"one recovery code: {ROUNDS} x 50 processes at once, {ROUNDS} x 1 accepted")
 
 
 def test_ten_recovery_codes_at_once_are_all_recorded(subject: Subject) -> None:
@@ -100,13 +100,13 @@ def test_ten_recovery_codes_at_once_are_all_recorded(subject: Subject) -> None:
     assert at_once([VERIFY], subject, subject.recovery.codes) == [False] * 10
 
 
-def test_of_20_gates_with_one_grant_for_one_login_exactly_one_lets_in(
+def test_of_20_gates_with_one_grant_for_one_login_exactly_one_asks_for_no_code(
     subject: Subject, count: Callable[[str], None]
 ) -> None:
     for _ in range(ROUNDS):
         subject.grant_once()
         assert at_once([GATE], subject, [""] * 20).count(True) == 1
-    count(f"one grant --once: {ROUNDS} x 20 gates at once, {ROUNDS} x 1 let in")
+    count(f"one grant --once: {ROUNDS} x 20 gates at once, {ROUNDS} x 1 accepted")
 
 
 def test_each_verifier_waits_until_the_one_before_has_recorded(subject: Subject) -> None:
@@ -121,7 +121,7 @@ def test_each_verifier_waits_until_the_one_before_has_recorded(subject: Subject)
 
 def test_guesses_at_once_are_counted_one_by_one(subject: Subject, syslog: SystemLog) -> None:
     subject.enroll(recorded=False)
-    wrong = [subject.credential.wrong_code(index) for index in range(30)]
+    wrong = [subject.credential.incorrect_code(index) for index in range(30)]
     assert at_once([VERIFY], subject, wrong) == [False] * 30
     reasons = [each["reason"] for each in syslog.decisions()]
     assert (reasons.count("wrong-code"), reasons.count("throttled")) == (5, 25)
@@ -158,7 +158,7 @@ def test_of_two_ssh_sessions_with_one_code_exactly_one_gets_in(
     for _ in range(ROUNDS):
         subject.enroll()
         assert sorted(log_in_twice(argv, subject)) == [0, 255]
-    count(f"one code: {ROUNDS} x 2 ssh sessions at once, {ROUNDS} x 1 let in")
+    count(f"one code: {ROUNDS} x 2 ssh sessions at once, {ROUNDS} x 1 accepted")
 
 
 @pytest.fixture
@@ -199,4 +199,4 @@ def test_500_logins_of_100_users_lose_no_step_and_never_deadlock(
             step for (login, _), step in zip(logins, steps, strict=True) if login == name
         )
         assert len(recorded) == DEVICES
-    count(f"{len(logins)} logins of {USERS} users, {AT_ONCE} at once: all let in, no step lost")
+    count(f"{len(logins)} logins of {USERS} users, {AT_ONCE} at once: all accepted, no step lost")

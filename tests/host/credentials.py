@@ -48,7 +48,7 @@ class Credential:
         self._last_step = step
         return self.code_of(step)
 
-    def wrong_code(self, index: int = 0) -> str:
+    def incorrect_code(self, index: int = 0) -> str:
         """A code of no step within hours of now; another one for every index."""
         now = self.step()
         near = {self.code_of(step) for step in range(now - FAR_STEPS, now + FAR_STEPS)}

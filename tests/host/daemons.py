@@ -70,7 +70,7 @@ class Daemon:
     def _is_ready(self) -> bool:
         raise NotImplementedError
 
-    def lets_in(self, user: User, typed: str) -> bool:
+    def accepts(self, user: User, typed: str) -> bool:
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -102,7 +102,7 @@ class FtpServer(Daemon):
             return True
         return False
 
-    def lets_in(self, user: User, typed: str) -> bool:
+    def accepts(self, user: User, typed: str) -> bool:
         with self._connection() as connection:
             try:
                 connection.login(user.name, typed)
@@ -122,7 +122,7 @@ class SaslServer(Daemon):
     def _is_ready(self) -> bool:
         return (SASL_FOLDER / "mux").exists()
 
-    def lets_in(self, user: User, typed: str) -> bool:
+    def accepts(self, user: User, typed: str) -> bool:
         done = subprocess.run(
             [
                 *("/usr/sbin/testsaslauthd", "-u", user.name, "-p", typed, "-s", self.service),
@@ -165,7 +165,7 @@ class WebServer(Daemon):
             return self._status({}) == 401
         return False
 
-    def lets_in(self, user: User, typed: str) -> bool:
+    def accepts(self, user: User, typed: str) -> bool:
         encoded = base64.b64encode(f"{user.name}:{typed}".encode()).decode("ascii")
         status = self._status({"Authorization": f"Basic {encoded}"})
         assert status in (200, 401)

@@ -84,7 +84,7 @@ class ImapServer:
     def log(self) -> str:
         return LOG.read_text(encoding="utf-8", errors="backslashreplace") if LOG.exists() else ""
 
-    def lets_in(self, user: User, password: str) -> bool:
+    def accepts(self, user: User, password: str) -> bool:
         """Whether a mail program with this password gets to see the user's mailboxes."""
         client = self._greets()
         assert client is not None, self.log()

@@ -30,8 +30,8 @@ class Phone:
         """The next code of the key that was shown last."""
         return self._scan(screen).fresh_code()
 
-    def type_wrong_code(self, screen: str) -> str:
-        return self._scan(screen).wrong_code()
+    def type_incorrect_code(self, screen: str) -> str:
+        return self._scan(screen).incorrect_code()
 
     def _scan(self, screen: str) -> Credential:
         keys = keys_on(screen)

@@ -116,7 +116,9 @@ def test_wrong_password_at_the_console_is_shown_nothing(
 
 
 def test_incorrect_code_at_the_console_writes_nothing(user: User, console: Converse) -> None:
-    login = console(user, [(CODE, Phone(user).type_wrong_code), (CODE, CTRL_D), (NAME, HANG_UP)])
+    login = console(
+        user, [(CODE, Phone(user).type_incorrect_code), (CODE, CTRL_D), (NAME, HANG_UP)]
+    )
     assert keys_on(login.transcript)
     assert_not_enrolled(user)
 

@@ -93,7 +93,7 @@ def test_incorrect_codes_are_refused_and_the_next_login_shows_another_key(
     user: User, log_in: Converse, syslog: SystemLog
 ) -> None:
     phone = Phone(user)
-    wrong = [(PASSWORD, user.password), *[(CODE, phone.type_wrong_code)] * 3]
+    wrong = [(PASSWORD, user.password), *[(CODE, phone.type_incorrect_code)] * 3]
     refused = log_in(user, wrong)
     assert refused.status != 0
     assert refused.transcript.count("Key: ") == 1  # not again before the second prompt
@@ -108,7 +108,9 @@ def test_connection_that_is_lost_before_the_code_enrolls_with_what_was_scanned_t
     user: User, log_in: Converse
 ) -> None:
     phone = Phone(user)
-    lost = log_in(user, [(PASSWORD, user.password), (CODE, phone.type_wrong_code), (CODE, CTRL_C)])
+    lost = log_in(
+        user, [(PASSWORD, user.password), (CODE, phone.type_incorrect_code), (CODE, CTRL_C)]
+    )
     assert lost.status != 0 and phone.credential
     code = phone.credential.fresh_code()
     again = log_in(user, [(PASSWORD, user.password), (CODE, code)])

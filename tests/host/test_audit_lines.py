@@ -66,7 +66,7 @@ def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
 def test_decisions_go_to_authpriv_and_refusals_are_warnings(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
-    assert verify(user, credential.wrong_code()).code == REFUSED
+    assert verify(user, credential.incorrect_code()).code == REFUSED
     assert verify(user, credential.fresh_code()).code == 0
     refused, accepted = syslog.lines("verdict=")
     assert (refused.facility, refused.severity, refused.ident) == (
@@ -100,7 +100,7 @@ def test_pattern_of_the_manual_finds_the_lines_of_the_programs_and_of_the_module
     log_in: Callable[..., Conversation],
 ) -> None:
     """journalctl shows a line as rsyslog writes it: when, host, program, text."""
-    wrong = credential.wrong_code()
+    wrong = credential.incorrect_code()
     answers = [(CODE, wrong), (CODE, wrong), (CODE, credential.fresh_code())]
     assert log_in(user, [("Password: ", user.password), *answers]).status == 0
     lines = rsyslog("verdict=accept").splitlines()
@@ -182,7 +182,7 @@ def test_nothing_that_was_typed_is_logged(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     recovery = new_recovery_codes(user)[0]
-    typed = [credential.fresh_code(), credential.wrong_code(), "hunter2hunter2", recovery, "12"]
+    typed = [credential.fresh_code(), credential.incorrect_code(), "hunter2hunter2", recovery, "12"]
     for each in typed:
         verify(user, each)
     logged = " ".join(line.message for line in syslog.lines())

@@ -31,7 +31,7 @@ def enroll_devices(user: User, count: int) -> list[Credential]:
     return [Credential(user, secret) for secret in secrets]
 
 
-def wrong_code(devices: list[Credential]) -> str:
+def incorrect_code(devices: list[Credential]) -> str:
     """A code that is wrong for all of them, now and for minutes."""
     near = {device.code(step) for device in devices for step in range(-APART_STEPS, APART_STEPS)}
     return next(code for code in map("{:06d}".format, range(1000000)) if code not in near)
@@ -57,10 +57,10 @@ def test_server_accepts_every_correct_code_and_refuses_every_wrong_one(
     answers = []
     for user in people:
         devices = enroll_devices(user, DEVICES)
-        wrong = user.password + wrong_code(devices)
+        wrong = user.password + incorrect_code(devices)
         for device in devices:
-            is_wrong_in = server.lets_in(user, wrong)
-            answers.append((is_wrong_in, server.lets_in(user, user.password + device.fresh_code())))
+            is_wrong_in = server.accepts(user, wrong)
+            answers.append((is_wrong_in, server.accepts(user, user.password + device.fresh_code())))
     assert answers == [(False, True)] * LOGINS
     decisions = syslog.decisions()
     assert [decision["reason"] for decision in decisions] == ["wrong-code", "totp"] * LOGINS
@@ -77,7 +77,7 @@ def test_su_with_children_ignored_takes_the_correct_code_and_refuses_the_wrong_o
     pam_services.add("su", shipped_lines("password-then-code"))
     credential = enrolled(bob)
     command = [*IGNORES_CHILDREN, "su", bob.name, "-c", "id -un"]
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     refused = on_terminal(command, [(PASSWORD, bob.password), *wrong], user=alice)
     assert (refused.status, refused.prompts) == (1, [PASSWORD, CODE, CODE, CODE])
     right = [(PASSWORD, bob.password), (CODE, credential.fresh_code())]
@@ -92,6 +92,6 @@ def test_login_with_children_ignored_takes_the_correct_code(
     credential = enrolled(user)
     name, shell = "server login: ", rf"{user.name}@server:~\$"
     typed = [(name, user.name), (PASSWORD, user.password)]
-    codes = [(CODE, credential.wrong_code()), (CODE, credential.fresh_code())]
+    codes = [(CODE, credential.incorrect_code()), (CODE, credential.fresh_code())]
     login = on_terminal([*IGNORES_CHILDREN, "login"], [*typed, *codes, (shell, "exit")])
     assert login.prompts[:4] == [name, PASSWORD, CODE, CODE]

@@ -48,7 +48,7 @@ def test_after_three_incorrect_codes_login_begins_anew(
     user: User, enrolled: Enroll, console: Converse
 ) -> None:
     credential = enrolled(user)
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     right = [(NAME, user.name), (PASSWORD, user.password), (CODE, credential.fresh_code())]
     login = console(user, [*wrong, *right, *in_a_shell(user)])
     assert_shell_of(user, login)

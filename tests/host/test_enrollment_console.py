@@ -47,16 +47,16 @@ def console(user: User, on_terminal: Converse) -> Converse:
     shell = rf"{user.name}@server:~\$"
     session, name_again = [(shell, f"echo {SESSION}"), (shell, "exit")], [(NAME, HANG_UP)]
 
-    def log_in(answers: Dialogue, let_in: bool) -> Conversation:
+    def log_in(answers: Dialogue, accepted: bool) -> Conversation:
         typed = [(NAME, user.name), (PASSWORD, user.password), *answers]
-        return on_terminal(["login"], [*typed, *(session if let_in else name_again)])
+        return on_terminal(["login"], [*typed, *(session if accepted else name_again)])
 
     return log_in
 
 
 @pytest.fixture
 def su(user: User, make_user: Callable[..., User], on_terminal: Converse) -> Converse:
-    def become(answers: Dialogue, let_in: bool) -> Conversation:
+    def become(answers: Dialogue, accepted: bool) -> Conversation:
         argv = ["su", user.name, "-c", f"echo {SESSION}"]
         return on_terminal(argv, [(PASSWORD, user.password), *answers], user=make_user())
 
@@ -67,7 +67,7 @@ def su(user: User, make_user: Callable[..., User], on_terminal: Converse) -> Con
 def sudo(user: User, on_terminal: Converse) -> Converse:
     user.may_sudo()
 
-    def become(answers: Dialogue, let_in: bool) -> Conversation:
+    def become(answers: Dialogue, accepted: bool) -> Conversation:
         password = rf"\[sudo\] password for {user.name}: "
         dialogue = [(password, user.password), *answers]
         return on_terminal(["sudo", "echo", SESSION], dialogue, user=user)
@@ -83,13 +83,13 @@ def log_in(
     su: Converse,
     sudo: Converse,
 ) -> Converse:
-    """`log_in(answers, let_in=True)`: with the user's password, and a session or none after it."""
+    """`log_in(answers, accepted=True)`: with the user's password, then a session or none."""
     pam_services.add(request.param, shipped_lines("password-then-code"))
     through = {"login": console, "su": su, "sudo": sudo}[request.param]
 
-    def log_in(answers: Dialogue, *, let_in: bool) -> Conversation:
-        login = through(answers, let_in)
-        assert (SESSION in login.transcript.splitlines()) is let_in
+    def log_in(answers: Dialogue, *, accepted: bool) -> Conversation:
+        login = through(answers, accepted)
+        assert (SESSION in login.transcript.splitlines()) is accepted
         return login
 
     return log_in
@@ -104,7 +104,7 @@ def test_required_refuses_with_the_administrators_message_before_the_prompt(
 ) -> None:
     message = "Enroll at the help desk, room 5."
     with configured(f"enrollment: required\nmessages:\n  not_enrolled: {message}\n"):
-        shown = log_in(GUESS_AND_GIVE_UP, let_in=False).transcript
+        shown = log_in(GUESS_AND_GIVE_UP, accepted=False).transcript
     assert 0 < shown.index(message) < shown.index(CODE)
     assert decisions(syslog) == {("refuse", "not-enrolled")}
 
@@ -113,7 +113,7 @@ def test_required_asks_the_enrolled(
     user: User, enrolled: Callable[..., Credential], log_in: Converse
 ) -> None:
     with configured("enrollment: required\n"):
-        login = log_in([(CODE, enrolled(user).fresh_code())], let_in=True)
+        login = log_in([(CODE, enrolled(user).fresh_code())], accepted=True)
     assert NOT_ENROLLED not in login.transcript
 
 
@@ -124,7 +124,7 @@ def test_before_the_day_the_login_says_how_many_are_left(
     log_in: Converse, syslog: SystemLog, moment: str, days: int
 ) -> None:
     with configured(BY), host_clock_at(moment):
-        login = log_in([], let_in=True)
+        login = log_in([], accepted=True)
     notice = f"A code will be required from 2037-03-01 ({days} days left). "
     notice += "Run: pam-totp enroll"
     assert notice in login.transcript.splitlines()
@@ -133,6 +133,6 @@ def test_before_the_day_the_login_says_how_many_are_left(
 
 def test_from_the_day_on_the_login_is_refused(log_in: Converse, syslog: SystemLog) -> None:
     with configured(BY), host_clock_at("2037-03-01 00:00:01"):
-        login = log_in(GUESS_AND_GIVE_UP, let_in=False)
+        login = log_in(GUESS_AND_GIVE_UP, accepted=False)
     assert NOT_ENROLLED in login.transcript.splitlines()
     assert decisions(syslog) == {("refuse", "not-enrolled")}

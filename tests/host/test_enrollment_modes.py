@@ -47,7 +47,7 @@ def test_required_refuses_with_the_administrators_message_before_the_prompt(
     ]
 
 
-def test_required_asks_the_enrolled_and_wins_over_nothing_that_lets_in(
+def test_required_asks_the_enrolled_and_wins_over_nothing_that_allows_a_login(
     user: User, enrolled: Enroll, log_in: Converse
 ) -> None:
     with configured("enrollment: required\n"):
@@ -118,7 +118,7 @@ def test_user_who_has_enrolled_is_asked_before_the_day_and_told_nothing(
         assert (answer.code, answer.output) == (ASK, "")
 
 
-def test_verifier_lets_nobody_in_who_has_not_enrolled_before_the_day(
+def test_verifier_exempts_nobody_who_has_not_enrolled_before_the_day(
     user: User, syslog: SystemLog
 ) -> None:
     with configured(BY):

@@ -52,7 +52,7 @@ SERVICES = {
 
 
 class Login:
-    """`login(code, …, let_in=True)`: who logs in, by which service, and what it asked."""
+    """`login(code, …, accepted=True)`: who logs in, by which service, and what it asked."""
 
     def __init__(self, service: str, user: User, caller: User | None, options: list[str]) -> None:
         self.service = SERVICES[service]
@@ -64,21 +64,21 @@ class Login:
     def _named(self, text: str) -> str:
         return text.replace("{user}", self.user.name)
 
-    def __call__(self, *codes: str, password: str = "", let_in: bool) -> Conversation:
+    def __call__(self, *codes: str, password: str = "", accepted: bool) -> Conversation:
         """Asserts that what was asked is what ought to be, and that a session began or did not."""
         service = self.service
         steps = [(service.name, self.user.name)] if service.name else []
         steps += [(service.password, password or self.user.password)]
         steps += [(service.code, code) for code in codes]
-        if let_in and service.prompt:
+        if accepted and service.prompt:
             steps += [(service.prompt, SAY), (service.prompt, "exit")]
-        if service.again and not let_in:
+        if service.again and not accepted:
             steps += [(service.again, HANG_UP)]
         steps = [(self._named(question), typed) for question, typed in steps]
         dialogue = [(re.escape(question.rstrip()), typed) for question, typed in steps]
         login = converse(self._argv, dialogue, user=self._caller)
         assert login.prompts == [question for question, _ in steps]
-        assert (SESSION in login.transcript.splitlines()) is let_in
+        assert (SESSION in login.transcript.splitlines()) is accepted
         return login
 
 
@@ -111,14 +111,14 @@ def test_a_wrong_password_is_refused_before_any_code_is_asked(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
     enrolled(user)
-    login(password="wrong", let_in=False)
+    login(password="wrong", accepted=False)
     assert syslog.lines(ident="pam-totp") == []
 
 
-def test_the_password_and_then_the_code_let_in(
+def test_the_password_and_then_the_code_are_accepted(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog, service: str
 ) -> None:
-    login(enrolled(user, device="my phone").fresh_code(), let_in=True)
+    login(enrolled(user, device="my phone").fresh_code(), accepted=True)
     assert syslog.decisions() == [
         {
             "verdict": "accept",
@@ -135,7 +135,7 @@ def test_three_incorrect_codes_refuse(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog, service: str
 ) -> None:
     credential = enrolled(user)
-    login(*(credential.wrong_code(index) for index in range(3)), let_in=False)
+    login(*(credential.incorrect_code(index) for index in range(3)), accepted=False)
     decision = {
         "verdict": "refuse",
         "reason": "wrong-code",
@@ -147,11 +147,11 @@ def test_three_incorrect_codes_refuse(
     assert syslog.decisions() == [decision] * 3
 
 
-def test_after_an_incorrect_code_and_an_empty_one_the_right_one_lets_in(
+def test_after_an_incorrect_code_and_an_empty_one_the_correct_one_is_accepted(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    login(credential.wrong_code(), "", credential.fresh_code(), let_in=True)
+    login(credential.incorrect_code(), "", credential.fresh_code(), accepted=True)
     assert reasons(syslog) == ["wrong-code", "bad-input", "totp"]
 
 
@@ -159,10 +159,10 @@ def test_a_used_code_is_refused_at_the_next_login(
     login: Login, user: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
     code = enrolled(user).fresh_code()
-    login(code, let_in=True)
+    login(code, accepted=True)
     if login.service.password == SUDO:
-        user.run_as("sudo", "-K", check=True)  # or its ticket lets in
-    login(code, code, code, let_in=False)
+        user.run_as("sudo", "-K", check=True)  # or its ticket is enough
+    login(code, code, code, accepted=False)
     assert reasons(syslog) == [
         "totp",
         "reused-code",
@@ -172,7 +172,7 @@ def test_a_used_code_is_refused_at_the_next_login(
 def test_a_user_who_has_not_enrolled_is_accepted_without_a_code(
     login: Login, user: User, syslog: SystemLog, service: str
 ) -> None:
-    login(let_in=True)
+    login(accepted=True)
     (decision,) = syslog.decisions()
     assert (decision["verdict"], decision["reason"]) == ("skip", "not-enrolled")
     assert (decision["user"], decision["service"]) == (user.name, service)

@@ -69,9 +69,9 @@ def credential(user: User, enrolled: Callable[..., Credential]) -> Credential:
 def test_guesses_are_found_with_their_address(
     user: User, credential: Credential, syslog: SystemLog, tmp_path: Path, form: str
 ) -> None:
-    guess(user.name, credential.wrong_code())
-    guess(user.name, credential.wrong_code(), "2001:db8::9")
-    guess(user.name, credential.wrong_code(), "192.0.2.44", "login")
+    guess(user.name, credential.incorrect_code())
+    guess(user.name, credential.incorrect_code(), "2001:db8::9")
+    guess(user.name, credential.incorrect_code(), "192.0.2.44", "login")
     lines = log_of(syslog, STAMPS[form]())
     assert banned(lines, tmp_path) == [ADDRESS, "2001:db8::9", "192.0.2.44"]
 
@@ -94,7 +94,7 @@ def test_accepted_used_throttled_and_skewed_codes_are_not_found(
     for typed in (right, right, recovery, recovery, credential.code(10)):
         guess(user.name, typed)
     for index in range(5):
-        verify(user, credential.wrong_code(index), variables={"PAM_RHOST": "192.0.2.1"})
+        verify(user, credential.incorrect_code(index), variables={"PAM_RHOST": "192.0.2.1"})
     guess(user.name, credential.code(1))
     (user.home / ".config/pam-totp/secret").unlink()
     guess(user.name, "123456")

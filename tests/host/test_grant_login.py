@@ -64,7 +64,9 @@ def test_two_logins_that_both_saw_a_grant_for_once_do_not_both_use_it(
     assert sorted(each.wait(timeout=30) for each in gates) == [NO_CODE_NEEDED, ASK]
 
 
-def test_grant_lets_in_although_the_secret_is_gone(user: User, credential: Credential) -> None:
+def test_grant_allows_a_login_although_the_secret_is_gone(
+    user: User, credential: Credential
+) -> None:
     assert verify(user, credential.fresh_code()).code == 0
     secret_of(user).unlink()
     assert gate(user).code == ASK
@@ -140,7 +142,7 @@ def test_new_grant_takes_the_place_of_the_old(user: User, credential: Credential
     [b"", b"\0" * 40, b"pam-totp grant 1 0 99999999999\n", b"pam-totp grant 1 0 99999999999 MANY\n",
      b"pam-totp grant 1 0 99999999999 SOME\n", b"pam-totp grant 1 0 9e9 MANY\n", b"\xff" * 40],
 )  # fmt: skip
-def test_malformed_grant_lets_nobody_in(user: User, credential: Credential, content: bytes) -> None:
+def test_malformed_grant_exempts_nobody(user: User, credential: Credential, content: bytes) -> None:
     pam_totp("grant", user.name)
     grant_of(user).write_bytes(content)
     assert gate(user).code == ASK

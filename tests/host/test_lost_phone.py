@@ -126,7 +126,7 @@ def test_administrator_unlocks_a_user_whom_somebody_keeps_waiting(
 ) -> None:
     phone, _ = visit(user, [(PASSWORD, user.password)]).enroll(again=False)
     for index in range(6):
-        verify(user, phone.wrong_code(index))
+        verify(user, phone.incorrect_code(index))
     code = phone.code(1)
     assert verify(user, code).code == REFUSED
     assert pam_totp("unlock", user.name).code == 0

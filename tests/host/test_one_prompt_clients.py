@@ -48,8 +48,8 @@ def test_mail_program_logs_in_with_the_password_and_the_code_once(
     user: User, enrolled: Enroll, imap: ImapServer, syslog: SystemLog
 ) -> None:
     typed = user.password + enrolled(user).fresh_code()
-    assert imap.lets_in(user, typed)
-    assert not imap.lets_in(user, typed)
+    assert imap.accepts(user, typed)
+    assert not imap.accepts(user, typed)
     decisions = syslog.decisions()
     assert [decision["reason"] for decision in decisions] == ["totp", "reused-code"]
     assert [decision["service"] for decision in decisions] == ["dovecot"] * 2
@@ -60,18 +60,18 @@ def test_mail_program_without_the_correct_code_or_the_password_is_refused(
 ) -> None:
     credential = enrolled(user)
     code = credential.fresh_code()
-    for typed in (user.password, user.password + credential.wrong_code(), f"wrong{code}", code):
-        assert not imap.lets_in(user, typed)
+    for typed in (user.password, user.password + credential.incorrect_code(), f"wrong{code}", code):
+        assert not imap.accepts(user, typed)
     assert reasons(syslog) == ["bad-input", "wrong-code"]
-    assert imap.lets_in(user, user.password + code)
+    assert imap.accepts(user, user.password + code)
     assert code not in imap.log() + "\n".join(line.message for line in syslog.lines())
 
 
 def test_mail_program_of_who_has_not_enrolled_needs_the_password_alone(
     user: User, imap: ImapServer, syslog: SystemLog
 ) -> None:
-    assert imap.lets_in(user, user.password)
-    assert not imap.lets_in(user, "wrong")
+    assert imap.accepts(user, user.password)
+    assert not imap.accepts(user, "wrong")
     assert reasons(syslog) == ["not-enrolled"]
 
 
@@ -92,14 +92,14 @@ def test_sshs_password_method_refuses_without_the_correct_code_or_the_password(
 ) -> None:
     credential = enrolled(user)
     code = credential.fresh_code()
-    for typed in (user.password, user.password + credential.wrong_code(), f"wrong{code}"):
+    for typed in (user.password, user.password + credential.incorrect_code(), f"wrong{code}"):
         login = log_in(user, [(prompt(user), typed)])
         assert login.status == 255
         assert "Permission denied" in login.transcript
     assert reasons(syslog) == ["bad-input", "wrong-code"]
 
 
-def test_sshs_password_method_lets_in_who_has_not_enrolled_with_the_password_alone(
+def test_sshs_password_method_accepts_the_password_alone_of_a_user_who_has_not_enrolled(
     user: User, log_in: Converse, syslog: SystemLog
 ) -> None:
     assert log_in(user, [(prompt(user), user.password)]).status == 0

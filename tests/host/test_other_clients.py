@@ -89,7 +89,7 @@ def test_plink_asks_again_after_an_incorrect_code(
     user: User, enrolled: Enroll, plink: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    codes = [(CODE, credential.wrong_code()), (CODE, credential.fresh_code())]
+    codes = [(CODE, credential.incorrect_code()), (CODE, credential.fresh_code())]
     assert plink(user, [*codes, BEGIN]).status == 0
     assert reasons(syslog) == ["wrong-code", "totp"]
 
@@ -98,7 +98,7 @@ def test_plink_is_refused_after_three_incorrect_codes(
     user: User, enrolled: Enroll, plink: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     # It begins the next login by itself, on the same connection, with the password.
     login = plink(user, [*wrong, (PASSWORD, CTRL_C)])
     assert login.status != 0
@@ -116,7 +116,7 @@ def test_paramiko_answers_the_questions_one_by_one(
     user: User, enrolled: Enroll, transport: paramiko.Transport
 ) -> None:
     credential = enrolled(user)
-    codes = [credential.wrong_code(), credential.fresh_code()]
+    codes = [credential.incorrect_code(), credential.fresh_code()]
     answers = Answers([user.password, *codes])
     assert transport.auth_interactive(user.name, answers) == []  # nothing more to pass
     assert answers.questions == [(PASSWORD, False), (CODE, True), (CODE, True)]
@@ -130,7 +130,7 @@ def test_paramiko_is_refused_after_three_incorrect_codes(
     user: User, enrolled: Enroll, transport: paramiko.Transport, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    wrong = [credential.wrong_code(index) for index in range(3)]
+    wrong = [credential.incorrect_code(index) for index in range(3)]
     with pytest.raises(paramiko.AuthenticationException):
         transport.auth_interactive(user.name, Answers([user.password, *wrong]))
     assert not transport.is_authenticated()

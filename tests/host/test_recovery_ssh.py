@@ -18,7 +18,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import LET_IN, RECORDS, REFUSED, STATE
+from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation
 
@@ -36,7 +36,7 @@ def reasons(syslog: SystemLog) -> list[str]:
     return [decision["reason"] for decision in syslog.decisions()]
 
 
-def test_recovery_code_lets_in_at_the_same_prompt_over_ssh_and_says_what_is_left(
+def test_recovery_code_is_accepted_at_the_same_prompt_over_ssh_and_says_what_is_left(
     user: User, codes: list[str], pam_services: PamServices, ssh: Converse, syslog: SystemLog
 ) -> None:
     pam_services.add("sshd")
@@ -48,7 +48,7 @@ def test_recovery_code_lets_in_at_the_same_prompt_over_ssh_and_says_what_is_left
     assert (decision["verdict"], decision["reason"]) == ("accept", "recovery-code")
 
 
-def test_recovery_code_lets_in_with_a_shell_and_says_what_is_left(
+def test_recovery_code_is_accepted_with_a_shell_and_says_what_is_left(
     user: User, codes: list[str], pam_services: PamServices, ssh: Converse
 ) -> None:
     pam_services.add("sshd")
@@ -58,7 +58,7 @@ def test_recovery_code_lets_in_with_a_shell_and_says_what_is_left(
     assert "9 recovery codes left." in login.transcript
 
 
-def test_recovery_code_lets_in_once_over_ssh(
+def test_recovery_code_is_accepted_once_over_ssh(
     user: User, codes: list[str], pam_services: PamServices, ssh: Converse, syslog: SystemLog
 ) -> None:
     pam_services.add("sshd", ["auth required pam_totp.so tries=1"])
@@ -103,7 +103,7 @@ def test_recovery_code_is_taken_however_it_is_typed(
     user.give(recovery_of(user), recovery_file([AMBIGUOUS, "aaaa-aaaa-aaaa-aaaa"]))
     answer = verify(user, FORMS[form](AMBIGUOUS))
     assert (answer.code, answer.output.splitlines()[0]) == (
-        LET_IN,
+        ACCEPTED,
         "1 recovery codes left. For new ones, run: pam-totp recovery-codes",
     )
     for again in FORMS.values():
@@ -129,22 +129,22 @@ def test_nothing_but_the_code_itself_is_taken(
 ) -> None:
     user.give(recovery_of(user), recovery_file([AMBIGUOUS]))
     assert verify(user, typed).code == REFUSED
-    assert verify(user, AMBIGUOUS).code == LET_IN
+    assert verify(user, AMBIGUOUS).code == ACCEPTED
 
 
 def test_recovery_code_with_the_trailing_nul_of_older_pam_exec_is_taken(
     user: User, credential: Credential
 ) -> None:
     user.give(recovery_of(user), recovery_file([AMBIGUOUS]))
-    assert verify(user, AMBIGUOUS + "\0").code == LET_IN
+    assert verify(user, AMBIGUOUS + "\0").code == ACCEPTED
 
 
-def test_every_one_of_the_ten_lets_in_once_and_the_count_goes_down_to_none(
+def test_every_one_of_the_ten_is_accepted_once_and_the_count_goes_down_to_none(
     user: User, codes: list[str]
 ) -> None:
     for left, code in zip(range(9, -1, -1), codes, strict=True):
         answer = verify(user, code)
-        assert answer.code == LET_IN
+        assert answer.code == ACCEPTED
         hint = " For new ones, run: pam-totp recovery-codes" if left <= 3 else ""
         assert answer.output == f"{left} recovery codes left.{hint}\n"
     assert {verify(user, code).code for code in codes} == {REFUSED}
@@ -153,27 +153,27 @@ def test_every_one_of_the_ten_lets_in_once_and_the_count_goes_down_to_none(
 def test_a_used_code_stays_used_when_the_state_of_minutes_is_gone(
     user: User, codes: list[str]
 ) -> None:
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, codes[0]).code == ACCEPTED
     (RECORDS / str(user.uid)).unlink()  # as after a reboot
     assert verify(user, codes[0]).code == REFUSED
 
 
 def test_recovery_codes_are_void_after_renewal_used_or_not(user: User, codes: list[str]) -> None:
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, codes[0]).code == ACCEPTED
     renewed = new_recovery_codes(user)
     assert {verify(user, code).code for code in codes} == {REFUSED}
     assert verify(user, renewed[0]).output == "9 recovery codes left.\n"
 
 
-def test_recovery_code_lets_in_while_codes_are_throttled_and_ends_the_wait(
+def test_recovery_code_is_accepted_while_codes_are_throttled_and_ends_the_wait(
     user: User, credential: Credential, codes: list[str], syslog: SystemLog
 ) -> None:
     for index in range(6):
-        verify(user, credential.wrong_code(index))
+        verify(user, credential.incorrect_code(index))
     assert verify(user, credential.fresh_code()).code == REFUSED
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, codes[0]).code == ACCEPTED
     assert failures_of(user)[0] == 0
-    assert verify(user, credential.code(1)).code == LET_IN
+    assert verify(user, credential.code(1)).code == ACCEPTED
     assert reasons(syslog)[-4:] == ["throttled", "throttled", "recovery-code", "totp"]
 
 
@@ -185,7 +185,7 @@ def test_recovery_code_of_somebody_else_is_refused(
     code = new_recovery_codes(alice)[0]
     new_recovery_codes(bob)
     assert verify(bob, code).code == REFUSED
-    assert verify(alice, code).code == LET_IN
+    assert verify(alice, code).code == ACCEPTED
 
 
 def test_user_without_recovery_codes_is_refused_one(
@@ -202,11 +202,11 @@ def test_recovery_code_that_cannot_be_recorded_is_refused_and_stays_good(
     full = mounted(STATE, "size=4k,nr_inodes=1,mode=700")
     with full if disk == "full" else read_only(STATE):
         refused, taken = verify(user, codes[0]), verify(user, credential.fresh_code())
-    assert (refused.code, taken.code) == (REFUSED, LET_IN)
+    assert (refused.code, taken.code) == (REFUSED, ACCEPTED)
     decision = syslog.decisions()[0]
     assert decision["reason"] == "state-unavailable"
     assert ("No space left" if disk == "full" else "Read-only file system") in decision["detail"]
-    assert verify(user, codes[0]).code == LET_IN
+    assert verify(user, codes[0]).code == ACCEPTED
 
 
 def test_no_recovery_code_is_logged_or_kept_in_the_clear(

@@ -113,7 +113,7 @@ def test_office_and_service_account_are_exempt_and_everybody_else_has_until_the_
         assert alice.name in listed and bob.name not in listed
 
 
-def test_on_the_day_who_is_late_is_refused_and_a_grant_lets_them_in_to_enroll(
+def test_on_the_day_who_is_late_is_refused_and_a_grant_allows_them_a_login_to_enroll(
     chapter: str,
     make_user: Callable[..., User],
     ssh_from: Callable[..., Conversation],

@@ -182,7 +182,7 @@ def test_password_and_code_in_the_one_field_open_the_screen_and_nothing_less_doe
     locker = lock(user)
     for typed, reason in (
         (user.password, "bad-input"),
-        (user.password + credential.wrong_code(), "wrong-code"),
+        (user.password + credential.incorrect_code(), "wrong-code"),
     ):
         syslog.clear()
         locker.type(typed)

@@ -27,15 +27,15 @@ def key_or_password(pam_services: PamServices, start_sshd: StartSshd, ssh: Conve
     return partial(ssh, server=start_sshd(shipped_settings("key-or-password-then-code")))
 
 
-def wrong_codes(credential: Credential) -> list[tuple[str, str]]:
-    return [(CODE, credential.wrong_code(index)) for index in range(3)]
+def incorrect_codes(credential: Credential) -> list[tuple[str, str]]:
+    return [(CODE, credential.incorrect_code(index)) for index in range(3)]
 
 
 def verdicts(syslog: SystemLog) -> list[tuple[str, str]]:
     return [(decision["verdict"], decision["reason"]) for decision in syslog.decisions()]
 
 
-def test_a_key_or_the_password_and_then_the_code_let_in(
+def test_a_key_or_the_password_and_then_the_code_are_accepted(
     user: User, enrolled: Enroll, key_or_password: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -51,7 +51,7 @@ def test_a_key_or_the_password_and_then_the_code_let_in(
 def test_incorrect_codes_are_refused_after_a_key_and_after_the_password(
     user: User, enrolled: Enroll, key_or_password: Converse, syslog: SystemLog
 ) -> None:
-    wrong = wrong_codes(enrolled(user))
+    wrong = incorrect_codes(enrolled(user))
     assert key_or_password(user, [(PASSWORD, user.password), *wrong]).status == 255
     subprocess.run(["pam-totp", "unlock", user.name], check=True, stdout=subprocess.DEVNULL)
     assert key_or_password(user, wrong, key=user.new_ssh_key()).status == 255

@@ -32,15 +32,15 @@ def without_module(pam_services: PamServices, start_sshd: StartSshd, ssh: Conver
     return partial(ssh, server=start_sshd(shipped_settings("key-then-code")))
 
 
-def wrong_codes(credential: Credential) -> list[tuple[str, str]]:
-    return [(CODE, credential.wrong_code(index)) for index in range(3)]
+def incorrect_codes(credential: Credential) -> list[tuple[str, str]]:
+    return [(CODE, credential.incorrect_code(index)) for index in range(3)]
 
 
 def verdicts(syslog: SystemLog) -> list[tuple[str, str]]:
     return [(decision["verdict"], decision["reason"]) for decision in syslog.decisions()]
 
 
-def test_a_key_and_then_the_code_let_in(
+def test_a_key_and_then_the_code_are_accepted(
     user: User, enrolled: Enroll, key_then_code: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -60,7 +60,7 @@ def test_a_key_and_then_the_code_let_in(
 def test_a_key_and_incorrect_codes_are_refused(
     user: User, enrolled: Enroll, key_then_code: Converse, syslog: SystemLog
 ) -> None:
-    login = key_then_code(user, wrong_codes(enrolled(user)), key=user.new_ssh_key())
+    login = key_then_code(user, incorrect_codes(enrolled(user)), key=user.new_ssh_key())
     assert (login.status, login.prompts) == (255, asked(user, CODE, CODE, CODE))
     assert verdicts(syslog) == [("refuse", "wrong-code")] * 3
 
@@ -75,7 +75,7 @@ def test_without_a_key_no_code_is_asked(
     assert verdicts(syslog) == []
 
 
-def test_a_key_alone_lets_in_who_has_not_enrolled(
+def test_a_key_alone_is_accepted_of_a_user_who_has_not_enrolled(
     user: User, key_then_code: Converse, syslog: SystemLog
 ) -> None:
     login = key_then_code(user, key=user.new_ssh_key())
@@ -89,7 +89,7 @@ def test_stock_pam_exec_alone_asks_for_the_code_after_a_key(
     credential, key = enrolled(user), user.new_ssh_key()
     login = without_module(user, [(PASSWORD, credential.fresh_code())], key=key)
     assert (login.status, login.prompts) == (0, asked(user, PASSWORD))
-    assert without_module(user, [(PASSWORD, credential.wrong_code())], key=key).status == 255
+    assert without_module(user, [(PASSWORD, credential.incorrect_code())], key=key).status == 255
     assert without_module(user).prompts == []
     assert verdicts(syslog) == [("accept", "totp"), ("refuse", "wrong-code")]
 

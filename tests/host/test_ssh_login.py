@@ -24,7 +24,7 @@ def reasons(syslog: SystemLog) -> list[str]:
     return [decision["reason"] for decision in syslog.decisions()]
 
 
-def test_a_used_code_is_refused_in_the_next_login_and_the_next_code_let_in(
+def test_a_used_code_is_refused_in_the_next_login_and_the_next_code_accepted(
     user: User, enrolled: Callable[..., Credential], log_in: Converse, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
@@ -74,7 +74,7 @@ def test_ctrl_c_at_the_code_ends_the_login_and_uses_up_nothing(
     assert log_in(user, [(PASSWORD, user.password), (CODE, code)]).status == 0
 
 
-def test_the_code_of_any_device_lets_in_and_the_log_names_the_device(
+def test_the_code_of_any_device_is_accepted_and_the_log_names_the_device(
     user: User, enrolled: Callable[..., Credential], log_in: Converse, syslog: SystemLog
 ) -> None:
     phone = enrolled(user, device="phone")

@@ -26,7 +26,7 @@ def test_nothing_but_the_questions_reaches_the_user(
     user: User, enrolled: Callable[..., Credential], log_in: Converse
 ) -> None:
     credential = enrolled(user)
-    wrong, right = credential.wrong_code(), credential.fresh_code()
+    wrong, right = credential.incorrect_code(), credential.fresh_code()
     login = log_in(user, [(PASSWORD, user.password), (CODE, wrong), (CODE, right)], options=["-q"])
     name = f"({user.name}@server)"
     assert login.transcript.replace("\r", "") == (
@@ -42,7 +42,7 @@ def test_no_code_secret_or_password_is_logged(
     syslog: SystemLog,
 ) -> None:
     credential = enrolled(user)
-    wrong, right = credential.wrong_code(), credential.fresh_code()
+    wrong, right = credential.incorrect_code(), credential.fresh_code()
     assert log_in(user, [(PASSWORD, user.password), (CODE, user.password)]).status == 255
     answers = [(CODE, f"{user.password}."), (CODE, wrong), (CODE, right)]
     assert log_in(user, [(PASSWORD, user.password), *answers]).status == 0
@@ -88,11 +88,11 @@ def test_modules_after_ours_get_the_password_and_never_the_code(
     assert given.read_text(encoding="ascii") == user.password
     given.unlink()
     credential = enrolled(user)
-    answers = [(CODE, credential.wrong_code()), (CODE, credential.fresh_code())]
+    answers = [(CODE, credential.incorrect_code()), (CODE, credential.fresh_code())]
     assert ssh(user, [(PASSWORD, user.password), *answers]).status == 0
     assert given.read_text(encoding="ascii") == user.password
     given.unlink()
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     assert ssh(user, [(PASSWORD, user.password), *wrong]).status == 255
     assert given.read_text(encoding="ascii") == user.password
     given.unlink()
@@ -136,7 +136,7 @@ def test_a_forced_command_runs_only_after_the_code(
     forced = f"Match User {user.name}\n    ForceCommand echo forced >> ran; cat ran"
     server = start_sshd(shipped_settings("password-then-code") + forced)
     credential = enrolled(user)
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     assert ssh(user, [(PASSWORD, user.password), *wrong], server=server).status == 255
     dialogue = [(PASSWORD, user.password), (CODE, credential.fresh_code())]
     login = ssh(user, dialogue, server=server)

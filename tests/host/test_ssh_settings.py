@@ -75,7 +75,7 @@ def test_settings_that_forget_to_require_the_key_make_no_code_the_only_factor(
     assert syslog.decisions() == []
 
 
-def test_sshs_password_method_lets_no_enrolled_user_in(
+def test_sshs_password_method_refuses_enrolled_users(
     user: User,
     enrolled: Callable[..., Credential],
     pam_services: PamServices,

@@ -22,7 +22,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import ASK, COMMAND, LET_IN, NO_CODE_NEEDED, REFUSED, STATE
+from tests.host.programs import ACCEPTED, ASK, COMMAND, NO_CODE_NEEDED, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import Conversation, Session
 
@@ -105,7 +105,7 @@ def test_secret_in_the_home_does_not_count(
 ) -> None:
     """A user with the password alone cannot make a secret of their own choice."""
     credential, _ = enroll_by_root(user)
-    assert verify(user, credential.code(1)).code == LET_IN
+    assert verify(user, credential.code(1)).code == ACCEPTED
     own = enrolled(user)
     assert verify(user, own.fresh_code()).code == REFUSED
     kept_secret(user).unlink()
@@ -135,7 +135,7 @@ def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
         credential, _ = enroll_by_root(user)
         used = credential.step() + 1
         if marked:
-            assert verify(user, credential.code_of(used)).code == LET_IN
+            assert verify(user, credential.code_of(used)).code == ACCEPTED
     with configured("store: user\n"):
         assert gate(user).code == ASK
         assert verify(user, credential.fresh_code()).code == REFUSED
@@ -149,7 +149,7 @@ def test_change_back_to_the_homes_spares_no_enrolled_user_the_code(
         )
         move(user)
         assert gate(user).code == ASK
-        assert verify(user, credential.code_of(used)).code == (REFUSED if marked else LET_IN)
+        assert verify(user, credential.code_of(used)).code == (REFUSED if marked else ACCEPTED)
         assert "the other store" not in pam_totp("users").output
 
 
@@ -157,7 +157,7 @@ def test_lost_home_does_not_matter(user: User, system_store: None) -> None:
     credential, _ = enroll_by_root(user)
     user.home.rename(user.home.with_name("moved"))
     try:
-        assert verify(user, credential.code(1)).code == LET_IN
+        assert verify(user, credential.code(1)).code == ACCEPTED
     finally:
         user.home.with_name("moved").rename(user.home)
 
@@ -178,23 +178,23 @@ def test_moving_into_the_system_and_back_keeps_secret_and_recovery_codes(
         assert not secret_of(user).exists() and not recovery_of(user).exists()
         kept = kept_secret(user), kept_secret(user).with_name("recovery")
         assert tuple(path.read_bytes() for path in kept) == before
-        assert verify(user, credential.fresh_code()).code == LET_IN
-        assert verify(user, codes[0]).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
+        assert verify(user, codes[0]).code == ACCEPTED
     move(user)
     assert (secret_of(user).read_bytes(), recovery_of(user).read_bytes()) == before
     for path in (secret_of(user), recovery_of(user)):
         assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (user.uid, 0o600)
     assert not any(path.exists() for path in kept)
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert verify(user, codes[0]).code == REFUSED
-    assert verify(user, codes[1]).code == LET_IN
+    assert verify(user, codes[1]).code == ACCEPTED
 
 
 def test_enforced_user_is_refused_until_the_secret_is_moved(
     user: User, enrolled: Callable[..., Credential], syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     with configured("store: system\n"):
         assert gate(user).code == ASK
         assert verify(user, credential.fresh_code()).code == REFUSED

@@ -125,5 +125,5 @@ def test_no_descriptor_is_left_to_the_session(
     assert "0 /dev/pts/0" in stock
     assert descriptors(su([], command=SHOW_DESCRIPTORS)) == stock  # not enrolled
     credential = enrolled(bob)
-    codes = [(CODE, credential.wrong_code()), (CODE, credential.fresh_code())]
+    codes = [(CODE, credential.incorrect_code()), (CODE, credential.fresh_code())]
     assert descriptors(su(codes, command=SHOW_DESCRIPTORS)) == stock

@@ -68,7 +68,7 @@ def test_after_three_incorrect_codes_sudo_asks_for_the_password_again(
     sudo: Converse, alice: User, enrolled: Enroll
 ) -> None:
     credential = enrolled(alice)
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     right = [(password_of(alice), alice.password), (CODE, credential.fresh_code())]
     became = sudo([*wrong, *right])
     assert (became.status, last_line(became)) == (0, "root")
@@ -80,7 +80,7 @@ def test_nine_incorrect_codes_refuse(
     sudo: Converse, alice: User, enrolled: Enroll, syslog: SystemLog
 ) -> None:
     credential = enrolled(alice)
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     again = [(password_of(alice), alice.password), *wrong]
     became = sudo([*wrong, *again, *again])
     assert (became.status, last_line(became)) == (1, "sudo: 3 incorrect password attempts")

@@ -12,7 +12,7 @@ from tests.commands.commands import clock, configured, failures_of, gate, let_pa
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, REFUSED
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation
 
@@ -26,7 +26,7 @@ RECORD = "pam-totp attempts 1"  # how what is written to the record begins
 def guess(credential: Credential, times: int) -> None:
     """So many incorrect codes by hand, none of which is held up."""
     for index in range(times):
-        assert verify(credential.user, credential.wrong_code(index)).code == REFUSED
+        assert verify(credential.user, credential.incorrect_code(index)).code == REFUSED
 
 
 def last_reason(syslog: SystemLog) -> str:
@@ -37,7 +37,7 @@ def test_wait_is_said_before_the_prompt_over_ssh_and_the_correct_code_is_refused
     user: User, credential: Credential, pam_services: PamServices, ssh: Converse, syslog: SystemLog
 ) -> None:
     pam_services.add("sshd")
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(3)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(3)]
     for _ in range(2):
         login = ssh(user, [(PASSWORD, user.password), *wrong])
         assert login.status == 255
@@ -69,7 +69,7 @@ def test_failures_over_ssh_hold_up_su_and_sudo(
     pam_services.add("sshd", ["auth required pam_totp.so tries=5"])
     for service in ("su", "sudo"):
         pam_services.add(service, ["auth required pam_totp.so tries=1"])
-    wrong = [(CODE, credential.wrong_code(index)) for index in range(5)]
+    wrong = [(CODE, credential.incorrect_code(index)) for index in range(5)]
     assert ssh(bob, [(PASSWORD, bob.password), *wrong]).status == 255
     right = (CODE, credential.fresh_code())
     su = on_terminal(["su", bob.name, "-c", "id"], [(PASSWORD, bob.password), right], user=alice)
@@ -88,21 +88,21 @@ def test_failures_over_ssh_hold_up_su_and_sudo(
 def test_five_tries_are_free(user: User, credential: Credential) -> None:
     guess(credential, 4)
     assert gate(user).output == ""
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert failures_of(user)[0] == 0
 
 
 def test_success_clears_the_row(user: User, credential: Credential) -> None:
     guess(credential, 4)
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     guess(credential, 4)
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def test_correct_code_counts_nothing_against_the_budget(user: User, credential: Credential) -> None:
     guess(credential, 1)
     budget = failures_of(user)[2]
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert failures_of(user)[2] == budget
 
 
@@ -117,12 +117,12 @@ def test_wait_grows_to_a_quarter_of_an_hour_and_not_beyond(
         waits.append(int(said[1]))
         let_pass(user, waits[-1])
         assert gate(user).output == ""
-        assert verify(user, credential.wrong_code(index)).code == REFUSED
+        assert verify(user, credential.incorrect_code(index)).code == REFUSED
     for wait, expected in zip(waits, [30, 60, 120, 240, 480, 900, 900], strict=True):
         assert expected - 5 <= wait <= expected + 1
 
 
-def test_correct_code_lets_in_when_the_wait_is_over(
+def test_correct_code_is_accepted_when_the_wait_is_over(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     guess(credential, 5)
@@ -130,7 +130,7 @@ def test_correct_code_lets_in_when_the_wait_is_over(
     assert verify(user, code).code == REFUSED
     assert last_reason(syslog) == "throttled"
     let_pass(user, 31)
-    assert verify(user, code).code == LET_IN
+    assert verify(user, code).code == ACCEPTED
 
 
 def test_code_that_was_refused_for_the_wait_is_neither_counted_nor_used(
@@ -144,12 +144,12 @@ def test_code_that_was_refused_for_the_wait_is_neither_counted_nor_used(
 
 def test_used_code_is_not_counted(user: User, credential: Credential, syslog: SystemLog) -> None:
     code = credential.fresh_code()
-    assert verify(user, code).code == LET_IN
+    assert verify(user, code).code == ACCEPTED
     for _ in range(8):
         assert verify(user, code).code == REFUSED
     assert last_reason(syslog) == "reused-code"
     assert failures_of(user)[0] == 0
-    assert verify(user, credential.code(1)).code == LET_IN
+    assert verify(user, credential.code(1)).code == ACCEPTED
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "abcdef", "123456789", "hunter2 hunter2"])
@@ -177,7 +177,7 @@ def test_clock_that_is_set_neither_ends_nor_prolongs_the_wait(
     said = WAIT.search(gate(user, through=clock(shift)).output)
     assert said and int(said[1]) <= 31
     let_pass(user, 31)
-    assert verify(user, code, through=clock(shift)).code == LET_IN
+    assert verify(user, code, through=clock(shift)).code == ACCEPTED
 
 
 def test_try_is_counted_before_the_code_is_looked_at(
@@ -187,7 +187,9 @@ def test_try_is_counted_before_the_code_is_looked_at(
     guess(credential, 1)
     call, number = first_call_after_the_count(credential, tmp_path / "trace")
     before = failures_of(user)[0]
-    killed = verify(user, credential.wrong_code(1), through=failing(call, number, "signal=KILL"))
+    killed = verify(
+        user, credential.incorrect_code(1), through=failing(call, number, "signal=KILL")
+    )
     assert killed.code == -9
     assert failures_of(user)[0] == before + 1
 
@@ -197,13 +199,13 @@ def test_verifier_killed_before_the_yes_has_counted_and_uses_up_no_step(
 ) -> None:
     like, user = make_user(), make_user()
     trace = tmp_path / "trace"
-    assert verify(like, enrolled(like).fresh_code(), through=traced(trace)).code == LET_IN
+    assert verify(like, enrolled(like).fresh_code(), through=traced(trace)).code == ACCEPTED
     number = number_of(trace, "pwrite64", f"{RECORD}\\nstep ")
     code = enrolled(user).fresh_code()
     killed = verify(user, code, through=failing("pwrite64", number, "signal=KILL"))
     assert killed.code == -9
     assert failures_of(user)[0] == 1
-    assert verify(user, code).code == LET_IN
+    assert verify(user, code).code == ACCEPTED
 
 
 def test_try_that_cannot_be_counted_is_refused(
@@ -220,7 +222,7 @@ def test_incorrect_codes_of_one_user_do_not_hold_up_another(
     alice, bob = make_user(), make_user()
     guess(enrolled(alice), 6)
     assert gate(bob).output == ""
-    assert verify(bob, enrolled(bob).fresh_code()).code == LET_IN
+    assert verify(bob, enrolled(bob).fresh_code()).code == ACCEPTED
 
 
 def test_throttle_is_as_configured(user: User, credential: Credential) -> None:
@@ -245,14 +247,14 @@ def test_record_of_an_earlier_boot_holds_nobody_up_for_long(
     let_pass(user, -400 * 24 * HOUR)
     let_pass(user, 15 * 60)
     assert gate(user).output == ""
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def first_call_after_the_count(credential: Credential, trace: Path) -> tuple[str, int]:
     """The name of the call that follows the one that writes the count, and its number of that
     name, in a login with an incorrect code where a record is already."""
     through = ["strace", "-o", str(trace)]
-    assert verify(credential.user, credential.wrong_code(), through=through).code == REFUSED
+    assert verify(credential.user, credential.incorrect_code(), through=through).code == REFUSED
     text = trace.read_text(encoding="utf-8")
     counted = re.search(rf'^pwrite64\(\d+, "{RECORD}.*\n(\w+)\(', text, re.MULTILINE)
     assert counted, text

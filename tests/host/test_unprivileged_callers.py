@@ -12,7 +12,7 @@ from tests.commands.commands import Answer, new_recovery_codes, run, tree, verif
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
-from tests.host.programs import LET_IN, LOGIN, RECORDS, REFUSED, STATE, VERIFY
+from tests.host.programs import ACCEPTED, LOGIN, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 
 LOCKER = "locker"
@@ -48,7 +48,7 @@ def make_run_folder(user: User) -> Path:
 
 
 def unlock(caller: User, *answers: str, name: str = "") -> Answer:
-    """pamtester as the caller, who is also the one to be let in if no other name is given."""
+    """pamtester as the caller, who is also the one to log in if no other name is given."""
     program = ["pamtester", LOCKER, name or caller.name, "authenticate"]
     return run(caller.command(program), "".join(f"{answer}\n" for answer in answers))
 
@@ -68,7 +68,7 @@ def test_correct_code_unlocks(alice: User, credential: Credential, syslog: Syste
 
 
 def test_incorrect_code_does_not(alice: User, credential: Credential) -> None:
-    assert unlock(alice, alice.password, credential.wrong_code()).code == 1
+    assert unlock(alice, alice.password, credential.incorrect_code()).code == 1
 
 
 def test_correct_code_with_a_wrong_password_does_not(alice: User, credential: Credential) -> None:
@@ -86,7 +86,7 @@ def test_incorrect_codes_are_throttled(
     alice: User, credential: Credential, syslog: SystemLog
 ) -> None:
     for index in range(5):
-        assert verify_as(alice, alice.name, credential.wrong_code(index)) == REFUSED
+        assert verify_as(alice, alice.name, credential.incorrect_code(index)) == REFUSED
     answer = unlock(alice, alice.password, credential.fresh_code())
     assert answer.code == 1
     assert "Too many incorrect codes. Try again in " in answer.output + answer.errors
@@ -96,11 +96,11 @@ def test_incorrect_codes_are_throttled(
 def test_users_state_is_below_run_user_and_roots_is_untouched(
     alice: User, credential: Credential
 ) -> None:
-    assert verify(alice, credential.fresh_code()).code == LET_IN
+    assert verify(alice, credential.fresh_code()).code == ACCEPTED
     before = tree(RECORDS), tree(STATE)
     assert unlock(alice, alice.password, credential.fresh_code()).code == 0
     for index in range(6):
-        verify_as(alice, alice.name, credential.wrong_code(index))
+        verify_as(alice, alice.name, credential.incorrect_code(index))
     assert (tree(RECORDS), tree(STATE)) == before
     folder = Path("/run/user") / str(alice.uid) / "pam-totp"
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -111,15 +111,15 @@ def test_incorrect_codes_of_the_users_own_programs_do_not_lock_root_out_of_letti
     alice: User, credential: Credential
 ) -> None:
     for index in range(8):
-        verify_as(alice, alice.name, credential.wrong_code(index))
-    assert verify(alice, credential.fresh_code()).code == LET_IN
+        verify_as(alice, alice.name, credential.incorrect_code(index))
+    assert verify(alice, credential.fresh_code()).code == ACCEPTED
 
 
 @pytest.mark.parametrize("folder", [RECORDS, STATE])
 def test_user_can_neither_read_nor_write_roots_state(
     alice: User, credential: Credential, folder: Path
 ) -> None:
-    assert verify(alice, credential.fresh_code()).code == LET_IN
+    assert verify(alice, credential.fresh_code()).code == ACCEPTED
     for attempt in (["ls", str(folder)], ["touch", str(folder / "x")], ["rm", "-r", str(folder)]):
         assert alice.run_as(*attempt).returncode != 0
     for path in folder.rglob("*"):
@@ -131,9 +131,9 @@ def test_users_own_record_changes_nothing_for_root(
 ) -> None:
     """Somebody who deletes the record of their own locker plays nothing back to root's."""
     code = credential.fresh_code()
-    assert verify(alice, code).code == LET_IN
+    assert verify(alice, code).code == ACCEPTED
     record = f"/run/user/{alice.uid}/pam-totp/{alice.uid}"
-    verify_as(alice, alice.name, credential.wrong_code())
+    verify_as(alice, alice.name, credential.incorrect_code())
     alice.run_as("rm", record, check=True)
     assert verify(alice, code).code == REFUSED
     assert syslog.decisions()[-1]["reason"] == "reused-code"
@@ -186,7 +186,7 @@ def test_recovery_code_is_refused_and_stays_good(
     decision = syslog.decisions()[-1]
     assert decision["reason"] == "state-unavailable"
     assert decision["detail"] == "only root can record a recovery code as used"
-    assert verify(alice, code).code == LET_IN
+    assert verify(alice, code).code == ACCEPTED
 
 
 @pytest.mark.parametrize("planted", ["a link", "a folder of others", "writable by all"])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import STEP_SECONDS, Credential
-from tests.host.programs import LET_IN, REFUSED
+from tests.host.programs import ACCEPTED, REFUSED
 from tests.host.system_log import SystemLog
 from tests.login.programs import clock_at, verify
 
@@ -43,14 +43,14 @@ def test_hour_that_daylight_saving_repeats_takes_its_own_codes_only(
     for hours in (-1, 1):
         other = credential.code_of((now + hours * 3600) // STEP_SECONDS)
         assert verify(user.name, other, variables=clock) == REFUSED
-    assert verify(user.name, credential.code_of(now // STEP_SECONDS), variables=clock) == LET_IN
+    assert verify(user.name, credential.code_of(now // STEP_SECONDS), variables=clock) == ACCEPTED
 
 
 def test_clock_set_back_lets_no_code_in_twice_and_the_log_says_why(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     step = NOON // STEP_SECONDS
-    assert verify(user.name, credential.code_of(step), variables=clock_at(NOON)) == LET_IN
+    assert verify(user.name, credential.code_of(step), variables=clock_at(NOON)) == ACCEPTED
     for back in (10, 30, 3600):
         now = NOON - back
         syslog.clear()
@@ -60,7 +60,7 @@ def test_clock_set_back_lets_no_code_in_twice_and_the_log_says_why(
         assert decision["reason"] == "reused-code"
         assert f"last accepted {step}, current {now // STEP_SECONDS}" in decision["detail"]
     later = credential.code_of(step + 1)
-    assert verify(user.name, later, variables=clock_at(NOON + STEP_SECONDS)) == LET_IN
+    assert verify(user.name, later, variables=clock_at(NOON + STEP_SECONDS)) == ACCEPTED
 
 
 @pytest.mark.parametrize("now", [2_147_483_648, 4_294_967_296, 7_258_118_400])
@@ -68,5 +68,5 @@ def test_years_2038_2106_and_2200_are_years_like_any_other(
     user: User, credential: Credential, now: int
 ) -> None:
     code = credential.code_of(now // STEP_SECONDS)
-    assert verify(user.name, code, variables=clock_at(now)) == LET_IN
+    assert verify(user.name, code, variables=clock_at(now)) == ACCEPTED
     assert verify(user.name, code, variables=clock_at(now)) == REFUSED

@@ -48,9 +48,9 @@ from tests.host.phone import (
     shows_qr_code,
 )
 from tests.host.programs import (
+    ACCEPTED,
     ASK,
     GATE,
-    LET_IN,
     LOGIN,
     NO_CODE_NEEDED,
     RECORDS,
@@ -174,10 +174,10 @@ def test_public_key_that_sshd_reports_is_a_first_factor_and_elsewhere_a_forgery(
     assert keys_on(gate(user, variables=KEY).output)
 
 
-def test_correct_code_enrolls_and_lets_in(user: User, syslog: SystemLog) -> None:
+def test_correct_code_enrolls_and_is_accepted(user: User, syslog: SystemLog) -> None:
     phone = offered(user)
     answer = verify(user, phone.fresh_code())
-    assert answer.code == LET_IN
+    assert answer.code == ACCEPTED
     assert phone.secret in kept_uri(secret_of(user))
     assert len(recovery_codes_on(answer.output)) == 10
     for path in (secret_of(user), recovery_of(user)):
@@ -193,10 +193,10 @@ def test_correct_code_enrolls_and_lets_in(user: User, syslog: SystemLog) -> None
     assert verify(user, phone.fresh_code()).output == ""
 
 
-def test_each_recovery_code_lets_in_once(user: User) -> None:
+def test_each_recovery_code_is_accepted_once(user: User) -> None:
     codes = recovery_codes_on(verify(user, offered(user).fresh_code()).output)
     for code in codes:
-        assert verify(user, code).code == LET_IN
+        assert verify(user, code).code == ACCEPTED
         assert verify(user, code).code == REFUSED
 
 
@@ -204,22 +204,22 @@ def test_each_recovery_code_lets_in_once(user: User) -> None:
 def test_files_are_the_owners_alone_whatever_the_applications_umask(user: User, umask: int) -> None:
     phone = offered(user)
     through = ["/bin/sh", "-c", f'umask {umask:o}; exec "$0"']
-    assert verify(user, phone.fresh_code(), through=through).code == LET_IN
+    assert verify(user, phone.fresh_code(), through=through).code == ACCEPTED
     for path in (secret_of(user), recovery_of(user)):
         assert path.stat().st_mode & 0o7777 == 0o600
         assert path.parent.stat().st_mode & 0o7777 == 0o700
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
 
 
 def test_incorrect_code_is_refused_counts_and_writes_nothing(user: User, syslog: SystemLog) -> None:
     phone = offered(user)
-    for typed in (phone.wrong_code(), "", "abc", "aaaa-bbbb-cccc-dddd"):
+    for typed in (phone.incorrect_code(), "", "abc", "aaaa-bbbb-cccc-dddd"):
         assert verify(user, typed).code == REFUSED
     assert_not_enrolled(user)
     assert failures_of(user)[0] == 1
     reasons = [decision["reason"] for decision in syslog.decisions()]
     assert reasons == ["not-enrolled", "wrong-code", "bad-input", "bad-input", "bad-input"]
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
 
 
 def test_after_five_incorrect_codes_no_secret_is_shown_and_the_correct_code_waits(
@@ -227,14 +227,14 @@ def test_after_five_incorrect_codes_no_secret_is_shown_and_the_correct_code_wait
 ) -> None:
     phone = offered(user)
     for index in range(5):
-        assert verify(user, phone.wrong_code(index)).code == REFUSED
+        assert verify(user, phone.incorrect_code(index)).code == REFUSED
     assert verify(user, phone.code()).code == REFUSED
     answer = gate(user, typed=user.password)
     assert keys_on(answer.output) == []
     assert answer.output.startswith("Too many incorrect codes. Try again in ")
     assert_not_enrolled(user)
     let_pass(user, 31)
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
 
 
 def test_code_of_a_secret_that_was_never_shown_is_refused(user: User, syslog: SystemLog) -> None:
@@ -259,7 +259,7 @@ def test_secret_counts_for_ten_minutes_whatever_the_clock_says(
     phone = offered(user)
     keys_on(gate(user, clock("+1d"), typed=user.password).output)
     age(user, KEPT_SECONDS - 5)
-    assert verify(user, phone.wrong_code()).code == REFUSED
+    assert verify(user, phone.incorrect_code()).code == REFUSED
     assert "2 secrets were shown" in syslog.decisions()[-1]["detail"]
     age(user, 6)
     assert verify(user, phone.fresh_code()).code == REFUSED
@@ -290,7 +290,7 @@ def test_look_of_somebody_else_changes_nothing_for_the_owner_who_enrolls_what_on
     phone = offered(user)
     after = offered(user, **elsewhere)
     assert len({before.secret, phone.secret, after.secret}) == 3
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
     assert phone.secret in kept_uri(secret_of(user))
     assert not pending_of(user).exists()
     for other in (before, after):
@@ -303,7 +303,7 @@ def test_correct_code_of_a_secret_shown_before_a_reconnect_is_correct_after_it(
 ) -> None:
     phone = offered(user)
     offered(user, **elsewhere)
-    assert verify(user, phone.fresh_code(), variables=elsewhere).code == LET_IN
+    assert verify(user, phone.fresh_code(), variables=elsewhere).code == ACCEPTED
     assert phone.secret in kept_uri(secret_of(user))
 
 
@@ -315,17 +315,17 @@ def test_of_nine_secrets_the_oldest_is_gone_and_the_log_says_how_many_were_looke
     decision = syslog.decisions()[-1]
     assert decision["reason"] == "wrong-code"
     assert decision["detail"] == "8 secrets were shown in the last 10 minutes"
-    assert verify(user, phones[1].fresh_code()).code == LET_IN
+    assert verify(user, phones[1].fresh_code()).code == ACCEPTED
     assert phones[1].secret in kept_uri(secret_of(user))
 
 
 def test_code_that_may_be_of_several_secrets_costs_as_many_guesses(user: User) -> None:
     phone = offered(user)
-    verify(user, phone.wrong_code())
+    verify(user, phone.incorrect_code())
     of_one, now = failures_of(user)[2], failures_of(user)[1]
     for _ in range(7):
         phone = offered(user)
-    verify(user, phone.wrong_code())
+    verify(user, phone.incorrect_code())
     assert failures_of(user)[0] == 2
     assert abs(failures_of(user)[2] - of_one - 8 * 900) <= failures_of(user)[1] - now
 
@@ -334,7 +334,7 @@ def test_owner_is_not_kept_waiting_when_guesses_are_used_up_but_the_newest_secre
     user: User, syslog: SystemLog
 ) -> None:
     early, phone = offered(user), offered(user)
-    verify(user, phone.wrong_code())
+    verify(user, phone.incorrect_code())
     record = RECORDS / str(user.uid)
     _, last, _ = failures_of(user)
     text = FAILURES.sub(f"failures 1 {last} {last + 300 * 900}", record.read_text("ascii"))
@@ -347,7 +347,7 @@ def test_owner_is_not_kept_waiting_when_guesses_are_used_up_but_the_newest_secre
         "2 secrets were shown in the last 10 minutes"
     )
     let_pass(user, 900)
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_home_that_cannot_be_written_refuses_and_says_so_in_the_log(
     assert (decision["verdict"], decision["reason"]) == ("refuse", "state-unavailable")
     error = {"full": "No space left on device", "read-only": "Read-only file system"}[disk]
     assert error in decision["detail"]
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
 
 
 def test_kill_at_any_call_leaves_nothing_or_a_whole_enrollment(user: User) -> None:
@@ -475,7 +475,7 @@ def test_kill_at_any_call_leaves_nothing_or_a_whole_enrollment(user: User) -> No
         assert ended.injected, call
         if secret_of(user).exists():
             assert phone.secret in kept_uri(secret_of(user)), call
-        assert verify(user, phone.code(1)).code == LET_IN, call
+        assert verify(user, phone.code(1)).code == ACCEPTED, call
         assert phone.secret in kept_uri(secret_of(user))
         assert len(new_recovery_codes(user)) == 10  # which removes what a killed one left
         assert tree(secret_of(user).parent).keys() == {
@@ -497,12 +497,12 @@ def test_logins_at_once_keep_every_secret_and_make_one_set_of_recovery_codes(use
     assert sorted(secrets_in(pending_of(user))) == sorted(secrets)
     codes = [Credential(user, secret).code() for secret in secrets]
     answers = in_parallel(8, lambda number: verify(user, codes[number]))
-    let_in = [answer for answer in answers if answer.code == LET_IN]
-    assert len(let_in) == 1
-    sets = [recovery_codes_on(answer.output) for answer in let_in]
+    accepted = [answer for answer in answers if answer.code == ACCEPTED]
+    assert len(accepted) == 1
+    sets = [recovery_codes_on(answer.output) for answer in accepted]
     (made,) = [codes for codes in sets if codes]
     assert len(made) == 10
-    assert verify(user, made[0]).code == LET_IN
+    assert verify(user, made[0]).code == ACCEPTED
     assert tree(secret_of(user).parent).keys() == {"secret", "recovery", ".gitignore"}
 
 
@@ -536,7 +536,7 @@ def test_second_login_takes_what_the_first_has_saved_meanwhile(user: User) -> No
         pending_of(user).unlink()
         enroll(user, phone.secret)
     waiting.join()
-    assert (answers[0].code, answers[0].output) == (LET_IN, "")
+    assert (answers[0].code, answers[0].output) == (ACCEPTED, "")
     assert not recovery_of(user).exists()
 
 
@@ -570,7 +570,7 @@ def test_user_who_has_logged_in_with_a_code_is_shown_nothing_when_the_secret_is_
     user: User, syslog: SystemLog
 ) -> None:
     phone = offered(user)
-    assert verify(user, phone.fresh_code()).code == LET_IN
+    assert verify(user, phone.fresh_code()).code == ACCEPTED
     secret_of(user).unlink()
     assert_nothing_shown(user, gate(user, typed=user.password))
     assert verify(user, phone.fresh_code()).code == REFUSED
@@ -618,7 +618,7 @@ def test_system_store_keeps_the_secret_from_the_user(user: User, at_login: Path)
     at_login.write_text(f"{AT_LOGIN}store: system\n")
     phone = offered(user)
     answer = verify(user, phone.fresh_code())
-    assert answer.code == LET_IN
+    assert answer.code == ACCEPTED
     folder = STATE / "secrets" / user.name
     assert tree(folder).keys() == {"secret", "recovery"}
     for name in ("secret", "recovery"):
@@ -627,7 +627,7 @@ def test_system_store_keeps_the_secret_from_the_user(user: User, at_login: Path)
     assert (folder.stat().st_uid, folder.stat().st_mode & 0o7777) == (0, 0o700)
     assert not secret_of(user).exists()
     codes = recovery_codes_on(answer.output)
-    assert verify(user, codes[3]).code == LET_IN
+    assert verify(user, codes[3]).code == ACCEPTED
     assert gate(user, typed=user.password).output == ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.commands.commands import configured
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, STATE
+from tests.host.programs import ACCEPTED, ASK, STATE
 from tests.login.programs import gate, verify
 
 DESIGN = (Path(__file__).resolve().parents[2] / "DESIGN.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_login_opens_the_files_of_the_picture_in_its_order_and_no_others(
     user, seen = credential.user, list[Opened]()
     over = int(time.time()) - 60
     with configured("remember: off\n", settled=True):
-        assert verify(user.name, credential.fresh_code()) == LET_IN
+        assert verify(user.name, credential.fresh_code()) == ACCEPTED
         (STATE / "grants").mkdir(mode=0o700, exist_ok=True)
         grant = STATE / "grants" / str(user.uid)
         grant.write_text(f"pam-totp grant 1 {over - 60} {over} MANY {user.name}", encoding="ascii")
@@ -55,6 +55,6 @@ def test_login_opens_the_files_of_the_picture_in_its_order_and_no_others(
             if program == "gate":
                 assert gate(user.name, through=through) == ASK
             else:
-                assert verify(user.name, credential.fresh_code(), through=through) == LET_IN
+                assert verify(user.name, credential.fresh_code(), through=through) == ACCEPTED
             seen += opened(program, trace, credential)
     assert seen == ROW.findall(DESIGN)

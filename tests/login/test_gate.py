@@ -9,7 +9,7 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, STATE
+from tests.host.programs import ACCEPTED, ASK, NO_CODE_NEEDED, STATE
 from tests.host.system_log import SystemLog
 from tests.login.programs import gate, verify
 
@@ -41,7 +41,7 @@ def test_enrolled_user_is_asked_and_nothing_is_logged_yet(
 def test_user_who_gave_a_code_once_is_asked_for_good(
     user: User, enrolled: Callable[..., Credential], removed: str
 ) -> None:
-    assert verify(user.name, enrolled(user).fresh_code()) == LET_IN
+    assert verify(user.name, enrolled(user).fresh_code()) == ACCEPTED
     folder = user.home / ".config" / "pam-totp"
     paths = {
         "secret": folder / "secret",
@@ -87,7 +87,7 @@ def test_unknown_user_is_asked(syslog: SystemLog) -> None:
     assert syslog.lines() == []
 
 
-def test_lost_state_folder_asks_everyone_and_lets_codes_in(
+def test_lost_state_folder_asks_everyone_and_accepts_codes(
     make_user: Callable[..., User],
     enrolled: Callable[..., Credential],
     syslog: SystemLog,
@@ -98,8 +98,8 @@ def test_lost_state_folder_asks_everyone_and_lets_codes_in(
     STATE.rename(away)
     try:
         assert gate(alice.name) == gate(bob.name) == ASK
-        assert verify(alice.name, credential.fresh_code()) == LET_IN
-        assert verify(bob.name, "123456") != LET_IN
+        assert verify(alice.name, credential.fresh_code()) == ACCEPTED
+        assert verify(bob.name, "123456") != ACCEPTED
     finally:
         away.rename(STATE)
     decisions = syslog.decisions()

@@ -90,7 +90,7 @@ def test_who_has_to_wait_is_not_told_so_before_the_password(
 ) -> None:
     credential = enrolled(user)
     for index in range(6):
-        assert verify(user.name, credential.wrong_code(index)) == REFUSED
+        assert verify(user.name, credential.incorrect_code(index)) == REFUSED
     told = subprocess.run([GATE], env=LOGIN | {"PAM_USER": user.name}, capture_output=True)
     assert b"Too many incorrect codes" in told.stdout
     with without_a_trace(syslog):

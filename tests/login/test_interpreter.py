@@ -17,7 +17,7 @@ from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import AT_LOGIN
-from tests.host.programs import ASK, GATE, LET_IN, LOGIN, NO_CODE_NEEDED, REFUSED, VERIFY
+from tests.host.programs import ACCEPTED, ASK, GATE, LOGIN, NO_CODE_NEEDED, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 from tests.login.programs import gate, verify
 
@@ -57,7 +57,9 @@ def test_login_opens_no_python_file_but_ours_and_those_of_a_bare_interpreter(
     )
     time.sleep(UNSETTLED_SECONDS)  # since the installation
     assert gate(user.name) == ASK  # the first login after it reads the settings
-    assert verify(user.name, credential.fresh_code(), through=traced(tmp_path / "verify")) == LET_IN
+    assert (
+        verify(user.name, credential.fresh_code(), through=traced(tmp_path / "verify")) == ACCEPTED
+    )
     assert gate(user.name, through=traced(tmp_path / "gate")) == ASK
     bare = opened_by(tmp_path / "bare")
     for program in (VERIFY, GATE):
@@ -96,7 +98,7 @@ def test_login_needs_no_more_than_a_minimal_interpreter(
     assert subprocess.run([*probe, "import re"], capture_output=True).returncode == 0
     code = credential.fresh_code()
     assert gate(user.name, through=minimal) == ASK
-    assert verify(user.name, code, through=minimal) == LET_IN
+    assert verify(user.name, code, through=minimal) == ACCEPTED
     assert verify(user.name, code, through=minimal) == REFUSED
 
 
@@ -150,7 +152,7 @@ DAMAGES: dict[str, Callable[[Path, str], None]] = {
     "name",
     ["login/gate.py", "login/verify.py", "rules/verdict.py", "records/storage/secret_dir.py"],
 )
-def test_damaged_installation_lets_nobody_in_and_says_so_in_the_log_alone(
+def test_damaged_installation_exempts_nobody_and_says_so_in_the_log_alone(
     user: User,
     credential: Credential,
     damaged: Path,
@@ -161,7 +163,7 @@ def test_damaged_installation_lets_nobody_in_and_says_so_in_the_log_alone(
     DAMAGES[damage](damaged / name, damage)
     code = credential.fresh_code()
     assert gate(user.name) != NO_CODE_NEEDED
-    assert (verify(user.name, code) == LET_IN) == (name == "login/gate.py")
+    assert (verify(user.name, code) == ACCEPTED) == (name == "login/gate.py")
     failures = [each for each in syslog.decisions() if each["reason"] == "internal-error"]
     assert failures
     assert {each["verdict"] for each in failures} <= {"ask", "refuse"}
@@ -221,7 +223,7 @@ def test_program_cut_short_after_its_guard_never_ends_with_0(
         assert done.returncode != 0, f"cut after line {length}"
 
 
-def test_installation_that_is_gone_lets_nobody_in(user: User, damaged: Path) -> None:
+def test_installation_that_is_gone_exempts_nobody(user: User, damaged: Path) -> None:
     shutil.rmtree(damaged)
     assert gate(user.name) != 0
     assert verify(user.name, "123456") != 0

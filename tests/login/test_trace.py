@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, LOGIN
+from tests.host.programs import ACCEPTED, ASK, LOGIN
 from tests.login.programs import verify
 
 # House rule: only ever lowered.
@@ -52,10 +52,10 @@ def trace(program: str, user: User, typed: str) -> tuple[int, set[tuple[str, int
 
 
 def test_plain_login_runs_few_functions_of_few_files(user: User, credential: Credential) -> None:
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     asked, gate = trace("gate", user, "")
     answer, verifier = trace("verify", user, credential.fresh_code())
-    assert (asked, answer) == (ASK, LET_IN)
+    assert (asked, answer) == (ASK, ACCEPTED)
     called = gate | verifier
     assert len(called) <= MAX_FUNCTIONS, sorted(called)
     assert len({file for file, _ in called}) <= MAX_FILES, sorted(called)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The installed verifier: who is let in, who is refused, and what the log says."""
+"""The installed verifier: who is accepted, who is refused, and what the log says."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, LOGIN, RECORDS, REFUSED, STATE, VERIFY
+from tests.host.programs import ACCEPTED, LOGIN, RECORDS, REFUSED, STATE, VERIFY
 from tests.host.system_log import SystemLog
 from tests.login.programs import verify
 
@@ -29,7 +29,7 @@ def test_correct_code_is_accepted_once(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     code = credential.fresh_code()
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
     assert only_decision(syslog) == {
         "verdict": "accept",
         "reason": "totp",
@@ -46,16 +46,16 @@ def test_correct_code_is_accepted_once(
 
 
 def test_next_code_is_accepted_too(user: User, credential: Credential) -> None:
-    assert verify(user.name, credential.fresh_code()) == LET_IN
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 def test_incorrect_code_is_refused_and_uses_up_nothing(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
-    assert verify(user.name, credential.wrong_code()) == REFUSED
+    assert verify(user.name, credential.incorrect_code()) == REFUSED
     assert only_decision(syslog)["reason"] == "wrong-code"
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("offset", [-10, 10])
@@ -72,7 +72,7 @@ def test_code_of_a_wrong_clock_is_refused_and_named(
 @pytest.mark.parametrize("form", ["{0}{1}", "{0} {1}", " {0} {1} ", "{0}{1}\0"])
 def test_code_may_be_typed_with_spaces(user: User, credential: Credential, form: str) -> None:
     code = credential.fresh_code()
-    assert verify(user.name, form.format(code[:3], code[3:])) == LET_IN
+    assert verify(user.name, form.format(code[:3], code[3:])) == ACCEPTED
 
 
 @pytest.mark.parametrize("form", ["", "-{}", "+{}", "{}x", "{}\n", "{}\0\0", "\0{}", "0{}", "{}{}"])
@@ -82,14 +82,14 @@ def test_correct_code_with_anything_else_is_refused(
     code = credential.fresh_code()
     assert verify(user.name, form.format(code, code)) == REFUSED
     assert only_decision(syslog)["reason"] in ("bad-input", "wrong-code")
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
 
 
 def test_correct_code_in_other_digits_is_refused(user: User, credential: Credential) -> None:
     code = credential.fresh_code()
     for zero in ("０", "٠", "𝟎"):  # noqa: RUF001
         assert verify(user.name, "".join(chr(ord(zero) + int(digit)) for digit in code)) == REFUSED
-    assert verify(user.name, code) == LET_IN
+    assert verify(user.name, code) == ACCEPTED
 
 
 def test_each_enrolled_device_is_accepted(
@@ -100,8 +100,8 @@ def test_each_enrolled_device_is_accepted(
     line = path.read_text(encoding="utf-8")
     second = enrolled(user, device="tablet")
     user.give(path, "# my devices\n" + line + "broken line\n" + path.read_text(encoding="utf-8"))
-    assert verify(user.name, second.fresh_code()) == LET_IN
-    assert verify(user.name, first.fresh_code()) == LET_IN
+    assert verify(user.name, second.fresh_code()) == ACCEPTED
+    assert verify(user.name, first.fresh_code()) == ACCEPTED
     assert [each["device"] for each in syslog.decisions()] == ["tablet", "phone"]
 
 
@@ -112,7 +112,7 @@ def test_code_of_another_user_is_refused(
     enrolled(alice)
     code = enrolled(bob).fresh_code()
     assert verify(alice.name, code) == REFUSED
-    assert verify(bob.name, code) == LET_IN
+    assert verify(bob.name, code) == ACCEPTED
 
 
 def test_user_who_is_not_enrolled_is_refused(user: User, syslog: SystemLog) -> None:
@@ -123,7 +123,7 @@ def test_user_who_is_not_enrolled_is_refused(user: User, syslog: SystemLog) -> N
 def test_removed_secret_is_missing_after_a_login_with_a_code(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     assert (STATE / "enforced" / str(user.uid)).exists()
     (user.home / ".config" / "pam-totp" / "secret").unlink()
     syslog.clear()
@@ -132,7 +132,7 @@ def test_removed_secret_is_missing_after_a_login_with_a_code(
 
 
 def test_refused_code_sets_no_mark(user: User, credential: Credential) -> None:
-    assert verify(user.name, credential.wrong_code()) == REFUSED
+    assert verify(user.name, credential.incorrect_code()) == REFUSED
     assert not (STATE / "enforced" / str(user.uid)).exists()
 
 
@@ -153,7 +153,7 @@ def test_secret_file_without_a_credential_refuses(
 def test_record_that_makes_no_sense_refuses_and_names_the_file(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
-    assert verify(user.name, credential.fresh_code()) == LET_IN
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
     (RECORDS / str(user.uid)).write_bytes(b"\0" * 4096)
     syslog.clear()
     assert verify(user.name, credential.fresh_code()) == REFUSED
@@ -170,7 +170,7 @@ def test_input_that_comes_in_pieces_is_one_code(user: User, credential: Credenti
         assert process.stdin is not None
         for byte in code:
             process.stdin.write(bytes([byte]))
-    assert process.returncode == LET_IN
+    assert process.returncode == ACCEPTED
 
 
 def test_endless_input_is_refused_at_once(
@@ -197,7 +197,7 @@ def test_closed_standard_streams_refuse(
 def test_code_is_recorded_before_it_is_accepted(
     user: User, credential: Credential, tmp_path: Path
 ) -> None:
-    """Killed on the way to the log, it has let nobody in, and yet the code is spent."""
+    """Killed on the way to the log, it has accepted nobody, and yet the code is used."""
     code = credential.fresh_code()
     inject = ["-e", "inject=sendto:signal=SIGKILL", "-o", str(tmp_path / "trace")]
     assert verify(user.name, code, through=["strace", "-e", "trace=sendto", *inject]) < 0
@@ -207,7 +207,7 @@ def test_code_is_recorded_before_it_is_accepted(
 def test_no_code_secret_or_password_is_ever_logged(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
-    typed = [credential.code(15), credential.wrong_code(), "hunter2 my password", "98765432109"]
+    typed = [credential.code(15), credential.incorrect_code(), "hunter2 my password", "98765432109"]
     typed += [credential.fresh_code()] * 2
     for each in typed:
         verify(user.name, each)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The C module on every path, with address, leak and undefined-behaviour sanitizers and as it is
-shipped: who is let in, the password put back, copies wiped, nothing left open."""
+shipped: who is accepted, the password put back, copies wiped, nothing left open."""
 
 from pathlib import Path
 
@@ -141,7 +141,7 @@ class TestVerifier:
         break_program(bench.folder / "verify", damage)
         assert_refused(bench.log_in(RIGHT, RIGHT, RIGHT))
 
-    def test_verifier_that_does_not_read_refuses_or_lets_in_by_its_exit_code(
+    def test_verifier_that_does_not_read_refuses_or_accepts_by_its_exit_code(
         self, bench: Bench
     ) -> None:
         bench.program("verify", "#!/bin/sh\nexec <&-\nexit 1\n")

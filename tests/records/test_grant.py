@@ -122,7 +122,7 @@ def test_grant_for_once_is_gone_before_the_yes(folder: Path) -> None:
     assert not grant.use_up(UID, 1500)
 
 
-def test_of_fifty_logins_at_once_a_grant_for_once_lets_one_in(folder: Path) -> None:
+def test_of_fifty_logins_at_once_a_grant_for_once_exempts_one(folder: Path) -> None:
     grant.give(UID, Grant(since=1000, until=2000, once=True))
     assert in_parallel(50, lambda: grant.use_up(UID, 1500)) == 1
 

@@ -18,7 +18,7 @@ from pam_totp.rules.reasons import BAD_INPUT, Failure
 from tests.commands.commands import mounted, recovery_file, recovery_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import LET_IN, LOGIN, REFUSED, VERIFY
+from tests.host.programs import ACCEPTED, LOGIN, REFUSED, VERIFY
 from tests.host.system_log import SystemLog
 
 UID = 4711
@@ -185,7 +185,7 @@ def test_hostile_recovery_file_refuses_quickly_and_spares_the_memory(
     assert seconds < MAX_SECONDS
     assert kilobytes < MAX_KILOBYTES
     assert len(syslog.decisions()) == 1
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_what_is_no_file_of_the_users_own_refuses_quickly(
     code, seconds, _ = timed_verify(user, CODE)
     assert (code, syslog.decisions()[0]["reason"]) == (REFUSED, "secret-unsafe")
     assert seconds < MAX_SECONDS
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def test_verifier_that_runs_out_of_memory_refuses_and_uses_up_nothing(
@@ -230,7 +230,7 @@ def test_verifier_that_runs_out_of_memory_refuses_and_uses_up_nothing(
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))
     assert verify(user, CODE, through=["prlimit", f"--as={28 << 20}"]).code == REFUSED
-    assert verify(user, CODE).code == LET_IN
+    assert verify(user, CODE).code == ACCEPTED
 
 
 def counted(user: User) -> int:
@@ -244,7 +244,7 @@ def set_counted(user: User, number: int) -> None:
     record.close()
 
 
-def test_wrong_recovery_codes_are_counted_and_never_keep_the_owner_out(
+def test_incorrect_recovery_codes_are_counted_and_never_keep_the_owner_out(
     user: User, credential: Credential, syslog: SystemLog
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))
@@ -257,23 +257,23 @@ def test_wrong_recovery_codes_are_counted_and_never_keep_the_owner_out(
     set_counted(user, 99999)
     assert (
         verify(user, CODE, through=["strace", "-qqe", "inject=clock_nanosleep:signal=KILL"]).code
-        == LET_IN
+        == ACCEPTED
     )
     assert counted(user) == 0, "a correct one ends the row"
 
 
-def test_code_of_the_app_ends_a_row_of_wrong_recovery_codes(
+def test_code_of_the_app_ends_a_row_of_incorrect_recovery_codes(
     user: User, credential: Credential
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))
     verify(user, CODE[::-1])
     assert counted(user) == 1
-    assert verify(user, credential.fresh_code()).code == LET_IN
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert counted(user) == 0
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(5, []), (6, [1]), (8, [3]), (10**9, [8])])
-def test_wrong_recovery_code_is_answered_later_after_some_in_a_row_within_bounds(
+def test_incorrect_recovery_code_is_answered_later_after_some_in_a_row_within_bounds(
     user: User, credential: Credential, tmp_path: Path, number: int, seconds: list[int]
 ) -> None:
     user.give(recovery_of(user), recovery_file([CODE]))

@@ -19,7 +19,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll
-from tests.host.programs import ASK, GATE, LET_IN, NO_CODE_NEEDED, RECORDS, VERIFY
+from tests.host.programs import ACCEPTED, ASK, GATE, NO_CODE_NEEDED, RECORDS, VERIFY
 from tests.host.system_log import SystemLog
 
 TTL = 600
@@ -37,7 +37,7 @@ def remember() -> Iterator[Path]:
 def given(user: User, credential: Credential) -> Credential:
     """A code was given a moment ago, after a key."""
     assert gate(user, variables=KEY).code == ASK
-    assert verify(user, credential.fresh_code(), variables=KEY).code == LET_IN
+    assert verify(user, credential.fresh_code(), variables=KEY).code == ACCEPTED
     return credential
 
 
@@ -103,7 +103,7 @@ def test_daemon_that_names_a_terminal_is_asked_always(
     daemon = {"PAM_SERVICE": service, "PAM_TTY": service}
     for _ in range(2):
         assert gate(user, variables=daemon).code == ASK
-        assert verify(user, credential.fresh_code(), variables=daemon).code == LET_IN
+        assert verify(user, credential.fresh_code(), variables=daemon).code == ACCEPTED
     assert gate(user, variables=daemon).code == ASK
     assert not stamps_of(user).exists()
 
@@ -118,7 +118,7 @@ def test_session_without_a_controlling_terminal_is_asked_always(
 def test_password_over_ssh_is_asked_always(user: User, credential: Credential) -> None:
     for _ in range(2):
         assert gate(user).code == ASK
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert gate(user).code == ASK
     assert not stamps_of(user).exists()
 
@@ -137,7 +137,7 @@ ON_TERMINAL = ("script", "--quiet", "--return", "/dev/null", "--command")
 def in_one_session(
     user: User, code: str, first: str, second: str, session: Sequence[str] = ON_TERMINAL
 ) -> int:
-    """The gate's answer to the second login, after the code let in the first one, each a service
+    """The gate's answer to the second login, after a code at the first, each a service
     and its terminal; both from one session, as a terminal's shell begins it."""
 
     def called(program: str, login: str) -> str:
@@ -236,7 +236,7 @@ def test_malformed_stamps_are_asked_and_the_next_code_writes_them_anew(
     content = text.format(name=name, since=since)
     stamps_of(user).write_bytes(content.encode("latin-1"))
     assert is_asked(user)
-    assert verify(user, given.fresh_code(), variables=KEY).code == LET_IN
+    assert verify(user, given.fresh_code(), variables=KEY).code == ACCEPTED
     assert not is_asked(user)
 
 
@@ -265,13 +265,13 @@ def test_secret_that_is_gone_is_asked(user: User, given: Credential) -> None:
 
 
 def test_incorrect_code_is_not_remembered(user: User, credential: Credential) -> None:
-    verify(user, credential.wrong_code(), variables=KEY)
+    verify(user, credential.incorrect_code(), variables=KEY)
     assert is_asked(user)
 
 
 def test_recovery_code_is_remembered_as_a_code_is(user: User, credential: Credential) -> None:
     codes = new_recovery_codes(user)
-    assert verify(user, codes[0], variables=KEY).code == LET_IN
+    assert verify(user, codes[0], variables=KEY).code == ACCEPTED
     assert not is_asked(user)
 
 
@@ -300,7 +300,7 @@ def test_off_is_off_at_once_and_shorter_is_shorter(
 
 def test_off_writes_nothing(user: User, credential: Credential, remember: Path) -> None:
     remember.write_text("{}\n")
-    assert verify(user, credential.fresh_code(), variables=KEY).code == LET_IN
+    assert verify(user, credential.fresh_code(), variables=KEY).code == ACCEPTED
     assert not stamps_of(user).exists()
 
 
@@ -309,16 +309,16 @@ def test_stamps_stay_few(user: User, given: Credential) -> None:
     lines = [f"{number:064x} {since}\n" for number in range(40)]
     stamps_of(user).write_text("".join([f"{name} {since}\n", *lines]), encoding="ascii")
     other = KEY | {"PAM_RHOST": "192.0.2.99"}
-    assert verify(user, given.fresh_code(), variables=other).code == LET_IN
+    assert verify(user, given.fresh_code(), variables=other).code == ACCEPTED
     assert len(stamps_of(user).read_text(encoding="ascii").splitlines()) == 32
     assert not is_asked(user, PAM_RHOST="192.0.2.99")
 
 
-def test_full_run_lets_in_and_remembers_nothing(user: User, credential: Credential) -> None:
+def test_full_run_refuses_no_code_and_remembers_nothing(user: User, credential: Credential) -> None:
     stamps_of(user).parent.mkdir(mode=0o700, exist_ok=True)
     stamps_of(user).mkdir()  # in the place of the file: it cannot be replaced
     try:
-        assert verify(user, credential.fresh_code(), variables=KEY).code == LET_IN
+        assert verify(user, credential.fresh_code(), variables=KEY).code == ACCEPTED
         assert is_asked(user)
     finally:
         stamps_of(user).rmdir()

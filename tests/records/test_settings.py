@@ -20,7 +20,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ASK, LET_IN, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
+from tests.host.programs import ACCEPTED, ASK, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 
 YAML_LIBRARY = "/usr/lib/python3/dist-packages/yaml"
@@ -50,7 +50,7 @@ def is_strict(credential: Credential) -> bool:
     record = RECORDS / str(credential.user.uid)
     record.unlink(missing_ok=True)
     for index in range(2):
-        assert verify(credential.user, credential.wrong_code(index)).code == REFUSED
+        assert verify(credential.user, credential.incorrect_code(index)).code == REFUSED
     waits = WAITS in gate(credential.user).output
     record.unlink(missing_ok=True)
     return waits
@@ -121,7 +121,7 @@ def test_invalid_file_keeps_the_last_good_settings_active_and_every_decision_say
         path.write_text(INVALID[content], encoding="utf-8")
         syslog.clear()
         assert is_strict(credential)
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
         decisions = syslog.decisions()
         assert len(decisions) == 3
         assert all("/etc/pam-totp/config.yaml: " in each["detail"] for each in decisions)
@@ -155,7 +155,7 @@ def test_where_there_never_was_a_valid_file_the_defaults_are_active(
     with configured(INVALID[content]):
         assert gate(user).code == ASK
         assert not is_strict(credential)
-        assert verify(user, credential.fresh_code()).code == LET_IN
+        assert verify(user, credential.fresh_code()).code == ACCEPTED
         assert gate(make_user()).code == NO_CODE_NEEDED
         assert not LAST_GOOD.exists()
 
@@ -287,7 +287,7 @@ def test_missing_yaml_library_is_a_fault_like_any_other(
         syslog.clear()
         with mounted(YAML_LIBRARY, "size=4k"):
             assert is_strict(credential)
-            assert verify(user, credential.fresh_code()).code == LET_IN
+            assert verify(user, credential.fresh_code()).code == ACCEPTED
         assert "/etc/pam-totp/config.yaml" in syslog.decisions()[0]["detail"]
 
 

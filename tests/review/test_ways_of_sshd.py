@@ -66,7 +66,7 @@ def test_what_is_shipped_has_no_way_in_without_a_code(
     assert ways(ROOT_MAY + shipped_settings(choice), choice).text == text
 
 
-def test_sshd_as_debian_has_it_lets_in_without_a_code(ways: Callable[..., ServiceWays]) -> None:
+def test_sshd_as_debian_has_it_accepts_without_a_code(ways: Callable[..., ServiceWays]) -> None:
     found = ways("", "")
     assert found.text == "key · password"
     key, password = found.findings
@@ -124,7 +124,7 @@ def test_root_has_ways_of_its_own(ways: Callable[..., ServiceWays]) -> None:
     assert ways(match).text == f"root: key alone · others: {KEY_OR_PASSWORD}"
 
 
-def test_what_enable_was_told_to_let_in_is_no_finding(
+def test_what_enable_was_told_to_accept_is_no_finding(
     ways: Callable[..., ServiceWays], make_user: Callable[..., User]
 ) -> None:
     borg = make_user().name

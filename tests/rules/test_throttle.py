@@ -137,7 +137,7 @@ def simulate(owner_logins_a_day: int, typos: int = 0) -> tuple[int, float]:
         now = owner
         wait = wait_seconds(past, now, DEFAULTS)
         longest_wait = max(longest_wait, wait)
-        # The guesser does best who lets the owner in: a success ends everybody's wait.
+        # The guesser does best who lets the owner log in: a success ends everybody's wait.
         now += wait
         for _ in range(typos):
             _, past = count_try(past, now, DEFAULTS)

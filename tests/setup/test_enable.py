@@ -243,7 +243,7 @@ def test_the_person_proves_a_code_before_anything_is_changed(
         dialogue = [(r"\[sudo\] password for \w+: ", user.password), (CODE, code), *more]
         return converse(["sudo", "-k", "pam-totp", "enable", "su"], dialogue, user=user)
 
-    wrong = [credential.wrong_code(number) for number in range(3)]
+    wrong = [credential.incorrect_code(number) for number in range(3)]
     refused = try_it(wrong[0], (CODE, wrong[1]), (CODE, wrong[2]))
     assert refused.status == 1 and "refused (wrong-code); nothing was changed" in refused.transcript
     mistyped = try_it("12", (CODE, credential.code()), (CHANGE, "n"))

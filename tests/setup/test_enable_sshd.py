@@ -288,13 +288,13 @@ def test_users_without_a_key_are_named_where_only_keys_are_to_do(
     assert f"{borg.name} has no key" not in shown and "Without a key" not in shown
 
 
-def test_after_a_key_alone_nobody_is_let_in_any_more(
+def test_after_a_key_alone_nobody_is_accepted_any_more(
     change_host: ChangeHost, user: User, credential: Credential
 ) -> None:
     assert pam_totp("enable", "sshd", *ALL).code == 0
     key = user.new_ssh_key()
     assert log_in(change_host, user.name, [(CODE, credential.fresh_code())], key) == 0
-    wrong = [(CODE, credential.wrong_code(number)) for number in range(3)]
+    wrong = [(CODE, credential.incorrect_code(number)) for number in range(3)]
     assert log_in(change_host, user.name, wrong, key) == 255
     assert log_in(change_host, user.name, [(PASSWORD, "wrong")]) == 255
 

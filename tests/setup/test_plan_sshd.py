@@ -155,7 +155,7 @@ def test_a_block_of_the_administrator_s_that_asks_for_no_code_is_warned_of(
         ),
     ],
 )
-def test_what_sshd_refuses_today_is_let_in_only_if_it_is_chosen(
+def test_what_sshd_refuses_today_is_accepted_only_if_it_is_chosen(
     planned: Planned, text: str, first_factor: str, said: str
 ) -> None:
     before, _, block = text.partition("Match ")

@@ -48,7 +48,7 @@ def but(user: User) -> list[str]:
 def test_explain_names_the_line_that_a_wrong_password_reaches(
     user: User, enrolled: Callable[..., Credential], log_in: Callable[..., Outcome]
 ) -> None:
-    wrong = enrolled(user).wrong_code()
+    wrong = enrolled(user).incorrect_code()
     stranger = log_in(with_our_line("auth substack common-auth"), user, ["wrong", wrong])
     assert stranger.prompts[:2] == [PASSWORD, CODE]  # why explain must say so
     (said,) = but(user)
@@ -63,7 +63,7 @@ def test_stack_as_the_snippet_says_asks_no_stranger_for_a_code_and_counts_nothin
 ) -> None:
     credential = enrolled(user)
     text = with_our_line(PASSWORD_LINE)
-    stranger = log_in(text, user, ["wrong", credential.wrong_code()])
+    stranger = log_in(text, user, ["wrong", credential.incorrect_code()])
     assert (stranger.authenticate, stranger.prompts) == (PAM_AUTH_ERR, [PASSWORD])
     assert failures_of(user) == (0, 0, 0)
     assert but(user) == []

@@ -138,11 +138,11 @@ def test_with_a_broken_bundle_the_modules_are_imported_one_by_one(
     credential = enrolled(user)
     try:
         bundle.write_bytes(text)
-        assert drive([LINE], user, [credential.wrong_code()]).authenticate == PAM_AUTH_ERR
+        assert drive([LINE], user, [credential.incorrect_code()]).authenticate == PAM_AUTH_ERR
         assert drive([LINE], user, [credential.fresh_code()]).authenticate == PAM_SUCCESS
         for length in (1, 100, len(whole) // 2, len(whole) - 1):
             bundle.write_bytes(whole[:length])
-            assert drive([LINE], user, [credential.wrong_code()]).authenticate == PAM_AUTH_ERR
+            assert drive([LINE], user, [credential.incorrect_code()]).authenticate == PAM_AUTH_ERR
     finally:
         bundle.write_bytes(whole)
 

@@ -19,7 +19,7 @@ from tests.host.phone import (
     recovery_codes_on,
     shows_qr_code,
 )
-from tests.host.programs import LET_IN, RECORDS, REFUSED
+from tests.host.programs import ACCEPTED, RECORDS, REFUSED
 from tests.host.system_log import SystemLog
 from tests.stack.libpam import PAM_AUTH_ERR, Outcome
 
@@ -89,7 +89,7 @@ def test_correct_code_at_a_service_that_may_log_enrolls_nobody_and_prints_no_rec
     assert (refused.code, refused.output) == (REFUSED, "")
     assert not secret_of(user).exists()
     enrolled = verify(user, phone.code())
-    assert enrolled.code == LET_IN
+    assert enrolled.code == ACCEPTED
     assert secret in kept_uri(secret_of(user))
     assert len(recovery_codes_on(enrolled.output)) == 10
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Each of the 32 PAM codes at each place: in place of pam_exec's answer, and of each line of each
-snippet in config/pam. Only success, where success is meant, lets in."""
+snippet in config/pam. Only success, where success is meant, accepts."""
 
 import ctypes
 import re
@@ -56,8 +56,8 @@ def setcred_apart(folder: Path, service: str, variables: tuple[str, ...] = ()) -
     return status
 
 
-def lets_in(folder: Path, service: str) -> bool:
-    """Whether an application would let in: both calls succeed, in one process and in two."""
+def accepts(folder: Path, service: str) -> bool:
+    """Whether an application would accept: both calls succeed, in one process and in two."""
     variables = (PUBLICKEY,)
     outcome = libpam.authenticate(folder, service, "root", ["1"] * 9, variables=variables)
     if outcome.authenticate != SUCCESS:
@@ -84,8 +84,8 @@ def test_only_success_of_pam_exec_counts(
         else:
             expected = (SUCCESS, 1) if verify == SUCCESS else (REFUSAL, 3)
             assert (outcome.authenticate, len(outcome.prompts)) == expected
-        assert lets_in(folder, "both") == (SUCCESS in (gate, verify))
-        assert lets_in(folder, "alone") == (gate != SUCCESS and verify == SUCCESS)
+        assert accepts(folder, "both") == (SUCCESS in (gate, verify))
+        assert accepts(folder, "alone") == (gate != SUCCESS and verify == SUCCESS)
         assert libpam.authenticate(folder, "both", "root", []).authenticate == (
             SUCCESS if gate == SUCCESS else REFUSAL
         ), "nobody answers"
@@ -167,7 +167,7 @@ def test_every_snippet_is_known_here() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(INTENDED))
-def test_every_code_at_every_line_of_a_snippet_lets_in_only_whom_it_should(
+def test_every_code_at_every_line_of_a_snippet_accepts_only_users_whom_it_should(
     security: Path, tmp_path: Path, name: str
 ) -> None:
     """Rule 14, puppet-duo_unix#8: a control that let PAM_ABORT through."""
@@ -178,7 +178,7 @@ def test_every_code_at_every_line_of_a_snippet_lets_in_only_whom_it_should(
             for others in (SUCCESS, REFUSAL, IGNORE):
                 answers = dict.fromkeys(places, others) | {place: code}
                 folder = snippet.write(tmp_path / "pam", security, answers)
-                inside, meant = lets_in(folder, "service"), intended(**answers)
+                inside, meant = accepts(folder, "service"), intended(**answers)
                 given_up = not inside and INCOMPLETE in answers.values()
                 if inside != meant and not given_up:
                     wrong.append(answers)

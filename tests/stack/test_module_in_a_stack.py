@@ -27,8 +27,8 @@ LINE = "auth required pam_totp.so"
 PASSED_KEY = "SSH_AUTH_INFO_0=publickey ssh-ed25519 AAAA"
 
 
-def wrong_codes(credential: Credential, count: int) -> list[str | None]:
-    return [credential.wrong_code(index) for index in range(count)]
+def incorrect_codes(credential: Credential, count: int) -> list[str | None]:
+    return [credential.incorrect_code(index) for index in range(count)]
 
 
 def reasons(syslog: SystemLog) -> list[str]:
@@ -44,7 +44,7 @@ def test_a_correct_code_succeeds(user: User, enrolled: Enroll, drive: Drive) -> 
 def test_incorrect_codes_are_an_authentication_error(
     user: User, enrolled: Enroll, drive: Drive
 ) -> None:
-    login = drive([LINE], user, wrong_codes(enrolled(user), 3))
+    login = drive([LINE], user, incorrect_codes(enrolled(user), 3))
     assert (login.authenticate, login.prompts) == (PAM_AUTH_ERR, [CODE] * 3)
     assert login.messages == []
 
@@ -106,11 +106,11 @@ def test_tries_is_how_often_a_code_is_asked(
     user: User, enrolled: Enroll, drive: Drive, tries: int
 ) -> None:
     credential = enrolled(user)
-    wrong = drive([f"{LINE} tries={tries}"], user, wrong_codes(credential, tries + 1))
+    wrong = drive([f"{LINE} tries={tries}"], user, incorrect_codes(credential, tries + 1))
     assert (wrong.authenticate, wrong.prompts) == (PAM_AUTH_ERR, [CODE] * tries)
     subprocess.run(["pam-totp", "unlock", user.name], check=True, stdout=subprocess.DEVNULL)
     few = min(tries - 1, 4)  # a fifth incorrect code in a row would have to be waited for
-    last = [*wrong_codes(credential, few), credential.fresh_code()]
+    last = [*incorrect_codes(credential, few), credential.fresh_code()]
     assert drive([f"{LINE} tries={tries}"], user, last).authenticate == PAM_SUCCESS
 
 
@@ -127,7 +127,7 @@ def test_an_application_that_wants_silence_is_asked_and_told_nothing_but_sudo_wh
     user: User, enrolled: Enroll, drive: Drive, service: str, is_told: bool
 ) -> None:
     credential = enrolled(user)
-    drive([f"{LINE} tries=5"], user, [credential.wrong_code(index) for index in range(5)])
+    drive([f"{LINE} tries=5"], user, [credential.incorrect_code(index) for index in range(5)])
     silent = drive([LINE], user, ["", HANG_UP], service=service, flags=PAM_SILENT)
     assert (silent.prompts, bool(silent.messages)) == ([CODE, CODE], is_told)
     assert len(drive([LINE], user, [HANG_UP]).messages) == 1
@@ -145,7 +145,7 @@ def test_who_does_not_answer_is_refused_and_not_asked_again(
     at_once = drive([LINE], user, [silence, right])
     assert (at_once.authenticate, at_once.prompts) == (PAM_AUTH_ERR, [CODE])
     assert [decision["reason"] for decision in syslog.decisions()] == ["bad-input"]
-    later = drive([LINE], user, [credential.wrong_code(), silence, right])
+    later = drive([LINE], user, [credential.incorrect_code(), silence, right])
     assert (later.authenticate, later.prompts) == (PAM_AUTH_ERR, [CODE, CODE])
     assert drive([LINE], user, [right]).authenticate == PAM_SUCCESS  # nothing was spent
 

@@ -65,7 +65,7 @@ def reasons(syslog: SystemLog) -> list[str]:
     return [decision["reason"] for decision in syslog.decisions()]
 
 
-def test_password_and_code_in_one_answer_let_in(
+def test_password_and_code_in_one_answer_are_accepted(
     user: User, enrolled: Enroll, log_in: LogIn, syslog: SystemLog
 ) -> None:
     login = log_in(user, user.password + enrolled(user).fresh_code())
@@ -77,7 +77,7 @@ def test_password_and_code_in_one_answer_let_in(
 def test_incorrect_code_is_refused_after_one_try(
     user: User, enrolled: Enroll, log_in: LogIn, syslog: SystemLog
 ) -> None:
-    login = log_in(user, user.password + enrolled(user).wrong_code(), "never asked for")
+    login = log_in(user, user.password + enrolled(user).incorrect_code(), "never asked for")
     assert (login.authenticate, login.prompts) == (PAM_AUTH_ERR, [PASSWORD])
     assert reasons(syslog) == ["wrong-code"]
 
@@ -87,7 +87,7 @@ def test_wrong_password_is_refused_and_the_code_not_looked_at(
 ) -> None:
     credential = enrolled(user)
     code = credential.fresh_code()
-    for wrong in (code, credential.wrong_code()):
+    for wrong in (code, credential.incorrect_code()):
         assert log_in(user, f"wrong{wrong}").authenticate == PAM_AUTH_ERR
     assert (syslog.lines(ident="pam-totp"), failures_of(user)) == ([], (0, 0, 0))
     assert log_in(user, user.password + code).authenticate == PAM_SUCCESS
@@ -229,7 +229,7 @@ def test_the_next_module_gets_the_password_without_the_code(
     assert given.read_text(encoding="utf-8") == user.password
     credential = enrolled(user)
     for code, status in (
-        (credential.wrong_code(), PAM_AUTH_ERR),
+        (credential.incorrect_code(), PAM_AUTH_ERR),
         (credential.fresh_code(), PAM_SUCCESS),
         ("", PAM_AUTH_ERR),
     ):
@@ -242,7 +242,7 @@ def test_neither_code_nor_password_is_ever_logged_or_shown(
     user: User, enrolled: Enroll, log_in: LogIn, syslog: SystemLog
 ) -> None:
     credential = enrolled(user)
-    codes = [credential.fresh_code(), credential.wrong_code()]
+    codes = [credential.fresh_code(), credential.incorrect_code()]
     shown = []
     for code in (*codes, codes[0]):
         for typed in (user.password + code, f"wrong{code}", code, f"{user.password}{code}1"):
@@ -269,7 +269,7 @@ def test_correct_code_is_refused_while_wrong_ones_are_waited_for(
 ) -> None:
     credential = enrolled(user)
     for index in range(5):
-        log_in(user, user.password + credential.wrong_code(index))
+        log_in(user, user.password + credential.incorrect_code(index))
     assert log_in(user, user.password + credential.fresh_code()).authenticate == PAM_AUTH_ERR
     assert reasons(syslog) == [*["wrong-code"] * 5, "throttled"]
 

@@ -45,8 +45,8 @@ def keyring_line(folder: Path) -> str:
     return f"auth optional pam_exec.so expose_authtok seteuid {script}"
 
 
-def wrong_codes(credential: Credential) -> list[str | None]:
-    return [credential.wrong_code(index) for index in range(3)]
+def incorrect_codes(credential: Credential) -> list[str | None]:
+    return [credential.incorrect_code(index) for index in range(3)]
 
 
 def test_the_next_module_gets_the_password_after_every_kind_of_login(
@@ -56,11 +56,11 @@ def test_the_next_module_gets_the_password_after_every_kind_of_login(
     assert drive(stack, user, [user.password]).authenticate == PAM_SUCCESS  # not enrolled
     assert given() == user.password
     credential = enrolled(user)
-    right = [credential.wrong_code(), credential.fresh_code()]
+    right = [credential.incorrect_code(), credential.fresh_code()]
     assert drive(stack, user, [user.password, *right]).authenticate == PAM_SUCCESS
     assert given() == user.password
     refused: list[list[str | None]] = [
-        wrong_codes(credential),
+        incorrect_codes(credential),
         [HANG_UP],
         [NO_ANSWER],
         ["1" * 600, HANG_UP],
@@ -89,8 +89,8 @@ def test_the_application_keeps_its_descriptors_and_its_variables(
     write_to_syslog("opens the connection of this process to /dev/log, which the C library keeps")
     before = os.listdir("/proc/self/fd")
     answers: list[list[str | None]] = [
-        [credential.wrong_code(), credential.fresh_code()],
-        wrong_codes(credential),
+        [credential.incorrect_code(), credential.fresh_code()],
+        incorrect_codes(credential),
         [HANG_UP],
         [NO_ANSWER],
     ]

@@ -113,7 +113,7 @@ def test_without_any_log_the_records_of_logins_say_that_a_code_was_accepted(
     monkeypatch.setattr(login_log, "FILES", ())
     credential = enrolled(user)
     log, reader = login_log.follow(), Reader(("sshd",))
-    verify(user, credential.wrong_code())
+    verify(user, credential.incorrect_code())
     (line,) = log.lines()
     refused = reader.read(line)
     assert refused is not None and refused.words.startswith(f"{user.name}: refused")

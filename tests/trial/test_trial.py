@@ -124,7 +124,7 @@ def test_every_attempt_is_shown_with_its_reason(
     trial = start()
     options = client_options(change_host)  # type: ignore[arg-type]
     argv = ["/usr/bin/ssh", *options, "-l", user.name, "127.0.0.1", "id -un"]
-    wrong = [("Verification code: ", credential.wrong_code(number)) for number in range(3)]
+    wrong = [("Verification code: ", credential.incorrect_code(number)) for number in range(3)]
     converse(argv, [("Password: ", user.password), *wrong])
     trial.expect(rf"sshd: {user.name} from 127.0.0.1: refused \(wrong-code")
     converse(argv, [("Password: ", "not the password")])
