@@ -23,6 +23,6 @@ def _not_judged(block: Block) -> Finding:
         severity=UNKNOWN,
         kind="sshd-match-of-nobody",
         what=f"`Match {criteria}` ({block.place}) fits nobody that is listed, and was not judged",
-        consequence="A directory may have users whom sshd lets in by it, with or without a code.",
+        consequence="A directory may have users who log in by it, with or without a code.",
         command=look_at(block.file, block.number),
     )
