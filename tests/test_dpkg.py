@@ -61,7 +61,7 @@ def test_package_that_was_never_configured_is_removed_and_everybody_still_gets_i
     assert "successfully authenticated" in said
 
 
-def test_package_that_was_never_configured_is_removed_and_a_key_alone_gets_in_again(
+def test_package_that_an_upgrade_left_unpacked_is_removed_and_a_key_alone_gets_in_again(
     package: Path,
 ) -> None:
     """What enable wrote would make the sshd that runs ask PAM, of accounts without a password."""
@@ -78,9 +78,11 @@ def test_package_that_was_never_configured_is_removed_and_a_key_alone_gets_in_ag
                 -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR alice@127.0.0.1 id -un
         }}
         until enter; do sleep 0.1; done
-        dpkg --unpack "$deb"
+        dpkg -i "$deb"
         pam-totp enable sshd --root key --yes --force --no-trial
         enter && exit 1
+        dpkg --unpack "$deb"
+        dpkg-query -W -f '${{db:Status-Status}}' pam-totp | grep -x unpacked
         dpkg --remove pam-totp
         until enter; do sleep 0.1; done
         echo == entered
