@@ -187,7 +187,7 @@ def test_what_else_login_reaches_is_named_and_lockers_get_their_own_lines_first(
         ),
         ("sshd", {"common-auth": "auth required pam_unix.so\n"}, "even after a wrong password"),
         ("dos", {}, "nothing was changed"),
-        ("nobody", {}, "there is no service nobody"),
+        ("nobody", {}, "there is no service 'nobody'"),
         ("vsftpd", {}, "one prompt only"),
         ("cron", {}, "asks nobody"),
         ("common-auth", {}, "included by other services"),
