@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def root_credential() -> Iterator[Credential]:
     account = pwd.getpwnam("root")
     root = User("root", "", account.pw_uid, account.pw_gid, Path(account.pw_dir))
     yield enroll(root)
-    (root.home / ".config/pam-totp/secret").unlink()
+    shutil.rmtree(root.home / ".config/pam-totp")
     for path in ("/run/pam-totp/0", "/var/lib/pam-totp/enforced/0"):
         Path(path).unlink(missing_ok=True)
 
