@@ -23,6 +23,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENTER = REPOSITORY / "tests" / "host" / "enter"
 DEBIAN_PYTHON = "/usr/bin/python3"  # the product's interpreter, whatever PATH says
+PASSED_ON = ("PYTEST_ADDOPTS", "PAM_TOTP_SEED", "PAM_TOTP_SOAK")
 FIXTURES = (
     "tests.host.system_log",
     "tests.host.accounts",
@@ -74,12 +75,16 @@ def refuse_unless_root() -> None:
 def give_each_worker_a_throwaway_host(config: pytest.Config) -> None:
     """With pytest-xdist (-n): this process runs no test, and changes nothing where it is."""
     refuse_unless_root()
-    options = f"PYTEST_ADDOPTS={os.environ.get('PYTEST_ADDOPTS', '')}"
-    worker = shlex.join([str(ENTER), "env", options, DEBIAN_PYTHON])
+    worker = shlex.join([str(ENTER), "env", *passed_on(), DEBIAN_PYTHON])
     config.option.tx = [f"popen//python={worker}" for _ in config.option.tx]
     unused = tempfile.TemporaryDirectory()  # which pytest would otherwise leave in /tmp
     config.option.basetemp = unused.name
     config.add_cleanup(unused.cleanup)
+
+
+def passed_on() -> list[str]:
+    """For env(1): a throw-away host has variables of its own."""
+    return [f"{name}={os.environ[name]}" for name in PASSED_ON if name in os.environ]
 
 
 def end_after(seconds: int) -> None:
@@ -99,8 +104,8 @@ def move_into_a_throwaway_host(config: pytest.Config) -> None:
     if capture is not None:
         capture.stop_global_capturing()  # standard output is pytest's own file until here
     os.chdir(config.invocation_params.dir)
-    arguments = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *config.invocation_params.args]
-    os.execv(ENTER, [str(ENTER), DEBIAN_PYTHON, "-m", "pytest", *map(str, arguments)])
+    pytest_again = [DEBIAN_PYTHON, "-m", "pytest", *map(str, config.invocation_params.args)]
+    os.execv(ENTER, [str(ENTER), "env", *passed_on(), *pytest_again])
 
 
 @pytest.hookimpl(hookwrapper=True)

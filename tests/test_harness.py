@@ -63,6 +63,15 @@ def test_closed_descriptors_are_open_in_the_host(closed: str) -> None:
     assert subprocess.run(command, capture_output=True).returncode == 0
 
 
+def test_the_same_dice_can_be_thrown_again_in_the_host_of_a_worker(
+    misbehaving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAM_TOTP_SEED", "7")
+    script = "def test_has_it():\n    import os; assert os.environ['PAM_TOTP_SEED'] == '7'\n"
+    done = run_with_a_worker(misbehaving, script, "-q")
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_test_whose_clean_up_waits_for_ever_ends_with_its_worker_and_is_named(
     misbehaving: Path,
 ) -> None:
