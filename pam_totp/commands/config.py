@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp config`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     action = actions.add_parser("check", help="report every fault of a settings file")
-    action.add_argument("file", nargs="?", default=PATH, metavar="FILE")
+    action.add_argument("file", nargs="?", default=PATH, metavar="FILE", help=f"default: {PATH}")
 
 
 def run(options: argparse.Namespace) -> int:

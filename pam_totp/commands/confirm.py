@@ -10,13 +10,13 @@ from pam_totp.errors import Error, for_root
 from pam_totp.setup import apply, journal
 from pam_totp.setup.record import Record
 
-HELP = "root: keep what is on trial"
+HELP = "root: keep the change that is on trial"
 _WORDS = {journal.KEPT: "kept", journal.TAKEN_BACK: "taken back"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp confirm`."""
-    parser.add_argument("--take-back", action="store_true", help="take it back at once instead")
+    parser.add_argument("--take-back", action="store_true", help="undo the change at once instead")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

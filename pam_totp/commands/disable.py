@@ -15,17 +15,17 @@ from pam_totp.setup import apply, diff, disabling
 from pam_totp.setup.disabling import Disabling
 
 DISABLE_ALL = "pam-totp disable --all"
-HELP = "root: have services ask for no code any more"
+HELP = "root: turn codes off for services"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp disable`."""
     parser.add_argument("services", metavar="SERVICE", nargs="*", help="such as sshd, login, sudo")
     parser.add_argument("--all", action="store_true", help="every service that enable changed")
-    parser.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only show the change")
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.add_argument(
-        "--force", action="store_true", help="even if it is not proved that people still get in"
+        "--force", action="store_true", help="even if it cannot be proved that users can log in"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -19,7 +19,7 @@ from pam_totp.setup.person import Person
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
 
 TRIES = 3
-HELP = "root: have services ask for a code"
+HELP = "root: turn codes on for services"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trial",
         metavar="TIME",
         type=trial.duration,
-        help="take it back after this time unless it is kept (sshd: 10m)",
+        help="undo the change after this time unless it is kept (sshd: 10m)",
     )
-    length.add_argument("--no-trial", action="store_true", help="keep it at once")
-    parser.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
+    length.add_argument("--no-trial", action="store_true", help="keep the change at once")
+    parser.add_argument("--dry-run", action="store_true", help="only show the change")
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.add_argument(
-        "--force", action="store_true", help="even if you have not enrolled, and without a code"
+        "--force", action="store_true", help="do not ask for a code, even if you have not enrolled"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -27,7 +27,7 @@ from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
-HELP = "show a QR code and, once a code proves it, save it"
+HELP = "show a QR code, and save the secret after a correct code"
 
 DEVICE = "phone"
 MAX_VERSION = 6  # the largest QR code that fits 80x24 with the key below it
@@ -143,19 +143,19 @@ def uri_for(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp enroll`."""
     parser.add_argument("--user", metavar="NAME", help="root only: enroll this user")
-    parser.add_argument("--issuer", type=_name, help="this system in the app (default: host name)")
-    parser.add_argument("--label", type=_name, help="the entry in the app (default: user@host)")
+    parser.add_argument("--issuer", type=_name, help="name of this system in the app")
+    parser.add_argument("--label", type=_name, help="name of the entry in the app")
     parser.add_argument("--device", type=_device, help="name of the device (default: phone)")
     parser.add_argument("--add", action="store_true", help="keep the devices that are enrolled")
     parser.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
     parser.add_argument(
-        "--digits", type=int, choices=(6, 7, 8), help="length of a code (default: 6)"
+        "--digits", type=int, choices=(6, 7, 8), help="length of a code (default: see settings)"
     )
     parser.add_argument(
-        "--period", type=int, choices=(15, 30, 60), help="seconds of a code (default: 30)"
+        "--period", type=int, choices=(15, 30, 60), help="seconds of a code (default: see settings)"
     )
     parser.add_argument(
-        "--algorithm", choices=tuple(ALGORITHMS), help="hash function (default: SHA1)"
+        "--algorithm", choices=tuple(ALGORITHMS), help="hash function (default: see settings)"
     )
 
 
