@@ -11,6 +11,8 @@ PAGES = ("README.md", "SECURITY.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.
 MANUALS = (
     *(ROOT / name for name in PAGES),
     *sorted((ROOT / "pam_totp" / "manual").glob("*.scd")),
+    *sorted(path for path in (ROOT / "config").rglob("*") if path.is_file()),
+    *(ROOT / "debian" / name for name in ("README.source", "control")),
 )
 
 # What the text must not say, and what it says instead.
