@@ -3,7 +3,7 @@
 
 What is wanted goes to standard output; questions go to the terminal, also where standard output was
 sent elsewhere, and answers come from standard input; errors go to standard error (pam_totp.main).
-Nothing secret is ever written anywhere else.
+Nothing secret is ever written anywhere else. What is quoted reaches the terminal as text alone.
 """
 
 import functools
@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import TextIO
 
-from pam_totp.errors import Error, give_output_up
+from pam_totp.errors import Error, PrintableStream, give_output_up, printable
 from pam_totp.listing import fit
 
 
@@ -51,7 +51,8 @@ def _terminal() -> TextIO | None:
     if sys.stdout.isatty():
         return sys.stdout
     try:
-        return open("/dev/tty", "w", encoding=sys.stdout.encoding, errors="replace")
+        terminal = open("/dev/tty", "wb")
+        return PrintableStream(terminal, sys.stdout.encoding, "replace", line_buffering=True)
     except OSError:
         return sys.stderr if sys.stdin.isatty() and sys.stderr.isatty() else None
 
@@ -85,7 +86,7 @@ def ask_password(prompt: str) -> str:
     sys.stdout.flush()
     try:
         if _terminal() is not None or sys.stdin.isatty():
-            return getpass.getpass(prompt)
+            return getpass.getpass(printable(prompt))
         if "SSH_CONNECTION" in os.environ or not _is_readable(sys.stdin):
             command = shlex.join(["pam-totp", *sys.argv[1:]])
             if "SSH_CONNECTION" in os.environ:

@@ -2,9 +2,11 @@
 """Rules 13, 23 and 24: what strangers call themselves is data, and stays on its line."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.attacks.programs import command, gate, run, traced, verify
@@ -154,3 +156,50 @@ def test_name_or_home_with_control_characters_reaches_no_terminal(arguments: lis
     said = answer.stdout + answer.stderr
     assert r"\x1b]0;sprung\x07" in said
     assert said.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("verb", "questions"),
+    [
+        ("enroll", ["Code from the app"]),
+        ("recovery-codes", ["Code from the app", "System password of"]),
+    ],
+)
+def test_name_or_home_reaches_no_terminal_where_the_output_was_sent_elsewhere(
+    verb: str, questions: list[str]
+) -> None:
+    """What is said beside the output, and every question, goes to the terminal itself then."""
+    uid, name, home = 29998, f"some{ESCAPE}body", f"/home/{ESCAPE}"
+    passwd = Path("/etc/passwd")
+    before = passwd.read_bytes()
+    passwd.write_bytes(before + f"{name}:x:{uid}:{uid}::{home}:/bin/sh\n".encode())
+    os.mkdir(home)
+    mount = ["mount", "-t", "tmpfs", "-o", f"mode=700,uid={uid}", "of-its-own", home]
+    subprocess.run(mount, check=True)  # of which `enroll` warns, naming the home
+    if verb != "enroll":
+        folder = Path(home) / ".config" / "pam-totp"
+        folder.mkdir(parents=True, mode=0o700)
+        secret = folder / "secret"
+        secret.write_text(f"otpauth://totp/x?secret={'A' * 32} phone\n")
+        secret.chmod(0o600)
+        for path in (folder.parent, folder, secret):
+            os.chown(path, uid, uid)
+    try:
+        words = f"exec setpriv --reuid {uid} --regid {uid} --clear-groups pam-totp {verb} >/dev/null"
+        terminal = pexpect.spawn("/bin/sh", ["-c", words], timeout=20)
+        said = b""
+        for question in questions:
+            terminal.expect(question)
+            said += terminal.before + terminal.after
+            terminal.expect(": ")
+            said += terminal.before
+            terminal.send("\n" if question != questions[-1] else "\x03")
+        terminal.expect(pexpect.EOF)
+        said += terminal.before
+        terminal.close()
+    finally:
+        subprocess.run(["umount", home], check=True)
+        os.rmdir(home)
+        passwd.write_bytes(before)
+    assert rb"\x1b]0;sprung\x07" in said
+    assert b"\x1b" not in said and b"\x07" not in said
