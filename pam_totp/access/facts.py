@@ -15,16 +15,8 @@ from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
 from pam_totp.records.user import attempts, enforced, grant, remembered
 from pam_totp.records.user.attempts import boot_seconds
 from pam_totp.records.user.grant import Grant
+from pam_totp.rules import policy
 from pam_totp.rules.enrollment import OPTIONAL
-from pam_totp.rules.policy import (
-    IF_ENROLLED,
-    NEVER,
-    REQUIRED,
-    Rule,
-    Subject,
-    first_match,
-    is_stricter,
-)
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.record import Record
 from pam_totp.rules.throttle import wait_seconds
@@ -49,7 +41,7 @@ class Facts(Record):
     """
 
     user: pwd.struct_passwd
-    rule: Rule
+    rule: policy.Rule
     state: str = UNKNOWN
     is_enforced: bool = False
     grant: Grant | None = None
@@ -67,7 +59,7 @@ def gather_facts(
     are left out. Raises Failure where there is no such user."""
     user = account.find(request.user)
     rule = rule_for(request, user, settings)
-    if rule.code == NEVER and not complete:
+    if rule.code == policy.NEVER and not complete:
         return Facts(user=user, rule=rule)
     # Grants, and who has logged in with a code, are root's to read. A screen locker runs as the
     # user, who could remove the secret anyway: there the user's own file decides.
@@ -121,30 +113,30 @@ def state_of(user: pwd.struct_passwd, settings: "Settings", *, is_enforced: bool
     return MISSING if is_enforced else UNENROLLED
 
 
-def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> Rule:
+def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> policy.Rule:
     """The rule that decides about this login; the stricter of two, where the user is asked for by
     another name than the id has."""
     if request.service == PASSWORD_SERVICE:
-        return Rule(code=NEVER)
-    otherwise = IF_ENROLLED if settings.enrollment.mode == OPTIONAL else REQUIRED
+        return policy.Rule(code=policy.NEVER)
+    otherwise = policy.IF_ENROLLED if settings.enrollment.mode == OPTIONAL else policy.REQUIRED
     if not settings.rules.strip():
-        return Rule(code=otherwise)
+        return policy.Rule(code=otherwise)
     address = address_of(request.rhost)
 
-    def rule_of(name: str) -> Rule:
+    def rule_of(name: str) -> policy.Rule:
         is_in = Groups(name, user.pw_gid).has
-        subject = Subject(
+        subject = policy.Subject(
             user=name,
             service=request.service,
             address=address,
             publickey=bool(request.key),
             is_in=is_in,
         )
-        return first_match(settings.rules, subject, otherwise)
+        return policy.first_match(settings.rules, subject, otherwise)
 
     found = rule_of(user.pw_name)
     asked = rule_of(request.user) if request.user != user.pw_name else found
-    return asked if is_stricter(asked, found) else found
+    return asked if policy.is_stricter(asked, found) else found
 
 
 def address_of(rhost: str) -> bytes | None:
