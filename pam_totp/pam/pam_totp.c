@@ -92,12 +92,13 @@ static __thread bool runs_ours;
 
 /* In a child: nor may a caller's limits and folder (su) have the interpreter leave a core file of
  * root's, or loop for good where it starts without memory (`ulimit -d`), before it can set an alarm.
- * A limit that cannot be set (seccomp) stops nobody. */
+ * A core of 1 byte is none, and the kernel hands none on to a program (systemd-coredump, apport)
+ * either, as it does with 0. A limit that cannot be set (seccomp) stops nobody. */
 static void limit_child(void)
 {
 	if (!runs_ours)
 		return;
-	setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_cur = 0});
+	setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_cur = 1, .rlim_max = 1});
 	setrlimit(RLIMIT_CPU, &(struct rlimit){.rlim_cur = 20, .rlim_max = 20});
 }
 

@@ -145,6 +145,15 @@ def test_program_of_ours_that_crashes_leaves_no_core_file_and_the_limit_stays(
     assert list(bench.folder.glob("core*")) == []
 
 
+def test_kernel_hands_no_core_of_our_programs_on_to_a_program(bench: Bench) -> None:
+    """With `|` in front of kernel.core_pattern a limit of 0 does not hold, and 1 does."""
+    seen = bench.folder / "seen"
+    bench.gate_does(f"/bin/grep '^Max core' /proc/self/limits >{seen}; exit 1")
+    caller = call(bench, "default", RIGHT_CODE, core_limit=(-1, -1))
+    assert (caller.answers, caller.core_limit) == ([[SUCCESS]], (-1, -1))
+    assert seen.read_text(encoding="ascii").split()[-3:] == ["1", "1", "bytes"]
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 def test_program_of_ours_that_loops_before_it_can_set_an_alarm_is_ended(
     bench: Bench, threads: int
