@@ -240,6 +240,32 @@ def test_ecryptfs_home_that_is_not_mounted_proves_nothing_and_a_mounted_one_does
         subprocess.run(["umount", str(user.home)], check=True)
 
 
+@pytest.mark.parametrize("of", ["its own file system", "another folder"])
+def test_bare_ecryptfs_folder_that_is_mounted_itself_proves_nothing(
+    bare_ecryptfs: User, syslog: SystemLog, of: str
+) -> None:
+    """A subvolume or a disk for each home is another file system than the folder above."""
+    user = bare_ecryptfs
+    options = ["-o", f"mode=500,uid={user.uid}", "-t", "tmpfs", "bare"]
+    bare = user.home.with_name("bare")
+    if of == "another folder":
+        copy_of_bare = [user.home / name for name in (".ecryptfs", ".Private")]
+        bare.mkdir()
+        give(bare, user)
+        for link in copy_of_bare:
+            link.rename(bare / link.name)
+        options = ["--bind", str(bare)]
+    subprocess.run(["mount", *options, str(user.home)], check=True)
+    try:
+        if of != "another folder":
+            for name in (".ecryptfs", ".Private"):
+                (user.home / name).symlink_to(f"/home/.ecryptfs/{user.name}/{name}")
+        assert_refused(user, syslog, f"{user.home} is encrypted and locked")
+    finally:
+        subprocess.run(["umount", str(user.home)], check=True)
+        subprocess.run(["rm", "-rf", str(bare)], check=True)
+
+
 def test_private_folder_of_ecryptfs_alone_hides_nothing(user: User) -> None:
     (user.home / ".ecryptfs").mkdir()
     assert gate(user.name) == NO_CODE_NEEDED

@@ -3,7 +3,8 @@
 
 fscrypt(7): without the key the kernel answers "not there" for every plain name. A key of the old
 version 1 policies that is in a user's keyring is not seen: then the folder counts as locked.
-eCryptfs: until the home is mounted, its links `.ecryptfs` and `.Private` lie in the bare folder.
+eCryptfs: until the home is mounted, its links `.ecryptfs` and `.Private` lie in the bare folder,
+which is on the disk of the folder above, or, on one of its own (a subvolume), nobody's to write.
 """
 
 import posix
@@ -48,4 +49,5 @@ def _is_bare_ecryptfs(folder: int) -> bool:
         if failure.errno not in (ENOENT, EINVAL):  # EINVAL: a folder, as for ~/Private alone
             raise
         return False
-    return posix.fstat(folder).st_dev == posix.stat("..", dir_fd=folder).st_dev
+    status, above = posix.fstat(folder), posix.stat("..", dir_fd=folder)
+    return status.st_dev == above.st_dev or not status.st_mode & 0o200
