@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rules 3, 4 and 10: a secret that is missing, out of reach, or something else altogether."""
 
+import dataclasses
 import os
 import stat
 import struct
@@ -86,13 +87,33 @@ def test_look_up_that_fails_is_not_no_secret(
                 assert answer.status == ASK or (program == VERIFY and looked_again)
 
 
+@pytest.mark.parametrize("member", ["listed", "by another name", "not listed"])
 def test_member_of_a_group_that_may_write_the_home_does_not_switch_the_code_off(
-    make_user: Callable[..., User], enrolled: Callable[..., Credential], syslog: SystemLog
+    make_user: Callable[..., User],
+    enrolled: Callable[..., Credential],
+    syslog: SystemLog,
+    member: str,
 ) -> None:
     """Rule 3: moved away by somebody else is not "not enrolled", although nobody logged in yet."""
     alice, bob = make_user(), make_user()
     enrolled(alice)
-    subprocess.run(["gpasswd", "--add", bob.name, alice.name], check=True)
+    files = [Path("/etc/group"), Path("/etc/passwd")]
+    before = [file.read_text() for file in files]
+    if member == "listed":
+        subprocess.run(["gpasswd", "--add", bob.name, alice.name], check=True)
+    elif member == "by another name":
+        files[0].write_text(f"{before[0]}colleagues:x:{alice.gid}:{bob.name}\n")
+    else:
+        subprocess.run(["usermod", "--gid", str(alice.gid), bob.name], check=True)
+        bob = dataclasses.replace(bob, gid=alice.gid)
+    try:
+        assert_refused_to_whom_a_group_may_write(alice, bob, syslog)
+    finally:
+        for file, text in zip(files, before, strict=True):
+            file.write_text(text)
+
+
+def assert_refused_to_whom_a_group_may_write(alice: User, bob: User, syslog: SystemLog) -> None:
     alice.home.chmod(0o770)
     moved = bob.run_as("mv", f"{alice.home}/.config", f"{alice.home}/.old", cwd="/")
     assert moved.returncode == 0, moved.stderr

@@ -4,8 +4,8 @@
 - Every folder and every link on the way MUST be owned by the user or root.
 - No folder on the way MUST be writable by anybody else: they could move away what lies in it and
   put something else in its place. One with the sticky bit may be passed through, as only an owner
-  moves what lies there. A group may write if it is the user's own: of the user's name and with no
-  other member (as Debian's OpenSSH has it). Where the group cannot be looked up, it is not; nor
+  moves what lies there. A group may write if it is the user's own: of the user's name alone, and
+  nobody else's, listed or not (as Debian's OpenSSH has it). What no look-up finds is not; nor
   where the folder has an access list, of whose users and groups the mode of the group says the
   most that any may.
 - Each name MUST be opened relative to a folder that was checked on this very descriptor, and the
@@ -88,11 +88,15 @@ class Walk(MutableRecord):
             return posix.readlink("", dir_fd=link)
 
     def _is_alone(self, status: posix.stat_result) -> bool:
+        gid, user = status.st_gid, self.user
         try:
-            group = grp.getgrgid(status.st_gid)
+            groups = [grp.getgrgid(gid), *grp.getgrall()]  # an id may have several names
+            named = [{each.gr_name, *each.gr_mem} for each in groups if each.gr_gid == gid]
+            others = [each for each in pwd.getpwall() if each.pw_gid == gid]
         except (KeyError, OSError):
             return False
-        return {group.gr_name, *group.gr_mem} == {self.user.pw_name}
+        is_named_alone = all(names == {user.pw_name} for names in named)
+        return is_named_alone and all(each.pw_uid == user.pw_uid for each in others)
 
 
 def refuse_owner(status: posix.stat_result, path: str, user: pwd.struct_passwd, *more: int) -> None:
