@@ -44,7 +44,7 @@ class Credential(Record):
 
 def parse_line(line: str) -> Credential:
     """The credential of one line. Raises Malformed."""
-    head, _, rest = line.strip().replace("\t", " ").partition("?")
+    head, _, rest = line.strip().replace("\t", " ").replace("&amp;", "&").partition("?")
     scheme, _, path = head.partition("://")
     kind, _, label = path.partition("/")
     if scheme.lower() != "otpauth":
@@ -102,8 +102,8 @@ def _split(rest: str) -> tuple[str, str]:
     word = device.partition(" ")[0].partition("#")[0]
     key = end.partition("#")[0].partition("=")[2]
     is_base32 = word.strip("-=") and not word.upper().strip("-=" + "".join(_BASE32))
-    both = key + word
-    is_alike = (key.isupper(), key.islower()) == (both.isupper(), both.islower())
+    cases = [(text.isupper(), text.islower()) for text in (key, key + word)]
+    is_alike = cases[0] == cases[1] and "&" not in end
     if names[last] == "secret" and is_base32 and (is_alike or len(word) >= MIN_KEY_WORD):
         raise Malformed("has a space in its secret, or a device that may be a part of the secret")
     return "&".join([*pairs[:last], end]), device

@@ -110,12 +110,20 @@ def test_quoted_name_is_another_parameter() -> None:
         (f"otpauth://totp/a#1?secret={SECRET}&issuer=x", "a#1"),
         (f"otpauth://totp/a?issuer=My Server&secret={SECRET}", "a"),
         (f"otpauth://totp/a?secret={SECRET}&issuer=My Server &digits=6", "a"),
+        (f"otpauth://totp/a?period=30&secret={SECRET}&image=https://x.example/a.png", "a"),
+        (f"otpauth://totp/a?secret={SECRET}&lock=true", "a"),
+        (f"otpauth://totp/a?secret={SECRET}&amp;issuer=Server", "a"),
     ],
 )
 @pytest.mark.parametrize("device", ["phone", "my old phone", "Tom & Jerry", "pixel7", "a=b", ""])
 def test_uri_as_other_programs_write_it_is_read(uri: str, account: str, device: str) -> None:
     credential = parse_line(f"{uri} {device}")
     assert (credential.secret, credential.account, credential.device) == (KEY, account, device)
+
+
+def test_parameter_behind_an_ampersand_of_html_counts() -> None:
+    credential = parse_line(f"{URI}&amp;digits=8&amp;period=60 phone")
+    assert (credential.digits, credential.period, credential.device) == (8, 60, "phone")
 
 
 GROUPED = [
