@@ -3,7 +3,7 @@
 
 - sshd MUST have accepted the settings (`sshd -t`) before it is told to: at a fault it would end.
 - A signal MUST reach the sshd that listens, and nothing else: its pid file MUST be root's, and the
-  process MUST be sshd's program.
+  process MUST be root's and sshd's program.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pam_totp.setup.record import pause
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd import on_one_line
 from pam_totp.stack.sshd_config import PATH
-from pam_totp.stack.sshd_running import server_of
+from pam_totp.stack.sshd_running import is_of_root, server_of
 
 SSHD = "/usr/sbin/sshd"
 MAX_SECONDS = 20
@@ -143,7 +143,8 @@ def _is_sshd(process: int) -> bool:
         is_here = os.path.samefile(f"/proc/{process}/root", "/")
     except OSError:
         return False
-    return is_here and program == os.path.realpath(SSHD)
+    # Any user may run one, which nobody else has to tell anything.
+    return is_here and program == os.path.realpath(SSHD) and is_of_root(process)
 
 
 def _is_listener(process: int) -> bool:

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The sshds that run on this machine: one may have a configuration, options or a name of its own,
-and so be a door that the usual configuration says nothing of."""
+and so be a door that the usual configuration says nothing of.
+
+- A process that is not root's MUST NOT count: any user can call a program sshd, and have it show
+  arguments, such as files that root would then open.
+"""
 
 import dataclasses
 import os
@@ -63,6 +67,16 @@ def server_of(title: str) -> Server | None:
     return Server(path, tuple(options), found[1])
 
 
+def is_of_root(process: int | str, proc: str = PROC) -> bool:
+    """Whether a process and its program are root's. To be asked after all that is read of it: it
+    may have been another program of the user's before, and sshd becomes none that is root's."""
+    try:
+        is_program = os.stat(f"{proc}/{process}/exe").st_uid == 0
+        return is_program and os.stat(f"{proc}/{process}").st_uid == 0
+    except OSError:
+        return False
+
+
 def _running(proc: str) -> Iterator[Server]:
     here = _link(f"{proc}/self/ns/mnt")
     for number in filter(str.isdigit, os.listdir(proc)):
@@ -74,7 +88,7 @@ def _running(proc: str) -> Iterator[Server]:
                     title = file.read().decode(errors="replace").rstrip("\0")
             except OSError:
                 continue  # it has ended
-            server = server_of(title)
+            server = server_of(title) if is_of_root(number, proc) else None
             if server is not None:
                 yield server
 
