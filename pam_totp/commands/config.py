@@ -15,6 +15,7 @@ from pam_totp.listing import fit
 from pam_totp.records.config.settings import PATH, load
 from pam_totp.records.host.account import ActingAs
 from pam_totp.review.active_settings import fault_of, way_fault
+from pam_totp.review.doctor.settings_edit import DEFAULTS, command_to_write
 from pam_totp.review.settings_warnings import warnings_of
 
 HELP = "check the settings"
@@ -113,6 +114,6 @@ def _without_a_file() -> int:
         return 0
     fault = fault_of(load())
     if fault:
-        raise Error(fault, f"echo '# the defaults' >{PATH}")
+        raise Error(fault, command_to_write(DEFAULTS))
     print(f"{PATH}: No such file; the defaults are active")
     return 0

@@ -155,3 +155,24 @@ def test_it_remembers_no_service_that_asks(world: World) -> None:
     assert world.run("ls /var/lib/pam-totp/services").stdout == ""
     world.run("touch /var/lib/pam-totp/services/imap")
     assert world.doctor().stderr == ""  # where other commands warn
+
+
+@pytest.mark.parametrize("there", ["", "store: user"])
+def test_secrets_leave_the_homes_by_the_command_of_the_finding(world: World, there: str) -> None:
+    world.run("echo 'session optional pam_mkhomedir.so' >>/etc/pam.d/login")
+    world.run(f"printf '\\n%s' '{there}' >>/etc/pam-totp/config.yaml")
+    (found,) = world.findings()
+    assert found["kind"] == "homes-made-at-login"
+    world.run(found["command"])
+    assert not {"settings-fault", found["kind"]} & {each["kind"] for each in world.findings()}
+    assert world.run("ls /var/lib/pam-totp/secrets/alice").stdout.split() == ["recovery", "secret"]
+
+
+def test_settings_whose_folder_is_gone_are_written_by_the_command_of_the_finding(
+    world: World,
+) -> None:
+    world.run("rm -r /etc/pam-totp")
+    (found,) = world.findings()
+    assert found["kind"] == "settings-missing"
+    world.run(found["command"])
+    assert "settings-missing" not in {each["kind"] for each in world.findings()}

@@ -4,9 +4,9 @@ read."""
 
 from collections.abc import Iterator
 
-from pam_totp.records.config.settings import PATH
 from pam_totp.review.doctor.findings import AT_RISK, Finding
 from pam_totp.review.doctor.host import Host
+from pam_totp.review.doctor.settings_edit import command_to_set
 
 OPENING = {
     "pam_mount.so": "pam_mount",
@@ -16,6 +16,7 @@ OPENING = {
     "pam_systemd_home.so": "systemd-homed",
     "pam_zfs_key.so": "ZFS",
 }
+OUTSIDE = "With `store: system` root keeps the secrets in /var/lib/pam-totp instead."
 MAKING = ("pam_mkhomedir.so", "pam_oddjob_mkhomedir.so")
 
 
@@ -29,19 +30,26 @@ def find(host: Host) -> Iterator[Finding]:
         yield Finding(
             severity=AT_RISK,
             kind="homes-opened-at-login",
-            what=f"a login itself opens homes ({', '.join(by)}), and secrets are in the homes",
-            consequence="Before that the secret cannot be read, so users with such a home are "
-            "refused.",
-            command=f"echo 'store: system' >>{PATH} && pam-totp migrate --all",
+            what=f"some homes are opened only during a login ({', '.join(by)}), and the secrets "
+            "are kept in the homes",
+            consequence="The code is asked for before such a home is open, so the secret cannot be "
+            f"read and the login is refused. {OUTSIDE}",
+            command=_keep_them_outside(),
         )
     if any(module in modules for module in MAKING):
         yield Finding(
             severity=AT_RISK,
             kind="homes-made-at-login",
-            what="a login itself makes homes (pam_mkhomedir), and secrets are in the homes",
-            consequence="A first login that may need a code is refused, because there is no home.",
-            command=f"echo 'store: system' >>{PATH} && pam-totp migrate --all",
+            what="some homes are created only during a login (pam_mkhomedir), and the secrets are "
+            "kept in the homes",
+            consequence="A user's first login is refused if it may need a code, because there is no "
+            f"home yet. {OUTSIDE}",
+            command=_keep_them_outside(),
         )
+
+
+def _keep_them_outside() -> str:
+    return f"{command_to_set('store', 'system')} && pam-totp migrate --all"
 
 
 def modules_of(host: Host) -> set[str]:

@@ -9,13 +9,15 @@ from pam_totp.records.storage import state_dir
 from pam_totp.review.active_settings import fault_of, way_fault
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, Finding
 from pam_totp.review.doctor.host import Host
+from pam_totp.review.doctor.settings_edit import DEFAULTS, command_to_write
 from pam_totp.review.lockout import locked_out, never_asked
 from pam_totp.rules.reasons import Failure
 
 CHECK = "pam-totp config check"
-# Faults of the file itself, each with its kind and what repairs it.
+# Faults of the file itself, each with its kind and what repairs it; where there is no file, one for
+# the defaults is written.
 FAULTS = {
-    ": No such file": ("settings-missing", f"echo '# the defaults' >{PATH}"),
+    ": No such file": ("settings-missing", ""),
     "must be owned by root": ("settings-owner", f"chown root {PATH}"),
     "must not be writable": ("settings-mode", f"chmod go-w {PATH}"),
 }
@@ -34,6 +36,7 @@ def find(host: Host) -> Iterator[Finding]:
         kinds = (row for text, row in FAULTS.items() if text in fault)
         kind, command = next(kinds, ("settings-fault", CHECK))
         consequence = "What was changed in the file does not apply, and each login logs this."
+        command = command or command_to_write(DEFAULTS)
         yield Finding(AT_RISK, kind, fault, consequence, command)
         return
     yield from _of_valid_file(host)
