@@ -8,10 +8,10 @@ import shlex
 import sys
 
 from pam_totp.enrollment.identity import caller
-from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.setup import apply, diff, disabling
+from pam_totp.setup.confirmation import confirm_change
 from pam_totp.setup.disabling import Disabling
 
 DISABLE_ALL = "pam-totp disable --all"
@@ -51,22 +51,11 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _report(options, found, "Nothing was changed (--dry-run).", changed=True)
     if not options.yes:
-        _confirm(options)
+        confirm_change(json=options.json)
     applied = apply.put_in(found.change, by=caller())
     if not options.json:
         print("".join(f"{sentence}\n" for sentence in applied.said), end="")
     return _report(options, found, f"Turned off: {', '.join(found.change.services)}.", changed=True)
-
-
-def _confirm(options: argparse.Namespace) -> None:
-    if options.json:
-        raise UsageError("--json needs --yes; nothing was changed", "add --yes")
-    try:
-        answer = ask("Change these files? [y/N] ")
-    except Error as fault:
-        raise Error(fault.message, shlex.join(["pam-totp", *sys.argv[1:], "--yes"])) from None
-    if answer.strip().lower() not in ("y", "yes"):
-        raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
 
 
 def _report(options: argparse.Namespace, found: Disabling, text: str, *, changed: bool) -> int:

@@ -14,7 +14,9 @@ from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.setup import apply, diff, enabling, summary, trial
 from pam_totp.setup.check_sshd import check_active
-from pam_totp.setup.enabling import SSHD, Enabling
+from pam_totp.setup.choosing import SSHD, SshdOptions
+from pam_totp.setup.confirmation import confirm_change
+from pam_totp.setup.enabling import Enabling
 from pam_totp.setup.person import Person
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
 
@@ -39,7 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="USER",
         action="append",
         default=[],
-        help="sshd: an account that logs in with its key alone",
+        help="sshd: this account logs in with its key alone",
+    )
+    parser.add_argument(
+        "--no-exempt-key",
+        metavar="USER",
+        action="append",
+        default=[],
+        help="sshd: this account enters a code again",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -65,9 +74,12 @@ def run(options: argparse.Namespace) -> int:
         apply.refuse_during_a_change("enable")
     found = enabling.prepare(
         options.services,
-        options.first_factor,
-        options.root,
-        options.exempt_key,
+        SshdOptions(
+            options.first_factor,
+            options.root,
+            tuple(options.exempt_key),
+            tuple(options.no_exempt_key),
+        ),
         lambda person: _ask_root(person, options),
     )
     if not found.change.files:
@@ -84,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.force:
         _prove(found.person)
     if not options.yes:
-        _confirm(options)
+        confirm_change(json=options.json)
     if seconds:
         trial.run(
             found.change,
@@ -164,17 +176,6 @@ def _prove(person: Person) -> None:
             if not left:
                 raise Error(f"{fault.message}; nothing was changed", fault.hint) from None
             say(f"{fault.message}. Try again, or press Ctrl-C to cancel.")
-
-
-def _confirm(options: argparse.Namespace) -> None:
-    if options.json:
-        raise UsageError("--json needs --yes; nothing was changed", "add --yes")
-    try:
-        answer = ask("Change these files? [y/N] ")
-    except Error as fault:
-        raise Error(fault.message, shlex.join(["pam-totp", *sys.argv[1:], "--yes"])) from None
-    if answer.strip().lower() not in ("y", "yes"):
-        raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
 
 
 def _check(found: Enabling) -> None:

@@ -60,6 +60,13 @@ def take_out(content: bytes) -> bytes:
     return content
 
 
+def lines_of(content: bytes) -> list[str]:
+    """The lines of ours in all blocks, as they are now."""
+    lines = (line for block in _BLOCK.findall(content) for line in block[1].splitlines())
+    ours = (line for line in lines if not line.startswith(b"#"))
+    return [line.decode("utf-8", "surrogateescape").strip() for line in ours]
+
+
 def choice_of(content: bytes) -> str:
     """The choice that a block says; empty for no block."""
     block = _BLOCK.search(content)

@@ -9,7 +9,7 @@ from functools import partial
 from pam_totp.errors import Error
 from pam_totp.setup.block import choice_of, take_out
 from pam_totp.setup.change import Change, FileChange
-from pam_totp.setup.enabling import SSHD
+from pam_totp.setup.choosing import SSHD
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.judge_sshd import first_of
 from pam_totp.setup.kinds import together

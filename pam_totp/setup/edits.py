@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from pam_totp.setup.block import put_in
+from pam_totp.setup.block import lines_of, put_in
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD
 from pam_totp.stack.control import lower, words_of
 from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
@@ -17,6 +17,11 @@ CODE_LINE = "auth required pam_totp.so"
 KEY_LINE = "auth [success={} default=ignore] pam_totp.so publickey_passed"
 KEY_OR_NOTHING = "auth [success=ok default=die] pam_totp.so publickey_passed"
 COMBINED_LINE = "auth required pam_totp.so combined"
+_WRITTEN = re.compile(
+    "|".join(map(re.escape, (CODE_LINE, KEY_OR_NOTHING, COMBINED_LINE)))
+    + "|"
+    + re.escape(KEY_LINE).replace(r"\{\}", r"\d+")
+)
 # Where a jump lands: after it the stack has decided nothing yet.
 LANDING = "auth required pam_permit.so"
 MAX_LINES = 40
@@ -49,6 +54,12 @@ class Edit:
 
     after: bytes
     line: int
+
+
+def edited(content: bytes) -> list[str]:
+    """The pam_totp.so lines between the marks of a file that enable has not written so."""
+    lines = (line for line in lines_of(content) if "pam_totp.so" in line)
+    return [line for line in lines if not _WRITTEN.fullmatch(line)]
 
 
 def tops_of(file: File, count: Count) -> list[Top]:

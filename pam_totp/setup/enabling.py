@@ -2,33 +2,23 @@
 """All that `enable` finds out before it asks: the change, and what it means for whom."""
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from pam_totp.enrollment.identity import no_user
 from pam_totp.errors import Error, UsageError
 from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
-from pam_totp.setup.block import choice_of
 from pam_totp.setup.change import Change
-from pam_totp.setup.first_factor import usual_first_factor
-from pam_totp.setup.host import PAM_DIR, PamHost
+from pam_totp.setup.choosing import SSHD, AskRoot, SshdOptions, choose
+from pam_totp.setup.host import PamHost
 from pam_totp.setup.kinds import together
 from pam_totp.setup.people import Refused
-from pam_totp.setup.person import Person, exists, who_sits
-from pam_totp.setup.proof import PASSWORD_ONLY
+from pam_totp.setup.person import Person, who_sits
 from pam_totp.setup.ssh_log import SshLog, read
-from pam_totp.setup.sshd_settings import PATH as DROP_IN
-from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack.libpam import Unknown, installed
 
-SSHD = "sshd"
 ROOT_HAS_NO_CODE = (
     "root has not enrolled, and needs a code after the key with --root code. Run: "
     "pam-totp enroll --user root"
 )
-# Asks what becomes of root's login with a key: ROOT_CODE, ROOT_KEY or ROOT_NO. May raise Error.
-AskRoot = Callable[[Person], str]
-HAS_A_MEANING = set("*?!,\"'\\ \t#")  # in a Match line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +38,8 @@ class Enabling:
     expected: Mapping[str, str]
 
 
-def prepare(
-    services: list[str], first_factor: str, root: str, exempt: list[str], ask_root: AskRoot
-) -> Enabling:
-    """first_factor, root, exempt: of sshd; empty for what is there, or is usual. Raises Error."""
+def prepare(services: list[str], options: SshdOptions, ask_root: AskRoot) -> Enabling:
+    """Raises Error."""
     try:
         host = PamHost(installed())
         # A partner that this system does not have is missed by nobody.
@@ -60,13 +48,15 @@ def prepare(
         raise Error(f"{unknown}; nothing was changed", "ls -l /etc/pam.d") from None
     log = read() if SSHD in names else SshLog(iter(()))
     person = who_sits(log)
-    choices = None
+    choices, notes = None, list[str]()
     if SSHD in names:
-        choices = _choices(first_factor, root, exempt, person, ask_root)
-    elif first_factor or root or exempt:
-        raise UsageError("these options apply only to sshd", "pam-totp enable sshd")
+        choices, notes = choose(options, person, ask_root)
+    elif options:
+        message = "--first-factor, --root, --exempt-key and --no-exempt-key apply only to sshd"
+        raise UsageError(message, "pam-totp enable sshd")
     found = plan_pam.plan(host, names, choices.first_factor if choices else "")
-    files, notes, expected = host.changes(), list(found.notes), dict[str, str]()
+    notes += found.notes
+    files, expected = host.changes(), dict[str, str]()
     if choices:
         settings = plan_sshd.plan(
             choices, [(one.login, one.method) for one in (person, *person.also)]
@@ -92,44 +82,3 @@ def prepare(
         person,
         expected,
     )
-
-
-def _choices(
-    first_factor: str, root: str, exempt: list[str], person: Person, ask_root: AskRoot
-) -> Choices:
-    written = sshd_settings.choices_of(_content(DROP_IN))
-    there = written or Choices(_of_stack() or usual_first_factor())
-    for name in exempt:
-        if name == "root":
-            message = "--root key is the option by which root keeps the key alone"
-            raise UsageError(message, "pam-totp enable sshd --root key")
-        if not exists(name):
-            raise no_user(name)
-        if set(name) & HAS_A_MEANING:
-            raise UsageError(f"sshd's Match lines cannot name the user {name!a}", "getent passwd")
-    choices = Choices(
-        first_factor or there.first_factor,
-        root or there.root,
-        tuple(exempt) or there.exempt,
-        is_chosen=bool(first_factor or written),
-    )
-    by_password = choices.first_factor == PASSWORD_ONLY
-    if not choices.root and plan_sshd.shuts_root_out(choices):
-        choices = dataclasses.replace(choices, root=ask_root(person))
-    if choices.root == sshd_settings.ROOT_CODE and by_password:
-        message = "root enters a code after a key only, and keys are not enough here"
-        raise UsageError(message, "pam-totp enable sshd --first-factor password --root key")
-    return choices
-
-
-def _of_stack() -> str:
-    """The choice that the lines of /etc/pam.d/sshd were written for; empty without any."""
-    choice = choice_of(_content(f"{PAM_DIR}/{SSHD}") or b"").partition(" ")[0]
-    return choice if choice in sshd_settings.METHODS else ""
-
-
-def _content(path: str) -> bytes | None:
-    if not os.path.exists(path):
-        return None
-    with open(path, "rb") as file:
-        return file.read()

@@ -25,6 +25,7 @@ from pam_totp.setup.reached import (
     NOT_KNOWN,
     Plan,
     first_proved,
+    notes_of_edits,
     own_lines,
     plan_reached,
     refuse_linked,
@@ -89,6 +90,7 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
         host.plain[path] = file.content
     elif "(copied" in choice_of(file.content):
         note += " (copied" + choice_of(file.content).partition("(copied")[2]
+    found.notes += notes_of_edits(path, file.content)
     plain = host.take_ours_out(path, file.content)
     file = file_of(spelled, plain, host.libpam)
     before = host.before(name)

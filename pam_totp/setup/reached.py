@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pam_totp.errors import Error
 from pam_totp.setup import layouts
-from pam_totp.setup.edits import Edit, combined, tops_of
+from pam_totp.setup.edits import Edit, combined, edited, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import LOCKERS, is_known, is_shared, why_not
 from pam_totp.setup.proof import PASSWORD_ONLY, Fault, is_asking, prove
@@ -142,10 +142,20 @@ def refuse_linked(host: PamHost, name: str) -> None:
         raise Error(f"{message}; nothing was changed", hint)
 
 
+def notes_of_edits(path: str, content: bytes) -> Iterator[str]:
+    """What is lost of lines that enable wrote and somebody edited: they are written again."""
+    for line in edited(content):
+        yield (
+            f"WARNING: '{line}' in {path} was edited. It is written again, without the edit. To "
+            "keep such a line, remove the two comments of pam-totp around it."
+        )
+
+
 def _plan_locker(host: PamHost, name: str, because_of: str, found: Plan) -> None:
     path = f"{PAM_DIR}/{name}"
     file = host.file_of(name)
     assert file is not None
+    found.notes += notes_of_edits(path, file.content)
     plain = host.take_ours_out(path, file.content)
     after = own_lines(host, name, file_of(path, plain, host.libpam), f"combined, {FOR}{because_of}")
     host.would_be = {path: after, **host.would_be}  # before what would keep the screen locked

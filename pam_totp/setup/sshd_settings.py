@@ -17,6 +17,9 @@ METHODS = {
 # What becomes of root, whom PermitRootLogin would shut out wherever PAM is asked: gives a code
 # after the key, keeps the key alone, or is shut out.
 ROOT_CODE, ROOT_KEY, ROOT_NO = "code", "key", "no"
+_OF_USER = re.compile(
+    r"^Match User (\S+)\n(?:[ \t].*\n)*?[ \t]+AuthenticationMethods[ \t]+(.*?)[ \t]*$", re.MULTILINE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,21 +60,24 @@ def text(choices: Choices) -> str:
 
 def choices_of(content: bytes | None) -> Choices | None:
     """The choices by which the file was written; None for any other content."""
-    found = (content or b"").decode("utf-8", "replace")
-    methods = re.findall(r"^AuthenticationMethods (.*)$", found, re.MULTILINE)
-    users = re.findall(r"^Match User (\S+)\n(?:  Pub.*\n)?  (.*)$", found, re.MULTILINE)
-    named = dict(users)
-    root = {f"AuthenticationMethods {KEY_ALONE}": ROOT_KEY}.get(named.get("root", ""), "")
-    if named.get("root", "").endswith(KEY_THEN_CODE):
-        root = ROOT_CODE
-    if "\nPermitRootLogin no\n" in found:
+    choices = told_by(content or b"")
+    is_whole = bool(choices.first_factor) and text(choices).encode() == content
+    return choices if is_whole else None
+
+
+def told_by(content: bytes) -> Choices:
+    """The choices as far as the file tells them, also one that was edited; what it does not tell is
+    empty."""
+    found = content.decode("utf-8", "replace")
+    by_value = {value: name for name, value in METHODS.items()}
+    methods = re.findall(r"^AuthenticationMethods[ \t]+(.*?)[ \t]*$", found, re.MULTILINE)
+    first_factor = next((by_value[value] for value in methods if value in by_value), "")
+    by_user = dict(_OF_USER.findall(found))
+    root = {KEY_ALONE: ROOT_KEY, KEY_THEN_CODE: ROOT_CODE}.get(by_user.pop("root", ""), "")
+    if re.search(r"^PermitRootLogin[ \t]+no\b", found, re.MULTILINE):
         root = ROOT_NO
-    for first_factor, value in METHODS.items():
-        if methods == [value]:
-            exempt = tuple(user for user, _ in users if user != "root")
-            choices = Choices(first_factor, root, exempt)
-            return choices if text(choices) == found else None
-    return None
+    exempt = tuple(user for user, value in by_user.items() if value == KEY_ALONE)
+    return Choices(first_factor, root, exempt)
 
 
 def _match(user: str, methods: str) -> str:

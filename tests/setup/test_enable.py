@@ -170,7 +170,16 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         (["sshd", "--exempt-key", "a b"], 1, "there is no user 'a b'", "getent"),
         (["sshd", "--exempt-key", "*"], 1, "there is no user '*'", "getent"),
         (["sshd", "--exempt-key", "nobdy"], 1, "no user 'nobdy'; did you mean nobody?", "getent"),
-        (["sshd", "--exempt-key", "root"], 2, "root keeps the key alone", "--root key"),
+        (["sshd", "--exempt-key", "root"], 2, "--root is the option", "--root key"),
+        (["sshd", "--no-exempt-key", "root"], 2, "--root is the option", "--root code"),
+        (["sshd", "--no-exempt-key", "nobdy"], 1, "did you mean nobody?", "getent"),
+        (["su", "--no-exempt-key", "nobody"], 2, "only to sshd", "enable sshd"),
+        (
+            ["sshd", "--exempt-key", "nobody", "--no-exempt-key", "nobody"],
+            2,
+            "cannot be given to both",
+            "--exempt-key nobody",
+        ),
         (["su", "--trial", "10x"], 2, "must be a time", "--help"),
         (["su", "--trial", "10m", "--no-trial"], 2, "not allowed with", "--help"),
         (["su", "--json"], 1, "not enrolled", "enroll --user root"),
@@ -422,3 +431,21 @@ def test_all_is_taken_out_where_one_file_is_a_link_to_another(user: User) -> Non
     finally:
         link.unlink()
         link.write_bytes(own)
+
+
+def test_an_edit_of_its_lines_is_not_lost_without_a_word(untouched: dict[str, bytes]) -> None:
+    path = Path("/etc/pam.d/su")
+    assert enable("su", *ALL).code == 0
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b"pam_totp.so\n", b"pam_totp.so tries=5\n"))
+    done = enable("su", *ALL)
+    assert (
+        "WARNING: 'auth required pam_totp.so tries=5' in /etc/pam.d/su was edited." in done.output
+    )
+    assert path.read_bytes() == written
+    assert "WARNING" not in enable("su", *ALL).output
+    lines = path.read_text().replace("pam_totp.so\n", "pam_totp.so tries=5\n").splitlines()
+    by_hand = "".join(f"{line}\n" for line in lines if "of pam-totp's lines" not in line)
+    path.write_text(by_hand)
+    assert "already asks for a code" in enable("su", *ALL).output
+    assert path.read_text() == by_hand

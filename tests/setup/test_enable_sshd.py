@@ -334,3 +334,48 @@ def test_what_others_wrote_since_stays(change_host: ChangeHost) -> None:
     assert not SETTINGS.exists()
     again = pam_totp("disable", "sshd", "--yes")
     assert again.code == 0 and "nothing was changed" in again.output
+
+
+def test_an_option_that_is_not_given_again_keeps_its_value(
+    change_host: ChangeHost, make_user: Callable[..., User]
+) -> None:
+    borg, ansible, carol = make_user(), make_user(), make_user()
+    key, code = borg.new_ssh_key(), enroll(borg)
+    enable = ("enable", "sshd")
+    first = ("--first-factor", "either", "--root", "no", "--exempt-key", borg.name)
+    assert pam_totp(*enable, *first, *ALL).code == 0
+    second = pam_totp(*enable, "--exempt-key", ansible.name, *ALL)
+    assert second.code == 0, second.errors
+    kept = f"still apply: --first-factor either --root no --exempt-key {borg.name}.\n"
+    assert kept in second.output
+    assert log_in(change_host, borg.name, key=key) == 0
+    third = pam_totp(*enable, "--no-exempt-key", borg.name, *ALL)
+    assert third.code == 0, third.errors
+    assert f"{borg.name}: the key alone is not enough any more.\n" in third.output
+    assert f"still apply: --first-factor either --root no --exempt-key {ansible.name}.\n" in (
+        third.output
+    )
+    assert log_in(change_host, borg.name, [(CODE, code.fresh_code())], key) == 0
+    again = pam_totp(*enable, "--no-exempt-key", carol.name, *ALL)
+    assert (again.code, "nothing was changed" in again.output) == (0, True)
+    assert f"Match User {ansible.name}\n" in SETTINGS.read_text()
+    assert pam_totp("disable", "sshd", "--yes").code == 0
+
+
+def test_what_an_edited_file_still_tells_is_kept_and_what_is_lost_is_said(
+    change_host: ChangeHost, make_user: Callable[..., User]
+) -> None:
+    borg, carol = make_user(), make_user()
+    enable = ("enable", "sshd")
+    first = ("--first-factor", "key", "--root", "no", "--exempt-key", borg.name)
+    assert pam_totp(*enable, *first, *ALL).code == 0
+    SETTINGS.write_text(f"MaxAuthTries 9\n{SETTINGS.read_text()}")
+    done = pam_totp(*enable, "--exempt-key", carol.name, *ALL)
+    assert done.code == 0, done.errors
+    assert f"WARNING: {SETTINGS} was edited." in done.output
+    written = SETTINGS.read_text()
+    assert "MaxAuthTries" not in written
+    assert "AuthenticationMethods publickey,keyboard-interactive:pam\n" in written
+    assert "PermitRootLogin no\n" in written
+    assert re.findall("^Match User (.*)$", written, re.MULTILINE) == [borg.name, carol.name]
+    assert pam_totp("disable", "sshd", "--yes").code == 0

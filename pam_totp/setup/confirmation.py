@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""The question before files are changed."""
+
+import shlex
+import sys
+
+from pam_totp.enrollment.terminal import ask
+from pam_totp.errors import Error, UsageError
+
+
+def confirm_change(*, json: bool) -> None:
+    """Asks for a yes. json: standard output is for one object, so nobody can be asked. Raises
+    Error."""
+    if json:
+        raise UsageError("--json needs --yes; nothing was changed", "add --yes")
+    try:
+        answer = ask("Change these files? [y/N] ")
+    except Error as fault:
+        raise Error(fault.message, shlex.join(["pam-totp", *sys.argv[1:], "--yes"])) from None
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
