@@ -3,8 +3,9 @@
 
 import pwd
 
-from pam_totp.review.ways_of_sshd import KERBEROS, SshdClass, knows_key, proofs_of
-from pam_totp.review.ways_of_sshd import SERVICE as SSHD
+from pam_totp.review.sshd_class import SERVICE as SSHD
+from pam_totp.review.sshd_class import SshdClass
+from pam_totp.review.ways_of_sshd import KERBEROS, knows_key, proofs_of
 from pam_totp.spelling import did_you_mean
 from pam_totp.stack import services, sshd, stack_faults, totp_lines
 from pam_totp.stack.factors import CODE, NO_CODE_NEEDED

@@ -11,8 +11,8 @@ from pam_totp.records.config.settings import Settings
 from pam_totp.review.open_to import People, Policy, policy_of
 from pam_totp.review.proofs import Proof, proof_of, ways_of
 from pam_totp.review.rule_names import LOCAL_SERVICES
+from pam_totp.review.sshd_class import SERVICE as SSHD
 from pam_totp.review.way_in import ServiceWays, WayIn, told_apart
-from pam_totp.review.ways_of_sshd import SERVICE as SSHD
 from pam_totp.review.ways_of_sshd import ways_of_sshd
 from pam_totp.rules.pattern import matches
 from pam_totp.rules.reasons import Failure

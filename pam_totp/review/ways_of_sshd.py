@@ -2,26 +2,22 @@
 """Every way into sshd: its own methods, for each class of logins that its Match blocks tell apart,
 and the PAM stack where they ask it."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from pam_totp.review.chosen import as_chosen
-from pam_totp.review.open_to import People, Policy
+from pam_totp.review.open_to import Policy
 from pam_totp.review.proofs import Proof, after, proof_of, ways_of
+from pam_totp.review.sshd_class import SshdClass, classes_of_sshd, people_of
 from pam_totp.review.way_in import WayIn
 from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor, with_key
 from pam_totp.stack.libpam import Libpam
-from pam_totp.stack.people import people as people_of_host
 from pam_totp.stack.search import TooManyWays
 from pam_totp.stack.service import Service, read_service
-from pam_totp.stack.sshd_classes import Class, classes_of, that_matter
-from pam_totp.stack.sshd_config import Block, read_blocks, source_of
-from pam_totp.stack.sshd_match import network_of
-from pam_totp.stack.sshd_running import Server, servers
+from pam_totp.stack.sshd_config import Block, source_of
+from pam_totp.stack.sshd_running import servers
 from pam_totp.stack.ways_in import ways_in
 
-SERVICE = "sshd"
 # With it sshd's `password` method asks Kerberos itself, and PAM only where there is none.
 KERBEROS = "kerberosauthentication"
 KEY_METHOD = "publickey"
@@ -30,40 +26,9 @@ FACTORS = {
     "hostbased": Factor("host key"),
     "gssapi-with-mic": Factor("Kerberos ticket"),
 }
-OTHER_CRITERIA = {
-    "host": "from host",
-    "localaddress": "at address",
-    "localport": "at port",
-    "rdomain": "in routing domain",
-}
 MAX_PROOFS = 200
-USUAL = Server()
 
 Said = tuple[str, bool]  # a way in words, and whether it is a finding
-
-
-@dataclasses.dataclass(frozen=True)
-class SshdClass:
-    """A class of logins, the settings that sshd has for it, and the lists of methods that log it
-    in. server: which sshd."""
-
-    logins: Class
-    settings: Mapping[str, str]
-    methods: tuple[sshd.Way, ...]
-    server: Server = USUAL
-
-
-def classes_of_sshd(server: Server = USUAL) -> list[SshdClass]:
-    """Every class that sshd may let in otherwise, by the configuration of this machine. Raises
-    Unknown."""
-    blocks = that_matter(read_blocks(server.path))
-    criteria = [one for block in blocks for one in block.criteria]
-    found = []
-    for each in classes_of(blocks, people_of_host(criteria)):
-        settings = sshd.settings_of(each.example, server.path, server.options)
-        ways = sshd.ways(settings, uid=0 if each.is_root else 1)
-        found.append(SshdClass(each, settings, tuple(ways), server))
-    return found
 
 
 def ways_of_sshd(libpam: Libpam, policy: Policy) -> tuple[list[WayIn], tuple[str, ...]]:
@@ -95,7 +60,7 @@ def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterato
             if knows_key(methods) == (has_key == "yes")
             for proof in proofs_of(methods, each, service)
         ]
-        for way in ways_of(proofs, _people(each, has_key), policy):
+        for way in ways_of(proofs, people_of(each, has_key), policy):
             yield as_chosen(way, each.logins.blocks)
 
 
@@ -153,41 +118,3 @@ def _lines(each: SshdClass, methods: sshd.Way, *more: str) -> Iterator[str]:
 def _of_match(block: Block) -> str:
     criteria = " ".join(f"{name} {argument}".strip() for name, argument in block.criteria)
     return f"{block.place}: Match {criteria or 'all'}"
-
-
-def _people(each: SshdClass, has_key: str) -> People:
-    """A class for the rules: at least these people, as far as rules can say it."""
-    logins, wanted = each.logins, dict[str, tuple[str, ...]]()
-    for name, argument in logins.criteria:
-        patterns = [one for one in argument.split(",") if not one.startswith("!")]
-        if patterns and "*" not in patterns and "[" not in argument:  # in a rule that is a set
-            wanted.setdefault(name, tuple(patterns))
-    if "user" in wanted and not any(set(one) & set("*?") for one in wanted["user"]):
-        wanted["user"] = logins.named  # without those of whom other blocks are
-    if logins.is_root:
-        wanted["user"] = (logins.example.user,)
-    networks = [network_of(one) for one in wanted.get("address", ())]
-    sources = [
-        f"{network.network_address.packed.hex()}/{network.prefixlen}"
-        for network in networks
-        if network is not None
-    ]
-    return People(
-        SERVICE,
-        wanted.get("user", ()),
-        wanted.get("group", ()),
-        tuple(sources) if len(sources) == len(networks) else (),
-        is_remote=True,
-        publickey=has_key,
-        besides=" ".join([*_besides(logins), *filter(None, [each.server.words])]),
-    )
-
-
-def _besides(each: Class) -> Iterator[str]:
-    """What the rules know nothing of."""
-    for name, argument in each.criteria:
-        excluded = [one[1:] for one in argument.split(",") if one.startswith("!")]
-        if name in ("user", "group", "address") and excluded and not each.is_root:
-            yield f"but {'members of ' if name == 'group' else ''}{', '.join(excluded)}"
-        if name in OTHER_CRITERIA:
-            yield f"{OTHER_CRITERIA[name]} {argument}"

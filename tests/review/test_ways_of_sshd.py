@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.review.sshd_class import classes_of_sshd
 from pam_totp.review.ways import ServiceWays, ways_of_service
-from pam_totp.review.ways_of_sshd import classes_of_sshd
 from pam_totp.setup import sshd_settings
 from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User

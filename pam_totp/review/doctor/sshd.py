@@ -13,7 +13,8 @@ from pam_totp.review.doctor.host import Host, auth_of, options_of
 from pam_totp.review.doctor.repairs import is_marked, look_at
 from pam_totp.review.doctor.sshd_settings import MAIN, USUAL_TRIES, of_class, set_first
 from pam_totp.review.lockout import ELSEWHERE
-from pam_totp.review.ways_of_sshd import SshdClass, classes_of_sshd, proofs_of
+from pam_totp.review.sshd_class import SshdClass, classes_of_sshd
+from pam_totp.review.ways_of_sshd import proofs_of
 from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.service import Service
