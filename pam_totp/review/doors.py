@@ -8,14 +8,13 @@ from pam_totp.records.config import settings
 from pam_totp.review.open_to import note_of_enrollment
 from pam_totp.review.ways import ServiceWays, ways_of_service
 from pam_totp.stack.libpam import Unknown
-from pam_totp.stack.service import OTHER
 
 
 def doors_of(service: str) -> dict[str, Any]:
-    """As JSON; the ways of `other` where the service says nothing of logins. Raises Failure."""
+    """As JSON; by the lines of `other` where the service has none. Raises Failure."""
     active = settings.load()
     try:
-        found = ways_of_service(service) or ways_of_service(OTHER) or ServiceWays(service)
+        found = ways_of_service(service, by_other=True) or ServiceWays(service)
     except Unknown as unknown:
         found = ServiceWays(service, unknown=str(unknown))
     without = [

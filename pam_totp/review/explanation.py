@@ -32,7 +32,9 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         *(() if found["runs_as_user"] else of_root),
         f"  waiting after incorrect codes: {f'{waiting} s' if waiting else 'no'}",
     ]
-    lines[1:1] = [f"  BUT {each}" for each in found["but"]] + [
+    # "No code is asked for, but no code is asked for" would contradict itself.
+    marks = ["BUT" if found["needs_code"] or "refused" in each else "ALSO" for each in found["but"]]
+    lines[1:1] = [f"  {mark} {each}" for mark, each in zip(marks, found["but"], strict=True)] + [
         f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
     ]
     doors, title = found["every_way_in"], f"  every way in at {options.service}:"

@@ -116,7 +116,7 @@ def ways_of_sshd(
         ways = [way for way in ways if "publickey" in way]
     if not any("keyboard-interactive" in way for way in ways):
         no = settings.get("kbdinteractiveauthentication") != "yes"
-        if no and not stack.is_combined:
+        if no and stack.asks and not stack.is_combined:
             buts.append(
                 "sshd cannot ask for a code (KbdInteractiveAuthentication no), so users who need "
                 "one are refused"
@@ -138,7 +138,7 @@ def ways_of_sshd(
             buts.append(f"sshd accepts {alone} alone{why}, so PAM is never asked")
         elif stack.wants_key and not knows_key(way):
             outcome = "refused, because the PAM stack requires a public key (publickey_passed)"
-        elif "keyboard-interactive" not in way and not stack.is_combined:
+        elif "keyboard-interactive" not in way and stack.asks and not stack.is_combined:
             outcome = "refused if a code is needed, because sshd's password method cannot ask"
         elif stack.service is not None:
             outcome = _outcome(way, of_login, stack.service)

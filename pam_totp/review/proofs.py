@@ -26,9 +26,10 @@ class Proof:
 
 
 def proof_of(way: Way) -> Proof:
-    """The proof of a way through a PAM stack, with the lines that have a say in it."""
+    """The proof of a way through a PAM stack, with the lines that have a say in it, each once:
+    libpam reads those of `other` twice for `other` itself."""
     steps = [step for step in way.steps if step.action != "ignore" or asks(step.line)]
-    return Proof(way.proved, tuple(step.words for step in steps))
+    return Proof(way.proved, tuple(dict.fromkeys(step.words for step in steps)))
 
 
 def after(first: Proof, second: Proof) -> Proof:

@@ -73,7 +73,10 @@ class ServiceWays:
 
 def told_apart(ways: list[WayIn]) -> tuple[WayIn, ...]:
     """Each once; whoever is named comes first, and everybody else is "others" then. Where others
-    enter a code, something is enough "alone"."""
+    enter a code, something is enough "alone". What a rule says of root, who needs nothing by root's
+    own rights, is left out."""
+    free = {way.who for way in ways if way.words == NOTHING and way.is_exempt and not way.reason}
+    ways = [way for way in ways if not (way.rule_line and way.who in free)]
     if any(way.has_code for way in ways):
         ways = [way if way.has_code else _alone(way) for way in ways]
     if any(way.who for way in ways):

@@ -57,14 +57,18 @@ def ways_of_service(
     libpam: Libpam | None = None,
     policy: Policy | None = None,
     known: dict[str, File | None] | None = None,
+    *,
+    by_other: bool = False,
 ) -> ServiceWays | None:
-    """The ways into one service; None if it says nothing of logins. Raises Unknown where there is
-    no libpam. known: the files that were read before (see Disk)."""
+    """The ways into one service; None if it says nothing of logins, unless those that it has
+    `by_other` are wanted. Raises Unknown where there is no libpam. known: the files that were read
+    before (see Disk)."""
     libpam = libpam or installed(root)
     policy = policy or active_policy(root)
     try:
         service = read_service(name, libpam, root, known)
-        if not service.refused and "auth" not in service.own and name != OTHER:
+        has_own = service.refused or "auth" in service.own or name == OTHER
+        if not has_own and not by_other:
             return None
         if name == SSHD and root:
             raise Unknown("only the sshd of this machine can be asked about its settings")

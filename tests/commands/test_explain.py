@@ -150,7 +150,7 @@ def test_decision_rule_line_and_facts_are_said(
         "  grant: none",
         "  waiting after incorrect codes: no",
         "  every way in at su:",
-        "    root: needs nothing · password (rule of line 2)",
+        "    root: needs nothing",
         "    others: password",
         "  way in without a code, for others: password",
     ]
@@ -319,9 +319,18 @@ def test_line_that_does_not_verify_or_cannot_be_read_is_told_as_what_it_is(
 def test_service_that_is_not_there_is_said(user: User) -> None:
     said = pam_totp("explain", user.name, "--service", "nosuch").output
     assert said.splitlines()[1:3] == [
-        "  BUT there is no PAM service file /etc/pam.d/nosuch, so PAM uses /etc/pam.d/other",
-        "  BUT /etc/pam.d/other has no pam_totp.so line, so no code is asked for",
+        "  ALSO there is no PAM service file /etc/pam.d/nosuch, so PAM uses /etc/pam.d/other",
+        "  ALSO /etc/pam.d/other has no pam_totp.so line, so no code is asked for",
     ]
+
+
+@pytest.mark.parametrize("service", ["other", "nosuch", "login"])
+def test_no_line_of_a_service_is_told_twice(user: User, service: str) -> None:
+    """libpam reads `other` twice for `other` itself, and once for what has no file."""
+    told = explain(user.name, "--service", service)
+    for way in told["without_a_code"]:
+        assert len(way["lines"]) == len(set(way["lines"])) > 0
+    assert len(told["but"]) == len(set(told["but"]))
 
 
 def test_a_misspelt_service_is_named_with_the_one_that_may_be_meant(user: User) -> None:

@@ -79,10 +79,28 @@ def test_settings_of_the_distribution_let_a_key_in_and_cannot_ask(
     sshd("")
     cannot_ask, key = said(user)
     assert "KbdInteractiveAuthentication no" in cannot_ask and "the key alone" in key
-    assert f"  BUT {key}\n" in pam_totp("explain", user.name).output
+    assert f"  ALSO {key}\n" in pam_totp("explain", user.name).output
     assert list(ways(user.name)) == ["publickey", "password"]
     assert ways(user.name)["publickey"] == "no code is asked for, because PAM is never asked"
     assert "cannot ask" in ways(user.name)["password"]
+
+
+@pytest.mark.parametrize("mode", ["optional", "required"])
+def test_before_anything_is_turned_on_it_does_not_contradict_itself(
+    user: User, sshd: Callable[[str], None], pam_services: PamServices, mode: str
+) -> None:
+    pam_services.restore()
+    sshd("")
+    with configured(f"enrollment: {mode}\n"):
+        told = pam_totp("explain", user.name, "--from", "192.0.2.1").output
+    assert "/etc/pam.d/sshd has no pam_totp.so line, so no code is asked for" in told
+    assert "cannot ask" not in told  # for what nothing asks for
+    first, *rest = told.splitlines()
+    assert ("refused" in first) == (mode == "required")
+    assert not any("refused" in line for line in rest)
+    assert ("  BUT " in told, "  ALSO " in told) == (mode == "required", mode == "optional")
+    password = "  by password: no code is asked for, because the PAM stack has no line for it"
+    assert any(line.startswith(password) for line in rest)
 
 
 def test_every_way_in_is_told_worst_first_without_being_asked(
