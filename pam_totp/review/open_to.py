@@ -95,7 +95,7 @@ def policy_of(active: Settings) -> Policy:
         text = line.partition(BETWEEN_FIELDS)[2]
         number, rule = text.partition(BETWEEN_FIELDS)[0], decode(text)
         earlier = rules.get(number)  # a rule for plain names is listed under each of them
-        rules[number] = _with_users(rule, (*earlier.users, *rule.users)) if earlier else rule
+        rules[number] = with_users(rule, (*earlier.users, *rule.users)) if earlier else rule
     otherwise = IF_ENROLLED if active.enrollment.mode == OPTIONAL else REQUIRED
     return Policy(tuple(rules[number] for number in sorted(rules)), otherwise)
 
@@ -167,7 +167,8 @@ def who_of(people: People) -> str:
     return f"{who or 'everybody'} {more}" if more else who
 
 
-def _with_users(rule: Rule, users: tuple[str, ...]) -> Rule:
+def with_users(rule: Rule, users: tuple[str, ...]) -> Rule:
+    """The rule, for these users."""
     return Rule(
         code=rule.code,
         line=rule.line,

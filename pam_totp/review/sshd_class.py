@@ -3,15 +3,16 @@
 as classes of people for the rules."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pam_totp.review.open_to import People
 from pam_totp.stack import sshd
 from pam_totp.stack.people import people as people_of_host
 from pam_totp.stack.sshd_classes import Class, classes_of, that_matter
-from pam_totp.stack.sshd_config import read_blocks
-from pam_totp.stack.sshd_match import network_of
+from pam_totp.stack.sshd_config import Block, read_blocks
+from pam_totp.stack.sshd_match import Login, network_of
 from pam_totp.stack.sshd_running import Server
+from pam_totp.stack.sshd_unlisted import with_their_blocks
 
 SERVICE = "sshd"
 OTHER_CRITERIA = {
@@ -34,17 +35,27 @@ class SshdClass:
     server: Server = USUAL
 
 
-def classes_of_sshd(server: Server = USUAL) -> list[SshdClass]:
-    """Every class that sshd may let in otherwise, by the configuration of this machine. Raises
-    Unknown."""
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What tells the logins at an sshd apart: its blocks, and the people of the host. found: every
+    class that sshd may let in otherwise."""
+
+    blocks: Sequence[Block]
+    people: Sequence[Login]
+    found: Sequence[SshdClass]
+
+
+def classes_of_sshd(server: Server = USUAL) -> Classes:
+    """By the configuration of this machine. Raises Unknown."""
     blocks = that_matter(read_blocks(server.path))
-    criteria = [one for block in blocks for one in block.criteria]
+    people = people_of_host([one for block in blocks for one in block.criteria])
     found = []
-    for each in classes_of(blocks, people_of_host(criteria)):
-        settings = sshd.settings_of(each.example, server.path, server.options)
+    for each in classes_of(blocks, people):
+        told = sshd.settings_of(each.example, server.path, server.options)
+        settings = with_their_blocks(told, each.example, each.blocks)
         ways = sshd.ways(settings, uid=0 if each.is_root else 1)
         found.append(SshdClass(each, settings, tuple(ways), server))
-    return found
+    return Classes(blocks, people, found)
 
 
 def people_of(each: SshdClass, has_key: str) -> People:

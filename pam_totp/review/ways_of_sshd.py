@@ -5,8 +5,9 @@ and the PAM stack where they ask it."""
 from collections.abc import Iterator
 
 from pam_totp.review.chosen import as_chosen
-from pam_totp.review.open_to import Policy
+from pam_totp.review.open_to import Policy, who_of
 from pam_totp.review.proofs import Proof, after, proof_of, ways_of
+from pam_totp.review.rules_of_class import RulesOfClasses
 from pam_totp.review.sshd_class import SshdClass, classes_of_sshd, people_of
 from pam_totp.review.way_in import WayIn
 from pam_totp.stack import sshd, totp_lines
@@ -28,7 +29,7 @@ FACTORS = {
 }
 MAX_PROOFS = 200
 
-Said = tuple[str, bool]  # a way in words, and whether it is a finding
+Said = tuple[str, str, bool]  # whom of a class a way is for, the way, whether it is a finding
 
 
 def ways_of_sshd(libpam: Libpam, policy: Policy) -> tuple[list[WayIn], tuple[str, ...]]:
@@ -37,19 +38,34 @@ def ways_of_sshd(libpam: Libpam, policy: Policy) -> tuple[list[WayIn], tuple[str
     stacks, found, faults = dict[str, Service](), list[WayIn](), list[str]()
     open_to_all = set[Said]()
     by_blocks: dict[tuple[Block, ...], set[Said]] = {}
-    for each in (each for server in servers() for each in classes_of_sshd(server)):
+    for each, asked in _with_rules(policy):
         name = sshd.service_of(each.settings, each.server.name)
         if name not in stacks:
             stacks[name] = read_service(name, libpam)
             faults += stacks[name].faults
-        ways = list(_ways_of_class(each, stacks[name], policy))
         # What is open to everybody, or to the others of whom the same blocks are, is said there.
         said = open_to_all | by_blocks.get(each.logins.blocks, set())
-        new = [way for way in ways if (way.text, way.is_finding) not in said]
-        open_to_all |= {(way.text, way.is_finding) for way in new if not way.who}
-        by_blocks.setdefault(each.logins.blocks, {(way.text, way.is_finding) for way in ways})
-        found += new
+        here = dict[Said, WayIn]()
+        for way in _ways_of_class(each, stacks[name], asked):
+            here.setdefault(_said(way, each), way)
+        new = {key: way for key, way in here.items() if key not in said}
+        open_to_all |= {key for key, way in new.items() if not way.who}
+        by_blocks.setdefault(each.logins.blocks, set(here))
+        found += new.values()
     return found, tuple(dict.fromkeys(faults))
+
+
+def _said(way: WayIn, each: SshdClass) -> Said:
+    whole = who_of(people_of(each, "")) or "everybody"
+    return way.who.removeprefix(whole), way.text, way.is_finding
+
+
+def _with_rules(policy: Policy) -> Iterator[tuple[SshdClass, Policy]]:
+    """Every class of every server, with the policy as far as it is about the class."""
+    for server in servers():
+        classes = classes_of_sshd(server)
+        rules = RulesOfClasses(policy, classes.blocks, classes.people)
+        yield from ((each, rules.about(each.logins)) for each in classes.found)
 
 
 def _ways_of_class(each: SshdClass, service: Service, policy: Policy) -> Iterator[WayIn]:

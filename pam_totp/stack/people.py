@@ -14,19 +14,26 @@ FIRST_PERSON = 1000  # Debian Policy, section 9.2.2
 
 def people(criteria: Criteria) -> list[Login]:
     """One login for each user that the database lists, and for each that the criteria name; people
-    before accounts of programs; last a login that is made up for each criterion of users that fits
-    none of them, whom a directory may have. Without groups where no criterion asks for any."""
+    before accounts of programs; last a login that is made up for each criterion of users or groups
+    that fits none of them, whom a directory may have. Without groups where no criterion asks for
+    any."""
     found = _listed(criteria)
     return [*found, *_made_up(criteria, found)]
 
 
 def _made_up(criteria: Criteria, found: list[Login]) -> Iterator[Login]:
     for name, argument in dict.fromkeys(criteria):
-        if name != "user" or any(meets(each, (name, argument)) for each in found):
+        if name not in ("user", "group") or any(meets(each, (name, argument)) for each in found):
             continue
         patterns = [each for each in argument.split(",") if not each.startswith("!")]
-        logins = [Login(re.sub(r"[*?]", TO_FILL_A_PATTERN, each)) for each in patterns]
+        filled = [re.sub(r"[*?]", TO_FILL_A_PATTERN, each) for each in patterns]
+        logins = [Login(each) if name == "user" else _member(each) for each in filled]
         yield from [each for each in logins if meets(each, (name, argument))][:1]
+
+
+def _member(group: str) -> Login:
+    """Somebody of a group that no user of this host is in."""
+    return Login(f"member-of-{group}", frozenset([group]), is_unlisted=True)
 
 
 def _listed(criteria: Criteria) -> list[Login]:

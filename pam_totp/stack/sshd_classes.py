@@ -17,8 +17,10 @@ from pam_totp.stack.sshd_match import (
     FIRST,
     Criteria,
     Login,
+    Network,
     example_addresses,
     examples,
+    is_within,
     meets,
 )
 
@@ -75,19 +77,22 @@ def that_matter(blocks: Sequence[Block]) -> list[Block]:
 
 
 def of_nobody(blocks: Sequence[Block], classes: Sequence[Class]) -> list[Block]:
-    """The Match blocks about logins that no class has, such as those of an empty group: a directory
-    may have members that it does not list."""
-    judged = {block for each in classes for block in each.blocks}
+    """The Match blocks about logins that no listed user can be in, such as those of an empty group:
+    a directory may have members that it does not list. sshd cannot be asked about them."""
+    judged = {b for each in classes if not each.example.is_unlisted for b in each.blocks}
     return [block for block in that_matter(blocks) if block.is_match and block not in judged]
 
 
-def classes_of(blocks: Sequence[Block], people: Sequence[Login]) -> list[Class]:
-    """Every class that one of these people can be in, from any address; the fewest blocks first.
+def classes_of(
+    blocks: Sequence[Block], people: Sequence[Login], sources: Sequence[Network] = ()
+) -> list[Class]:
+    """Every class that one of these people can be in; the fewest blocks first.
 
-    people: one login of each user; only the user and the groups count. Raises Unknown, TooManyWays.
+    people: one login of each user; only the user and the groups count. sources: the networks that
+    they come from; none: any. Raises Unknown, TooManyWays.
     """
     criteria = list(dict.fromkeys(one for block in blocks for one in block.criteria))
-    values = _values(criteria, people)
+    values = _values(criteria, people, sources)
     for at, names in enumerate(OF_EACH):
         if at != HOSTS:
             also = ("host",) if at == ADDRESSES else ()
@@ -154,10 +159,15 @@ def _named(criteria: Criteria, people: Sequence[Login]) -> list[Login]:
     return [each for each in people if each.user in names]
 
 
-def _values(criteria: Criteria, people: Sequence[Login]) -> list[list[Login]]:
+def _values(
+    criteria: Criteria, people: Sequence[Login], sources: Sequence[Network]
+) -> list[list[Login]]:
     """Lists of logins that differ in one thing: the user, the address, the name of the host, the
     address and the port at this end, the routing domain."""
     addresses = [*ELSEWHERE, *example_addresses(criteria, "address", "host"), *FIRST]
+    if sources:  # a cell that begins before a network does has the first address of it
+        first = [str(network[0]) for network in sources]
+        addresses = [*first, *(each for each in addresses if is_within(each, sources))]
     here = ["127.0.0.1", "::1", *example_addresses(criteria, "localaddress"), *FIRST]
     named = [int(each) for each in examples(criteria, "localport") if each.isdigit()]
     another = next(port for port in range(PORT + 1, 65536) if port not in named)

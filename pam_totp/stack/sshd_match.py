@@ -26,7 +26,8 @@ Criteria = Sequence[tuple[str, str]]  # each a name in lower case, and its argum
 @dataclasses.dataclass(frozen=True)
 class Login:
     """A login as sshd sees it before it reads its Match blocks. groups: the user's, by name;
-    is_root: has user id 0, for which PermitRootLogin is."""
+    is_root: has user id 0, for which PermitRootLogin is; is_unlisted: made up, for a group that no
+    user of this host is in."""
 
     user: str
     groups: frozenset[str] = frozenset()
@@ -36,6 +37,7 @@ class Login:
     local_address: str = "127.0.0.1"
     local_port: int = 22
     rdomain: str = ""
+    is_unlisted: bool = False
 
 
 def meets(login: Login, criterion: tuple[str, str]) -> bool:
@@ -114,6 +116,12 @@ def network_of(text: str) -> Network | None:
         return ipaddress.ip_network(text)
     except ValueError:
         return None
+
+
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether one of the networks has the address."""
+    here = ipaddress.ip_address(address)
+    return any(here.version == each.version and here in each for each in networks)
 
 
 def examples(criteria: Criteria, name: str) -> list[str]:

@@ -297,6 +297,13 @@ SSHD_SETTINGS = (
         f"printf 'Match Group nobodys\\nAuthenticationMethods publickey\\n' >>{SSHD}",
         "sshd-match-of-nobody",
         "`Match group nobodys`",
+        also("way-without-code"),
+    ),
+    Fault(
+        "a block for the members of an empty group, who enter a code",
+        f"printf 'Match Group nobodys\\nMaxAuthTries 5\\n' >>{SSHD}",
+        "sshd-match-of-nobody",
+        "`Match group nobodys`",
     ),
     Fault(
         "a block for users of a directory",

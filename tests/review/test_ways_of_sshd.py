@@ -100,12 +100,52 @@ def test_user_with_a_key_alone_is_named_with_the_lines_and_the_rule(
     rule = f"rules:\n- {{user: {borg}, from: 192.0.2.7, code: never}}\n"
     found = ways(match, rules=rule)
     assert found.text == (
-        f"{borg} from 192.0.2.7: key alone (rule of line 2) · password alone (rule of line 2) · "
-        f"others: {KEY_OR_PASSWORD}"
+        f"{borg} from 192.0.2.7: key alone (rule of line 2) · others: {KEY_OR_PASSWORD}"
     )
     assert not found.findings
     elsewhere = f"rules:\n- {{user: {borg}, from: 192.0.2.8, code: never}}\n"
     assert len(ways(match, rules=elsewhere).findings) == 1
+
+
+def test_rule_says_no_password_of_a_user_from_whom_sshd_takes_only_a_key(
+    ways: Callable[..., ServiceWays], make_user: Callable[..., User]
+) -> None:
+    borg, carol, dora = (make_user().name for _ in range(3))
+    rules = f"rules:\n- {{user: [{borg}, {carol}, root], code: never}}\n"
+    key = "key alone (rule of line 2)"
+    for block in (
+        f"User {borg},{carol}\n  AuthenticationMethods publickey",
+        f"User {carol}\n  AuthenticationMethods publickey\n"
+        f"Match User {borg}\n  AuthenticationMethods publickey",
+    ):
+        text = ways(f"{EITHER}\nMatch {block}\n", rules=rules).text
+        assert "password alone" not in text and text.count(borg) == text.count(carol) == 1
+        assert "root" not in text  # PermitRootLogin prohibit-password, and PAM is always asked
+    both = f"{EITHER}\nMatch User {borg} Address 192.0.2.7\n  AuthenticationMethods publickey\n"
+    here = ways(both, rules=f"rules:\n- {{user: {borg}, from: 192.0.2.0/24, code: never}}\n").text
+    assert f"{borg} from 192.0.2.7: {key}" in here
+    assert f"{borg} from 192.0.2.0/24: {key} · password alone" in here
+    text = ways(EITHER, rules=f"rules:\n- {{user: {dora}, code: never}}\n").text
+    assert f"{dora}: {key} · password alone (rule of line 2)" in text
+    text = ways(f"{ROOT_MAY}{EITHER}", rules=rules).text
+    assert f"{borg}, {carol}: {key}" in text and f"root: {key}" in text
+
+
+def test_group_that_nobody_of_this_host_is_in_is_judged_by_its_lines(
+    ways: Callable[..., ServiceWays],
+) -> None:
+    """sshd -T looks up the groups of a user, and can tell nothing of them."""
+    match = f"{EITHER}\nMatch Group of-a-directory\n"
+    found = ways(f"{match}  AuthenticationMethods publickey\n")
+    assert [(way.who, way.words) for way in found.findings] == [
+        ("members of of-a-directory", "key alone")
+    ]
+    rule = "rules:\n- {group: of-a-directory, code: never}\n"
+    assert not ways(f"{match}  AuthenticationMethods publickey\n", rules=rule).findings
+    found = ways(f"{match}  AuthenticationMethods publickey,keyboard-interactive\n")
+    assert not found.findings and "of-a-directory" not in found.text
+    two = f"Match Group ldap-*\n  MaxAuthTries 4\n{match.partition(EITHER)[2]}"
+    assert len(ways(f"{EITHER}\n{two}  AuthenticationMethods publickey\n").findings) == 1
 
 
 def test_user_whom_an_earlier_block_asks_is_not_named_for_a_later_one(
@@ -204,7 +244,7 @@ def test_account_that_is_root_by_another_name_is_root(ways: Callable[..., Servic
     try:
         match = "Match User toor\n  AuthenticationMethods keyboard-interactive\n"
         assert ways(f"{EITHER}\n{match}").text == KEY_OR_PASSWORD
-        toor = [each for each in classes_of_sshd() if each.logins.example.user == "toor"]
+        toor = [each for each in classes_of_sshd().found if each.logins.example.user == "toor"]
         assert [each.methods for each in toor] == [()]
     finally:
         subprocess.run(["/usr/sbin/userdel", "-f", "toor"], check=True)

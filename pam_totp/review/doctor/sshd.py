@@ -41,7 +41,7 @@ def find(host: Host) -> Iterator[Finding]:
     is_combined = any(map(totp_lines.is_combined, lines))
     try:
         running = servers()
-        classes = [each for server in running for each in classes_of_sshd(server)]
+        classes = [each for server in running for each in classes_of_sshd(server).found]
         of_nobody = [each for server in running for each in sshd_blocks.of_nobody(server)]
     except Unknown as unknown:
         yield from _cannot_say(str(unknown))

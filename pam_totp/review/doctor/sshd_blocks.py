@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The Match blocks of sshd that fit nobody, so that it is not known what they let in."""
+"""The Match blocks of sshd that fit nobody who is listed, so that sshd cannot be asked about them.
+What the model says of them is not proved."""
 
 from pam_totp.review.doctor.findings import UNKNOWN, Finding
 from pam_totp.review.doctor.repairs import look_at
@@ -22,7 +23,8 @@ def _not_judged(block: Block) -> Finding:
     return Finding(
         severity=UNKNOWN,
         kind="sshd-match-of-nobody",
-        what=f"`Match {criteria}` ({block.place}) fits nobody that is listed, and was not judged",
+        what=f"`Match {criteria}` ({block.place}) fits nobody that is listed, so sshd cannot be "
+        "asked about it",
         consequence="A directory may have users who log in by it, with or without a code.",
         command=look_at(block.file, block.number),
     )
