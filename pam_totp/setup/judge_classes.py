@@ -3,7 +3,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
+from pam_totp.review.rules_of_class import RulesOfClasses
+from pam_totp.review.sshd_class import SshdClass, people_of
+from pam_totp.review.ways import active_policy
+from pam_totp.review.ways_of_sshd import knows_key
 from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.judge_sshd import KEY, Verdict, ended, first_of, in_words, judge, judge_uid
 from pam_totp.setup.locked import judge_pam
@@ -14,10 +19,12 @@ from pam_totp.setup.sshd_settings import Choices
 from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.people import people
+from pam_totp.stack.sshd import Way
 from pam_totp.stack.sshd_classes import Class, classes_of, of_nobody
 from pam_totp.stack.sshd_config import Block
 from pam_totp.stack.sshd_match import Login, meets
 from pam_totp.stack.sshd_running import Server, servers
+from pam_totp.stack.sshd_unlisted import with_their_blocks
 
 SERVICE = "sshd"
 USUAL = Server()
@@ -37,10 +44,11 @@ def judge_servers(
         with Copy(plain, server) as before, Copy(replaced, server) as after:
             after.test()
             judged = [judge_pam(before.settings_of(SOMEBODY))]
-            judged += _judge_all(before, after, choices, server)
+            rules = _rules(after)
+            judged += _judge_all(before, after, choices, server, rules)
             for login, method in sitting:
                 if login is not None:
-                    judged.append(_judge_sitting(before, after, choices, login, method))
+                    judged.append(_judge_sitting(before, after, choices, login, method, rules))
         found += [_at(server, each) for each in judged] if server.words else judged
         if server.words:
             found.append(Verdict(notes=(f"Reload {server.words[3:]} yourself.",)))
@@ -63,15 +71,17 @@ def classes_in(copy: Copy) -> list[Class]:
     return classes_of(blocks, everybody)
 
 
-def _judge_all(before: Copy, after: Copy, choices: Choices, server: Server) -> list[Verdict]:
+def _judge_all(
+    before: Copy, after: Copy, choices: Choices, server: Server, rules: RulesOfClasses
+) -> list[Verdict]:
     found, classes = [], classes_in(after)
     for block in of_nobody(after.blocks(), classes):
-        what = "fits nobody that is listed, and was not judged."
+        what = "fits nobody that is listed, so sshd cannot be asked about it."
         found.append(Verdict(notes=(f"{_match(block, after)} {what}",)))
     for each in classes:
-        was = before.settings_of(each.example)
+        was = _settings(before, each.example)
         try:
-            will = after.settings_of(each.example)
+            will = _settings(after, each.example)
         except Unknown as unknown:
             found.append(Verdict(f"{_named(each, after)}: {unknown}"))
             continue
@@ -82,21 +92,55 @@ def _judge_all(before: Copy, after: Copy, choices: Choices, server: Server) -> l
             what = f"{who}: sshd asks PAM for the service {service}, which would not ask for a code"
             found.append(Verdict(what, "remove the PAMServiceName line, or call the program sshd"))
             continue
-        found.append(judge(who, each, was, will, choices, has_key=may_have_key))
+        rule_for = partial(_rule_for, rules, SshdClass(each, will, (), server))
+        found.append(judge(who, each, was, will, choices, has_key=may_have_key, rule_for=rule_for))
     return found
 
 
+def _settings(copy: Copy, login: Login) -> dict[str, str]:
+    """What sshd has set for a login. Raises Unknown."""
+    told = copy.settings_of(login)
+    if not login.is_unlisted:
+        return told
+    return with_their_blocks(told, login, _blocks_of(copy, login))
+
+
+def _blocks_of(copy: Copy, login: Login) -> tuple[Block, ...]:
+    """The blocks that apply to a login."""
+    blocks = copy.blocks()
+    return tuple(block for block in blocks if all(meets(login, one) for one in block.criteria))
+
+
+def _rules(copy: Copy) -> RulesOfClasses:
+    """The policy, for the classes of this configuration. Raises Unknown."""
+    blocks = copy.blocks()
+    everybody = people([one for block in blocks for one in block.criteria])
+    return RulesOfClasses(active_policy(), blocks, everybody)
+
+
+def _rule_for(rules: RulesOfClasses, each: SshdClass, way: Way) -> str:
+    """The rule that exempts all of a class, in words, where they log in this way."""
+    asked_about = people_of(each, "yes" if knows_key(way) else "no")
+    exempt, asked = rules.about(each.logins).divide(asked_about)
+    return exempt[-1].reason if exempt and not asked else ""
+
+
 def _judge_sitting(
-    before: Copy, after: Copy, choices: Choices, sitting: Login, method: str
+    before: Copy,
+    after: Copy,
+    choices: Choices,
+    sitting: Login,
+    method: str,
+    rules: RulesOfClasses,
 ) -> Verdict:
     """The person who is sitting there: the same way in, with the code."""
-    blocks = [b for b in after.blocks() if all(meets(sitting, one) for one in b.criteria)]
-    each = Class(sitting, tuple(blocks))
+    each = Class(sitting, _blocks_of(after, sitting), (sitting.user,))
     was, will = before.settings_of(sitting), after.settings_of(sitting)
     if after.server != USUAL and method not in map(first_of, sshd.ways(was, judge_uid(each))):
         return Verdict()  # came in at another
     who = f"you ({sitting.user} from {sitting.address})"
-    verdict = judge(who, each, was, will, choices)
+    rule_for = partial(_rule_for, rules, SshdClass(each, will, (), after.server))
+    verdict = judge(who, each, was, will, choices, rule_for=rule_for)
     # Where it is not known how, it may have been in any way that there is.
     ways = {method} if method else set(map(first_of, sshd.ways(was, judge_uid(each))))
     lost = sorted(ways - verdict.kept)

@@ -3,8 +3,9 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from pam_totp.setup.exempting import by_a_rule, users_to_exempt
 from pam_totp.setup.opened import opened
 from pam_totp.setup.proof import KEY_ONLY, PASSWORD_ONLY
 from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
@@ -13,6 +14,7 @@ from pam_totp.stack.sshd import Way, asks_pam
 from pam_totp.stack.sshd_classes import Class
 
 KEY, PASSWORD = "key", "password"
+METHOD_OF_KEYS = "publickey"
 ROOT_UID, SOMEBODY = 0, 1000
 FORCED = "forced-commands-only"
 
@@ -20,11 +22,12 @@ FORCED = "forced-commands-only"
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     """fault: why this must not be; empty: it may. hint: what to do about it, if not to mend the
-    block. notes: what stays without a code, what ends and what begins. kept: the first factors with
-    which the class gets in."""
+    block. users: who would have to be exempted by their names. notes: what stays without a code,
+    what ends and what begins. kept: the first factors with which the class gets in."""
 
     fault: str = ""
     hint: str = ""
+    users: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kept: frozenset[str] = frozenset()
 
@@ -44,9 +47,11 @@ def judge(
     choices: Choices,
     *,
     has_key: bool = True,
+    rule_for: Callable[[Way], str] = lambda way: "",
 ) -> Verdict:
     """who: the class in words. was, will: sshd's settings for it before and after. has_key: whether
-    anybody in it may have a key."""
+    anybody in it may have a key. rule_for: the rule that exempts all of the class on a way that
+    never asks PAM, in words; empty without one."""
     uid = judge_uid(each)
     before = {first_of(way) for way in sshd.ways(was, uid)}
     ways = sshd.ways(will, uid)
@@ -56,11 +61,11 @@ def judge(
         return Verdict(f"{who}: sshd would not ask PAM (UsePAM)")
     for way in ways:
         if not asks_pam(way):
-            if not is_meant(each, choices):
-                return Verdict(f"{who}: {sshd.shown(way)} would be enough, without a code")
-            note = f"{who}: {_words(way)} alone, without a code."
-            by_block = "" if is_chosen(each, choices) else "WARNING, by your own Match block: "
-            notes.append(f"{by_block}{note}")
+            rule = rule_for(way)
+            if not rule and not is_chosen(each, choices):
+                return _without_code(f"{who}: {sshd.shown(way)}", way, each)
+            because = f" ({rule})" if rule else ""
+            notes.append(f"{who}: {_words(way)} alone, without a code{because}.")
     for proved in opened(was, will, uid, choices):
         factors = " and ".join(map(in_words, sorted(proved)))
         if not _may_open(proved, each, choices):
@@ -89,6 +94,14 @@ def judge(
     return Verdict(notes=tuple(dict.fromkeys(notes)), kept=frozenset(kept))
 
 
+def _without_code(what: str, way: Way, each: Class) -> Verdict:
+    """A way in that is there today, and would stay: only a person can say that it is meant."""
+    fault = f"{what} would be enough, without a code"
+    if way != (METHOD_OF_KEYS,):
+        return Verdict(fault)
+    return Verdict(fault, by_a_rule(each.criteria), users_to_exempt(each))
+
+
 def _may_open(proved: frozenset[str], each: Class, choices: Choices) -> bool:
     """Whether somebody chose that this is enough."""
     is_roots = each.is_root and choices.root in (ROOT_CODE, ROOT_KEY)
@@ -110,7 +123,7 @@ def judge_uid(each: Class) -> int:
 
 def first_of(way: Way) -> str:
     """The first factor that a list of methods proves."""
-    if "publickey" in way:
+    if METHOD_OF_KEYS in way:
         return KEY
     return PASSWORD if asks_pam(way) else way[0]
 
@@ -123,15 +136,6 @@ def works(way: Way, choices: Choices) -> bool:
     if "password" in way:
         return False
     return first_of(way) == KEY or choices.first_factor != KEY_ONLY
-
-
-def is_meant(each: Class, choices: Choices) -> bool:
-    """Whether logins of the class are to be without a code: by a choice, or because the
-    administrator's own Match block says so."""
-    return is_chosen(each, choices) or any(
-        block.is_match and any(one.keyword == "authenticationmethods" for one in block.settings)
-        for block in each.blocks
-    )
 
 
 def is_chosen(each: Class, choices: Choices) -> bool:
@@ -152,4 +156,4 @@ def ended(each: Class, choices: Choices) -> Iterator[str]:
 
 
 def _words(way: Way) -> str:
-    return "the key" if way == ("publickey",) else sshd.shown(way)
+    return "the key" if way == (METHOD_OF_KEYS,) else sshd.shown(way)

@@ -13,9 +13,11 @@ from pam_totp.setup import sshd_settings
 from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.block import put_in, take_out
 from pam_totp.setup.change import FileChange
+from pam_totp.setup.exempting import by_options
 from pam_totp.setup.judge_classes import ROOT, SOMEBODY, Sitting, classes_in, judge_servers
-from pam_totp.setup.judge_sshd import KEY, first_of, works
+from pam_totp.setup.judge_sshd import KEY, Verdict, first_of, works
 from pam_totp.setup.keyless import notes_of_keyless
+from pam_totp.setup.person import exists
 from pam_totp.setup.proof import PASSWORD_ONLY
 from pam_totp.setup.sshd_copy import Copy
 from pam_totp.setup.sshd_settings import PATH as DROP_IN
@@ -70,9 +72,19 @@ def plan(choices: Choices, sitting: Sequence[Sitting] = ()) -> SshdPlan:
         raise Error(f"{unknown}; nothing was changed", f"{sshd.SSHD} -t") from None
     for each in verdicts:
         if each.fault:
-            raise Error(f"{each.fault}; nothing was changed", each.repair)
+            hint = _exempting(each, verdicts, choices) or each.repair
+            raise Error(f"{each.fault}; nothing was changed", hint)
     found.notes += list(dict.fromkeys(note for verdict in verdicts for note in verdict.notes))
     return found
+
+
+def _exempting(fault: Verdict, verdicts: Sequence[Verdict], choices: Choices) -> str:
+    """One command for all users whom their own Match blocks let in without a code; empty where this
+    fault is about somebody else."""
+    if not any(map(exists, fault.users)):
+        return ""
+    users = [user for each in verdicts for user in each.users if exists(user)]
+    return by_options(users, choices)
 
 
 def _with_ours(plain: dict[str, bytes | None], choices: Choices) -> dict[str, bytes | None]:

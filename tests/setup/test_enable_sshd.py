@@ -2,6 +2,7 @@
 """`pam-totp enable sshd` on a real sshd: by the person who sits there, tried from another terminal,
 kept, and taken out again."""
 
+import json
 import os
 import pwd
 import re
@@ -253,6 +254,48 @@ def test_accounts_of_programs_are_found_in_the_log_and_exempted(
     assert log_in(change_host, borg.name, key=keys[0]) == 0
     assert "nothing was changed" in pam_totp("enable", "sshd", *ALL).output
     assert pam_totp("disable", "--all", "--yes").code == 0
+
+
+def test_a_key_alone_by_a_block_of_the_administrator_s_needs_a_word_of_theirs(
+    change_host: ChangeHost, make_user: Callable[..., User]
+) -> None:
+    borg = make_user()
+    key = borg.new_ssh_key()
+    usual = OF_THE_TEST.read_text()
+    OF_THE_TEST.write_text(f"{usual}Match User {borg.name}\n  AuthenticationMethods publickey\n")
+    change_host.reload()
+    before = state()
+    done = pam_totp("enable", "sshd", *ALL)
+    assert done.code == 1 and state() == before
+    assert f"Match user {borg.name} ({OF_THE_TEST}, line " in done.errors
+    assert "publickey would be enough, without a code; nothing was changed" in done.errors
+    assert f"\nhint: pam-totp enable sshd --exempt-key {borg.name}\n" in done.errors
+    assert log_in(change_host, borg.name, key=key) == 0
+    done = pam_totp("enable", "sshd", "--exempt-key", borg.name, *ALL)
+    assert done.code == 0, done.errors
+    assert log_in(change_host, borg.name, key=key) == 0
+    assert open_at_sshd() == []
+    assert pam_totp("disable", "sshd", "--yes").code == 0
+    with configured(f"rules: [{{user: {borg.name}, publickey: true, code: never}}]\n"):
+        done = pam_totp("enable", "sshd", *ALL)
+        assert done.code == 0, done.errors
+        assert "the key alone, without a code (rule of line 1)." in done.output
+        assert log_in(change_host, borg.name, key=key) == 0
+        assert open_at_sshd() == []
+    assert len(open_at_sshd()) == 1  # the rule is gone, and the block is not
+    again = pam_totp("enable", "sshd", *ALL)
+    assert again.code == 1 and "--exempt-key" in again.errors
+    assert pam_totp("disable", "sshd", "--yes").code == 0
+
+
+def open_at_sshd() -> list[str]:
+    """The ways without a code at sshd that doctor finds."""
+    found = json.loads(pam_totp("doctor", "--json").output)["findings"]
+    return [
+        each["what"]
+        for each in found
+        if each["kind"] == "way-without-code" and each["what"].startswith("sshd ")
+    ]
 
 
 def test_programs_that_log_in_as_root_are_found_too(

@@ -17,8 +17,9 @@ from pam_totp.setup.sshd_settings import ROOT_CODE, ROOT_KEY, ROOT_NO, Choices
 from pam_totp.stack.sshd_config import PATH
 from pam_totp.stack.sshd_match import Login
 from pam_totp.stack.sshd_running import servers
-from tests.commands.commands import read_only
+from tests.commands.commands import configured, read_only
 from tests.host.accounts import User
+from tests.host.programs import CONFIGURATION
 from tests.host.ssh_server import SSHD, SshServer, accepts, free_port, shipped_settings
 from tests.trial.change_host import wait_until
 
@@ -119,17 +120,81 @@ def test_a_block_that_shuts_its_users_out_is_found_before(
     assert failure.value.hint == f"mend that block in {FOLDER}/block.conf, or remove it"
 
 
-def test_a_block_of_the_administrator_s_that_asks_for_no_code_is_warned_of(
-    planned: Planned,
+KEY_ALONE = "  AuthenticationMethods publickey\n"
+RULE = f"if that is intended, add this rule to {CONFIGURATION}: "
+
+
+@pytest.mark.parametrize(
+    ("match", "hint"),
+    [
+        ("User sshd", "pam-totp enable sshd --exempt-key sshd"),
+        (
+            f"User sshd,man\n{KEY_ALONE}Match User nobody",
+            "pam-totp enable sshd --exempt-key man --exempt-key sshd --exempt-key nobody",
+        ),
+        (f"User root\n{KEY_ALONE}Match User man", "--root key --exempt-key man"),
+        ("Group daemon", f"{RULE}{{group: daemon, service: sshd, publickey: true, code: never}}"),
+        (
+            "Address 192.0.2.0/24",
+            f'{RULE}{{from: "192.0.2.0/24", service: sshd, publickey: true, code: never}}',
+        ),
+        (
+            "Group of-a-directory",
+            f"{RULE}{{group: of-a-directory, service: sshd, publickey: true, code: never}}",
+        ),
+        (
+            "User of-a-directory Address 192.0.2.1,2001:db8::1",
+            f'{RULE}{{user: of-a-directory, from: ["192.0.2.1", "2001:db8::1"], service: sshd, '
+            "publickey: true, code: never}",
+        ),
+        ("User *,!root", f"mend that block in {PATH}, or remove it"),
+        ("LocalPort 2222", f"mend that block in {PATH}, or remove it"),
+    ],
+)
+def test_a_block_that_lets_a_key_alone_in_is_refused_with_how_to_mean_it(
+    planned: Planned, match: str, hint: str
 ) -> None:
-    notes = planned(f"{USUAL}Match User sshd\n  AuthenticationMethods publickey\n").notes
-    assert any(
-        note.startswith("WARNING, by your own Match block: Match user sshd")
-        and note.endswith("the key alone, without a code.")
-        for note in notes
+    """A way in without a code that was there before is one afterwards, too."""
+    with pytest.raises(Error, match="publickey would be enough, without a code") as failure:
+        planned(f"{USUAL}Match {match}\n{KEY_ALONE}")
+    assert (failure.value.hint or "").endswith(hint), failure.value.hint
+    assert "Match " in failure.value.message and f"{PATH}, line " in failure.value.message
+    if hint.startswith(RULE):
+        with configured(f"rules:\n- {hint.removeprefix(RULE)}\n"):
+            assert planned(f"{USUAL}Match {match}\n{KEY_ALONE}").replaced
+
+
+@pytest.mark.parametrize(
+    ("match", "rule"),
+    [
+        ("User sshd", "user: sshd"),
+        ("Group daemon", "group: daemon"),
+        ("Group of-a-directory", "group: of-a-directory"),
+        ("Address 192.0.2.0/24", "from: 192.0.0.0/16"),
+        ("User sshd Address 192.0.2.0/24", "user: sshd, from: 192.0.2.0/24"),
+    ],
+)
+def test_a_rule_of_the_policy_exempts_such_a_block(planned: Planned, match: str, rule: str) -> None:
+    block = f"{USUAL}Match {match}\n{KEY_ALONE}"
+    with configured(f"rules:\n- {{{rule}, publickey: true, code: never}}\n"):
+        notes = planned(block).notes
+    assert any(note.endswith("the key alone, without a code (rule of line 2).") for note in notes)
+    other = rule.replace("sshd", "man").replace("daemon", "man").replace("directory", "another")
+    other = other.replace("192.0.", "198.51.").replace("/24", "/32").replace("/16", "/32")
+    for text in (f"{{{other}, code: never}}", f"{{{rule}, publickey: false, code: never}}"):
+        with configured(f"rules:\n- {text}\n"), pytest.raises(Error, match="without a code"):
+            planned(block)
+
+
+def test_an_option_exempts_the_users_of_such_a_block(planned: Planned) -> None:
+    block = f"{USUAL}Match User sshd,man\n{KEY_ALONE}Match User root\n{KEY_ALONE}"
+    notes = planned(block, KEY_OR_PASSWORD, ROOT_KEY, ("sshd", "man")).notes
+    assert sum(note.endswith("the key alone, without a code.") for note in notes) >= 2
+    with pytest.raises(Error, match="without a code") as failure:
+        planned(block, KEY_ONLY, ROOT_KEY, ("sshd",), True)
+    assert failure.value.hint == (
+        "pam-totp enable sshd --first-factor key --root key --exempt-key sshd --exempt-key man"
     )
-    chosen = planned(USUAL, KEY_OR_PASSWORD, ROOT_KEY).notes
-    assert chosen and not any("WARNING" in note for note in chosen)
 
 
 @pytest.mark.parametrize(
@@ -271,12 +336,16 @@ def test_a_block_for_users_whom_only_a_directory_has_is_judged(
         planned(f"{USUAL}Match User {pattern}\n  AuthenticationMethods publickey,password\n")
 
 
-def test_a_block_that_fits_nobody_is_said_not_to_be_judged(planned: Planned) -> None:
-    block = "Match Group of-a-directory\n  AuthenticationMethods publickey\n"
+def test_a_block_that_fits_nobody_is_judged_by_its_lines_and_said_not_to_be_proved(
+    planned: Planned,
+) -> None:
+    block = "Match Group of-a-directory\n  MaxAuthTries 5\n"
     where = "Match group of-a-directory (/etc/ssh/sshd_config, line 5)"
-    assert (
-        f"{where} fits nobody that is listed, and was not judged." in planned(USUAL + block).notes
-    )
+    said = f"{where} fits nobody that is listed, so sshd cannot be asked about it."
+    assert said in planned(USUAL + block).notes
+    block = "Match Group of-a-directory\n  AuthenticationMethods publickey,password\n"
+    with pytest.raises(Error, match=r"Match group of-a-directory .* a key would be refused"):
+        planned(USUAL + block)
     block = "Match Group of-a-directory\n  ForceCommand internal-sftp\n"
     assert planned(USUAL + block).notes == []
 
@@ -302,15 +371,9 @@ def test_a_block_with_any_is_an_exemption_or_a_fault_as_sshd_has_it(planned: Pla
     try:
         notes = planned(USUAL + block).notes
     except Error as failure:
-        assert "any" in failure.message
+        assert "any" in failure.message or "without a code" in failure.message
     else:
         assert any("without a code" in note for note in notes)
-
-
-def test_a_key_alone_by_the_administrators_own_block_is_said(planned: Planned) -> None:
-    block = "Match User sshd\n  AuthenticationMethods publickey\n"
-    notes = planned(USUAL + block).notes
-    assert any("Match user sshd" in note and "the key alone" in note for note in notes)
 
 
 def test_who_comes_by_another_method_alone_is_not_shut_out_without_a_word(
@@ -323,7 +386,10 @@ def test_who_comes_by_another_method_alone_is_not_shut_out_without_a_word(
 def test_a_person_of_an_exempted_block_gets_in_as_before(planned: Planned, user: User) -> None:
     block = f"Match User {user.name}\n  AuthenticationMethods publickey\n"
     login = Login(user.name, address="192.0.2.9", host="192.0.2.9")
-    assert planned(USUAL + block, KEY_OR_PASSWORD, ROOT_NO, who=(login, "key")).replaced
+    chosen = (KEY_OR_PASSWORD, ROOT_NO, (user.name,))
+    assert planned(USUAL + block, *chosen, who=(login, "key")).replaced
+    with configured(f"rules: [{{user: {user.name}, publickey: true, code: never}}]\n"):
+        assert planned(USUAL + block, *chosen[:2], who=(login, "key")).replaced
 
 
 def test_what_sshd_does_not_accept_is_refused_with_its_words(planned: Planned) -> None:
