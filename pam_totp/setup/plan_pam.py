@@ -33,10 +33,9 @@ from pam_totp.setup.reached import (
 from pam_totp.setup.service_names import no_service
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import SUCCESS, Unknown
+from pam_totp.stack.profile import OFF, is_of_profile
 from pam_totp.stack.service import Service
 
-# Where pam-auth-update puts the lines of all profiles, and which ones it has put there.
-COMMON_AUTH, PROFILES = f"{PAM_DIR}/common-auth", "/var/lib/pam/auth"
 ONE_PROMPT_HINT = "see /usr/share/doc/pam-totp/examples/pam/one-prompt"
 
 
@@ -142,23 +141,23 @@ def _comes_from(host: PamHost, file: File) -> str:
     return name if folder in host.libpam.folders and not is_shared(name) else ""
 
 
-def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
+def _instead(now: Service, host: PamHost, is_profile: bool) -> str:
+    """What to do about a line that is there and does not ask as it should."""
+    if not is_profile:
+        return "remove that line, and run this again"
+    if now.name == "sshd" and not prove(now, now, host.libpam, PASSWORD_ONLY):
+        return f"run {OFF}, and enable each service, or add --first-factor password"
+    return OFF
 
 
 def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) -> None:
     """A service that has lines which enable did not put there. Raises Error if they are wrong."""
     line = next(line for line in now.stacks["auth"] if is_asking(line))
-    is_profile = line.file == COMMON_AUTH and b"pam_totp.so" in _content(PROFILES)
+    is_profile = is_of_profile(line)
     whose = "that pam-auth-update added" if is_profile else "that was added by hand"
     where = f"a pam_totp.so line {whose} ({line.file}, line {line.number})"
     faults = [*prove(now, now, host.libpam, first_factor), *without_passwords(now, first_factor)]
     if faults:
         message = f"{now.name} has {where}, and {faults[0].words}"
-        by_hand = "remove that line, and run this again"
-        raise Error(message, "pam-auth-update --disable pam-totp" if is_profile else by_hand)
+        raise Error(message, _instead(now, host, is_profile))
     found.notes.append(f"{now.name} already asks for a code: it has {where}.")

@@ -44,6 +44,43 @@ def test_service_without_a_code_is_marked_in_the_list(world: World) -> None:
     assert "password  no code: pam-totp enable sudo-i\n" in world.doctor().stdout
 
 
+PROFILE_ON = """
+sed -i '/pam_totp/d' /etc/pam.d/{login,su,su-l,sudo,sudo-i}
+cp /etc/pam.d/sudo /etc/pam.d/sshd
+rm /etc/ssh/sshd_config.d/00-pam-totp.conf
+sed -i 's/^auth.*pam_permit.so$/&\\nauth requisite pam_totp.so/' /etc/pam.d/common-auth
+echo 'auth requisite pam_totp.so' >/etc/profiles-that-are-on
+mount --bind /etc/profiles-that-are-on /var/lib/pam/auth
+"""
+
+
+def test_profile_of_pam_auth_update_is_understood(world: World) -> None:
+    """It asks everywhere but after a key, and `enable sshd` alone would refuse."""
+    world.run(PROFILE_ON)
+    table = world.doctor().stdout.partition("\n\n")[0]
+    assert "no code: pam-totp enable" not in table
+    assert " ".join(next(line for line in table.splitlines() if "sshd" in line).split()) == (
+        "sshd key a way without a code"
+    )
+    first = world.findings()[0]
+    assert (first["kind"], first["command"]) == (
+        "way-without-code",
+        "pam-totp enable sshd --first-factor password",
+    )
+    assert "turn the profile off (pam-auth-update --disable pam-totp)" in first["consequence"]
+    assert world.run("pam-totp enable sshd --dry-run", check=False).returncode == 1
+    world.run(f"{first['command']} --yes --force --no-trial")
+    assert not [each for each in world.findings() if each["kind"] == "way-without-code"]
+
+
+def test_way_around_the_code_at_sshd_is_repaired_where_it_is_written(world: World) -> None:
+    world.run("printf 'Match User bob\nAuthenticationMethods publickey\n' >>/etc/ssh/sshd_config")
+    (found,) = world.findings()
+    last = world.run("wc -l </etc/ssh/sshd_config").stdout.strip()
+    assert found["command"] == f"editor +{last} /etc/ssh/sshd_config"
+    assert "bob: key alone" in world.doctor().stdout
+
+
 def test_findings_come_worst_first_each_with_what_to_type(world: World) -> None:
     world.run(BREAK_MUCH)
     found = world.findings()

@@ -357,7 +357,10 @@ def test_lines_of_pam_auth_update_are_turned_off_by_pam_auth_update(
         said = "that pam-auth-update added (/etc/pam.d/common-auth, line "
         done = enable("sshd", "--first-factor", "either", *ALL, "--no-trial")
         assert done.code == 1 and said in done.errors, done
-        assert "hint: pam-auth-update --disable pam-totp\n" in done.errors
+        hint = "run pam-auth-update --disable pam-totp, and enable each service, or add "
+        assert f"hint: {hint}--first-factor password\n" in done.errors
+        more = ("--first-factor", "password", "--dry-run")
+        assert pam_totp("enable", "sshd", *more).code == 0
         assert said in enable("su", *ALL).output
     finally:
         profiles.write_bytes(before) if before is not None else profiles.unlink()

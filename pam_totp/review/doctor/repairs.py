@@ -61,5 +61,7 @@ def of_way(name: str, steps: Sequence[str]) -> str:
             return require(file, number)
     if not found:
         return f"pam-totp explain root --service {shlex.quote(name)}"
-    file, number, _ = found[-1]
+    # Of sshd's settings, the one that makes a key alone enough.
+    methods = [step for step in found if step[2].startswith("authenticationmethods ")]
+    file, number, _ = (methods or found)[-1]
     return look_at(file, number)

@@ -17,6 +17,7 @@ from pam_totp.review.sshd_class import SshdClass, classes_of_sshd
 from pam_totp.review.ways_of_sshd import proofs_of
 from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.libpam import Unknown
+from pam_totp.stack.profile import AFTER_PASSWORDS, asks_by_profile
 from pam_totp.stack.service import Service
 from pam_totp.stack.sshd_running import servers
 from pam_totp.stack.ways_in import ways_in
@@ -84,6 +85,8 @@ def _of_nobody(who: str, each: SshdClass, service: Service) -> Iterator[Finding]
 
 def _repair(service: Service) -> str:
     keys = [line for line in auth_of(service) if totp_lines.wants_key(line)]
+    if asks_by_profile(service):
+        return AFTER_PASSWORDS
     if is_marked(service) or not keys:
         return "pam-totp enable sshd"
     return look_at(keys[0].file, keys[0].number)

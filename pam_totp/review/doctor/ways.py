@@ -12,9 +12,17 @@ from pam_totp.review.everybody import names
 from pam_totp.review.open_to import note_of_enrollment
 from pam_totp.review.ways import ServiceWays, WayIn
 from pam_totp.stack import services, turned_on
+from pam_totp.stack.profile import AFTER_PASSWORDS, OFF, asks_by_profile
 
 MAX_NAME = 16  # a longer name of a service has a line of its own
 MAX_LINE = 76  # with what stands before it, 80 columns
+
+
+_BY_PROFILE = (
+    "pam-auth-update's profile asks for a code after a password, and sshd does not ask PAM after a "
+    "key alone. With the command below, sshd accepts passwords and codes only. To have a key and a "
+    f"code, turn the profile off ({OFF}), and enable each service."
+)
 
 
 def find(host: Host) -> Iterator[Finding]:
@@ -29,21 +37,27 @@ def find(host: Host) -> Iterator[Finding]:
         if found and each.name not in host.asking:
             without.append(each.name)
         else:
-            yield from (_way_around(each.name, way) for way in found)
+            yield from (_way_around(host, each.name, way) for way in found)
     if without:
         yield _without_code(without)
 
 
-def _way_around(name: str, way: WayIn) -> Finding:
+def _way_around(host: Host, name: str, way: WayIn) -> Finding:
     whose = f", for {way.who}" if way.who not in ("", "others") else ""
     through = f" ({'; '.join(way.lines)})" if way.lines else ""
+    consequence = (
+        "Users who log in that way are asked for no code. If that is intended, write a rule for "
+        "them with `code: never`."
+    )
+    command = repairs.of_way(name, way.lines)
+    if name == "sshd" and not way.who and asks_by_profile(host.services[name]):
+        consequence, command = _BY_PROFILE, AFTER_PASSWORDS
     return Finding(
         severity=OPEN,
         kind="way-without-code",
         what=f"{name} has a way around the code: {way.words}{whose}{through}",
-        consequence="Users who log in that way are asked for no code. If that is intended, write a "
-        "rule for them with `code: never`.",
-        command=repairs.of_way(name, way.lines),
+        consequence=consequence,
+        command=command,
     )
 
 
@@ -84,19 +98,20 @@ def known_ways(host: Host) -> list[ServiceWays]:
 
 def table(host: Host) -> str:
     """A line for each service, with every way to log in there."""
-    lines = [line for each in known_ways(host) for line in _lines(each)]
+    lines = [line for each in known_ways(host) for line in _lines(each, each.name in host.asking)]
     asks = any(way.has_code for each in host.ways for way in each.ways)
     note = note_of_enrollment(host.active, host.now) if asks else ""
     return "\n".join([*lines, note] if note else lines)
 
 
-def _lines(service: ServiceWays) -> Iterator[str]:
+def _lines(service: ServiceWays, is_asking: bool) -> Iterator[str]:
     name = service.name
     if len(name) > MAX_NAME:
         yield name
         name = ""
     line = f"{name:{MAX_NAME}} {service.text}"
-    mark = f"no code: pam-totp enable {service.name}" if service.findings else ""
+    mark = "a way without a code" if is_asking else f"no code: pam-totp enable {service.name}"
+    mark = mark if service.findings else ""
     if len(line) + len(mark) > MAX_LINE and mark:
         yield line
         line = " " * MAX_NAME
