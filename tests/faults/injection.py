@@ -101,10 +101,12 @@ def calls_in(trace: str) -> list[Call]:
     """The same, from the trace that `strace -qq -y -f` wrote; each process counts for itself."""
     with open(trace, encoding="utf-8", errors="replace") as file:
         lines = file.read().splitlines()
+    if " execve(" in lines[0]:  # strace's own; not there in a trace of other calls alone
+        del lines[0]
     calls: list[Call] = []
     seen: Counter[tuple[str, str]] = Counter()
     starting = True
-    for line in lines[1:]:
+    for line in lines:
         found = _CALL.match(line)
         if found:
             starting = starting and "/etc/pam-totp" not in line
