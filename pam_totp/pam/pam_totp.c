@@ -169,11 +169,9 @@ static int run(const struct login *login, const char *program)
 			      "seteuid", exposed ? "expose_authtok" : "quiet", program, "look"};
 	char **variables = pam_getenvlist(pamh);
 	bool changed = change_environment(pamh, variables, '\0');
-	int answer = PAM_AUTH_ERR;
 	time_t began = time(NULL);
 	shield_child(true);
-	if (changed)
-		answer = pam_exec(pamh, login->flags, login->combined != 0 ? 7 : 6, argv);
+	int answer = changed ? pam_exec(pamh, login->flags, login->combined ? 7 : 6, argv) : PAM_AUTH_ERR;
 	wipe_stack();
 	shield_child(false);
 	changed = change_environment(pamh, variables, '=') && changed;
@@ -224,9 +222,12 @@ static int ask(const struct login *login, const char *password)
 		int asked = pam_prompt(login->pamh, PAM_PROMPT_ECHO_ON, &code, "%s", login->prompt);
 		if (asked != PAM_SUCCESS || code == NULL)
 			return verify(login, "");
-		/* A screen locker that shows no question answers every one with the password. */
-		if (*code != '\0' && is_same(code, password)) {
-			pam_syslog(login->pamh, LOG_WARNING, "the answer is the password: see pam_totp(8)");
+		/* A screen locker that shows no question answers every one with the password; a mail server
+		 * answers one that would be shown with the user's name, which may be digits. */
+		bool is_name = is_same(code, get_item(login->pamh, PAM_USER));
+		if (*code != '\0' && (is_name || is_same(code, password))) {
+			const char *what = is_name ? "user's name" : "password";
+			pam_syslog(login->pamh, LOG_WARNING, "the answer is the %s: see pam_totp(8)", what);
 			return verify(login, "");
 		}
 		/* What answers by itself says the same each time: one mistyped code is one try. */

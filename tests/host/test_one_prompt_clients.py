@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Real programs that know one prompt: a mail program over IMAP, and ssh's `password` method."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,37 @@ def test_mail_program_without_the_correct_code_or_the_password_is_refused(
     assert reasons(syslog) == ["bad-input", "wrong-code"]
     assert imap.accepts(user, user.password + code)
     assert code not in imap.log() + "\n".join(line.message for line in syslog.lines())
+
+
+@pytest.fixture
+def called_by_a_number(user: User) -> Iterator[User]:
+    """useradd refuses such a name, and directories of universities have them."""
+    number = "204711"
+    files = [Path("/etc/passwd"), Path("/etc/shadow")]
+    before = [file.read_text() for file in files]
+    for file, text in zip(files, before, strict=True):
+        file.write_text(text.replace(f"\n{user.name}:", f"\n{number}:"))
+    yield dataclasses.replace(user, name=number)
+    for file, text in zip(files, before, strict=True):
+        file.write_text(text)
+
+
+def test_mail_server_that_answers_with_the_users_number_keeps_nobody_waiting(
+    called_by_a_number: User,
+    enrolled: Enroll,
+    pam_services: PamServices,
+    start_imap_server: Callable[[], ImapServer],
+    syslog: SystemLog,
+) -> None:
+    """It answers a question that would be shown with the user's name."""
+    user = called_by_a_number
+    enrolled(user)
+    pam_services.add("dovecot", shipped_lines("password-then-code"))
+    imap = start_imap_server()
+    for _ in range(2):
+        assert not imap.accepts(user, user.password)
+    assert reasons(syslog) == ["bad-input"] * 2
+    assert syslog.wait_for("the answer is the user's name").ident == "auth"
 
 
 def test_mail_program_of_who_has_not_enrolled_needs_the_password_alone(

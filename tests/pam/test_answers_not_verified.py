@@ -24,6 +24,13 @@ def test_password_as_the_answer_is_not_verified_nor_asked_for_again_and_the_log_
     assert password not in line.message or password == " "
 
 
+def test_users_name_as_the_answer_is_no_try_either(bench: Bench, syslog: SystemLog) -> None:
+    """Mail servers answer a question that would be shown with it, and it may be six digits."""
+    login = bench.log_in("=root", RIGHT)
+    assert (login.authenticate, len(login.prompts), login.typed) == (AUTH_ERR, 1, [""])
+    assert "see pam_totp(8)" in syslog.wait_for("the answer is the user's name").message
+
+
 def test_password_as_the_answer_is_refused_whatever_the_verifier_says(bench: Bench) -> None:
     bench.program("verify", "#!/bin/sh\nexit 0\n")
     assert bench.log_in(f"={PASSWORD}").authenticate == AUTH_ERR
