@@ -253,6 +253,33 @@ def test_line_lost_to_another_packages_conffile_is_told_at_once_and_by_the_next_
     assert "pam-totp: warning" not in accepted
 
 
+def test_line_lost_to_a_service_that_moves_to_another_folder_is_told_at_once(package: Path) -> None:
+    """As polkitd's did: the conffile of /etc is put aside, and the new one is no conffile."""
+    script = f"""{DOOR}
+        dpkg -i "$deb" /tmp/door-1.deb
+        echo 'auth required pam_totp.so' >>/etc/pam.d/door
+        pam-totp users
+        release 2 '@include common-auth'
+        mkdir -p /tmp/door/usr/lib/pam.d
+        mv /tmp/door/etc/pam.d/door /tmp/door/usr/lib/pam.d
+        rm -r /tmp/door/etc /tmp/door/DEBIAN/conffiles
+        for when in preinst postinst postrm; do
+            printf '#!/bin/sh\\nexec dpkg-maintscript-helper rm_conffile %s 2~ -- "$@"\\n' \
+                /etc/pam.d/door >/tmp/door/DEBIAN/$when
+            chmod 755 /tmp/door/DEBIAN/$when
+        done
+        dpkg-deb --root-owner-group --build /tmp/door /tmp/door-2.deb
+        echo == the upgrade
+        dpkg -i /tmp/door-2.deb
+        echo == over
+        ls /etc/pam.d/door && exit 1
+        cat /etc/pam.d/door.dpkg-bak
+    """
+    said, _, kept = on_a_host(package, script).partition("== the upgrade")[2].partition("== over")
+    assert "pam_totp.so" in kept
+    assert "no longer asking for a code, because the pam_totp.so line is gone: door" in said
+
+
 def test_line_that_stood_before_the_package_was_configured_is_remembered(package: Path) -> None:
     """And one that dpkg itself saw last, with no command of ours between."""
     script = f"""{DOOR}
