@@ -48,6 +48,12 @@ STACKS: dict[str, list[str]] = {
         "auth optional pam_exec.so /bin/true",
         "auth required pam_permit.so",
     ],
+    "a jump over a refusal, and nothing but our line says yes": [
+        "auth [success=1 default=ignore] pam_unix.so",
+        "auth requisite pam_deny.so",
+        LINE,
+        "auth optional pam_group.so",
+    ],
     "before the password": [LINE, PASSWORD],
     "another type": [PASSWORD, "account required pam_totp.so"],
 }
@@ -170,6 +176,23 @@ def test_link_in_the_place_of_a_service_stays_a_link(services: Path, user: User)
     remove(services.parents[1])
     assert (services / "sshd").is_symlink()
     assert_password_alone(services, "sshd", user)
+
+
+def test_file_of_several_services_is_mended_once_and_kept_as_it_was(
+    services: Path, tmp_path: Path, user: User
+) -> None:
+    text = f"{PASSWORD}\n{LINE}\n"
+    shared = tmp_path / "shared"
+    shared.write_text(text, encoding="utf-8")
+    for name in ("a-service", "sshd"):
+        (services / name).symlink_to(shared)
+    said = remove(services.parents[1])
+    for name in ("a-service", "sshd"):
+        assert f"/etc/pam.d/{name} named pam-totp, which is removed" in said
+        assert_password_alone(services, name, user)
+    kept = shared.with_name("shared.pam-totp.bak")
+    assert kept.read_text(encoding="utf-8") == text
+    assert shared.read_text(encoding="utf-8").count("# pam-totp was removed") == 1
 
 
 def test_settings_of_sshd_that_stay_are_told(services: Path) -> None:
