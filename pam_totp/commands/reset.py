@@ -8,6 +8,7 @@ import sys
 
 from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
+from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
@@ -32,16 +33,19 @@ def run(options: argparse.Namespace) -> int:
     """Removes secret, recovery codes, grants and all records of the user. 0: also if there was
     nothing to remove."""
     account = find(options.name)
-    print(f"This removes the second factor of {account.pw_name}: the secret and the recovery")
-    print("codes in every store, the record of earlier logins with a code, grants, and")
-    print("recent attempts.")
+    is_asked = not options.yes and sys.stdin.isatty()
+    (say if is_asked else print)(
+        f"This removes the second factor of {account.pw_name}: the secret and the recovery\n"
+        "codes in every store, the record of earlier logins with a code, grants, and\n"
+        "recent attempts."
+    )
     if not options.yes:
         if not sys.stdin.isatty():
             raise Error(
                 "standard input is not a terminal; nothing was changed",
                 f"pam-totp reset --yes {options.name}",
             )
-        if not _is_confirmed():
+        if ask("Continue? [y/N] ").strip().lower() not in ("y", "yes"):
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
     removed: list[str] = []  # paths
@@ -67,14 +71,6 @@ def run(options: argparse.Namespace) -> int:
         print("Logins that require a code are refused until then. To allow one, run:")
         print(f"pam-totp grant {account.pw_name} --for 30m --once")
     return 0
-
-
-def _is_confirmed() -> bool:
-    try:
-        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False
 
 
 def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:

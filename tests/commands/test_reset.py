@@ -80,6 +80,16 @@ def test_yes_at_the_terminal_resets(
     assert gate(user).code == NO_CODE_NEEDED
 
 
+def test_question_is_at_the_terminal_and_what_was_removed_in_the_file(
+    user: User, marked: Credential, on_terminal: Converse, tmp_path: Path
+) -> None:
+    command = ["/bin/sh", "-c", f"{COMMAND} reset {user.name} >{tmp_path}/log"]
+    done = on_terminal(command, [(r"Continue\? \[y/N\]", "y")])
+    assert done.status == 0
+    assert "This removes the second factor" in done.transcript
+    assert (tmp_path / "log").read_text(encoding="utf-8").startswith("removed /")
+
+
 @pytest.mark.parametrize("answer", ["n", "", "no", "yep", "j", CTRL_C, CTRL_D])
 def test_anything_else_at_the_terminal_changes_nothing(
     user: User, marked: Credential, on_terminal: Converse, answer: str
