@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pam_totp.enrollment.console import blocks, font_of, reads_utf8, size_of
 
+FEWEST_COLOURS = 8
 LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")  # the first that is set decides
 
 
@@ -23,11 +24,22 @@ class Terminal:
         if sys.stdout.isatty():
             terminal = sys.stdout.fileno()
             self.columns, self.rows = size_of(terminal)
-            self.colour = os.environ.get("TERM", "dumb") != "dumb"
+            self.colour = has_colours(os.environ.get("TERM", "dumb"), terminal)
             self.utf8 = codeset == "utf8" or (not codeset and reads_utf8(terminal))
             font = font_of(terminal)
         self.has_font = font is not None
         self.half_blocks, self.full_cell = blocks(self.utf8, font)
+
+
+def has_colours(name: str, terminal: int) -> bool:
+    """Whether a terminal of this name (terminfo(5)) has colours; one that is not known here has."""
+    import curses
+
+    try:
+        curses.setupterm(name or "dumb", terminal)
+    except curses.error:
+        return True
+    return curses.tigetnum("colors") >= FEWEST_COLOURS
 
 
 def character_set(environment: dict[str, str]) -> tuple[str, str]:

@@ -30,15 +30,23 @@ def test_24_lines_hold_the_code_whole_and_without_wrapping(user: User, start: St
     assert 15 < len(drawn) <= 23
 
 
-@pytest.mark.parametrize("term", ["dumb", ""])
+@pytest.mark.parametrize("term", ["dumb", "", "vt100", "vt220", "xterm-mono"])
 def test_terminal_without_colours_gets_no_escape_sequence(
     user: User, start: Start, term: str
 ) -> None:
     person = start(user, "enroll", TERM=term)
     person.scan()
     assert LIGHT_HALF in person.shown.decode()
-    if term == "dumb":
-        assert ESCAPE not in person.shown.decode()
+    assert ESCAPE not in person.shown.decode()
+
+
+@pytest.mark.parametrize("term", ["linux", "screen", "xterm-256color", "newer-than-this-host"])
+def test_terminal_with_colours_or_unknown_to_this_host_gets_them(
+    user: User, start: Start, term: str
+) -> None:
+    person = start(user, "enroll", TERM=term)
+    person.scan()
+    assert ESCAPE in person.shown.decode()
 
 
 @pytest.mark.parametrize(
