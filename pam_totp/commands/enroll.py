@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     os.umask(0o077)
     secret_dir = secret_dir_of(account)
     existing = _existing_content(secret_dir)
-    save.try_out(secret_dir, secret.NAME)
+    is_addition = existing is not None and options.add
+    save.try_out(secret_dir, *(() if is_addition else (recovery.NAME,)), secret.NAME)
     if existing is not None and options.add:
         _refuse_too_many(secret_dir, existing)
     if existing is not None:

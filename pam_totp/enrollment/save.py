@@ -34,14 +34,16 @@ class TookEffect(Error):
     codes = True
 
 
-def try_out(secret_dir: SecretDir, name: str) -> None:
-    """Raises Error where a file of this name could not be saved: before anybody is asked, or scans
-    anything that would be of no use."""
-    called = _CALLED[name]
+def try_out(secret_dir: SecretDir, *names: str) -> None:
+    """Raises Error where files of these names could not be saved together: before anybody is asked,
+    or scans anything that would be of no use."""
+    called = _CALLED[names[-1]]
     try:
-        secret_writer.try_out(secret_dir, TRIED_BYTES)
+        secret_writer.try_out(secret_dir, *(TRIED_BYTES for _ in names))
         with secret_dir.acting:
-            _refuse_unchangeable(f"{secret_dir.path}/{name}")
+            for name in names:
+                called = _CALLED[name]
+                _refuse_unchangeable(f"{secret_dir.path}/{name}")
     except Failure as refused:
         raise refusal(called, refused, secret_dir) from None
     except OSError as failure:

@@ -187,11 +187,11 @@ def fill(user: User) -> None:
             pass
 
 
-def enroll_in_vain(start: Start, user: User, hint: str) -> str:
+def enroll_in_vain(start: Start, user: User, hint: str, called: str = "the secret") -> str:
     """Begin to enroll where nothing can be saved. What was said, before anything was asked."""
     finished = start(user, "enroll").finish()
     assert finished.status == 1
-    assert finished.output.startswith("pam-totp: error: cannot save the secret: ")
+    assert finished.output.startswith(f"pam-totp: error: cannot save {called}: ")
     assert f"nothing was changed\nhint: {hint}\n" in finished.output
     return finished.output
 
@@ -202,6 +202,28 @@ def test_full_disk_is_said_before_anything_is_shown_or_asked(
     home_on_a_disk("size=64k")
     fill(user)
     assert "No space left on device" in enroll_in_vain(start, user, "df -h ~")
+
+
+@pytest.mark.parametrize("what", ["blocks", "files"])
+def test_room_for_the_secret_without_the_recovery_codes_is_said_before_anything_is_asked(
+    user: User,
+    start: Start,
+    enrolled: Callable[..., Credential],
+    home_on_a_disk: Callable[[str], None],
+    what: str,
+) -> None:
+    home_on_a_disk("size=64k,nr_inodes=50")
+    credential = enrolled(user)
+    if what == "blocks":
+        fill(user)
+        with (user.home / "filling").open("r+b") as file:
+            file.truncate(file.seek(0, os.SEEK_END) - 4096)
+    else:
+        used = 1 + len(list(user.home.rglob("*")))
+        limit = f"remount,nr_inodes={used + 1}"
+        subprocess.run(["mount", "-o", limit, str(user.home)], check=True)
+    assert "No space left on device" in enroll_in_vain(start, user, "df -h ~/.config/pam-totp")
+    assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
 @pytest.mark.parametrize("owner", ["root", "user"])
@@ -227,21 +249,27 @@ def test_folder_that_takes_no_file_is_said_before_anything_is_shown_or_asked(
     assert content(user) is None
 
 
-def test_secret_that_cannot_be_replaced_is_said_before_anything_is_shown_or_asked(
-    user: User, start: Start, enrolled: Callable[..., Credential], encrypted_disk: EncryptedDisk
+@pytest.mark.parametrize("name", ["secret", "recovery"])
+def test_file_that_cannot_be_replaced_is_said_before_anything_is_shown_or_asked(
+    user: User,
+    start: Start,
+    enrolled: Callable[..., Credential],
+    encrypted_disk: EncryptedDisk,
+    name: str,
 ) -> None:
     """The attribute `i`, on a file system that has it."""
     home = encrypted_disk.path / user.name
     enrolled(user)
+    user.give(secret_file(user).with_name("recovery"), "")
     subprocess.run(["cp", "-a", str(user.home), str(home)], check=True)
     subprocess.run(["usermod", "--home", str(home), user.name], check=True)
-    kept = home / ".config" / "pam-totp" / "secret"
+    kept = home / ".config" / "pam-totp" / name
     subprocess.run(["chattr", "+i", str(kept)], check=True)
+    called = {"secret": "the secret", "recovery": "the recovery codes"}[name]
     try:
-        assert "Operation not permitted" in enroll_in_vain(
-            start, user, "lsattr -a ~/.config/pam-totp"
-        )
-        assert sorted(path.name for path in kept.parent.iterdir()) == ["secret"]
+        said = enroll_in_vain(start, user, "lsattr -a ~/.config/pam-totp", called)
+        assert "Operation not permitted" in said
+        assert sorted(path.name for path in kept.parent.iterdir()) == ["recovery", "secret"]
     finally:
         subprocess.run(["chattr", "-i", str(kept)], check=True)
 
@@ -320,9 +348,9 @@ def test_nothing_is_open_to_others_from_its_first_byte_on(user: User, start: Sta
     lines = trace.read_text(encoding="utf-8").splitlines()
     folders = [line for line in lines if re.search(r"mkdir(at)?\(", line) and line.endswith("= 0")]
     files = [line for line in lines if "O_CREAT" in line]
-    # Twice, as the place is tried first; then .gitignore, secret and recovery codes.
+    # Secret and recovery codes twice, as the place is tried first; then .gitignore.
     assert [re.findall(r", (\d+)\)", line) for line in folders] == [["0700"]] * 4
-    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 4
+    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 5
     assert all("O_EXCL" in line and "O_NOFOLLOW" in line for line in files)
     assert not any("chmod" in line for line in lines)
 
@@ -445,7 +473,9 @@ def test_interrupt_during_saving_leaves_old_or_new_whole(user: User, before: str
 
 
 @pytest.mark.parametrize(
-    ("calls", "number"), [("fsync", 2), ("rename,renameat,renameat2", 1), ("fsync", 3)]
+    # The place is tried first, with two files in a folder.
+    ("calls", "number"),
+    [("fsync", 4), ("rename,renameat,renameat2", 3), ("fsync", 5)],
 )
 def test_ctrl_c_while_saving_is_told_the_truth(
     user: User, start: Start, calls: str, number: int

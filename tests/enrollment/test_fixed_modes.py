@@ -60,6 +60,18 @@ def test_secret_that_a_login_would_refuse_is_not_saved(
     assert not (user.home / ".config").exists()
 
 
+def test_secret_that_could_not_take_its_name_is_not_shown(
+    user: User, start: Start, home_through_bindfs: Mount
+) -> None:
+    """Shares may let nobody rename or remove what was written."""
+    home_through_bindfs("--rename-deny")
+    finished = start(user, "enroll").finish()
+    assert finished.status == 1
+    assert "cannot save the secret: Operation not permitted; nothing was changed" in finished.output
+    assert "URI:" not in finished.output
+    assert not (user.home / ".config").exists()
+
+
 def test_secret_that_a_login_would_accept_is_saved_there(
     user: User, start: Start, home_through_bindfs: Mount
 ) -> None:

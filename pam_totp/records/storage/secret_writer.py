@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
-from pam_totp.records.storage.state_dir import TEMPORARY, replace_all, write
+from pam_totp.records.storage.state_dir import TEMPORARY, Unsynced, replace_all, write
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 
 # A file's name, and what it held when its new content was made (None: it was not there).
@@ -50,19 +50,19 @@ def save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | No
             os.closerange(folder, folder + 1)  # an error is passed over: what is there is on disk
 
 
-def try_out(secret_dir: SecretDir, size: int) -> None:
-    """Saves a file of this size there, looks at it as a login will, and removes it again with the
-    folders that were not there. Raises OSError or Failure where a secret could not be saved."""
+def try_out(secret_dir: SecretDir, *sizes: int) -> None:
+    """Saves files of these sizes there, all at once, as `save` does; and removes them again with
+    the folders that were not there. Raises OSError or Failure where they could not be saved."""
     secret_dir.acting.all_groups = True
     made: list[str] = []
     with secret_dir.acting:
         try:
-            with Opened(_open_made(secret_dir, made)) as folder:
+            # Unsynced: said when the secret is saved, and is active all the same.
+            with Opened(_open_made(secret_dir, made)) as folder, suppress(Unsynced):
                 _lock(folder)
-                _clear_away(folder, TRIED)
+                files = [(f"{TRIED}{number}", bytes(size)) for number, size in enumerate(sizes)]
                 try:
-                    write(folder, TRIED, bytes(size))
-                    _prove(folder, secret_dir, TRIED, SECRET)
+                    replace_all(folder, files, lambda new, _: _prove(folder, secret_dir, new))
                 finally:
                     _clear_away(folder, TRIED)
         finally:
@@ -103,7 +103,7 @@ def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
     return None
 
 
-def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str) -> None:
+def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str = SECRET) -> None:
     """Looks at a new file in the open folder as a login will. Raises Failure."""
     try:
         read_file(folder, temporary, secret_dir)
