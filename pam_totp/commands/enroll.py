@@ -111,9 +111,10 @@ def additions_to_label(
     no entry has it yet, and the time; nothing for the first."""
     if existing is None:
         return ("",)
-    moment = time.strftime("%Y-%m-%dT%H%M", now)
     name = (device or "").replace(":", ".")  # apps split issuer and label at a colon
-    used = [credential.account for credential in parse_file(existing)[0]]
+    used = tuple(credential.account for credential in parse_file(existing)[0])
+    minute, second = (time.strftime(f"%Y-%m-%dT%H%M{more}", now) for more in ("", "%S"))
+    moment = second if any(account.endswith(f" {minute}") for account in used) else minute
     if name and not any(account.endswith(f" {name}") for account in used):
         return name, moment
     return (moment,)

@@ -2,6 +2,7 @@
 """A fresh secret as an otpauth URI, made by pyotp."""
 
 import hashlib
+import os
 import re
 import socket
 from pathlib import Path
@@ -48,6 +49,6 @@ def key_of(uri: str) -> str:
 def host_name() -> str:
     """The host's name with its domain, if the host knows that without asking the network."""
     name = socket.gethostname()
-    hosts = HOSTS.read_text(encoding="utf-8", errors="replace") if HOSTS.is_file() else ""
+    hosts = HOSTS.read_text("utf-8", "replace") if os.access(HOSTS, os.R_OK) else ""
     found = re.search(rf"^[^#\n]*\s({re.escape(name)}\.[^\s#]+)", hosts, re.MULTILINE)
     return found[1] if found and "." not in name else name

@@ -74,6 +74,14 @@ def test_domain_comes_from_the_hosts_file(
     assert names_of(new_uri("bob", DEFAULTS, 6))[0] == (issuer or "web.example.org")
 
 
+def test_hosts_file_that_only_root_may_read_is_done_without(user: User, start: Start) -> None:
+    made.HOSTS.chmod(0o600)
+    try:
+        assert start(user, "enroll").scan().account == f"server:{user.name}@server"
+    finally:
+        made.HOSTS.chmod(0o644)
+
+
 @pytest.mark.parametrize("host", ["w", "web.example.org", "web." + "d" * 30 + ".example.org"])
 @pytest.mark.parametrize("user", ["bob", "b" * 14])
 def test_default_names_fit_80x24_with_the_key_below(
@@ -94,6 +102,8 @@ def test_new_entry_is_told_from_those_before() -> None:
     assert additions_to_label(None, line, MOMENT) == ("2026-11-28T2015",)
     assert additions_to_label("tablet", line, MOMENT) == ("2026-11-28T2015",)
     assert additions_to_label("a:b", line, MOMENT) == ("a.b", "2026-11-28T2015")
+    in_this_minute = line.replace(b"tablet?", b"2026-11-28T2015?")
+    assert additions_to_label(None, in_this_minute, MOMENT) == ("2026-11-28T201500",)
 
 
 @pytest.mark.parametrize("options", [[], ["--add"], ["--add", "--device", "tablet"]], ids=str)
