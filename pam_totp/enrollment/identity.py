@@ -9,6 +9,7 @@ from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.host.account import find as find_account
+from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.rules.reasons import Failure
 from pam_totp.spelling import did_you_mean
@@ -49,7 +50,7 @@ def secret_dir_of(account: pwd.struct_passwd) -> SecretDir:
             "this machine keeps secrets where only root can read them (store: system)",
             f"ask root to run: pam-totp enroll --user {account.pw_name}",
         )
-    return SecretDir(account, store)
+    return NamingSecretDir(account, store)
 
 
 def log_for_another(action: str, account: pwd.struct_passwd) -> None:

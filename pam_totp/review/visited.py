@@ -10,12 +10,13 @@ most of the cost of a listing.
 import os
 import pwd
 
+from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir, read_file
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.reasons import Failure
 
 
-class Visited(SecretDir):
+class Visited(NamingSecretDir):
     """A folder of secret files; `visit` reads them all, and `read` then returns each one once."""
 
     __slots__ = ("_kept",)

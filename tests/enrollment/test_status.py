@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,39 @@ def test_fault_is_told_and_is_an_exit_code_of_1(
     assert f"fault: {found['faults'][0]}" in text
     for secret in (credential.secret, "OOPS1"):
         assert secret not in text + json.dumps(found)
+
+
+CLOSED = ".config", ".config/pam-totp", ".config/pam-totp/secret"
+
+
+@pytest.mark.parametrize("owner", ["root", "user"])
+@pytest.mark.parametrize("name", CLOSED)
+def test_name_that_denies_the_user_is_told_with_the_command_that_opens_it(
+    user: User, enrolled: Callable[..., Credential], name: str, owner: str
+) -> None:
+    """As after a restore as root, or a chmod that took too much."""
+    enrolled(user)
+    closed = user.home / name
+    closed.chmod(0o000 if owner == "user" else 0o700 if closed.is_dir() else 0o600)
+    os.chown(closed, 0 if owner == "root" else user.uid, -1)
+    (fault,) = status(user)[1]["faults"]
+    assert fault_in_users(user) == fault
+    said, command = fault.split("; run: ")
+    assert said.startswith(f"{closed} is {'owned by user id 0' if owner == 'root' else 'closed'}")
+    assert run(user, "enroll").error == f"the secret cannot be used: {said}; nothing was changed"
+    subprocess.run(command.split(), check=True)
+    assert status(user)[0] == 0
+
+
+def test_folder_above_the_home_that_is_closed_is_not_given_to_the_user(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    user.home.parent.chmod(0o700)
+    try:
+        assert fault_in_users(user) == f"/home is closed to {user.name}; run: chmod o+x /home"
+    finally:
+        user.home.parent.chmod(0o755)
 
 
 def test_recovery_codes_are_told_whatever_is_wrong_with_the_secret(
