@@ -95,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
         _say_error("standard output is closed; nothing was done", "pam-totp … >/dev/null")
         return 1
     print_only_text()
+    if sys.stdin is None:  # closed: nobody answers
+        sys.stdin = open(os.devnull, encoding="utf-8")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are not text are an incorrect answer
     what = "unexpected failure: "

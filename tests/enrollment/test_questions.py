@@ -132,6 +132,21 @@ def test_no_answer_at_all_is_two_lines_of_error(
     assert finished.error.startswith("no ")  # and the property insists on two lines
 
 
+@pytest.mark.parametrize("verb", ["enroll", "recovery-codes", "check", "reset", "enable"])
+def test_closed_standard_input_is_no_answer(
+    user: User, credential: Credential, verb: str
+) -> None:
+    of_root = {"reset": [user.name], "enable": ["sshd"]}
+    command = ["/bin/sh", "-c", 'pam-totp "$@" <&-', "sh", verb, *of_root.get(verb, [])]
+    command = command if verb in of_root else user.command(command)
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    assert done.returncode == (2 if verb == "enable" else 1)
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("pam-totp: error: ")
+    assert hint.startswith("hint: ")
+    assert "unexpected failure" not in error
+
+
 @pytest.mark.parametrize("arguments", [["enroll"], ["recovery-codes"], ["check"]])
 def test_no_answer_at_a_terminal_leaves_the_error_a_line_of_its_own(
     user: User, credential: Credential, start: Start, arguments: list[str]
