@@ -101,7 +101,8 @@ class Copy:
             raise Unknown(f"{path}: too many recursive includes")
         lines = self._content(path).decode("utf-8", "surrogateescape").split("\n")
         lines = [self._line(line, depth) for line in lines]
-        place = f"{self._folder.name}/{len(self.names)}-{os.path.basename(path)}"
+        # Not by its own name, which may mean something else in an Include line.
+        place = f"{self._folder.name}/{len(self.names)}.conf"
         self.names[place] = path
         with open(place, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write("\n".join(lines))
@@ -116,11 +117,18 @@ class Copy:
         for pattern in split(found[1]):
             path = pattern if pattern.startswith("/") else f"{FOLDER}/{pattern}"
             files = {each for each in glob.glob(path) if not os.path.isdir(each)}
-            files |= {each for each in self._replaced if fnmatch.fnmatch(each, path)}
+            files |= {each for each in self._replaced if _is_included(each, path)}
             there = [each for each in files if self._replaced.get(each, b"") is not None]
             copies += [self._copy(each, depth + 1) for each in sorted(there)]
         # An Include of nothing is one of a pattern that matches nothing.
         return f"Include {' '.join(copies) or self._folder.name + '/none'}"
+
+
+def _is_included(path: str, pattern: str) -> bool:
+    """Whether glob(3) would find a path: a wildcard stands for no `/`."""
+    pairs = zip(path.split("/"), pattern.split("/"), strict=False)
+    is_as_deep = path.count("/") == pattern.count("/")
+    return is_as_deep and all(fnmatch.fnmatchcase(name, each) for name, each in pairs)
 
 
 def has_drop_in() -> bool:

@@ -120,6 +120,23 @@ def test_a_block_that_shuts_its_users_out_is_found_before(
     assert failure.value.hint == f"mend that block in {FOLDER}/block.conf, or remove it"
 
 
+@pytest.mark.parametrize("name", ["10 ours", "10[1]ours", "10#ours", "10*ours", "10'ours", '10"'])
+def test_a_block_of_a_file_with_any_name_is_judged(planned: Planned, name: str) -> None:
+    block = "Match User sshd\n"
+    with pytest.raises(Error, match="would be refused") as failure:
+        planned(**{name: f"{block}KbdInteractiveAuthentication no\n"})
+    assert f"{FOLDER}/{name}.conf, line 1" in failure.value.message
+    with pytest.raises(Error, match="without a code") as failure:
+        planned(**{name: f"{block}AuthenticationMethods publickey\n"})
+    assert f"{FOLDER}/{name}.conf, line 1" in failure.value.message
+
+
+def test_an_include_of_another_folder_does_not_read_the_settings(planned: Planned) -> None:
+    """`*` of an Include is no `/`: the settings would not apply."""
+    plan = planned("Include /etc/ssh/*.conf\nUsePAM yes\n")
+    assert b"Include /etc/ssh/sshd_config.d/00-pam-totp.conf" in (plan.replaced[PATH] or b"")
+
+
 KEY_ALONE = "  AuthenticationMethods publickey\n"
 RULE = f"if that is intended, add this rule to {CONFIGURATION}: "
 
