@@ -58,6 +58,8 @@ _FOR_ROOT = [
     for each in VERBS
     if each.HELP.startswith("root: ")
 ]
+# Of root's commands: `su` leaves them the one of whoever called it.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # It changes nothing at all, and says itself which services no longer ask.
 READ_ONLY = "doctor"
 
@@ -97,6 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     print_only_text()
     if sys.stdin is None:  # closed: nobody answers
         sys.stdin = open(os.devnull, encoding="utf-8")
+    if os.geteuid() == 0:
+        os.environ["PATH"] = PATH
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are not text are an incorrect answer
     what = "unexpected failure: "

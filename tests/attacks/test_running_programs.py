@@ -68,3 +68,26 @@ def test_sshd_that_a_user_runs_is_not_one_to_be_told(
     monkeypatch.setattr(reload, "SSHD", SLEEP)
     with running(user, SLEEP, USUAL_TITLE):
         assert not reload.is_listening()
+
+
+@pytest.fixture
+def as_if_systemd_ran() -> Iterator[None]:
+    folder = Path("/run/systemd/system")  # sd_booted(3)
+    folder.mkdir(parents=True)
+    yield
+    folder.rmdir()
+
+
+@pytest.mark.usefixtures("as_if_systemd_ran")
+def test_command_of_root_s_runs_no_program_of_the_folder_that_a_path_begins_with(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`su` without a dash, and some sudoers, leave root the PATH that was there before."""
+    trap, sprung = user.home / "bin", user.home / "sprung"
+    trap.mkdir()
+    for name in ("journalctl", "systemctl", "sshd", "logger"):
+        (trap / name).write_text(f"#!/bin/sh\necho {name} >>{sprung}\n")
+        (trap / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{trap}:/usr/sbin:/usr/bin")
+    assert pam_totp("enable", "sshd", "--dry-run").code in (0, 1, 2)
+    assert not sprung.exists()
