@@ -2,6 +2,7 @@
 """`make demo`: what a person does at it, with a phone, slips included."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,14 @@ def test_a_demo_that_is_interrupted_says_so_in_two_lines(demo: Demo) -> None:
     code, shown = demo.end()
     assert code == 130
     assert shown.strip().endswith("demo: error: interrupted\r\nhint: make demo")
+
+
+def test_a_demo_without_a_person_plays_all_logins_to_the_end() -> None:
+    """It writes more to the log than a socket holds, and nobody may wait for that."""
+    done = subprocess.run(
+        COMMAND, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, timeout=300
+    )
+    shown = done.stdout.decode("utf-8", "replace")
+    assert (done.returncode, done.stderr) == (0, b""), shown
+    assert "=> refused" in shown and "=> accepted" in shown
+    assert "refused.\nThe throw-away host is removed" in shown
