@@ -5,9 +5,11 @@ import argparse
 import json
 import os
 import shlex
+import sys
 
+from pam_totp.enrollment.terminal import ask, describe_seconds, say
 from pam_totp.errors import Error, for_root
-from pam_totp.setup import apply, journal
+from pam_totp.setup import apply, journal, recorded
 from pam_totp.setup.record import Record
 
 HELP = "root: keep the change that is on trial"
@@ -34,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
         (record,) = running
         said = list(apply.take_back(record, "another session took it back"))
     else:
-        record = apply.keep()
+        _ask_if_untried(running[0])
+        record = apply.keep(running[0])
         files = [f"  {file.path}" for file in record.change.files]
         said = [f"Kept: {_of(record)}.", *files]
         said.append(f"The files as they were before are in {record.backups}.")
@@ -66,6 +69,18 @@ def _last(wanted: str) -> Record:
         message = f"no trial is running, and the last one was {_WORDS[how]}"
         raise Error(message, shlex.join(["pam-totp", *again]))
     return record
+
+
+def _ask_if_untried(record: Record) -> None:
+    """Of what nobody has tried, a person is asked, who may have typed a hint. Raises Error."""
+    if recorded.is_noted(record) or not sys.stdin.isatty():
+        return
+    left = describe_seconds(int(record.seconds_left))
+    say(f"On trial: {_of(record)}. It is taken back by itself in {left}.")
+    say("Nobody has logged in with a code since it began, so people may be locked out.")
+    if ask("Keep it all the same? [y/N] ").strip().lower() not in ("y", "yes"):
+        message = "not confirmed; the trial goes on"
+        raise Error(message, "log in with a code first, or: pam-totp confirm --take-back")
 
 
 def _of(record: Record) -> str:

@@ -17,11 +17,10 @@ from types import FrameType
 from pam_totp.enrollment.terminal import describe_seconds
 from pam_totp.errors import Error, give_output_up
 from pam_totp.listing import fit
-from pam_totp.setup import apply, attempt, journal, login_log
+from pam_totp.setup import apply, attempt, journal, login_log, recorded
 from pam_totp.setup.answers import Answers, Lost
 from pam_totp.setup.change import Change
 from pam_totp.setup.record import Record
-from pam_totp.setup.recorded import RecordedLogins
 from pam_totp.signals import SIGNALS, STOPS
 
 USUAL = "10m"
@@ -71,7 +70,7 @@ class _Trial:
     ) -> None:
         self._change, self._seconds, self._tell, self._again = change, seconds, tell, again
         self._reader = attempt.Reader(change.services)
-        self._recorded = RecordedLogins()
+        self._recorded = recorded.RecordedLogins()
         self._ended_by = ""  # why it is to be taken back
         self._has_logged_in = self._is_asked = False
         self._answers = Answers()
@@ -116,13 +115,13 @@ class _Trial:
                 return how == journal.KEPT
             if record.seconds_left <= 0:
                 return False
-            self._show(log)
+            self._show(record, log)
             answer = self._read_answer()
             if answer is not None:
                 return answer
         return False
 
-    def _show(self, log: login_log.Log) -> None:
+    def _show(self, record: Record, log: login_log.Log) -> None:
         for line in log.lines():
             found = self._reader.read(line)
             if found is None:
@@ -130,6 +129,7 @@ class _Trial:
             self._say(f"  {time.strftime('%H:%M:%S')}  {found.words}")
             if found.user and self._recorded.has(found.user):
                 self._has_logged_in = True
+                recorded.note(record)
                 self._say(f"{found.user} has logged in with a code.")
         if self._has_logged_in and not self._is_asked:
             self._is_asked = True

@@ -410,6 +410,38 @@ def test_confirm_in_another_session_keeps_it(change_host: ChangeHost, start: Sta
     assert again.code == 0 and "Already kept" in again.output
 
 
+UNTRIED = r"Keep it all the same\? \[y/N\] $"
+
+
+@pytest.mark.parametrize("answer", ["", "n", "y"])
+def test_confirm_at_a_terminal_asks_before_it_keeps_what_nobody_has_tried(
+    change_host: ChangeHost, start: Start, answer: str
+) -> None:
+    """The second administrator types the hint that another command ended with."""
+    trial = start()
+    said = converse(["/usr/bin/pam-totp", "confirm"], [(UNTRIED, answer)])
+    assert "Nobody has logged in with a code since it began" in said.transcript
+    assert "On trial: enable sshd. It is taken back by itself in 9 min" in said.transcript
+    if answer == "y":
+        assert said.status == 0 and "Kept: enable sshd." in said.transcript
+        return
+    assert said.status == 1 and "not confirmed; the trial goes on" in said.transcript
+    assert not is_over() and state() == change_host.new
+    trial.type(CTRL_C)
+    assert trial.end()[0] == 1
+    assert_taken_back(change_host)
+
+
+def test_confirm_asks_nothing_after_a_login_with_a_code(
+    change_host: ChangeHost, start: Start, user: User, credential: Credential
+) -> None:
+    trial = start()
+    assert log_in(change_host, user, credential.fresh_code()) == 0
+    trial.expect(QUESTION)
+    said = converse(["/usr/bin/pam-totp", "confirm"], [])
+    assert said.status == 0 and said.transcript.startswith("Kept: enable sshd.")
+
+
 def test_confirm_says_in_json_whether_it_changed_anything(
     change_host: ChangeHost, start: Start
 ) -> None:
