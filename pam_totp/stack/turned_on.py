@@ -42,7 +42,7 @@ def lost() -> tuple[str, str] | None:
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_WARNING, "".join(c if c.isprintable() else "?" for c in message))
     files = shlex.join(f"{VAR.path}/{KIND}/{name}" for name in sorted(names))
-    if len(names) > MAX_FILES and not asking:  # such as all that include common-auth
+    if len(names) > MAX_FILES:  # such as all that include common-auth; what asks is recorded again
         files = f"-r {VAR.path}/{KIND}"
     return message, f"restore the line, or accept this: rm {files}"
 

@@ -82,6 +82,23 @@ def test_all_that_included_one_line_are_accepted_with_one_path(pam_services: Pam
     assert pam_totp("users").errors == ""
 
 
+def test_many_losses_are_accepted_with_one_path_though_a_service_still_asks(
+    pam_services: PamServices,
+) -> None:
+    """Such as after `pam-auth-update --disable pam-totp` and `pam-totp enable sshd`."""
+    pam_services.add("sshd")
+    common = (SERVICES / "common-auth").read_text(encoding="utf-8")
+    pam_services.write("common-auth", f"{common}auth required pam_totp.so\n")
+    pam_totp("users")
+    pam_services.write("common-auth", common)
+    hint = pam_totp("users").errors.splitlines()[1]
+    assert hint == f"hint: restore the line, or accept this: rm -r {REMEMBERED}"
+    shutil.rmtree(REMEMBERED)
+    assert pam_totp("users").errors == ""
+    pam_services.write("sshd", DISTRIBUTION)
+    assert pam_totp("users").errors.splitlines() == warning("sshd")
+
+
 def test_service_that_is_gone_is_told_too(pam_services: PamServices) -> None:
     """Without its file libpam goes by that of /usr/lib/pam.d, or by `other`."""
     pam_services.write("imap", f"{PASSWORD_LINE}\nauth required pam_totp.so\n")
