@@ -3,19 +3,12 @@
 together."""
 
 from pam_totp.review.not_asked import WITHOUT_QUESTIONS
+from pam_totp.review.one_prompt import ONE_PROMPT
 
 # Codes are turned on at all of these, or `sudo -i` and `su -` would still take the password alone.
 TOGETHER = (("su", "su-l"), ("sudo", "sudo-i"))
 # Their owner's screen would stay locked. The code is typed right after the password there.
 LOCKERS = WITHOUT_QUESTIONS
-# Programs whose protocol has one answer, the password: a second question fails, or gets it again.
-ONE_PROMPT = (
-    *("vsftpd", "proftpd", "pure-ftpd", "ftp", "dovecot", "imap", "imap4", "pop", "pop3", "smtp"),
-    *("smtpd", "sieve", "cyrus", "exim", "postfix", "saslauthd", "radiusd", "openvpn", "ocserv"),
-    *("samba", "postgresql", "mysql", "mariadb", "nginx", "apache2", "httpd", "pwauth", "squid"),
-    *("popa3d", "courier", "esmtp", "uucp", "tigervnc", "pluto", "vmtoolsd", "monit"),
-    *("cups", "xmpp", "ejabberd", "prosody", "gitea", "vnc", "x11vnc", "netatalk", "ppp", "rexec"),
-)
 # Programs in which nobody is there to answer, or that ask PAM for something else than a login.
 UNATTENDED = (
     *("cron", "crond", "atd", "systemd-user", "runuser", "runuser-l", "chpasswd", "newusers"),

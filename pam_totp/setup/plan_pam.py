@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterator
 
 from pam_totp.errors import Error, UsageError
+from pam_totp.review.one_prompt import EXAMPLE, ONE_PROMPT
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
-from pam_totp.setup.kinds import LOCKERS, ONE_PROMPT, UNATTENDED, is_known, is_shared
+from pam_totp.setup.kinds import LOCKERS, UNATTENDED, is_known, is_shared
 from pam_totp.setup.proof import (
     KEY_ONLY,
     PASSWORD_ONLY,
@@ -35,8 +36,6 @@ from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import SUCCESS, Unknown
 from pam_totp.stack.profile import OFF, is_of_profile
 from pam_totp.stack.service import Service
-
-ONE_PROMPT_HINT = "see /usr/share/doc/pam-totp/examples/pam/one-prompt"
 
 
 def plan(host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY) -> Plan:
@@ -69,7 +68,7 @@ def _check_kind(name: str) -> None:
             f"{name} has one prompt only, so the code must be typed right after the password "
             "(option 'combined'), and that is for you to decide"
         )
-        raise Error(message, ONE_PROMPT_HINT)
+        raise Error(message, f"see {EXAMPLE}")
 
 
 def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> None:
