@@ -61,6 +61,12 @@ WAYS = (
         repaired=True,
     ),
     Fault(
+        "a service of one prompt without the line",
+        f"printf '@include common-auth\\n' >{PAM}/imap",
+        "service-without-code",
+        "no code is asked for at imap,",
+    ),
+    Fault(
         "a line that an upgrade took away",
         f"touch {VAR}/services/sudo; sed -i '/pam_totp/d' {PAM}/sudo",
         "no-longer-asks",

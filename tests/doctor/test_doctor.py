@@ -44,6 +44,19 @@ def test_service_without_a_code_is_marked_in_the_list(world: World) -> None:
     assert "password  no code: pam-totp enable sudo-i\n" in world.doctor().stdout
 
 
+def test_services_that_enable_refuses_keep_it_from_no_other(world: World) -> None:
+    """One prompt, as of mail servers: `enable` with such a name would change nothing at all."""
+    world.run("printf '@include common-auth\\n' | tee /etc/pam.d/imap >/etc/pam.d/newdoor")
+    to_enable, to_edit = world.findings()
+    assert to_enable["command"] == "pam-totp enable newdoor"
+    world.run("pam-totp enable newdoor --yes --force")
+    assert "no code is asked for at imap, because" in to_edit["what"]
+    example = to_edit["command"].removeprefix("less ")
+    assert "auth required pam_totp.so combined" in world.run(f"cat {example}").stdout
+    assert world.findings() == [to_edit]
+    assert "password  no code: see pam/one-prompt\n" in world.doctor().stdout
+
+
 PROFILE_ON = """
 sed -i '/pam_totp/d' /etc/pam.d/{login,su,su-l,sudo,sudo-i}
 cp /etc/pam.d/sudo /etc/pam.d/sshd

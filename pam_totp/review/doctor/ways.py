@@ -9,6 +9,7 @@ from pam_totp.review.doctor import repairs
 from pam_totp.review.doctor.findings import OPEN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
+from pam_totp.review.one_prompt import EXAMPLE, ONE_PROMPT
 from pam_totp.review.open_to import note_of_enrollment
 from pam_totp.review.ways import ServiceWays, WayIn
 from pam_totp.stack import services, turned_on
@@ -17,6 +18,11 @@ from pam_totp.stack.profile import AFTER_PASSWORDS, OFF, asks_by_profile
 MAX_NAME = 16  # a longer name of a service has a line of its own
 MAX_LINE = 76  # with what stands before it, 80 columns
 
+_RULE = "If that is intended, write a rule with these services and `code: never`."
+_BY_HAND = (
+    "Such programs have one prompt only, so the code is typed right after the password. The lines "
+    "for that are in the example, and are yours to write."
+)
 
 _BY_PROFILE = (
     "pam-auth-update's profile asks for a code after a password, and sshd does not ask PAM after a "
@@ -38,8 +44,12 @@ def find(host: Host) -> Iterator[Finding]:
             without.append(each.name)
         else:
             yield from (_way_around(host, each.name, way) for way in found)
-    if without:
-        yield _without_code(without)
+    enabled = [name for name in without if name not in ONE_PROMPT]
+    if enabled:
+        yield _without_code(enabled, _RULE, f"pam-totp enable {shlex.join(enabled)}")
+    edited = [name for name in without if name in ONE_PROMPT]
+    if edited:  # `enable` refuses them
+        yield _without_code(edited, f"{_BY_HAND} {_RULE}", f"less {EXAMPLE}")
 
 
 def _way_around(host: Host, name: str, way: WayIn) -> Finding:
@@ -61,15 +71,14 @@ def _way_around(host: Host, name: str, way: WayIn) -> Finding:
     )
 
 
-def _without_code(names_of_services: list[str]) -> Finding:
+def _without_code(names_of_services: list[str], what_then: str, command: str) -> Finding:
     listed = ", ".join(names_of_services)
     return Finding(
         severity=OPEN,
         kind="service-without-code",
         what=f"no code is asked for at {listed}, because there is no pam_totp.so line",
-        consequence="The first factor is enough there. If that is intended, write a rule with "
-        "these services and `code: never`.",
-        command=f"pam-totp enable {shlex.join(names_of_services)}",
+        consequence=f"The first factor is enough there. {what_then}",
+        command=command,
     )
 
 
@@ -110,7 +119,9 @@ def _lines(service: ServiceWays, is_asking: bool) -> Iterator[str]:
         yield name
         name = ""
     line = f"{name:{MAX_NAME}} {service.text}"
-    mark = "a way without a code" if is_asking else f"no code: pam-totp enable {service.name}"
+    is_edited = service.name in ONE_PROMPT
+    then = "see pam/one-prompt" if is_edited else f"pam-totp enable {service.name}"
+    mark = "a way without a code" if is_asking else f"no code: {then}"
     mark = mark if service.findings else ""
     if len(line) + len(mark) > MAX_LINE and mark:
         yield line
