@@ -16,6 +16,7 @@ from pam_totp.stack.libpam import AUTH_ERR, Libpam, Unknown
 from pam_totp.stack.lines import Line
 from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.services_of_host import names_of_files
+from pam_totp.stack.totp_lines import MODULE
 
 PAM_DIR = "/etc/pam.d"
 
@@ -96,6 +97,14 @@ class PamHost:
         except ValueError as fault:
             raise Unknown(f"{path}: {fault}") from None
         return self.plain[path] or b""
+
+    def is_by_enable(self, path: str) -> bool:
+        """Whether the only lines of the module in a file are ours. Raises Unknown."""
+        content = self.content_of(path) or b""
+        try:
+            return MODULE.encode() not in take_out(content)
+        except ValueError:
+            return False
 
     def changes(self) -> tuple[FileChange, ...]:
         """The files of the plan that are not yet as they would be."""

@@ -153,7 +153,8 @@ def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) 
     """A service that has lines which enable did not put there. Raises Error if they are wrong."""
     line = next(line for line in now.stacks["auth"] if is_asking(line))
     is_profile = is_of_profile(line)
-    whose = "that pam-auth-update added" if is_profile else "that was added by hand"
+    by = "by enable" if host.is_by_enable(line.file) else "by hand"
+    whose = "that pam-auth-update added" if is_profile else f"that was added {by}"
     where = f"a pam_totp.so line {whose} ({line.file}, line {line.number})"
     faults = [*prove(now, now, host.libpam, first_factor), *without_passwords(now, first_factor)]
     if faults:

@@ -88,6 +88,18 @@ def test_login_asks_and_the_lockers_that_include_it_take_both_in_one_answer(
     assert contents() == untouched
 
 
+def test_second_enable_calls_its_own_lines_nobody_elses(untouched: dict[str, bytes]) -> None:
+    """i3lock includes login, where the line stands that it would ask by."""
+    assert enable("i3lock", "login", *ALL).code == 0
+    changed = contents()
+    for services in (["i3lock", "login"], ["i3lock"]):
+        again = enable(*services, *ALL)
+        assert again.code == 0 and contents() == changed
+        assert "i3lock already asks for a code: it has a pam_totp.so line" in again.output
+        assert "that was added by enable (/etc/pam.d/login, line " in again.output
+        assert "by hand" not in again.output
+
+
 def test_from_enable_on_a_lost_line_is_reported(untouched: dict[str, bytes]) -> None:
     """Also if no other command was run in between: dpkg's trigger runs the next one."""
     assert enable("sudo", *ALL).code == 0
