@@ -1,41 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""kill -9 at random moments: what is kept is what was or what was to be, whole, and never between.
+"""kill -9 at any moment: what is kept is what was or what was to be, whole, and never between.
 
-A command is killed in turn by the clock once and twice in place of one of the system calls that
-save its files, which all of them together take less than a millisecond.
+All calls that save the files take less than a millisecond together, so that a kill by the clock
+hardly ever comes between them: a command is killed in place of each of them, too.
 """
 
 import itertools
-import math
 import os
 import random
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyotp
 import pytest
 
-from tests.faults import command, injection
-from tests.faults.command import Dialogue
-from tests.faults.injection import KILL, Call, Ended, Error
+from tests.faults import command
+from tests.faults.injection import Ended
+from tests.faults.killer import Killer, Moment, When, temporary_files
 from tests.faults.scenarios import Run, check_recovery_code, check_right_code
 from tests.faults.sizes import SOAK, choose
-from tests.faults.subject import Subject, is_whole_recovery_file
+from tests.faults.subject import Kept, Subject, is_whole_recovery_file
 from tests.faults.test_system_calls import check_files
 from tests.host.accounts import User
 from tests.host.programs import VERIFY
 
 KILLS_OF_ENROLL = choose(24, 250)
-KILLS_OF_RENEWAL = choose(30, 250)
-KILLS_OF_VERIFY = choose(80, 500)
+KILLS_OF_RENEWAL = choose(24, 250)
+KILLS_OF_VERIFY = choose(24, 250)
 # What the failing run printed, to run it again.
 SEED = int(os.environ.get("PAM_TOTP_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
-TRACE = "/tmp/trace-of-a-command"
-# The calls that save a file, from its temporary name to its own.
-SAVES = "openat,write,close,fsync,rename,renameat,renameat2,unlinkat"
 
 pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
 
@@ -48,70 +44,54 @@ def subject(user: User) -> Iterator[Subject]:
     subject.forget()
 
 
-def until_killed(times: int, run: Callable[[random.Random], bool]) -> int:
-    """Runs until a kill was in time so many times; how many runs that took. run: whether it was."""
-    killed = 0
-    for number in itertools.count(1):
+def kill_at_each(plan: Sequence[When], run: Callable[[When], bool]) -> int:
+    """Runs until each kill of the plan was in time; how many runs that took. run: whether it was.
+
+    One that comes too late by the clock comes again after half the time: in the end before the
+    program has begun.
+    """
+    runs = 0
+    for number, when in enumerate(plan, 1):
         try:
-            killed += run(random.Random(SEED + number))
+            while not run(when):
+                assert isinstance(when, float), "no kill in place of a call is too late"
+                when, runs = when / 2, runs + 1
         except AssertionError as failure:
             again = f"tests/host/enter env PAM_TOTP_SEED={SEED} /usr/bin/python3 -m pytest"
-            pytest.fail(f"run {number}: {failure}\nthe same dice again: {again}")
-        if killed == times:
-            return number
-        assert number < 5 * times, f"of {number} kills only {killed} were in time"
-    raise AssertionError
+            pytest.fail(f"kill {number}, {when}: {failure}\nthe same dice again: {again}")
+    return runs + len(plan)
 
 
-class Killer:
-    """Runs a command and kills it, by the clock or at a system call on the user's files."""
-
-    def __init__(self, run: Callable[..., Dialogue], subject: Subject) -> None:
-        self._run, self._subject = run, subject
-        self._seconds = min(seconds_of(run, subject) for _ in range(2))
-        options = ["-qq", "-y", "-f", "-o", TRACE, "-e", f"trace={SAVES}"]
-        ended = run(subject, ["/usr/bin/strace", *options])
-        assert ended.status == 0, ended.shown
-        calls = [call for call in injection.calls_in(TRACE) if "/.config" in call.line]
-        first = next(number for number, call in enumerate(calls) if ".new-" in call.line)
-        last = max(number for number, call in enumerate(calls) if call.name == "fsync")
-        saving = calls[first : last + 1]
-        self._calls = itertools.cycle(spread(saving))
-        self._by_clock = itertools.cycle([True, False, False])
-
-    def __call__(self, dice: random.Random) -> Dialogue:
-        """Once, killed or too late for it."""
-        if next(self._by_clock):
-            return self._run(self._subject, kill_after=dice.uniform(0.001, self._seconds))
-        fault = Error(next(self._calls), KILL)
-        # Without -f: the count is of each process, and what checks the password must not be killed.
-        options = ["-qq", "-o", "/dev/null", "-e", f"trace={fault.call.name}"]
-        return self._run(self._subject, ["/usr/bin/strace", *options, "-e", fault.option])
-
-
-def spread(calls: list[Call]) -> list[Call]:
-    """All of them, so that the first few already come from the whole of it: a shuffle may leave out
-    what comes after the new secret."""
-    golden = round(len(calls) * 0.618)
-    step = next(n for n in itertools.count(golden) if math.gcd(n, len(calls)) == 1)
-    return [calls[(SEED + number * step) % len(calls)] for number in range(len(calls))]
-
-
-def seconds_of(run: Callable[..., Dialogue], subject: Subject) -> float:
-    started = time.monotonic()
-    assert run(subject).status == 0
-    return time.monotonic() - started
-
-
-def seconds_of_login(subject: Subject) -> float:
+def seconds_of_login(subject: Subject, by_recovery_code: bool) -> float:
     subject.enroll()
+    code = subject.recovery.codes[0] if by_recovery_code else subject.credential.code()
     started = time.monotonic()
-    assert subject.verify(subject.credential.code()).status == 0
+    assert subject.verify(code).status == 0
     return time.monotonic() - started
 
 
-def temporary_names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if ".new-" in path.name}
+def check_moment(when: When, before: Kept, after: Kept, folder: Path) -> None:
+    """A kill in place of a call leaves what a clean run had made until then."""
+    if isinstance(when, float):
+        return
+    assert (after.recovery != before.recovery) == ("recovery" in when.replaced)
+    assert (after.secret != before.secret) == ("secret" in when.replaced)
+    assert when.temporary <= temporary_files(folder)
+
+
+def states_of(plan: Sequence[When]) -> list[tuple[str, str]]:
+    """Of the files at the kills in place of calls that change one: each once, as they came."""
+    moments = [when for when in plan if isinstance(when, Moment) and when.changes]
+    return [state for state, _ in itertools.groupby(moment.state for moment in moments)]
+
+
+def told(plan: Sequence[When], file: str) -> str:
+    """For the count."""
+    moments = [when for when in plan if isinstance(when, Moment)]
+    within = sum(bool(moment.temporary) for moment in moments)
+    after = sum(file in moment.replaced for moment in moments)
+    by_clock = f"{len(plan) - len(moments)} by the clock"
+    return f"{within} while a file was written, {after} after the new {file}, {by_clock}"
 
 
 def check_only_the_user_can_read(folder: Path, uid: int) -> None:
@@ -133,86 +113,85 @@ def test_a_killed_enrollment_leaves_the_old_secret_or_the_new_one_whole(
     subject: Subject, count: Callable[[str], None]
 ) -> None:
     enroll, folder = Killer(command.enroll, subject), subject.home("secret").parent
-    replaced = within = 0
 
-    def run(dice: random.Random) -> bool:
-        nonlocal replaced, within
-        before, left = subject.kept(), temporary_names(folder)
-        ended = enroll(dice)
+    def run(when: When) -> bool:
+        before = subject.kept()
+        ended = enroll(when)
         after = subject.kept()
         assert ended.killed or ended.status == 0, ended.shown
-        within += not temporary_names(folder) <= left
         if after.secret != before.secret:
             assert after.secret == ended.new_secret, "neither the old secret nor the new one"
-            replaced += 1
         assert after.secret != before.secret or ended.killed, "nothing was saved"
-        assert after.recovery == before.recovery or is_whole_recovery_file(after.recovery or b"")
+        if after.recovery != before.recovery:
+            assert is_whole_recovery_file(after.recovery or b""), "torn recovery codes"
+        check_moment(when, before, after, folder)
         check_only_the_user_can_read(folder, subject.user.uid)
         check_login(subject)
         if len(ended.codes) == 10:
             assert subject.verify(ended.codes[-1]).status == 0, "a code that was shown is not kept"
         return ended.killed
 
-    runs = until_killed(KILLS_OF_ENROLL, run)
-    assert within and replaced, "no kill came where it matters"
+    plan = enroll.plan(KILLS_OF_ENROLL, random.Random(SEED))
+    runs = kill_at_each(plan, run)
+    assert states_of(plan) == [
+        *(("", ""), ("tried", ""), ("", "")),
+        *(("recovery", ""), ("recovery secret", "")),
+        *(("secret", "recovery"), ("", "recovery secret")),
+    ]
     assert command.enroll(subject).status == 0
     assert {path.name for path in folder.iterdir()} == {".gitignore", "secret", "recovery"}
-    count(
-        f"enroll: {KILLS_OF_ENROLL} kills in {runs} runs, "
-        f"{within} while a file was written, {replaced} after the new secret"
-    )
+    count(f"enroll: {len(plan)} kills in {runs} runs, {told(plan, 'secret')}")
 
 
 def test_a_killed_renewal_leaves_the_old_recovery_codes_or_the_new_ones_whole(
     subject: Subject, count: Callable[[str], None]
 ) -> None:
     renew, folder = Killer(command.renew, subject), subject.home("secret").parent
-    replaced = within = 0
 
-    def run(dice: random.Random) -> bool:
-        nonlocal replaced, within
-        before, left = subject.kept(), temporary_names(folder)
-        ended = renew(dice)
+    def run(when: When) -> bool:
+        before = subject.kept()
+        ended = renew(when)
         after = subject.kept()
         assert ended.killed or ended.status == 0, ended.shown
-        within += not temporary_names(folder) <= left
         assert after.secret == before.secret, "the secret is another one"
         if after.recovery != before.recovery:
             assert is_whole_recovery_file(after.recovery or b""), "torn recovery codes"
-            replaced += 1
         assert after.recovery != before.recovery or ended.killed, "nothing was saved"
         assert after.recovery != before.recovery or not ended.codes, "codes shown, and not kept"
+        check_moment(when, before, after, folder)
         check_only_the_user_can_read(folder, subject.user.uid)
         check_login(subject)
         if len(ended.codes) == 10:
             assert subject.verify(ended.codes[-1]).status == 0, "a code that was shown is not kept"
         return ended.killed
 
-    runs = until_killed(KILLS_OF_RENEWAL, run)
-    assert within and replaced, "no kill came where it matters"
+    plan = renew.plan(KILLS_OF_RENEWAL, random.Random(SEED))
+    runs = kill_at_each(plan, run)
+    assert states_of(plan) == [
+        *(("", ""), ("tried", ""), ("", "")),
+        *(("recovery", ""), ("", "recovery")),
+    ]
     assert command.renew(subject).status == 0
     assert {path.name for path in folder.iterdir()} == {".gitignore", "secret", "recovery"}
-    count(
-        f"recovery-codes: {KILLS_OF_RENEWAL} kills in {runs} runs, "
-        f"{within} while the file was written, {replaced} after the new codes"
-    )
+    count(f"recovery-codes: {len(plan)} kills in {runs} runs, {told(plan, 'recovery')}")
 
 
+@pytest.mark.parametrize("by_recovery_code", [False, True], ids=["code", "recovery-code"])
 def test_a_code_that_a_killed_login_used_up_stays_used(
-    subject: Subject, count: Callable[[str], None]
+    subject: Subject, count: Callable[[str], None], by_recovery_code: bool
 ) -> None:
-    seconds = min(seconds_of_login(subject) for _ in range(5))
-    spent_before, recorded = subject.recovery.hashes[9], 0
+    """By the clock alone: each of the calls is killed in test_system_calls.py."""
+    seconds = min(seconds_of_login(subject, by_recovery_code) for _ in range(5))
+    dice, spent_before, recorded = random.Random(SEED), subject.recovery.hashes[9], 0
 
-    def run(dice: random.Random) -> bool:
+    def run(when: When) -> bool:
         nonlocal recorded
+        assert isinstance(when, float)
         subject.enroll()
         subject.write(subject.root("used"), f"{spent_before}\n")
         before, step = subject.kept(), subject.credential.step()
-        by_recovery_code = dice.random() < 0.5
         code = subject.recovery.codes[0] if by_recovery_code else subject.credential.code_of(step)
-        longer = 2 if by_recovery_code else 1.2
-        ended = killed_login(subject, code, dice.uniform(0.001, longer * seconds))
+        ended = killed_login(subject, code, when)
         after = subject.kept()
         check_files(subject, before, after)
         recorded += after.record != before.record or after.spent != before.spent
@@ -221,8 +200,10 @@ def test_a_code_that_a_killed_login_used_up_stays_used(
         check(Run(subject, ended, before, after, code, step))
         return ended.status == -9
 
-    runs = until_killed(KILLS_OF_VERIFY, run)
-    count(f"verify: {KILLS_OF_VERIFY} kills in {runs} runs, {recorded} after a record was written")
+    plan = [dice.uniform(0.001, 1.2 * seconds) for _ in range(KILLS_OF_VERIFY)]
+    runs = kill_at_each(plan, run)
+    which = "recovery code" if by_recovery_code else "code"
+    count(f"verify, {which}: {len(plan)} kills in {runs} runs, {recorded} runs wrote a record")
 
 
 def killed_login(subject: Subject, code: str, seconds: float) -> Ended:

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Kills a command that saves a user's files: in place of each system call that changes one, in the
+order of the calls; then of others between those, and by the clock, as dice have it."""
+
+import itertools
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import injection
+from tests.faults.command import Dialogue
+from tests.faults.injection import KILL, Call, Error
+from tests.faults.subject import Subject
+
+TRACE = "/tmp/trace-of-a-command"
+# The calls that save a file, from its temporary name to its own, and that say so.
+SAVES = "openat,write,close,fsync,rename,renameat,renameat2,unlinkat"
+CHANGES = re.compile(r"write|fsync|rename|unlinkat|openat\(.*O_CREAT")
+SAID = re.compile(r"write\(1<")
+TEMPORARY = re.compile(r"(\w+)\.new-(\w+)")
+_NUMBERS = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Before a call: the temporary files that are there, and the files that are new by then."""
+
+    call: Call
+    temporary: frozenset[str]
+    replaced: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"in place of {self.call.name} {self.call.occurrence}: {self.call.line}"
+
+    @property
+    def changes(self) -> bool:
+        """Whether the call changes a file, or says that it was changed."""
+        return CHANGES.match(self.call.line) is not None
+
+    @property
+    def state(self) -> tuple[str, str]:
+        return " ".join(sorted(self.temporary)), " ".join(sorted(self.replaced))
+
+
+# A moment, or seconds.
+When = Moment | float
+
+
+class Killer:
+    """Runs a command and kills it. moments: all, from its first temporary file until it has said
+    what was saved."""
+
+    def __init__(self, run: Callable[..., Dialogue], subject: Subject) -> None:
+        self._run, self._subject = run, subject
+        self._seconds = min(seconds_of(run, subject) for _ in range(2))
+        options = ["-qq", "-y", "-f", "-o", TRACE, "-e", f"trace={SAVES}"]
+        ended = run(subject, ["/usr/bin/strace", *options])
+        assert ended.status == 0, ended.shown
+        self.moments = list(moments_of(injection.calls_in(TRACE)))
+
+    def plan(self, kills: int, dice: random.Random) -> list[When]:
+        """So many kills. In place of each call that changes a file there is one whatever the dice
+        say: what must be reached is never left to them."""
+        others = [moment for moment in self.moments if not moment.changes]
+        dice.shuffle(others)
+        between = itertools.cycle(others)
+        plan: list[When] = [moment for moment in self.moments if moment.changes]
+        while len(plan) < kills:
+            plan += [dice.uniform(0.001, self._seconds), next(between)]
+        return plan
+
+    def __call__(self, when: When) -> Dialogue:
+        """Once. By the clock it may come too late."""
+        if isinstance(when, float):
+            return self._run(self._subject, kill_after=when)
+        fault = Error(when.call, KILL)
+        # Without -f: the count is of each process, and what checks the password must not be killed.
+        options = ["-qq", "-y", "-o", TRACE, "-e", f"trace={fault.call.name}", "-e", fault.option]
+        ended = self._run(self._subject, ["/usr/bin/strace", *options])
+        assert ended.killed, f"nothing was killed: no {fault.call}"
+        *_, last, _died = Path(TRACE).read_text(encoding="utf-8", errors="replace").splitlines()
+        assert arguments(last) == arguments(fault.call.line), f"killed at {last}"
+        return ended
+
+
+def moments_of(calls: list[Call]) -> Iterator[Moment]:
+    """Those of a clean run."""
+    first = next(number for number, call in enumerate(calls) if TEMPORARY.search(call.line))
+    saved = max(number for number, call in enumerate(calls) if call.name == "fsync")
+    said = [number for number, call in enumerate(calls) if SAID.match(call.line)]
+    last = [number for number in said if number > saved][1]  # the call after all was shown
+    temporary: set[str] = set()
+    replaced: set[str] = set()
+    for number, call in enumerate(calls[first : last + 1], first):
+        if "/.config" not in call.line and not (number > saved and SAID.match(call.line)):
+            continue
+        yield Moment(call, frozenset(temporary), frozenset(replaced))
+        found = re.search(f'"{TEMPORARY.pattern}"', call.line)
+        if found is None:
+            continue
+        file = found[2] if found[2] == "tried" else found[1]
+        if "O_CREAT" in call.line:
+            temporary.add(file)
+        if call.name.startswith(("rename", "unlink")):
+            temporary.discard(file)
+        if call.name.startswith("rename"):
+            replaced.add(file)
+
+
+def temporary_files(folder: Path) -> set[str]:
+    """The temporary files that are there, called as in Moment."""
+    found = [TEMPORARY.fullmatch(path.name) for path in folder.iterdir()]
+    return {each[2] if each[2] == "tried" else each[1] for each in found if each}
+
+
+def arguments(line: str) -> str:
+    """Of a call, without the numbers and names that differ from run to run, and its result."""
+    return _NUMBERS.sub("", line.rpartition(" = ")[0]).rstrip()
+
+
+def seconds_of(run: Callable[..., Dialogue], subject: Subject) -> float:
+    started = time.monotonic()
+    assert run(subject).status == 0
+    return time.monotonic() - started
