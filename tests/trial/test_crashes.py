@@ -63,14 +63,13 @@ def calls_on_files(command: str) -> list[Call]:
 def kill_at_each(
     calls: list[Call], command: str, before: Callable[[], None], after: Callable[[Call], None]
 ) -> int:
-    """Runs the command once for each call and kills it there; how often that came to pass."""
-    killed = 0
+    """Runs the command once for each call and kills it there; how often that was."""
     for call in calls:
         before()
         ended: Ended = run_with(Error(call, KILL), command, dict(os.environ))
-        killed += ended.injected
+        assert ended.injected, f"nothing was killed: {call.line}"
         after(call)
-    return killed
+    return len(calls)
 
 
 def assert_each_is_whole(host: ChangeHost) -> None:
@@ -150,6 +149,7 @@ def test_error_of_any_call_while_it_is_put_in_changes_nothing_or_everything(
     failed = 0
     for call in calls:
         ended = run_with(Error(call, "EIO"), command, dict(os.environ))
+        assert ended.injected, f"nothing failed: {call.line}"
         if ended.status == 0:
             assert state() == change_host.new, call.line
         else:
