@@ -153,7 +153,7 @@ uninstall: check-places ## what install put there (as root, with the same PREFIX
 		$(foreach page,$(notdir $(MANUAL_PAGES)),'$(DESTDIR)$(MANUALS)/man$(subst .,,$(suffix $(page)))/$(page)')
 	@for folder in /etc/pam-totp /var/lib/pam-totp/secrets /var/lib/pam-totp; do \
 		rmdir "$(DESTDIR)$$folder" 2>/dev/null || [ ! -e "$(DESTDIR)$$folder" ] || \
-		echo "kept, with what people wrote: $$folder"; done
+		echo "kept, because people wrote files there: $$folder"; done
 
 check-places:
 	@$(if $(and $(SECURITYDIR),$(PAMDIR),$(PYTHONDIR),$(or $(DEBIAN),$(STACK))),,printf '%s\n' \

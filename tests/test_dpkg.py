@@ -57,7 +57,7 @@ def test_package_that_was_never_configured_is_removed_and_everybody_still_gets_i
         dpkg --purge pam-totp
     """
     said = on_a_host(package, script)
-    assert "warning: /etc/pam.d/sshd named pam-totp, which is removed" in said
+    assert "warning: /etc/pam.d/sshd used pam-totp, which was removed" in said
     assert "successfully authenticated" in said
 
 
@@ -88,7 +88,7 @@ def test_package_that_an_upgrade_left_unpacked_is_removed_and_a_key_alone_gets_i
         echo == entered
     """
     said = on_a_host(package, script)
-    assert "00-pam-totp.conf let nobody in over ssh without PAM, and is taken away" in said
+    assert "00-pam-totp.conf made sshd ask for codes, so it was renamed" in said
     assert said.endswith("alice\n== entered\n")
 
 
@@ -365,7 +365,7 @@ def test_purge_keeps_what_people_wrote_and_says_where(package: Path) -> None:
         test ! -e /run/pam-totp
     """
     said = on_a_host(package, script)
-    assert "pam-totp: kept, with what people wrote: /var/lib/pam-totp /etc/pam-totp\nhint: " in said
+    assert "pam-totp: kept, because people wrote files there: /var/lib/pam-totp /etc/pam-totp\nhint: " in said
 
 
 @pytest.mark.parametrize("name", ["smoke", "ssh-login"])

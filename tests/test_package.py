@@ -234,7 +234,7 @@ def test_uninstall_leaves_what_people_wrote_and_nothing_else(
     mine = tmp_path / "etc/pam-totp/config.yaml"
     mine.write_text("store: system\n")
     said = run("make", "-s", "uninstall", *arguments, folder=tree)
-    assert said == "kept, with what people wrote: /etc/pam-totp\n"
+    assert said == "kept, because people wrote files there: /etc/pam-totp\n"
     assert list(files_below(tmp_path)) == ["etc/pam-totp/config.yaml"]
     mine.unlink()
     assert run("make", "-s", "uninstall", *arguments, folder=tree) == ""

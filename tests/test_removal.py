@@ -97,7 +97,7 @@ def test_stack_that_needed_us_asks_for_the_password_alone(
     (services / "sshd").write_text(text, encoding="utf-8")
     (services / "sshd").chmod(0o640)
     said = remove(services.parents[1])
-    assert "/etc/pam.d/sshd named pam-totp, which is removed" in said
+    assert "/etc/pam.d/sshd used pam-totp, which was removed" in said
     assert_password_alone(services, "sshd", user)
     assert (services / "sshd.pam-totp.bak").read_text(encoding="utf-8") == text
     assert (services / "sshd").stat().st_mode & 0o7777 == 0o640
@@ -199,7 +199,7 @@ def test_settings_of_sshd_that_stay_are_told(services: Path) -> None:
     drop_in = services.parent / "ssh" / "sshd_config.d" / "00-pam-totp.conf"
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text("AuthenticationMethods keyboard-interactive:pam\n", encoding="utf-8")
-    assert f"{drop_in} still makes sshd ask PAM" in remove(services.parents[1])
+    assert f"{drop_in} still makes sshd ask for the password" in remove(services.parents[1])
     assert drop_in.exists()
 
 
@@ -223,7 +223,7 @@ def test_settings_of_sshd_that_enable_wrote_are_taken_away(services: Path, ssh: 
     config.write_bytes(content)
     config.chmod(0o600)
     said = remove(services.parents[1])
-    assert f"{drop_in} let nobody in over ssh without PAM, and is taken away" in said
+    assert f"{drop_in} made sshd ask for codes, so it was renamed" in said
     assert config.read_text(encoding="utf-8").rstrip("\n") == SSHD_CONFIG
     assert config.stat().st_mode & 0o7777 == 0o600
     assert (ssh / "sshd_config.pam-totp.bak").read_bytes() == content
@@ -246,7 +246,7 @@ def test_mark_without_its_other_half_is_told_and_left_alone(
     config = ssh / "sshd_config"
     config.write_text(f"{mark}\n{SSHD_CONFIG}\n", encoding="utf-8")
     said = remove(services.parents[1])
-    assert f"{config} has lines of pam-totp's, which is removed" in said
+    assert f"{config} still has lines that pam-totp wrote" in said
     assert config.read_text(encoding="utf-8") == f"{mark}\n{SSHD_CONFIG}\n"
 
 
@@ -259,7 +259,7 @@ def test_what_cannot_be_mended_is_told_and_does_not_stop_the_removal(services: P
         said = remove(services.parents[1])
     finally:
         subprocess.run(["umount", services], check=True)
-    assert "/etc/pam.d/sshd names pam-totp, which is removed: it refuses everybody" in said
+    assert "/etc/pam.d/sshd uses pam-totp, which was removed: every login there is refused" in said
     assert (services / "sshd").read_text(encoding="utf-8") == text
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command that sets a key of the settings: run as it is printed, on a file as people have it."""
+"""The command that sets a key of the settings: run as printed, on a file as people have it."""
 
 import subprocess
 from pathlib import Path

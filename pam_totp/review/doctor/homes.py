@@ -42,8 +42,8 @@ def find(host: Host) -> Iterator[Finding]:
             kind="homes-made-at-login",
             what="some homes are created only during a login (pam_mkhomedir), and the secrets are "
             "kept in the homes",
-            consequence="A user's first login is refused if it may need a code, because there is no "
-            f"home yet. {OUTSIDE}",
+            consequence="A first login that may need a code is refused, because there is no home yet. "
+            f"{OUTSIDE}",
             command=_keep_them_outside(),
         )
 
