@@ -365,7 +365,10 @@ def test_purge_keeps_what_people_wrote_and_says_where(package: Path) -> None:
         test ! -e /run/pam-totp
     """
     said = on_a_host(package, script)
-    assert "pam-totp: kept, because people wrote files there: /var/lib/pam-totp /etc/pam-totp\nhint: " in said
+    assert (
+        "pam-totp: kept, because people wrote files there: /var/lib/pam-totp /etc/pam-totp\nhint: "
+        in said
+    )
 
 
 @pytest.mark.parametrize("name", ["smoke", "ssh-login"])

@@ -9,7 +9,7 @@ import sys
 
 from pam_totp.enrollment.terminal import ask, describe_seconds, say
 from pam_totp.errors import Error, for_root
-from pam_totp.setup import apply, journal, recorded
+from pam_totp.setup import apply, diff, journal, recorded
 from pam_totp.setup.record import Record
 
 HELP = "root: keep the change that is on trial"
@@ -44,10 +44,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         shown = {
             "changed": bool(running),
-            "kept": wanted == journal.KEPT,
-            "kind": record.change.kind,
+            "result": journal.became(record) or wanted,
+            "verb": record.change.kind,
             "services": record.change.services,
-            "files": [file.path for file in record.change.files],
+            "files": diff.as_objects(record.change),
             "backups": record.backups,
         }
         said = [json.dumps(shown, indent=2)]

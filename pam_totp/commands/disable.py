@@ -66,8 +66,9 @@ def _report(options: argparse.Namespace, found: Disabling, text: str, *, changed
         "changed": changed,
         "dry_run": options.dry_run,
         "services": found.change.services,
-        "files": [{"path": file.path, "diff": diff.of_file(file)} for file in found.change.files],
-        "notes": [*found.notes, *found.doubts],
+        "files": diff.as_objects(found.change),
+        "notes": found.notes,
+        "doubts": found.doubts,
     }
     print(json.dumps(shown, indent=2))
     return 0

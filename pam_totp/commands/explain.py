@@ -77,11 +77,12 @@ def run(options: argparse.Namespace) -> int:
         _become(account)
     active = settings.load()
     found = _describe(account, options, options.publickey, active)
-    found |= {"service_asks": stack.asks, "runs_as_user": as_user, "but": buts, "ways": []} | doors
+    found |= {"service_asks": stack.asks, "runs_as_user": as_user}
+    found |= {"warnings": buts, "sshd_ways": []} | doors
     for way, outcome in ways:
         if not outcome:
             outcome = _describe(account, options, knows_key(way), active)["outcome"]
-        found["ways"].append({"methods": way, "outcome": outcome})
+        found["sshd_ways"].append({"methods": way, "outcome": outcome})
     if buts and found["outcome"] == ASKED:
         found["outcome"] = "the settings ask for a code"
     print(json.dumps(found, indent=2) if options.json else fit(as_text(found, options)))
@@ -137,13 +138,13 @@ def _describe(
         "needs_code": decision.action != LET_THROUGH,
         "reason": decision.reason,
         "outcome": outcome,
-        "code": facts.rule.code,
-        "line": facts.rule.line or None,
         "rule": rule_as_text(facts.rule, active),
-        "enrollment": active.enrollment.mode,
-        "days_left": decision.days or None,
+        "rule_line": facts.rule.line or None,
+        "rule_code": facts.rule.code,
+        "enrollment_mode": active.enrollment.mode,
+        "days_left_to_enroll": decision.days or None,
         "enrolled": enrolled,
-        "enforced": facts.is_enforced,
+        "has_used_code": facts.is_enforced,
         "granted_until": facts.grant.until if facts.grant else None,
         "granted_once": facts.grant is not None and facts.grant.once,
         "waiting_seconds": whole_seconds(facts.wait),

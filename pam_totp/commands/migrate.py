@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         moved = _move_one(options.name, options.renamed_from, active)
     if options.json:
-        found: dict[str, Any] = {"changed": bool(moved), "moved": moved, "faults": faults}
+        found: dict[str, Any] = {"changed": bool(moved), "moved": moved, "not_moved": faults}
         print(json.dumps(found, indent=2))
     else:
         for each in moved:

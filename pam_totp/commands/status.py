@@ -46,11 +46,11 @@ def run(options: argparse.Namespace) -> int:
     found: dict[str, Any] = {
         "user": account.pw_name,
         "enrolled": enrolled,
-        "file": path,
+        "secret_file": path,
         "since": _changed_at(path) if enrolled else None,
         "devices": [describe(credential) for credential in credentials],
-        "recovery_codes": made,
-        "services": services.that_ask(),
+        "recovery_codes_made": made,
+        "services_that_ask": services.that_ask(),
         "faults": faults,
     }
     print(json.dumps(found, indent=2) if options.json else fit(_as_text(found)))
@@ -69,11 +69,18 @@ def describe(credential: Credential) -> dict[str, Any]:
     }
 
 
-def _changed_at(path: str) -> str | None:
+def _changed_at(path: str) -> int | None:
     try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(path).st_mtime))
-    except (OverflowError, OSError, ValueError):
+        return int(os.stat(path).st_mtime)
+    except OSError:
         return None
+
+
+def _moment(seconds: int | None) -> str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else "?"
+    except (OverflowError, OSError, ValueError):
+        return "?"  # users can set any time on their files
 
 
 def _as_text(found: dict[str, Any]) -> str:
@@ -83,7 +90,11 @@ def _as_text(found: dict[str, Any]) -> str:
         lines += ["  if you have ever logged in with a code, logins will be refused until you"]
         lines += ["  enroll again"]
     else:
-        state = f"enrolled since {found['since']}" if found["enrolled"] else "enrollment unknown"
+        state = (
+            f"enrolled since {_moment(found['since'])}"
+            if found["enrolled"]
+            else "enrollment unknown"
+        )
         lines = [f"{found['user']}: {state}"]
         lines += [
             "  device {device!r}: {account!r}, {algorithm}, {digits} digits, {period} s".format(
@@ -91,11 +102,11 @@ def _as_text(found: dict[str, Any]) -> str:
             )
             for each in found["devices"]
         ]
-        lines += [f"  file {found['file']}"]
-        made = found["recovery_codes"]
+        lines += [f"  file {found['secret_file']}"]
+        made = found["recovery_codes_made"]
         if made is not None:
             lines += [f"  {made} recovery codes were created" if made else "  no recovery codes"]
-    asking = ", ".join(found["services"]) or "none on this machine"
+    asking = ", ".join(found["services_that_ask"]) or "none on this machine"
     lines += [f"  services that ask for a code: {asking}"]
     lines += [f"  fault: {fault}" for fault in found["faults"]]
     return "\n".join(lines)

@@ -81,7 +81,7 @@ def _without_user(name: str) -> dict[str, Any]:
     """The row of a secret in the system's store whose name no user has."""
     fault = f"there is no such user; if renamed, run: pam-totp migrate NEW --renamed-from {name}"
     row: dict[str, Any] = {"user": name, "uid": None, "enrolled": None}
-    row |= {"since": None, "last_code": None, "recovery_codes": None, "waiting_seconds": 0}
+    row |= {"since": None, "last_code_at": None, "recovery_codes_left": None, "waiting_seconds": 0}
     return row | {"granted_until": None, "granted_once": False, "fault": fault}
 
 
@@ -106,8 +106,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         printable(row["user"]),
         {True: "yes", False: "no", None: "unknown"}[row["enrolled"]],
         _moment(row["since"]),
-        _moment(row["last_code"]),
-        "unknown" if row["recovery_codes"] is None else str(row["recovery_codes"]),
+        _moment(row["last_code_at"]),
+        "unknown" if row["recovery_codes_left"] is None else str(row["recovery_codes_left"]),
     )
 
 

@@ -23,7 +23,7 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     until = found["granted_until"]
     grant = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(until)) if until else "none"
     grant = f"once, {grant}" if found["granted_once"] else grant
-    of_root = f"  has logged in with a code: {yes_no(found['enforced'])}", f"  grant: {grant}"
+    of_root = f"  has logged in with a code: {yes_no(found['has_used_code'])}", f"  grant: {grant}"
     waiting = found["waiting_seconds"]
     lines = [
         f"{found['user']}, {where}: {found['outcome']}{reason}",
@@ -33,9 +33,12 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         f"  waiting after incorrect codes: {f'{waiting} s' if waiting else 'no'}",
     ]
     # "No code is asked for, but no code is asked for" would contradict itself.
-    marks = ["BUT" if found["needs_code"] or "refused" in each else "ALSO" for each in found["but"]]
-    lines[1:1] = [f"  {mark} {each}" for mark, each in zip(marks, found["but"], strict=True)] + [
-        f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["ways"]
+    warnings = [
+        f"  {'BUT' if found['needs_code'] or 'refused' in each else 'ALSO'} {each}"
+        for each in found["warnings"]
+    ]
+    lines[1:1] = warnings + [
+        f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["sshd_ways"]
     ]
     doors, title = found["every_way_in"], f"  every way in at {options.service}:"
     lines += [f"{title} {doors[0]}"] if len(doors) == 1 else [title, *(f"    {d}" for d in doors)]
@@ -48,8 +51,8 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
             f"  {options.service} runs as {found['user']}, so grants, recovery codes and earlier "
             "logins with a code do not count: only root can see them"
         )
-    if found["enrollment"] == BY and found["days_left"]:
-        lines.append(f"  days left to enroll: {found['days_left']}")
+    if found["enrollment_mode"] == BY and found["days_left_to_enroll"]:
+        lines.append(f"  days left to enroll: {found['days_left_to_enroll']}")
     if found["remember_seconds"] and found["needs_code"]:
         lines.append(
             f"  not asked again within {found['remember_seconds']} s with the same key or session"

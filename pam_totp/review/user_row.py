@@ -31,7 +31,7 @@ def describe(
     uid = str(account.pw_uid)
     known = uid in records[enforced.KIND] or uid in records[grant.KIND]
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
-    row |= {"since": None, "last_code": None, "recovery_codes": None}
+    row |= {"since": None, "last_code_at": None, "recovery_codes_left": None}
     row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
 
     def fill(look: Callable[[], dict[str, Any]]) -> None:
@@ -63,7 +63,7 @@ def describe(
     if uid in records[grant.KIND]:
         fill(lambda: _granted(account.pw_uid))
     if uid in records[enforced.KIND]:
-        row["last_code"] = _last_code_at(account.pw_uid)
+        row["last_code_at"] = _last_code_at(account.pw_uid)
         if row["enrolled"] is False and not row["granted_until"]:
             gone = "the secret is missing, so every login is refused"
             if active.store == "system" and names_without_user():
@@ -88,7 +88,7 @@ def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:
     codes = recovery.read(secret_dir)
     made = set(codes[1]) if codes else set()
     used = recovery.used(secret_dir.account.pw_uid) if has_used else []
-    return {"recovery_codes": len(made.difference(used))}
+    return {"recovery_codes_left": len(made.difference(used))}
 
 
 def _granted(uid: int) -> dict[str, Any]:

@@ -20,6 +20,11 @@ def of_file(file: FileChange) -> str:
     return "\n".join(difflib.unified_diff(before, after, old, new, lineterm="", n=2))
 
 
+def as_objects(change: Change) -> list[dict[str, str]]:
+    """Every file of it, for --json."""
+    return [{"path": file.path, "diff": of_file(file)} for file in change.files]
+
+
 def _lines(content: bytes | None) -> list[str]:
     text = (content or b"").decode("utf-8", "backslashreplace")
     lines = text.split("\n")

@@ -55,11 +55,13 @@ def as_object(found: Enabling, *, changed: bool, dry_run: bool) -> dict[str, Any
         "dry_run": dry_run,
         "services": found.change.services,
         "also_reached": found.reached,
-        "files": [{"path": file.path, "diff": diff.of_file(file)} for file in found.change.files],
+        "files": diff.as_objects(found.change),
         "notes": found.notes,
-        "refused": [
+        "refused_users": [
             {"user": one.user, "services": one.services, "why": one.why} for one in found.refused
         ],
         "terminals_known": found.knows_terminals,
-        "key_only": [{"user": user, "logins": count} for user, count in found.key_only],
+        "accounts_without_terminal": [
+            {"user": user, "logins": count} for user, count in found.key_only
+        ],
     }

@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -195,3 +196,21 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def keys_not_in_manual(verb: str, output: str) -> set[str]:
+    """The keys of what a verb prints with --json that pam-totp(1) does not describe for it."""
+    page = (Path(__file__).parents[2] / "pam_totp/manual/pam-totp.1.scd").read_text()
+    section = page.partition("# JSON OUTPUT\n")[2].partition("\n# ")[0]
+    text = section.partition(f"\n*{verb}*\n")[2].partition("\n\n")[0]
+    return {key for key in _keys_of(json.loads(output)) if key not in re.findall(r"\w+", text)}
+
+
+def _keys_of(value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _keys_of(each)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _keys_of(each)

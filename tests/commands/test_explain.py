@@ -235,7 +235,7 @@ def test_service_with_our_line_is_told_from_one_without(
     pam_services.add("sshd")
     assert explain(user.name)["service_asks"] is True
     pam_services.add("sudo")
-    assert explain(user.name, "--service", "sudo")["but"] == []
+    assert explain(user.name, "--service", "sudo")["warnings"] == []
 
 
 def test_grant_for_once_that_cannot_be_used_is_told(
@@ -261,7 +261,7 @@ def test_sshd_without_an_address_is_no_login_of_sshd_s(user: User) -> None:
 def test_service_is_that_of_libpam_in_small_letters(user: User) -> None:
     with configured("rules: [{service: Corp, code: required}, {code: never}]\n"):
         for service in ("Corp", "corp"):
-            assert explain(user.name, "--service", service)["code"] == "required"
+            assert explain(user.name, "--service", service)["rule_code"] == "required"
         assert gate(user, variables={"PAM_SERVICE": "corp"}).code != NO_CODE_NEEDED
 
 
@@ -330,7 +330,7 @@ def test_no_line_of_a_service_is_told_twice(user: User, service: str) -> None:
     told = explain(user.name, "--service", service)
     for way in told["without_a_code"]:
         assert len(way["lines"]) == len(set(way["lines"])) > 0
-    assert len(told["but"]) == len(set(told["but"]))
+    assert len(told["warnings"]) == len(set(told["warnings"]))
 
 
 def test_a_misspelt_service_is_named_with_the_one_that_may_be_meant(user: User) -> None:
@@ -369,7 +369,7 @@ def test_code_is_only_certain_where_the_stack_is(
         said = explain(user.name, "--service", "svc")
         assert said["outcome"].startswith(outcome)
         is_open = outcome == "the settings"
-        assert ("can accept a login before" in "".join(said["but"])) is is_open
+        assert ("can accept a login before" in "".join(said["warnings"])) is is_open
 
 
 LOCKER = "auth required pam_totp.so combined\n@include common-auth\nauth required pam_totp.so\n"
@@ -388,7 +388,7 @@ def test_grant_and_enforced_record_do_not_count_where_the_program_runs_as_the_us
     assert explain(granted.name, "--service", "login")["needs_code"] is False
     said = explain(granted.name, "--service", "i3lock")
     assert (said["needs_code"], said["runs_as_user"], said["granted_until"]) == (True, True, None)
-    assert said["but"] == []
+    assert said["warnings"] == []
     assert explain(gone.name, "--service", "login")["needs_code"] is True
     assert explain(gone.name, "--service", "i3lock")["needs_code"] is False  # its own file decides
     text = pam_totp("explain", granted.name, "--service", "i3lock").output
@@ -423,5 +423,5 @@ def test_locker_that_cannot_ask_is_told_to_stay_locked(
 ) -> None:
     pam_services.write("i3lock", "auth include login\n")
     pam_services.add("login")
-    (sentence,) = explain(user.name, "--service", "i3lock")["but"]
+    (sentence,) = explain(user.name, "--service", "i3lock")["warnings"]
     assert "i3lock never shows the prompt" in sentence and "screen-locker" in sentence

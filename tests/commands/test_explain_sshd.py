@@ -35,7 +35,7 @@ def sshd(pam_services: PamServices, host_key: None) -> Iterator[Callable[[str], 
 def said(user: User, *options: str) -> list[str]:
     answer = pam_totp("explain", user.name, "--from", "192.0.2.1", *options, "--json")
     assert answer.code == 0, answer.errors
-    found: list[str] = json.loads(answer.output)["but"]
+    found: list[str] = json.loads(answer.output)["warnings"]
     return found
 
 
@@ -43,7 +43,8 @@ def ways(user: str, *options: str) -> dict[str, str]:
     """What is said of each way in, worst first."""
     answer = pam_totp("explain", user, "--from", "192.0.2.1", *options, "--json")
     return {
-        ",".join(each["methods"]): each["outcome"] for each in json.loads(answer.output)["ways"]
+        ",".join(each["methods"]): each["outcome"]
+        for each in json.loads(answer.output)["sshd_ways"]
     }
 
 
@@ -159,8 +160,8 @@ def test_root_whom_sshd_refuses_is_told_so(sshd: Callable[[str], None], allowed:
     answer = pam_totp("explain", "root", "--from", "192.0.2.1", "--publickey", "--json")
     found = json.loads(answer.output)
     assert any(f"refuses root whenever PAM is asked (PermitRootLogin {allowed}" in each
-               for each in found["but"])  # fmt: skip
-    assert found["ways"] == []
+               for each in found["warnings"])  # fmt: skip
+    assert found["sshd_ways"] == []
 
 
 def test_root_whom_sshd_accepts_is_told_the_ways(sshd: Callable[[str], None]) -> None:

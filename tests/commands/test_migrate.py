@@ -54,7 +54,7 @@ def test_second_move_changes_nothing_and_is_no_error(
         assert first["changed"] == (store == "user")
         second = pam_totp("migrate", user.name, "--json")
         assert (second.code, second.errors) == (0, "")
-        assert json.loads(second.output) == {"changed": False, "moved": [], "faults": []}
+        assert json.loads(second.output) == {"changed": False, "moved": [], "not_moved": []}
         assert "Nothing to move" in pam_totp("migrate", user.name).output
         assert verify(user, credential.fresh_code()).code == ACCEPTED
     assert kept(user).exists() == (store == "system")
@@ -72,7 +72,7 @@ def test_all_are_moved_both_ways_and_who_cannot_be_is_named(
         found = json.loads(answer.output)
         assert answer.code == 1
         assert [each["user"] for each in found["moved"]] == [each.name for each in users[:2]]
-        assert [each["user"] for each in found["faults"]] == [users[2].name]
+        assert [each["user"] for each in found["not_moved"]] == [users[2].name]
         assert f"{users[2].name} (" in answer.errors
         assert len(answer.errors.splitlines()) == 2
         secret_of(users[2]).chmod(0o600)

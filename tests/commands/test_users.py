@@ -32,7 +32,7 @@ ENTRIES, ENROLLED = 500, 100
 FIRST_UID = 100000
 PASSWD = Path("/etc/passwd")
 KEYS = {
-    "user", "uid", "enrolled", "since", "last_code", "recovery_codes", "waiting_seconds",
+    "user", "uid", "enrolled", "since", "last_code_at", "recovery_codes_left", "waiting_seconds",
     "granted_until", "granted_once", "fault",
 }  # fmt: skip
 
@@ -62,8 +62,8 @@ def test_enrolled_user_is_listed_with_all_there_is_to_know(
         "uid": user.uid,
         "enrolled": True,
         "since": since,
-        "last_code": None,
-        "recovery_codes": 10,
+        "last_code_at": None,
+        "recovery_codes_left": 10,
         "waiting_seconds": 0,
         "granted_until": None,
         "granted_once": False,
@@ -76,8 +76,8 @@ def test_enrolled_user_is_listed_with_all_there_is_to_know(
         verify(user, credential.incorrect_code(index))
     pam_totp("grant", user.name, "--for", "2h")
     row = listed()[user.name]
-    assert abs(row["last_code"] - time.time()) < 10
-    assert row["recovery_codes"] == 9
+    assert abs(row["last_code_at"] - time.time()) < 10
+    assert row["recovery_codes_left"] == 9
     assert 50 <= row["waiting_seconds"] <= 60 or 20 <= row["waiting_seconds"] <= 30
     assert abs(row["granted_until"] - time.time() - 7200) < 10
 
@@ -89,9 +89,9 @@ def test_last_code_is_that_of_the_last_login_with_one(
     verify(user, credential.fresh_code())
     mark = f"/var/lib/pam-totp/enforced/{user.uid}"
     os.utime(mark, (1000000, 1000000))
-    assert listed()[user.name]["last_code"] == 1000000
+    assert listed()[user.name]["last_code_at"] == 1000000
     verify(user, credential.fresh_code())
-    assert abs(listed()[user.name]["last_code"] - time.time()) < 10
+    assert abs(listed()[user.name]["last_code_at"] - time.time()) < 10
 
 
 def test_table_has_a_line_a_user_below_its_heading(
@@ -166,7 +166,7 @@ def test_users_explain_and_status_tell_one_state_alike(
     explained = json.loads(pam_totp("explain", user.name, "--json").output)
     status = json.loads(pam_totp("status", "--json", user=user).output)
     assert [each["enrolled"] for each in (row, explained, status)] == [is_enrolled] * 3
-    assert (row["recovery_codes"], status["recovery_codes"]) == (codes, codes)
+    assert (row["recovery_codes_left"], status["recovery_codes_made"]) == (codes, codes)
     assert (row["since"] is None, status["since"] is None) == (not is_enrolled,) * 2
     assert fault in row["fault"]
     if is_enrolled is None:  # what hides the answer is the same for all
@@ -184,7 +184,7 @@ def test_malformed_grant_hides_nothing_else(
     pam_totp("grant", user.name)
     Path(f"/var/lib/pam-totp/grants/{user.uid}").write_text("junk", encoding="ascii")
     row = listed()[user.name]
-    assert row["last_code"] is not None and "malformed" in row["fault"]
+    assert row["last_code_at"] is not None and "malformed" in row["fault"]
 
 
 def test_user_who_waits_is_listed_although_nothing_else_is_wrong(

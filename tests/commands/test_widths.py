@@ -140,7 +140,12 @@ def test_path_that_is_wider_than_the_terminal_stays_whole(
 
 
 def test_name_that_is_too_long_for_the_table_has_a_line_of_its_own() -> None:
-    row: dict[str, object] = {"enrolled": True, "since": 1, "last_code": 1, "recovery_codes": 10}
+    row: dict[str, object] = {
+        "enrolled": True,
+        "since": 1,
+        "last_code_at": 1,
+        "recovery_codes_left": 10,
+    }
     row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
     short, long = {"user": "a" * 24, **row}, {"user": "b" * 32, **row}
     lines = _table([short, long]).split("\n")

@@ -34,7 +34,7 @@ def test_ways_to_log_in_are_listed(world: World) -> None:
     assert "su root: needs nothing · others: password, then code" in lines
     ways = json.loads(world.doctor("--json").stdout)["ways"]
     sudo = next(each for each in ways if each["service"] == "sudo")
-    assert [(way["words"], way["has_code"]) for way in sudo["ways"]] == [
+    assert [(way["proved"], way["asks_for_code"]) for way in sudo["ways"]] == [
         ("password, then code", True)
     ]
 

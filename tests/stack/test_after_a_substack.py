@@ -41,7 +41,7 @@ def with_our_line(after: str) -> str:
 
 def but(user: User) -> list[str]:
     found = pam_totp("explain", user.name, "--service", "cockpit", "--json")
-    said: list[str] = json.loads(found.output)["but"]
+    said: list[str] = json.loads(found.output)["warnings"]
     return said
 
 

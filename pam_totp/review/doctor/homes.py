@@ -42,7 +42,7 @@ def find(host: Host) -> Iterator[Finding]:
             kind="homes-made-at-login",
             what="some homes are created only during a login (pam_mkhomedir), and the secrets are "
             "kept in the homes",
-            consequence="A first login that may need a code is refused, because there is no home yet. "
+            consequence="A first login that may need a code is refused, because there is no home. "
             f"{OUTSIDE}",
             command=_keep_them_outside(),
         )

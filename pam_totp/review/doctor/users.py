@@ -57,7 +57,7 @@ def find(host: Host) -> Iterator[Finding]:
         if row["fault"]:
             faulty.setdefault(kind_of(row["fault"]), []).append((account, row))
         if row["enrolled"]:
-            codes = row["recovery_codes"]
+            codes = row["recovery_codes_left"]
             if codes is not None and codes <= FEW_CODES:
                 (few if codes else none).append(account.pw_name)
             if any(len(each.secret) < MIN_SECRET_BYTES for each in credentials):

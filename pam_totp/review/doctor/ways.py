@@ -136,8 +136,8 @@ def as_json(host: Host) -> list[dict[str, object]]:
             "service": each.name,
             "unknown": each.unknown,
             "ways": [
-                {"words": way.words, "who": way.who, "reason": way.reason, "lines": way.lines}
-                | {"has_code": way.has_code, "is_open": way.is_finding}
+                {"proved": way.words, "who": way.who, "allowed_by": way.reason, "lines": way.lines}
+                | {"asks_for_code": way.has_code, "is_open": way.is_finding}
                 for way in each.ways
             ],
         }
