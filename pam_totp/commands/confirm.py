@@ -59,10 +59,10 @@ def _last(wanted: str) -> Record:
     """The newest change, if that is what became of it."""
     last = journal.last()
     if last is None:
-        raise Error("no trial is running", "pam-totp enable sshd")
+        raise Error("no trial is running", "pam-totp doctor")
     record, how = last
     if record.deadline is None:  # the newest change was never on trial
-        raise Error("no trial is running", "pam-totp enable sshd")
+        raise Error("no trial is running", "pam-totp doctor")
     if how != wanted:
         verb = {"enable": "disable", "disable": "enable"} if how == journal.KEPT else {}
         again = [verb.get(record.change.kind, record.change.kind), *record.change.services]

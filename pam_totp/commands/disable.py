@@ -42,7 +42,12 @@ def run(options: argparse.Namespace) -> int:
     services = disabling.enabled_services() if options.all else options.services
     found = disabling.prepare(services)
     if not found.change.files:
-        return _report(options, found, "Nothing to take out; nothing was changed.", changed=False)
+        return _report(
+            options,
+            found,
+            "There is nothing that enable added; nothing was changed.",
+            changed=False,
+        )
     if found.doubts and not options.force:
         hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
         raise Error(f"{found.doubts[0]}; nothing was changed", hint)

@@ -126,7 +126,7 @@ def _ask_root(person: Person, options: argparse.Namespace) -> str:
         )
         raise UsageError(message, again)
     print("root logs in with a key today. sshd would refuse root (PermitRootLogin), because")
-    print("a code is asked for through PAM. What is to become of root?")
+    print("a code is asked for through PAM. How is root to log in?")
     print("  code  root enters a code after the key")
     print("  key   root logs in with the key alone, without a code")
     print("  no    root cannot log in over ssh")
@@ -149,7 +149,7 @@ def _seconds(options: argparse.Namespace, found: Enabling) -> int:
     if SSHD not in found.change.services:
         return 0
     if not sys.stdin.isatty():
-        message = "standard input is not a terminal, where a trial could be kept"
+        message = "standard input is not a terminal, so nobody could keep the trial"
         again = shlex.join(["pam-totp", *sys.argv[1:], "--no-trial"])
         raise UsageError(f"{message}; nothing was changed", again)
     return trial.duration(trial.USUAL)
@@ -158,15 +158,16 @@ def _seconds(options: argparse.Namespace, found: Enabling) -> int:
 def _prove(person: Person) -> None:
     account = person.account
     if account is None:
-        message = "who is enabling this cannot be determined"
-        raise Error(f"{message}; nothing was changed", "use --force to do it all the same")
+        message = "who runs this command cannot be determined, so no code can be checked"
+        hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
+        raise Error(f"{message}; nothing was changed", hint)
     try:
         credentials = credentials_of(account)
     except Error as fault:
         command = "pam-totp enroll" if account.pw_uid else "pam-totp enroll --user root"
         hint = command if "not enrolled" in fault.message else fault.hint
         raise Error(f"{fault.message}; nothing was changed", hint) from None
-    say(f"Before anything is changed: a code of {account.pw_name}.")
+    say(f"Before anything is changed, enter a code of {account.pw_name}, as at a login.")
     for left in reversed(range(TRIES if sys.stdin.isatty() else 1)):
         typed = ask("Verification code: ")
         try:

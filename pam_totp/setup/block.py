@@ -48,7 +48,9 @@ def take_out(content: bytes) -> bytes:
         if block is None:
             break
         if _MARK.search(block[2]):
-            raise ValueError("one block of pam-totp's lines begins inside another")
+            raise ValueError(
+                "there are two comments 'begin of pam-totp's lines' without an end between them"
+            )
         lines = block[2].split(b"\n")
         was = b"".join(line[len(WAS) :] + b"\n" for line in lines if line.startswith(WAS))
         before, after = content[: block.start()] + was, content[block.end() :]
@@ -56,7 +58,7 @@ def take_out(content: bytes) -> bytes:
             before = before.removesuffix(b"\n")
         content = before + after
     if _MARK.search(content):
-        raise ValueError("one mark of pam-totp's lines is without its other half")
+        raise ValueError("one of the two comments 'begin' and 'end of pam-totp's lines' is missing")
     return content
 
 

@@ -57,7 +57,7 @@ def choose(options: SshdOptions, person: Person, ask_root: AskRoot) -> tuple[Cho
     if not choices.root and plan_sshd.shuts_root_out(choices):
         choices = dataclasses.replace(choices, root=ask_root(person))
     if choices.root == sshd_settings.ROOT_CODE and choices.first_factor == PASSWORD_ONLY:
-        message = "root enters a code after a key only, and keys are not enough here"
+        message = "--root code is a code after a key, and --first-factor password accepts no keys"
         raise UsageError(message, "pam-totp enable sshd --first-factor password --root key")
     return choices, notes
 

@@ -60,7 +60,7 @@ def prepare(services: list[str]) -> Disabling:
     doubts = [*_doubts(pam), *(_sshd_doubts() if settings else [])]
     settings_now = _content(DROP_IN) if settings else None
     if settings_now is not None and choices_of(settings_now) is None:
-        doubts.insert(0, f"{DROP_IN} was edited, and would be removed")
+        doubts.insert(0, f"{DROP_IN} was edited since, and would be removed")
     # sshd first lets in by keys and passwords alone, then the others.
     change = Change("disable", tuple(names), (*settings, *pam), reloads_sshd=bool(settings))
     return Disabling(change, tuple(doubts), tuple(_still_asking(names, pam)))
@@ -118,7 +118,7 @@ def _doubts(pam: list[FileChange]) -> list[str]:
             lost = [each for each in differences(*lines, meanings, answer) if not each.is_lost]
             where = "; ".join(shown(line) for each in lost for line, _ in each.lines[-1:])
             if new or lost:
-                found.append(f"{name}: {new[0] if new else f'some would be refused ({where})'}")
+                found.append(f"{name}: {new[0] if new else f'users would be refused ({where})'}")
     except Unknown as unknown:
         return [str(unknown)]
     return found
@@ -134,9 +134,13 @@ def _sshd_doubts() -> list[str]:
                 ways = sshd.ways(now.settings_of(Login(user)), uid)
                 lost = {first_of(way) for way in ways if "password" not in way} - kept
                 if lost and user != "root":
-                    found.append(f"sshd: no login with a {' or '.join(sorted(lost))} any more")
+                    found.append(
+                        f"sshd: a {' or '.join(sorted(lost))} would not be enough any more"
+                    )
                 elif lost:
-                    found.append("sshd: root logs in now, and could not then (PermitRootLogin)")
+                    found.append(
+                        "sshd: root can log in now, and could not any more (PermitRootLogin)"
+                    )
     except Unknown as unknown:
         return [str(unknown)]
     return found

@@ -57,7 +57,7 @@ def _lock(folder: int, waits: bool) -> None:
             holder.go_on(found)
         if now() >= deadline:
             who = "another command" if found is None else f"another command (process {found})"
-            hint = "run the command again" if found is None else f"ps -p {found}   # and again"
+            hint = "run the command again" if found is None else f"ps -p {found}"
             raise Busy(f"{who} is changing files at this moment; nothing was changed", hint)
         pause(0.05)
 
@@ -177,7 +177,9 @@ def _read(path: str) -> Record | None:
         raise Error(f"{path}: {failure.strerror}", f"namei -l {path}") from None
     except ValueError:
         message = f"the record of a change is malformed: {path}"
-        raise Error(message, f"compare the files with {FOLDER}/*/before; then: rm {path}") from None
+        raise Error(
+            message, f"restore the files from {FOLDER}/*/before, then remove {path}"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -51,7 +51,9 @@ def judge_servers(
                     judged.append(_judge_sitting(before, after, choices, login, method, rules))
         found += [_at(server, each) for each in judged] if server.words else judged
         if server.words:
-            found.append(Verdict(notes=(f"Reload {server.words[3:]} yourself.",)))
+            found.append(
+                Verdict(notes=(f"enable does not reload {server.words[3:]}: do so yourself.",))
+            )
     return found
 
 
@@ -59,7 +61,7 @@ def _at(server: Server, verdict: Verdict) -> Verdict:
     """With the words for a server that is not the usual one."""
     if not verdict.fault:
         return verdict
-    hint = verdict.hint or f"end {server.words[3:]}, or mend its settings"
+    hint = verdict.hint or f"stop {server.words[3:]}, or correct its settings"
     return dataclasses.replace(verdict, fault=f"{server.words}: {verdict.fault}", hint=hint)
 
 
@@ -76,7 +78,7 @@ def _judge_all(
 ) -> list[Verdict]:
     found, classes = [], classes_in(after)
     for block in of_nobody(after.blocks(), classes):
-        what = "fits nobody that is listed, so sshd cannot be asked about it."
+        what = "is for no user or address known here, so sshd could not be asked about it."
         found.append(Verdict(notes=(f"{_match(block, after)} {what}",)))
     for each in classes:
         was = _settings(before, each.example)
@@ -89,7 +91,7 @@ def _judge_all(
         who = _named(each, after)
         service = sshd.service_of(will, server.name)
         if service != SERVICE:
-            what = f"{who}: sshd asks PAM for the service {service}, which would not ask for a code"
+            what = f"{who}: sshd uses the PAM service {service}, so no code would be asked for"
             found.append(Verdict(what, "remove the PAMServiceName line, or call the program sshd"))
             continue
         rule_for = partial(_rule_for, rules, SshdClass(each, will, (), server))
@@ -149,7 +151,7 @@ def _judge_sitting(
     is_by_choice = choices.first_factor != KEY_OR_PASSWORD and {*lost} & {*ended(each, choices)}
     hint = "pam-totp enable sshd --first-factor either" if is_by_choice else ""
     if method:
-        what = f"{who} logged in with {in_words(method)}, and could not log in so any more"
+        what = f"{who} logged in with {in_words(method)}, and could not do so any more"
         return Verdict(what, hint)
     what = f"{who} may have logged in with {in_words(lost[0])}, and could not do so any more"
     return Verdict(what, hint)

@@ -35,7 +35,7 @@ class Verdict:
     def repair(self) -> str:
         """What to do about the fault."""
         place = re.search(r"\((/[^()]+), line \d+\)", self.fault)
-        block = f"mend that block in {place[1]}, or remove it" if place else ""
+        block = f"correct or remove that Match block in {place[1]}" if place else ""
         return self.hint or block or f"{sshd.SSHD} -T"
 
 
@@ -58,7 +58,7 @@ def judge(
     kept = {first_of(way) for way in ways if works(way, choices)}
     notes = list[str]()
     if will.get("usepam") != "yes":
-        return Verdict(f"{who}: sshd would not ask PAM (UsePAM)")
+        return Verdict(f"{who}: sshd would not use PAM (UsePAM), so it asks for no code")
     for way in ways:
         if not asks_pam(way):
             rule = rule_for(way)
@@ -69,12 +69,14 @@ def judge(
     for proved in opened(was, will, uid, choices):
         factors = " and ".join(map(in_words, sorted(proved)))
         if not _may_open(proved, each, choices):
-            hint = "pam-totp enable sshd --first-factor key   # or another that is to be enough"
-            return Verdict(f"{who}: {factors} would be accepted, and is not today", hint)
+            hint = "pam-totp enable sshd --first-factor key   # or password, or either"
+            return Verdict(
+                f"{who}: {factors} would become enough to log in, and is not today", hint
+            )
         notes.append(f"{who}: {factors} is accepted from now on, and was not before.")
     allowed = will.get("permitrootlogin")
     if each.is_root and was.get("permitrootlogin") == FORCED and allowed not in (FORCED, "no"):
-        what = f"a key is for one command only (PermitRootLogin {FORCED}), and would be for all"
+        what = f"a key runs one command only (PermitRootLogin {FORCED}), and could run any"
         return Verdict(f"{who}: {what}", "pam-totp enable sshd --root key   # or no")
     if not has_key:
         before -= {KEY}

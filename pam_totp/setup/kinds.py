@@ -36,8 +36,8 @@ def is_shared(name: str) -> bool:
 def why_not(name: str) -> str:
     """Why a code cannot be asked for at a service; empty for no reason that is known."""
     if name in UNATTENDED:
-        return "nobody is there to answer"
-    return "it has one prompt only" if name in ONE_PROMPT else ""
+        return "no person is there to answer"
+    return "its program has one prompt only" if name in ONE_PROMPT else ""
 
 
 def is_known(name: str) -> bool:

@@ -19,18 +19,18 @@ _OTHERWISE = {"sshd": "pam-totp enable sshd --first-factor key"}
 
 def not_known(host: PamHost, service: Service, path: str, line: int, fault: Fault) -> Error:
     """The error where no edit is proved to be right: what fails, and where the line would go."""
-    where = f"'{CODE_LINE}' would go after line {line} of {path}"
+    where = f"the line '{CODE_LINE}' belongs after line {line} of {path}"
     culprit = fault.culprit
     if culprit is not None and is_managed(host, culprit.file):
         name, profile = os.path.basename(culprit.file), _profile(host)
         message = (
-            f"{name} belongs to authselect{f' (profile {profile})' if profile else ''}, behind "
-            f"whose back nothing is changed, and {fault.words}; {where}"
+            f"{service.name}: {fault.words}; {name} is managed by authselect"
+            f"{f' (profile {profile})' if profile else ''}, so it was not changed; {where}"
         )
         hint = f"authselect create-profile pam-totp --base-on {(profile or 'sssd').split()[0]}"
         return Error(message, _OTHERWISE.get(service.name, hint))
     message = f"{service.name}: {fault.words}; nothing was changed; {where}"
-    return Error(message, _remedy(fault) or "mend that, and run this again")
+    return Error(message, _remedy(fault) or f"pam-totp explain root --service {service.name}")
 
 
 def is_managed(host: PamHost, path: str) -> bool:

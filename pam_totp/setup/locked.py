@@ -21,9 +21,9 @@ def judge_pam(was: Mapping[str, str]) -> Verdict:
         return Verdict()
     locked = [name for name in _locked() if has_key(Login(name), was)]
     if locked:
-        what = f"sshd has UsePAM no, and with yes a key would let {', '.join(locked)} in"
-        hint = f"mv ~{locked[0]}/.ssh/authorized_keys away, or: usermod --expiredate 1 {locked[0]}"
-        return Verdict(f"{what}, who is locked by passwd -l", hint)
+        what = f"sshd needs UsePAM yes for codes, and would then accept the key of {locked[0]}"
+        hint = f"usermod --expiredate 1 {locked[0]}   # refuses keys, too"
+        return Verdict(f"{what}, an account that is locked by passwd -l", hint)
     return Verdict(notes=("sshd: UsePAM becomes yes, so PAM's rules for accounts apply, too.",))
 
 

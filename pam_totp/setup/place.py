@@ -56,7 +56,7 @@ def real_path(path: str) -> str:
             if walk.folder >= 0 and walk.path == os.path.dirname(path):
                 return path
             raise Error(
-                f"{given} cannot be: there is no {os.path.dirname(path)}",
+                f"{given} cannot be written: there is no {os.path.dirname(path)}",
                 f"mkdir -p {os.path.dirname(path)}",
             ) from None
         except Failure as unsafe:

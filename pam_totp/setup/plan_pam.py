@@ -57,16 +57,17 @@ def _check_kind(name: str) -> None:
     if "/" in name or not name or name.startswith("."):
         raise UsageError(f"{name!a} is not the name of a service", f"ls {PAM_DIR}")
     if name == "pam-totp":
-        raise Error("pam-totp checks passwords for 'pam-totp enroll'", "pam-totp enable sshd")
+        message = "pam-totp is no login: by this service 'pam-totp enroll' checks passwords"
+        raise Error(message, "pam-totp enable sshd")
     if is_shared(name):
-        message = f"{name} is included by other services, and a line in it would reach all of them"
+        message = f"{name} is included by other services, so a line in it would reach all of them"
         raise Error(message, "name the services, such as: pam-totp enable sshd login su sudo")
     if name in UNATTENDED:
-        raise Error(f"{name} asks nobody who they are at a login", "pam-totp enable sshd")
+        raise Error(f"{name} is no login that somebody could answer", "pam-totp enable sshd")
     if name in ONE_PROMPT:
         message = (
-            f"{name} has one prompt only, so the code must be typed right after the password "
-            "(option 'combined'), and that is for you to decide"
+            f"{name} has one prompt only, so the code can only be typed right after the password; "
+            "enable does not set this up"
         )
         raise Error(message, f"see {EXAMPLE}")
 
@@ -84,7 +85,7 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     note = "code" if name != "sshd" else first_factor
     if file.path != spelled:
         note += f" (copied from {file.path})"
-        found.notes.append(f"{path} is made as a copy of {file.path}, which it then stands for.")
+        found.notes.append(f"{path} is made as a copy of {file.path}, and is used in its place.")
         host.plain[path] = file.content
     elif "(copied" in choice_of(file.content):
         note += " (copied" + choice_of(file.content).partition("(copied")[2]
@@ -98,7 +99,9 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     other = _comes_from(host, file)
     if other and name not in LOCKERS:
         host.plain.pop(path)
-        found.notes.append(f"{name} asks for what {other} asks for: {path} includes {other}.")
+        found.notes.append(
+            f"{path} includes {other}, so {other} is changed, and {name} asks for a code, too."
+        )
         _plan_service(host, other, PASSWORD_ONLY, found)
         return
     if any(is_asking(line) for line in before.stacks["auth"]):
@@ -127,7 +130,7 @@ def _notes(host: PamHost, name: str) -> Iterator[str]:
         group = group_of(line)
         if group and line.actions[SUCCESS] == "done":
             who = f"members of {group} ({'none' if is_empty(group) else 'some'} today)"
-            yield f"{name}: {who} get in without a password and without a code."
+            yield f"{name}: {who} log in without a password and without a code."
 
 
 def _comes_from(host: PamHost, file: File) -> str:
@@ -143,7 +146,7 @@ def _comes_from(host: PamHost, file: File) -> str:
 def _instead(now: Service, host: PamHost, is_profile: bool) -> str:
     """What to do about a line that is there and does not ask as it should."""
     if not is_profile:
-        return "remove that line, and run this again"
+        return "remove that line, and run the command again"
     if now.name == "sshd" and not prove(now, now, host.libpam, PASSWORD_ONLY):
         return f"run {OFF}, and enable each service, or add --first-factor password"
     return OFF

@@ -19,7 +19,7 @@ from pam_totp.stack.service import Service
 MAX_EDITS = 100
 FOR = "for "  # in the mark of a locker's lines: the service because of which they are there
 
-NOT_KNOWN = "{} is not known here: its program has to show a second question. Try it."
+NOT_KNOWN = "It is not known whether {} can show a second question: try it."
 
 
 @dataclasses.dataclass
@@ -102,16 +102,20 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             continue
         if why_not(name):
             where = _includes(host, name, changed)
-            message = f"{name} would ask too, because of {where}, and {why_not(name)}"
-            hint = f"give {name} a stack of its own: {PAM_DIR}/{name}"
+            message = f"{name} would ask for a code, too, because of {where}, but {why_not(name)}"
+            path, target = f"{PAM_DIR}/{name}", host.target_of(name)
+            hint = f"write {path} without that include, then run the command again"
+            if target:
+                hint = f"cp --remove-destination {target} {path}"
             raise Error(f"{message}; nothing was changed", hint)
         faults = prove(host.before(name), after, host.libpam)
         harm = [fault for fault in faults if not fault.is_open]
         if harm:
             message = (
-                f"{name} would ask too, because it includes one of these files, and {harm[0].words}"
+                f"{name} includes a file that is changed, and {harm[0].words}; nothing was changed"
             )
-            raise Error(message, f"give {name} a stack of its own: {PAM_DIR}/{name}")
+            hint = f"write {PAM_DIR}/{name} without that include, then run the command again"
+            raise Error(message, hint)
         found.reached.append(name)
         if faults:
             found.notes.append(f"At {name}, {faults[0].words}.")

@@ -95,7 +95,7 @@ def _not_told(path: str) -> NotTold:
     if path == NO_FILE:
         message = "sshd was not reloaded, because it writes no pid file (PidFile none)"
         return NotTold(message, f"set PidFile {_PID_FILE} in sshd_config, and restart sshd")
-    message = f"sshd was not reloaded, because {path} does not name it"
+    message = f"sshd was not reloaded, because its pid file {path} does not name it"
     return NotTold(message, "systemctl restart ssh" if has_systemd() else f"restart {SSHD}")
 
 

@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> int:
             return _watch(int(number))
         case [number] if number.isdecimal():
             return _take_back_late(int(number))
-    print("roll-back: error: wrong usage\nhint: man pam-totp", file=sys.stderr)
+    print(
+        "roll-back: error: unknown arguments\nhint: pam-totp confirm --take-back", file=sys.stderr
+    )
     return 2
 
 

@@ -8,10 +8,12 @@ from pam_totp.setup.enabling import Enabling
 from pam_totp.setup.ssh_log import DAYS
 
 MAX_SHOWN = 12
-_WITHOUT_TERMINAL = "These accounts log in with a key and no terminal. A program cannot answer:"
+_WITHOUT_TERMINAL = (
+    "These accounts log in with a key and no terminal. A program cannot enter a code:"
+)
 _PERHAPS_WITHOUT = (
-    "These accounts log in with a key. A program cannot answer (the log does not tell which of "
-    "them had no terminal):"
+    "These accounts log in with a key. A program cannot enter a code (the log does not tell which "
+    "of them had no terminal):"
 )
 
 
@@ -28,7 +30,7 @@ def as_text(found: Enabling) -> str:
         lines += _listed([f"{user} ({_logins(count)})" for user, count in found.key_only])
         option = " ".join(_exempting(user) for user, _ in found.key_only)
         lines.append(f"To exempt them, so that the key alone is enough, add: {option}")
-        lines.append("For each it writes:")
+        lines.append("For each, this is written for sshd:")
         lines.append(f"  Match User {found.key_only[0][0]}")
         lines.append("    AuthenticationMethods publickey")
     return "\n".join(lines)
@@ -45,7 +47,7 @@ def _exempting(user: str) -> str:
 def _listed(lines: list[str]) -> list[str]:
     shown = [f"  {line}" for line in lines[:MAX_SHOWN]]
     more = len(lines) - MAX_SHOWN
-    return [*shown, f"  and {more} more (pam-totp enable --json has all)"] if more > 0 else shown
+    return [*shown, f"  and {more} more (add --dry-run --json to see all)"] if more > 0 else shown
 
 
 def as_object(found: Enabling, *, changed: bool, dry_run: bool) -> dict[str, Any]:

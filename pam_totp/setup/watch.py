@@ -90,7 +90,9 @@ def start(record: Record) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while not is_alive(record, WATCHER):
         if time.monotonic() > deadline:
-            raise Error("what would take the change back did not start", f"ls -l {PROGRAM}")
+            raise Error(
+                "the process that would take the change back did not start", f"ls -l {PROGRAM}"
+            )
         pause(0.01)
 
 

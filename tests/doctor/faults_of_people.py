@@ -185,7 +185,7 @@ RECORDS = (
         "a temporary file",
         f"touch {VAR}/enforced/{ALICE}.new-00; chmod 600 {VAR}/enforced/{ALICE}.new-00",
         "temporary-file",
-        "did not end",
+        "was interrupted",
         repaired=True,
     ),
 )

@@ -175,7 +175,7 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         (["sodu"], 1, "no service 'sodu'; did you mean sudo?", "ls /etc/pam.d"),
         (["../su"], 2, "not the name of a service", "ls /etc/pam.d"),
         (["vsftpd"], 1, "one prompt only", "examples/pam/one-prompt"),
-        (["cron"], 1, "asks nobody", "sshd"),
+        (["cron"], 1, "no login that somebody could answer", "sshd"),
         (["common-auth"], 1, "included by other services", "name the services"),
         (["su", "--root", "key"], 2, "only to sshd", "enable sshd"),
         (["su", "--exempt-key", "borg"], 2, "only to sshd", "enable sshd"),
@@ -417,7 +417,7 @@ def test_a_service_that_is_not_known_is_turned_on_with_a_word(
 ) -> None:
     pam_services.write("someservice", "@include common-auth\n")
     done = enable("someservice", *ALL)
-    assert done.code == 0 and "someservice is not known here" in done.output
+    assert done.code == 0 and "not known whether someservice can show" in done.output
 
 
 def test_no_file_of_another_kind_is_taken_for_a_service(untouched: dict[str, bytes]) -> None:

@@ -372,7 +372,7 @@ def test_what_others_wrote_since_stays(change_host: ChangeHost) -> None:
     assert pam_totp("enable", "sshd", *ALL).code == 0
     SETTINGS.write_text(SETTINGS.read_text() + "# by hand\n")
     done = pam_totp("disable", "sshd", "--yes")
-    assert done.code == 1 and "was edited, and would be removed" in done.errors
+    assert done.code == 1 and "was edited since, and would be removed" in done.errors
     assert pam_totp("disable", "sshd", "--yes", "--force").code == 0
     assert not SETTINGS.exists()
     again = pam_totp("disable", "sshd", "--yes")

@@ -46,16 +46,16 @@ def test_after_a_key_the_code_is_asked_for_everywhere(tmp_path: Path, name: str)
 
 @pytest.mark.parametrize(("name", "profile"), [("fedora", "local with-"), ("rhel9", "sssd with-")])
 @pytest.mark.parametrize("service", ["sshd", "login", "su", "sudo"])
-def test_nothing_is_changed_behind_authselects_back(
+def test_what_authselect_manages_is_not_changed(
     tmp_path: Path, name: str, profile: str, service: str
 ) -> None:
     with pytest.raises(Error) as failure:
         planned(name, tmp_path, service, PASSWORD_ONLY)
     message, hint = failure.value.message, failure.value.hint
     file = "password-auth" if service == "sshd" else "system-auth"
-    assert f"{file} belongs to authselect (profile {profile}" in message
+    assert f"{file} is managed by authselect (profile {profile}" in message
     assert f"/etc/pam.d/{file}, line " in message
-    assert f"'{CODE}' would go after line " in message and f"/etc/pam.d/{service}" in message
+    assert f"'{CODE}' belongs after line " in message and f"/etc/pam.d/{service}" in message
     key = "pam-totp enable sshd --first-factor key"
     profile = f"authselect create-profile pam-totp --base-on {profile.split()[0]}"
     assert hint == (key if service == "sshd" else profile)

@@ -189,13 +189,13 @@ def test_what_else_login_reaches_is_named_and_lockers_get_their_own_lines_first(
         ("dos", {}, "nothing was changed"),
         ("nobody", {}, "there is no service 'nobody'"),
         ("vsftpd", {}, "one prompt only"),
-        ("cron", {}, "asks nobody"),
+        ("cron", {}, "no login that somebody could answer"),
         ("common-auth", {}, "included by other services"),
         ("pam-totp", {}, "checks passwords"),
         ("../sudo", {}, "not the name of a service"),
         ("sshd", {"sshd": f"{INCLUDE}@include nowhere\n"}, "nowhere"),
         ("sshd", {"sshd": f"auth optional pam_totp.so\n{INCLUDE}"}, "added by hand"),
-        ("sshd", {"sshd": f"{INCLUDE}# begin of pam-totp's lines: x\n"}, "without its other half"),
+        ("sshd", {"sshd": f"{INCLUDE}# begin of pam-totp's lines: x\n"}, "is missing"),
         ("su", {"su": f"auth sufficient pam_wheel.so trust\n{INCLUDE}"}, "pam_wheel.so"),
         (
             "login",
@@ -203,7 +203,7 @@ def test_what_else_login_reaches_is_named_and_lockers_get_their_own_lines_first(
                 "vlock": "auth [success=6 default=ignore] pam_localuser.so\nauth include login\n"
                 "auth requisite pam_unix.so\n"
             },
-            "vlock would ask too.*before a first factor",
+            "vlock includes a file.*before a first factor",
         ),
     ],
 )
@@ -313,23 +313,26 @@ def test_an_include_reaches_a_service_however_it_is_spelled(tmp_path: Path, spel
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("proftpd", "it has one prompt only"), ("atd", "nobody is there to answer")],
+    [("proftpd", "its program has one prompt only"), ("atd", "no person is there to answer")],
 )
 def test_what_cannot_ask_is_not_reached(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(Error) as failure:
         planned(tmp_path, "login", **{name: f"# own\n@include login\n{REST}"})
-    said = f"{name} would ask too, because of /etc/pam.d/{name}, line 2 (@include login), and {why}"
+    where = f"/etc/pam.d/{name}, line 2 (@include login)"
+    said = f"{name} would ask for a code, too, because of {where}, but {why}"
     assert failure.value.message == f"{said}; nothing was changed"
     host = host_of(tmp_path, **{name: REST})
     (tmp_path / f"etc/pam.d/{name}").unlink()
     (tmp_path / f"etc/pam.d/{name}").symlink_to("login")
-    with pytest.raises(Error, match=f"{name}, a link to /etc/pam.d/login, and {why}"):
+    with pytest.raises(Error, match=f"{name}, a link to /etc/pam.d/login, but {why}") as link:
         plan_pam.plan(host, ["login"])
+    paths = f"/etc/pam.d/login /etc/pam.d/{name}"
+    assert link.value.hint == f"cp --remove-destination {paths}"
 
 
 def test_a_program_that_is_reached_and_not_known_is_told(tmp_path: Path) -> None:
     host = host_of(tmp_path, hyprlock="auth include login\n", waylock="auth include login\n")
     notes = plan_pam.plan(host, ["login"]).notes
-    assert any(note.startswith("hyprlock is not known here") for note in notes)
+    assert any(note.startswith("It is not known whether hyprlock") for note in notes)
     assert any(note.startswith("waylock shows no question") for note in notes)
     assert not any(note.startswith("greetd is not known") for note in notes)

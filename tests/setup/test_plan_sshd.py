@@ -114,10 +114,10 @@ def test_a_block_that_shuts_its_users_out_is_found_before(
     with pytest.raises(Error, match=said) as failure:
         planned(USUAL + block)
     assert "sshd_config, line" in failure.value.message and "/run/" not in failure.value.message
-    assert failure.value.hint == f"mend that block in {PATH}, or remove it"
+    assert failure.value.hint == f"correct or remove that Match block in {PATH}"
     with pytest.raises(Error, match=said) as failure:
         planned(USUAL, block=block)
-    assert failure.value.hint == f"mend that block in {FOLDER}/block.conf, or remove it"
+    assert failure.value.hint == f"correct or remove that Match block in {FOLDER}/block.conf"
 
 
 @pytest.mark.parametrize("name", ["10 ours", "10[1]ours", "10#ours", "10*ours", "10'ours", '10"'])
@@ -164,8 +164,8 @@ RULE = f"if that is intended, add this rule to {CONFIGURATION}: "
             f'{RULE}{{user: of-a-directory, from: ["192.0.2.1", "2001:db8::1"], service: sshd, '
             "publickey: true, code: never}",
         ),
-        ("User *,!root", f"mend that block in {PATH}, or remove it"),
-        ("LocalPort 2222", f"mend that block in {PATH}, or remove it"),
+        ("User *,!root", f"correct or remove that Match block in {PATH}"),
+        ("LocalPort 2222", f"correct or remove that Match block in {PATH}"),
     ],
 )
 def test_a_block_that_lets_a_key_alone_in_is_refused_with_how_to_mean_it(
@@ -243,7 +243,9 @@ def test_what_sshd_refuses_today_is_accepted_only_if_it_is_chosen(
 ) -> None:
     before, _, block = text.partition("Match ")
     settings = f"{before}{USUAL}{'Match ' * bool(block)}{block}"
-    with pytest.raises(Error, match=f"{said} would be accepted, and is not today") as failure:
+    with pytest.raises(
+        Error, match=f"{said} would become enough to log in, and is not today"
+    ) as failure:
         planned(settings, first_factor)
     assert "--first-factor" in (failure.value.hint or "")
     if "Match" not in said:  # a password there has no PAM that could ask
@@ -253,7 +255,7 @@ def test_what_sshd_refuses_today_is_accepted_only_if_it_is_chosen(
 
 def test_a_key_for_one_command_does_not_become_one_for_all(planned: Planned) -> None:
     text = f"{USUAL}PermitRootLogin forced-commands-only\n"
-    with pytest.raises(Error, match="root: a key is for one command only") as failure:
+    with pytest.raises(Error, match="root: a key runs one command only") as failure:
         planned(text, KEY_OR_PASSWORD, ROOT_CODE, (), True)
     assert "--root key" in (failure.value.hint or "")
     assert planned(text, KEY_OR_PASSWORD, ROOT_KEY).replaced
@@ -267,7 +269,7 @@ def test_an_account_that_sshd_refuses_without_pam_stays_refused(
     user.new_ssh_key()
     assert planned(text).replaced
     subprocess.run(["passwd", "-q", "-l", user.name], check=True)
-    with pytest.raises(Error, match=f"a key would let {user.name} in, .* locked by passwd -l"):
+    with pytest.raises(Error, match=f"accept the key of {user.name}, .* locked by passwd -l"):
         planned(text)
     assert planned(USUAL).replaced
 
@@ -300,13 +302,13 @@ def test_an_sshd_of_another_configuration_is_judged_too(
     server = start_sshd(shipped_settings("key-or-password-then-code"))
     words = f"the sshd with -f /etc/ssh/sshd_config-{server.port}"
     notes = planned(USUAL, KEY_OR_PASSWORD, "", (), True).notes
-    assert f"Reload {words} yourself." in notes
+    assert f"enable does not reload {words}: do so yourself." in notes
     server = start_sshd("AuthenticationMethods publickey")
     words = f"the sshd with -f /etc/ssh/sshd_config-{server.port}"
     said = f"at {words}: everybody else: publickey would be enough, without a code"
     with pytest.raises(Error, match=said) as failure:
         planned(USUAL, KEY_OR_PASSWORD, "", (), True)
-    assert failure.value.hint == f"end {words}, or mend its settings"
+    assert failure.value.hint == f"stop {words}, or correct its settings"
 
 
 def test_an_sshd_that_asks_another_service_is_found_before(
@@ -314,7 +316,7 @@ def test_an_sshd_that_asks_another_service_is_found_before(
 ) -> None:
     (tmp_path / "sshd-other").symlink_to(SSHD)
     start_sshd(shipped_settings("password-then-code"), str(tmp_path / "sshd-other"))
-    with pytest.raises(Error, match="asks PAM for the service sshd-other, which would not ask"):
+    with pytest.raises(Error, match="uses the PAM service sshd-other, so no code"):
         planned(USUAL)
 
 
@@ -330,7 +332,7 @@ def test_a_service_that_a_setting_names_is_found_before(planned: Planned) -> Non
     [
         ("AuthenticationMethods=publickey", "publickey would be enough, without a code"),
         ("KbdInteractiveAuthentication=no", "Disabled method"),
-        ("UsePAM=no", "would not ask PAM"),
+        ("UsePAM=no", "would not use PAM"),
     ],
 )
 def test_an_sshd_with_options_is_judged_with_them(planned: Planned, option: str, said: str) -> None:
@@ -358,7 +360,7 @@ def test_a_block_that_fits_nobody_is_judged_by_its_lines_and_said_not_to_be_prov
 ) -> None:
     block = "Match Group of-a-directory\n  MaxAuthTries 5\n"
     where = "Match group of-a-directory (/etc/ssh/sshd_config, line 5)"
-    said = f"{where} fits nobody that is listed, so sshd cannot be asked about it."
+    said = f"{where} is for no user or address known here, so sshd could not be asked about it."
     assert said in planned(USUAL + block).notes
     block = "Match Group of-a-directory\n  AuthenticationMethods publickey,password\n"
     with pytest.raises(Error, match=r"Match group of-a-directory .* a key would be refused"):

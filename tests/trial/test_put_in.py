@@ -202,7 +202,10 @@ def test_sshd_that_cannot_be_told_changes_nothing(change_host: ChangeHost) -> No
     with mounted("/run", "size=1m,mode=755"):
         done = change_host.put_in()
     error = assert_nothing_changed(change_host, done)
-    assert "sshd was not reloaded, because /run/sshd.pid does not name it; nothing was" in error
+    assert (
+        "sshd was not reloaded, because its pid file /run/sshd.pid does not name it; nothing was"
+        in error
+    )
 
 
 def test_pid_file_called_none_is_no_path(change_host: ChangeHost) -> None:

@@ -36,7 +36,7 @@ def find(host: Host) -> Iterator[Finding]:
         yield Finding(
             severity=AT_RISK,
             kind="log-missing",
-            what=f"no program reads {LOG}",
+            what=f"there is no {LOG}, so no program keeps the system log",
             consequence="Logins and refusals are recorded nowhere.",
             command="systemctl restart systemd-journald",
         )

@@ -93,15 +93,15 @@ def _sentences(service: Service) -> Iterator[tuple[str, str, str, str]]:
     """What the model says is wrong, with its kind, its severity and what follows."""
     lines = auth_of(service)
     for what in order.reached_by_wrong_passwords(lines):
-        consequence = "Strangers are asked for a code, and use up the tries of the user."
+        consequence = "Strangers are asked for a code, and can use up the user's tries."
         yield what, "asked-after-wrong-password", AT_RISK, consequence
     for what in stack_faults.by_wrong_passwords(service):
         yield what, "wrong-password-accepted", OPEN, "The code alone is enough there."
     for what in order.left_by_incorrect_codes(lines):
-        consequence = "More is done for somebody whose code was refused."
+        consequence = "After an incorrect code the lines that follow are still run."
         yield what, "goes-on-after-incorrect-code", AT_RISK, consequence
     for what in stack_faults.refused_by_control(lines):
-        consequence = "People are refused whose code is correct, or who need none."
+        consequence = "Users are refused although their code is correct, or they need none."
         yield what, "refusing-control", REFUSED, consequence
     for what in stack_faults.of_keys(service):
         consequence = "Logins with a key are refused, or are asked for a password too."
@@ -130,7 +130,7 @@ def of_locker(name: str, lines: tuple[Line, ...], active: Settings) -> Iterator[
         yield Finding(
             severity=REFUSED,
             kind="locker-cannot-ask",
-            what=f"{name} never shows the question and answers it with the password",
+            what=f"{name} never shows the question, and answers it with the password",
             consequence="The screens of enrolled users stay locked.",
             command=f"cp {stack} /etc/pam.d/{name}",
         )

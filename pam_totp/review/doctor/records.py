@@ -39,7 +39,7 @@ def find(host: Host) -> Iterator[Finding]:
             yield Finding(
                 severity=AT_RISK,
                 kind="secret-without-user",
-                what=f"there is a secret of {name}, who is no user",
+                what=f"there is a secret of {name}, but no such user",
                 consequence="If the user was renamed, logins under the new name are refused. If "
                 f"the user is gone, remove {VAR.path}/{SYSTEM_STORE}/{name}.",
                 command=f"pam-totp migrate NEW --renamed-from {shlex.quote(name)}",
@@ -92,8 +92,8 @@ def _without_user(paths: list[str]) -> Iterator[Finding]:
     yield Finding(
         severity=AT_RISK,
         kind="record-without-user",
-        what=f"{paths[0]}{more} is a record of a user id that no user has",
-        consequence="The next user with that id is taken for the one who is gone, and may be "
+        what=f"{paths[0]}{more} belongs to a user id that no user has",
+        consequence="A new user who gets that id is taken for the one who is gone, and may be "
         "refused.",
         command=f"rm {shlex.join(paths[:20])}",
     )
@@ -104,8 +104,8 @@ def _of_temporary(paths: list[str]) -> Iterator[Finding]:
         yield Finding(
             severity=AT_RISK,
             kind="temporary-file",
-            what=f"{paths[0]} was left by a command that did not end",
-            consequence="It has no effect; what that command was to change may not be changed.",
+            what=f"{paths[0]} is a temporary file of a command that was interrupted",
+            consequence="It has no effect, but what the command was to change may be unchanged.",
             command=f"rm {shlex.join(paths[:20])}",
         )
 

@@ -77,7 +77,7 @@ def _of_nobody(who: str, each: SshdClass, service: Service) -> Iterator[Finding]
     yield Finding(
         severity=REFUSED,
         kind="sshd-accepts-nobody",
-        what=f"sshd accepts {methods} for {who}, with which its PAM stack accepts nobody",
+        what=f"sshd accepts {methods} for {who}, but its PAM stack accepts nobody that way",
         consequence="Logins over ssh are refused, with or without a code.",
         command=_repair(service),
     )
@@ -150,7 +150,7 @@ def _left_alone() -> Finding:
     return Finding(
         severity=OPEN,
         kind="sshd-settings-without-line",
-        what=f"{DROP_IN} is there, and /etc/pam.d/sshd has no pam_totp.so line",
+        what=f"{DROP_IN} is there, but /etc/pam.d/sshd has no pam_totp.so line",
         consequence="sshd asks PAM after a key, too, and PAM asks for no code.",
         command="pam-totp enable sshd",
     )

@@ -23,8 +23,8 @@ def _not_judged(block: Block) -> Finding:
     return Finding(
         severity=UNKNOWN,
         kind="sshd-match-of-nobody",
-        what=f"`Match {criteria}` ({block.place}) fits nobody that is listed, so sshd cannot be "
-        "asked about it",
-        consequence="A directory may have users who log in by it, with or without a code.",
+        what=f"`Match {criteria}` ({block.place}) is for no user or address known here, and was "
+        "not checked",
+        consequence="Users of a directory may match it, and log in with or without a code.",
         command=look_at(block.file, block.number),
     )

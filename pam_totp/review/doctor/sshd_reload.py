@@ -39,8 +39,8 @@ def find(host: Host) -> Iterator[Finding]:
         yield Finding(
             severity=AT_RISK,
             kind="sshd-not-reloaded",
-            what=f"{newest} was changed after sshd had read its settings",
-            consequence="What it said before applies until sshd reads it again.",
+            what=f"sshd has not read {newest} since it was changed",
+            consequence="Until sshd is reloaded, the earlier settings apply.",
             command=how_to_reload(pid),
         )
 
