@@ -114,7 +114,11 @@ def run(options: argparse.Namespace) -> int:
             print(f"The files as they were before are in {applied.record.backups}.")
     names = ", ".join(found.change.services)
     hint = shlex.join(["pam-totp", "disable", *found.change.services])
-    return _report(options, found, f"Asks for codes now: {names}.\nTo undo it, run: {hint}")
+    return _report(
+        options,
+        found,
+        f"From now on these services ask for a code: {names}.\nTo undo it, run: {hint}",
+    )
 
 
 def _ask_root(person: Person, options: argparse.Namespace) -> str:

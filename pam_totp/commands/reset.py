@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{account.pw_name} is no longer enrolled.")
     if settings.load().enrollment.mode in (REQUIRED, BY):
-        print("Logins that require a code are refused until then. To allow one, run:")
+        print("Until the user enrolls, logins that require a code are refused. To allow one:")
         print(f"pam-totp grant {account.pw_name} --for 30m --once")
     return 0
 

@@ -57,7 +57,9 @@ def _check_kind(name: str) -> None:
     if "/" in name or not name or name.startswith("."):
         raise UsageError(f"{name!a} is not the name of a service", f"ls {PAM_DIR}")
     if name == "pam-totp":
-        message = "pam-totp is no login: by this service 'pam-totp enroll' checks passwords"
+        message = (
+            "pam-totp is the service by which 'pam-totp enroll' checks passwords, and no login"
+        )
         raise Error(message, "pam-totp enable sshd")
     if is_shared(name):
         message = f"{name} is included by other services, so a line in it would reach all of them"

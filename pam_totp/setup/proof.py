@@ -159,9 +159,9 @@ def answer_of_ours(line: Line, of_code: int, of_key: int, of_combined: int = IGN
 
 
 def _fault(difference: Difference, words: str) -> Fault:
-    what = f"with {words}, users who get in today would be refused"
+    what = f"with {words}, users who can log in today would be refused"
     if not difference.is_lost:
-        what = f"with {words}, users who are refused today would get in"
+        what = f"with {words}, users who are refused today could log in"
     return Fault(what, _of_difference(difference))
 
 

@@ -95,7 +95,7 @@ def _wait(record: Record) -> str:
     try:
         why = watch.wait(record)
     except _Stopped:
-        why = "the machine is going down"
+        why = "the machine is shutting down"
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     return why

@@ -21,7 +21,7 @@ def as_text(found: Enabling) -> str:
     """What the change means for whom; empty for nothing beside the diff."""
     lines = [*found.notes]
     if found.reached:
-        lines.append(f"It also reaches: {', '.join(found.reached)}.")
+        lines.append(f"These include a changed file and will ask, too: {', '.join(found.reached)}.")
     if found.refused:
         lines.append("These users would be refused until they enroll:")
         lines += _listed([f"{o.user}: {o.why} ({', '.join(o.services)})" for o in found.refused])

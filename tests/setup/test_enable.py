@@ -75,7 +75,7 @@ def test_login_asks_and_the_lockers_that_include_it_take_both_in_one_answer(
     untouched: dict[str, bytes], user: User, credential: Credential
 ) -> None:
     done = enable("login", *ALL)
-    assert done.code == 0 and "It also reaches: i3lock, swaylock." in done.output
+    assert done.code == 0 and "will ask, too: i3lock, swaylock." in done.output
     for name in ("i3lock", "swaylock"):
         text = (SERVICES / name).read_text(encoding="utf-8")
         assert "combined, for login" in text and "pam_totp.so combined" in text
@@ -145,7 +145,7 @@ def test_disable_of_one_service_hides_no_loss_of_another(untouched: dict[str, by
 def test_a_partner_that_is_not_there_is_not_missed(untouched: dict[str, bytes]) -> None:
     (SERVICES / "sudo-i").unlink()
     done = enable("sudo", *ALL)
-    assert done.code == 0 and "Asks for codes now: sudo." in done.output
+    assert done.code == 0 and "these services ask for a code: sudo." in done.output
     assert_refused(enable("sudo-i", *ALL), "there is no service 'sudo-i'")
     assert pam_totp("disable", "sudo", "--yes").code == 0
     assert contents() == {name: text for name, text in untouched.items() if name != "sudo-i"}
@@ -273,7 +273,7 @@ def test_the_person_proves_a_code_before_anything_is_changed(
     assert no.status == 1 and "not confirmed; nothing was changed" in no.transcript
     assert contents() == untouched
     yes = try_it(credential.code(), (CHANGE, "y"))
-    assert yes.status == 0 and "Asks for codes now: su, su-l." in yes.transcript
+    assert yes.status == 0 and "these services ask for a code: su, su-l." in yes.transcript
     assert contents() != untouched
 
 

@@ -42,7 +42,7 @@ def find(host: Host) -> Iterator[Finding]:
                 kind="administrator-not-enrolled",
                 what=f"the administrator {account.pw_name} must enter a code at "
                 f"{', '.join(shut)} and has not enrolled",
-                consequence="The logins are refused, and others may be left without help.",
+                consequence="These logins are refused, and other users may be left without help.",
                 command=f"pam-totp enroll --user {shlex.quote(account.pw_name)}",
             )
 

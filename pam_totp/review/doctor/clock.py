@@ -52,7 +52,7 @@ def judge(
             severity=REFUSED,
             kind="clock-off",
             what=f"the clock is {abs(offset):.0f} seconds {'ahead' if offset > 0 else 'behind'}",
-            consequence=f"Correct codes are refused where the clock is {tolerated} seconds off.",
+            consequence=f"Correct codes are refused once the clock is {tolerated} seconds off.",
             command="chronyc makestep",
         )
     elif offset is None and is_kept is not True:

@@ -18,8 +18,8 @@ from pam_totp.stack.totp_lines import MODULE
 
 WRITABLE, READABLE = 0o022, 0o077
 PROGRAMS = ("/usr/lib/pam-totp", "/usr/libexec/pam-totp", "/usr/bin/pam-totp")
-OTHERS_DECIDE = "Others can change what a login goes by, and so log in without a code."
-LOGINS_REFUSED = "Logins that need a code are refused, because nothing there can be believed."
+OTHERS_DECIDE = "Other users can change what a login reads, and so log in without a code."
+LOGINS_REFUSED = "Logins that need a code are refused, because its content cannot be trusted."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _of_area(area: Area) -> Iterator[Finding]:
     yield from _found(area, "link", links, "a symbolic link", "ls -l")
     if readable:
         mild = dataclasses.replace(
-            area, severity=AT_RISK, consequence="Others can see who has a second factor."
+            area, severity=AT_RISK, consequence="Other users can see who has a second factor."
         )
         yield from _found(mild, "open", readable, "open to group or others", "chmod go-rwx")
 

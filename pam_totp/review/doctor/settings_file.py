@@ -29,7 +29,7 @@ def find(host: Host) -> Iterator[Finding]:
     way = way_fault()
     if way:
         fault, _, repair = way.partition("; run: ")
-        consequence = "Others can put other settings in the place of these, which ask for no code."
+        consequence = "Other users can replace the settings by some that ask for no code."
         yield Finding(OPEN, "settings-folder", fault, consequence, repair or CHECK)
     fault = fault_of(host.active)
     if fault and not (way and fault.startswith(way)):
@@ -79,7 +79,7 @@ def _of_valid_file(host: Host) -> Iterator[Finding]:
             severity=OPEN,
             kind="nobody-asked",
             what=f"{PATH}, {position}: {what}",
-            consequence="The pam_totp.so line there is without effect.",
+            consequence="The pam_totp.so line there has no effect.",
             command=CHECK,
         )
     said = {f"{position}: {what}" for position, what in shut + open_}
