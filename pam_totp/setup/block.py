@@ -69,6 +69,20 @@ def lines_of(content: bytes) -> list[str]:
     return [line.decode("utf-8", "surrogateescape").strip() for line in ours]
 
 
+def numbers_on_disk(content: bytes) -> list[int]:
+    """For each line that take_out leaves, its number in the content; for one that our block stands
+    in the place of, that of the comment which says so."""
+    found, is_inside = list[int](), False
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.startswith(BEGIN):
+            is_inside = True
+        if not is_inside or line.startswith(WAS):
+            found.append(number)
+        if line.startswith(END):
+            is_inside = False
+    return found
+
+
 def choice_of(content: bytes) -> str:
     """The choice that a block says; empty for no block."""
     block = _BLOCK.search(content)

@@ -151,7 +151,8 @@ def _blocks(
             continue
         for changed in (texts, _ending(part, by_number, count)):
             whole = [*_with_between(file.content, part, changed), LANDING, CODE_LINE]
-            yield [KEY_LINE.format(count(_joined(changed))), *whole], first
+            if jump := count(_joined(changed)):  # a jump over nothing is a fault to libpam
+                yield [KEY_LINE.format(jump), *whole], first
 
 
 def _ending(part: Sequence[Top], by_number: dict[int, Line], count: Count) -> list[str]:

@@ -53,7 +53,7 @@ def _profile(host: PamHost) -> str:
 def _remedy(fault: Fault) -> str:
     """Another control for the line that is to blame."""
     line = fault.culprit
-    if line is None:
+    if line is None or not line.number:
         return ""
     where = f"in {line.file}, line {line.number}, write"
     control = lower(line.control)

@@ -14,6 +14,7 @@ from pam_totp.setup.block import choice_of
 from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
 from pam_totp.setup.kinds import LOCKERS, UNATTENDED, is_known, is_shared
+from pam_totp.setup.places import before_as_on_disk
 from pam_totp.setup.proof import (
     KEY_ONLY,
     PASSWORD_ONLY,
@@ -95,7 +96,7 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
     plain = host.take_ours_out(path, file.content)
     file = file_of(spelled, plain, host.libpam)
     before = host.before(name)
-    faults = refusing_faults(before)
+    faults = refusing_faults(before_as_on_disk(host, before))
     if faults:
         raise Error(f"{faults[0]}; nothing was changed", f"pam-totp explain root --service {name}")
     other = _comes_from(host, file)

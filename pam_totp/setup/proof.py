@@ -192,5 +192,7 @@ def _known(lines: Sequence[Line]) -> list[Line]:
 
 
 def shown(line: Line) -> str:
-    """A line, for people."""
+    """A line, for people; number 0: one that enable would add."""
+    if not line.number:
+        return f"the new line ({line.described.strip()})"
     return f"{line.place} ({line.described.strip()})"

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from pam_totp.errors import Error
 from pam_totp.setup import layouts
+from pam_totp.setup.block import numbers_on_disk
 from pam_totp.setup.edits import Edit, combined, edited, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import LOCKERS, is_known, is_shared, why_not
+from pam_totp.setup.places import as_on_disk, before_as_on_disk
 from pam_totp.setup.proof import PASSWORD_ONLY, Fault, is_asking, prove
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Unknown
@@ -51,7 +53,14 @@ def first_proved(
             best = len(faults), edit, faults
     assert best is not None
     _, edit, faults = best
-    raise layouts.not_known(host, before, path, edit.line, faults[0])
+    after = as_on_disk(host, before, host.with_content(name, path, edit.after))
+    told = prove(before_as_on_disk(host, before), after, host.libpam, first_factor) or faults
+    raise layouts.not_known(host, before, path, _line_on_disk(host, path, edit.line), told[0])
+
+
+def _line_on_disk(host: PamHost, path: str, number: int) -> int:
+    numbers = numbers_on_disk(host.content_of(path) or b"")
+    return numbers[number - 1] if 0 < number <= len(numbers) else number
 
 
 def own_lines(host: PamHost, name: str, file: File, note: str) -> bytes:
@@ -108,7 +117,8 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             if target:
                 hint = f"cp --remove-destination {target} {path}"
             raise Error(f"{message}; nothing was changed", hint)
-        faults = prove(host.before(name), after, host.libpam)
+        before = before_as_on_disk(host, host.before(name))
+        faults = prove(before, as_on_disk(host, host.before(name), after), host.libpam)
         harm = [fault for fault in faults if not fault.is_open]
         if harm:
             message = (
