@@ -30,6 +30,56 @@ def test_verdict_is_shown_with_who_and_from_where_and_why() -> None:
     assert not found.user
 
 
+def test_something_else_than_a_code_is_told_as_perhaps_the_password() -> None:
+    message = "verdict=refuse reason=bad-input user=alice service=sshd rhost=192.0.2.7"
+    found = Reader(("sshd",)).read(ours(f'{message} detail="not 6 to 8 ASCII digits"'))
+    assert found is not None
+    assert found.words == (
+        "sshd: alice from 192.0.2.7: refused: not a code, perhaps the password "
+        "(bad-input, not 6 to 8 ASCII digits)"
+    )
+    for other in ('detail="no code, or no way to ask"', "detail=x", ""):
+        found = Reader(("sshd",)).read(ours(f"{message} {other}"))
+        assert found is not None and "password" not in found.words
+
+
+def test_password_at_the_code_prompt_is_told_as_the_module_has_seen_it() -> None:
+    """It hands no code on then, and the log says that there was none."""
+    reader = Reader(("sshd",))
+    for service, said in (
+        ("sshd", "refused: the password was typed at the code prompt (bad-input)"),
+        ("sudo", "refused (bad-input, no code)"),
+    ):
+        seen = f"pam_totp({service}:auth): the answer is the password: see pam_totp(8)"
+        assert reader.read(Line("sshd", seen)) is None
+        for words in (said, "refused (bad-input, no code)"):
+            message = 'verdict=refuse reason=bad-input user=alice service=sshd detail="no code"'
+            found = reader.read(ours(message))
+            assert found is not None and found.words == f"sshd: alice: {words}"
+
+
+def test_wrong_password_is_told_apart_from_a_wrong_code() -> None:
+    """sshd says the same of both."""
+    reader = Reader(("sshd",))
+    failed = Line("sshd", "error: PAM: Authentication failure for alice from 192.0.2.7")
+
+    def said() -> str:
+        found = reader.read(failed)
+        assert found is not None and not found.user
+        return found.words.removeprefix(f"sshd: {failed.message}")
+
+    not_asked = " (before the code: incorrect password, or not allowed to log in)"
+    assert said() == not_asked
+    reader.read(ours("verdict=refuse reason=wrong-code user=alice service=sshd"))
+    assert said() == ""
+    assert said() == not_asked
+    reader.read(ours(ACCEPT))
+    reader.read(Line("sshd", OPENSSH))
+    assert said() == not_asked
+    reader.read(ours("verdict=refuse reason=wrong-code user=bob service=sshd"))
+    assert said() == not_asked
+
+
 @pytest.mark.parametrize("program", ["sshd", "sshd-session"])
 def test_code_counts_as_a_login_over_ssh_when_sshd_accepts_it_too(program: str) -> None:
     reader = Reader(("sshd",))

@@ -127,7 +127,14 @@ def test_every_attempt_is_shown_with_its_reason(
     wrong = [("Verification code: ", credential.incorrect_code(number)) for number in range(3)]
     converse(argv, [("Password: ", user.password), *wrong])
     trial.expect(rf"sshd: {user.name} from 127.0.0.1: refused \(wrong-code")
+    converse(argv, [("Password: ", user.password), ("Verification code: ", user.password)])
+    trial.expect(r"refused:\s+the\s+password\s+was\s+typed\s+at\s+the\s+code\s+prompt")
+    options = client_options(change_host, user.new_ssh_key())  # type: ignore[arg-type]
+    after_a_key = ["/usr/bin/ssh", *options, *argv[-4:]]  # and the module knows no password
+    converse(after_a_key, 3 * [("Verification code: ", user.password)])
+    trial.expect(r"refused:\s+not\s+a\s+code,\s+perhaps\s+the\s+password\s+\(bad-input")
     converse(argv, [("Password: ", "not the password")])
+    trial.expect(r"\(before\s+the\s+code:\s+incorrect\s+password")
     trial.expect(rf"sshd: Failed keyboard-interactive/pam for {user.name} from 127.0.0.1")
 
 
