@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 
-from pam_totp.enrollment.code_check import credentials_of, device_of
 from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error, UsageError, for_root
@@ -17,6 +16,7 @@ from pam_totp.setup.check_sshd import check_active
 from pam_totp.setup.choosing import SSHD, SshdOptions
 from pam_totp.setup.confirmation import confirm_change
 from pam_totp.setup.enabling import Enabling
+from pam_totp.setup.own_code import ask_code, enrolled, note_of_unenrolled
 from pam_totp.setup.person import Person
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
 
@@ -91,10 +91,14 @@ def run(options: argparse.Namespace) -> int:
         if text := summary.as_text(found):
             print(fit(text))
     if options.dry_run:
+        _say_unenrolled(options, found, 0)
         return _report(options, found, "Nothing was changed (--dry-run).", changed=True)
+    has_trial = sys.stdin.isatty() or not _is_tried_by_default(options, found)
+    own = None if options.force else enrolled(found.person, has_trial=has_trial)
     seconds = _seconds(options, found)
-    if not options.force:
-        _prove(found.person)
+    _say_unenrolled(options, found, seconds)
+    if own is not None:
+        ask_code(own)
     if not options.yes:
         confirm_change(json=options.json)
     if seconds:
@@ -144,43 +148,25 @@ def _ask_root(person: Person, options: argparse.Namespace) -> str:
     raise Error("no choice for root; nothing was changed", again)
 
 
+def _say_unenrolled(options: argparse.Namespace, found: Enabling, seconds: int) -> None:
+    note = note_of_unenrolled(found.person, is_forced=options.force, seconds=seconds)
+    if note and not options.json:
+        print(fit(note))
+
+
+def _is_tried_by_default(options: argparse.Namespace, found: Enabling) -> bool:
+    return not options.no_trial and not options.trial and SSHD in found.change.services
+
+
 def _seconds(options: argparse.Namespace, found: Enabling) -> int:
     """How long a trial lasts; 0 for none."""
-    if options.no_trial:
-        return 0
-    if options.trial:
-        return int(options.trial)
-    if SSHD not in found.change.services:
-        return 0
+    if not _is_tried_by_default(options, found):
+        return int(options.trial or 0)
     if not sys.stdin.isatty():
         message = "standard input is not a terminal, so nobody could keep the trial"
         again = shlex.join(["pam-totp", *sys.argv[1:], "--no-trial"])
         raise UsageError(f"{message}; nothing was changed", again)
     return trial.duration(trial.USUAL)
-
-
-def _prove(person: Person) -> None:
-    account = person.account
-    if account is None:
-        message = "who runs this command cannot be determined, so no code can be checked"
-        hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
-        raise Error(f"{message}; nothing was changed", hint)
-    try:
-        credentials = credentials_of(account)
-    except Error as fault:
-        command = "pam-totp enroll" if account.pw_uid else "pam-totp enroll --user root"
-        hint = command if "not enrolled" in fault.message else fault.hint
-        raise Error(f"{fault.message}; nothing was changed", hint) from None
-    say(f"Before anything is changed, enter a code of {account.pw_name}, as at a login.")
-    for left in reversed(range(TRIES if sys.stdin.isatty() else 1)):
-        typed = ask("Verification code: ")
-        try:
-            device_of(account, credentials, typed)
-            return
-        except Error as fault:
-            if not left:
-                raise Error(f"{fault.message}; nothing was changed", fault.hint) from None
-            say(f"{fault.message}. Try again, or press Ctrl-C to cancel.")
 
 
 def _check(found: Enabling) -> None:

@@ -166,6 +166,21 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         vendors.unlink()
 
 
+def test_what_it_means_not_to_have_enrolled_is_one_sentence(
+    untouched: dict[str, bytes], host_key: None
+) -> None:
+    root = "root has not enrolled, "
+    said = enable("su", "--dry-run").output
+    assert f"{root}so nothing would be changed without --force.\n" in said
+    without = f"{root}and there is no trial, so it is not known whether a login with a code works."
+    for arguments in (("su",), ("sshd", "--no-trial")):
+        done = enable(*arguments, "--force", "--yes")
+        assert done.code == 0 and " ".join(done.output.split()).count("root has not enrolled") == 1
+        assert without in " ".join(done.output.split())
+        assert pam_totp("disable", "--all", "--yes").code == 0
+    assert root not in enable("su", "--force", "--yes", "--json").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said", "hint"),
     [
@@ -205,6 +220,12 @@ def test_a_copy_of_a_vendor_s_file_goes_again(untouched: dict[str, bytes]) -> No
         (["su", "--json", "--force"], 2, "--json needs --yes", "--yes"),
         (["su", "--yes"], 1, "root is not enrolled", "pam-totp enroll --user root"),
         (["sshd", "--yes", "--force"], 2, "not a terminal", "--no-trial"),
+        (
+            ["sshd", "--yes"],
+            1,
+            "root is not enrolled, and there is no terminal here, where a trial could be kept",
+            "pam-totp enroll --user root",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_two_lines_and_changes_nothing(
