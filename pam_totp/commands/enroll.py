@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     options.device = options.device or DEVICE
     credential = parse_line(f"{uri} {options.device}")
     display.show(uri, credential, options.qr)
-    unsaved = Unsaved(existing is not None)
+    unsaved = Unsaved(secret_dir, existing)
     with unsaved:
         prove(credential)
     content = kept + f"{uri} {options.device}\n".encode()

@@ -6,6 +6,7 @@ import time
 from pam_totp.enrollment import display
 from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error
+from pam_totp.records.storage.secret_dir import SECRET, SecretDir
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
 from pam_totp.rules.otp import nearest_step, read_code, verdict_on
@@ -77,10 +78,12 @@ def command_without(credential: Credential) -> str:
 
 
 class Unsaved:
-    """`with` it, whatever is raised until the secret is saved also tells what to do in the app."""
+    """`with` it, whatever is raised until the secret is saved also tells what to do in the app.
 
-    def __init__(self, has_old: bool) -> None:
-        self.has_old = has_old
+    existing: what the secret file held when the new secret was made."""
+
+    def __init__(self, secret_dir: SecretDir, existing: bytes | None) -> None:
+        self.secret_dir, self.existing = secret_dir, existing
 
     def __enter__(self) -> None:
         pass
@@ -89,8 +92,15 @@ class Unsaved:
         if kind is None or not issubclass(kind, Error | KeyboardInterrupt):
             return
         text = "Delete the entry that you just scanned from the app."
-        text += " The old one still works." if self.has_old else ""
+        text += " The old one still works." if self._is_kept() else ""
         try:
             say(f"\n{text}" if issubclass(kind, KeyboardInterrupt) else text)
         except OSError:
             pass  # nobody reads it any more; what was raised says more
+
+    def _is_kept(self) -> bool:
+        """Whether there was a secret, which nobody has replaced or removed meanwhile."""
+        try:
+            return self.existing is not None and self.secret_dir.read(SECRET) == self.existing
+        except Failure:
+            return False

@@ -42,8 +42,7 @@ def new_uri(
 
 def key_of(uri: str) -> str:
     """The secret in groups of four, for those who type it in."""
-    key = uri.partition("secret=")[2].partition("&")[0]
-    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))
+    return " ".join(re.findall(".{1,4}", uri.partition("secret=")[2].partition("&")[0]))
 
 
 def host_name() -> str:

@@ -228,6 +228,21 @@ def test_room_for_the_secret_without_the_recovery_codes_is_said_before_anything_
     assert verify(user.name, credential.fresh_code()) == ACCEPTED
 
 
+def test_dotfiles_stay_without_the_secret_though_the_disk_was_full_once(
+    user: User, start: Start, home_on_a_disk: Callable[[str], None]
+) -> None:
+    home_on_a_disk("size=64k")
+    fill(user)
+    with (user.home / "filling").open("r+b") as file:
+        file.truncate(file.seek(0, os.SEEK_END) - 2 * 4096)
+    phone = enroll(start, user)
+    (user.home / "filling").unlink()
+    person = start(user, "recovery-codes")
+    person.answer("Code from the app", phone.code())
+    assert person.finish().status == 0
+    assert secret_file(user).with_name(".gitignore").read_text(encoding="utf-8") == "*\n"
+
+
 @pytest.mark.parametrize("owner", ["root", "user"])
 @pytest.mark.parametrize("name", ["", ".config", ".config/pam-totp"])
 def test_folder_that_takes_no_file_is_said_before_anything_is_shown_or_asked(
@@ -430,6 +445,8 @@ def test_secret_that_was_changed_meanwhile_is_not_saved_over(
     assert finished.status == 1
     assert f"{MEANWHILE}\nhint: pam-totp enroll\n" in finished.output
     assert content(user) == before
+    assert "Delete the entry" in finished.output
+    assert "The old one still works" not in finished.output
     if meanwhile is not add_meanwhile:
         assert verify(user.name, stolen.fresh_code()) != ACCEPTED
 

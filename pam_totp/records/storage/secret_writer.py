@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
-from pam_totp.records.storage.state_dir import TEMPORARY, Unsynced, replace_all, write
+from pam_totp.records.storage.state_dir import TEMPORARY, Unsynced, replace_all
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 
 # A file's name, and what it held when its new content was made (None: it was not there).
@@ -40,12 +40,13 @@ def save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | No
             _lock(folder)
             if over is not None and _content(folder, over[0], secret_dir) != over[1]:
                 raise Changed(SECRET_UNSAFE, f"{secret_dir.path}/{over[0]} was changed meanwhile")
-            _clear_away(folder, *(name + TEMPORARY for name, _ in files))
+            _clear_away(folder, *(name + TEMPORARY for name in (GIT_IGNORE, *dict(files))))
             replace_all(folder, files, lambda *made: _prove(folder, secret_dir, *made))
             # `~/.config` is often a repository of dotfiles: nothing of ours may get into it.
             if secret_dir.owner is secret_dir.account:
-                with suppress(OSError):  # it is there, or the disk is full
-                    write(folder, GIT_IGNORE, b"*\n")
+                with suppress(OSError, Failure):  # the disk is full, or it is the user's own
+                    if not _content(folder, GIT_IGNORE, secret_dir):
+                        replace_all(folder, [(GIT_IGNORE, b"*\n")])
         finally:
             os.closerange(folder, folder + 1)  # an error is passed over: what is there is on disk
 
