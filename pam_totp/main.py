@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print_only_text()
     if sys.stdin is None:  # closed: nobody answers
-        sys.stdin = open(os.devnull, encoding="utf-8")
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - as standard input is
     if os.geteuid() == 0:
         os.environ["PATH"] = PATH
     if isinstance(sys.stdin, io.TextIOWrapper):

@@ -51,7 +51,7 @@ def _terminal() -> TextIO | None:
     if sys.stdout.isatty():
         return sys.stdout
     try:
-        terminal = open("/dev/tty", "wb")
+        terminal = open("/dev/tty", "wb")  # noqa: SIM115 - open as long as the process
         return PrintableStream(terminal, sys.stdout.encoding, "replace", line_buffering=True)
     except OSError:
         return sys.stderr if sys.stdin.isatty() and sys.stderr.isatty() else None

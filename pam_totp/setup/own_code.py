@@ -2,6 +2,7 @@
 """Whether the person who turns codes on has enrolled, and proves a code before anything changes."""
 
 import pwd
+import shlex
 import sys
 
 from pam_totp.enrollment.code_check import credentials_of, device_of
@@ -21,7 +22,8 @@ def enrolled(person: Person, *, has_trial: bool) -> Enrolled:
     account = person.account
     if account is None:
         message = "who runs this command cannot be determined, so no code can be checked"
-        raise Error(f"{message}; nothing was changed", "use --force to do it all the same")
+        hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
+        raise Error(f"{message}; nothing was changed", hint)
     try:
         return account, credentials_of(account)
     except Error as fault:

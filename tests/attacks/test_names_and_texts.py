@@ -185,7 +185,9 @@ def test_name_or_home_reaches_no_terminal_where_the_output_was_sent_elsewhere(
         for path in (folder.parent, folder, secret):
             os.chown(path, uid, uid)
     try:
-        words = f"exec setpriv --reuid {uid} --regid {uid} --clear-groups pam-totp {verb} >/dev/null"
+        words = (
+            f"exec setpriv --reuid {uid} --regid {uid} --clear-groups pam-totp {verb} >/dev/null"
+        )
         terminal = pexpect.spawn("/bin/sh", ["-c", words], timeout=20)
         said = b""
         for question in questions:

@@ -133,9 +133,7 @@ def test_no_answer_at_all_is_two_lines_of_error(
 
 
 @pytest.mark.parametrize("verb", ["enroll", "recovery-codes", "check", "reset", "enable"])
-def test_closed_standard_input_is_no_answer(
-    user: User, credential: Credential, verb: str
-) -> None:
+def test_closed_standard_input_is_no_answer(user: User, credential: Credential, verb: str) -> None:
     of_root = {"reset": [user.name], "enable": ["sshd"]}
     command = ["/bin/sh", "-c", 'pam-totp "$@" <&-', "sh", verb, *of_root.get(verb, [])]
     command = command if verb in of_root else user.command(command)
