@@ -72,14 +72,10 @@ def run(options: argparse.Namespace) -> int:
         raise for_root("this command must be run as root")
     if not options.dry_run:
         apply.refuse_during_a_change("enable")
+    exempt, asked = tuple(options.exempt_key), tuple(options.no_exempt_key)
     found = enabling.prepare(
         options.services,
-        SshdOptions(
-            options.first_factor,
-            options.root,
-            tuple(options.exempt_key),
-            tuple(options.no_exempt_key),
-        ),
+        SshdOptions(options.first_factor, options.root, exempt, asked),
         lambda person: _ask_root(person, options),
     )
     if not found.change.files:
