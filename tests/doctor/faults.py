@@ -353,7 +353,7 @@ SSHD_SETTINGS = (
         " </dev/null &>/dev/null & echo $! >/etc/sshd.pid); touch -d '-1 hour' /etc/sshd.pid;"
         " while ! grep -qx sshd /proc/$(cat /etc/sshd.pid)/comm; do :; done",
         "sshd-not-reloaded",
-        f"{SSHD} was changed after",
+        f"sshd has not read {SSHD} since",
         repaired=True,
     ),
     Fault(
