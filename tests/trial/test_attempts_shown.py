@@ -58,7 +58,7 @@ def test_password_at_the_code_prompt_is_told_as_the_module_has_seen_it() -> None
             assert found is not None and found.words == f"sshd: alice: {words}"
 
 
-def test_wrong_password_is_told_apart_from_a_wrong_code() -> None:
+def test_incorrect_password_is_told_apart_from_an_incorrect_code() -> None:
     """sshd says the same of both."""
     reader = Reader(("sshd",))
     failed = Line("sshd", "error: PAM: Authentication failure for alice from 192.0.2.7")
