@@ -25,6 +25,9 @@ class RulesOfClasses:
     def __init__(self, policy: Policy, blocks: Sequence[Block], people: Sequence[Login]) -> None:
         self._policy, self._blocks, self._people = policy, tuple(blocks), people
         self._by_name = {each.user: each for each in people}
+        criteria = [one for block in blocks for one in block.criteria]
+        groups = {each for name, text in criteria if name == "group" for each in text.split(",")}
+        self._groups = {each for each in groups if not is_pattern(each)}
         self._has_criteria = any(block.criteria for block in blocks)
         self._reached = functools.cache(self._reached_by)
 
@@ -38,17 +41,21 @@ class RulesOfClasses:
             users = tuple(each for each in rule.users if key in self._classes(each, rule))
             if rule.users and users:
                 yield with_users(rule, users)
-            elif not rule.users and key in self._reached("", rule.sources):
+            elif not rule.users and key in self._classes("", rule):
                 yield rule
 
     def _classes(self, user: str, rule: Rule) -> frozenset[Key]:
         """The classes that a user of a rule can be in. A directory may have users whom it does not
-        list, and of a pattern any number."""
+        list, and of a pattern any number; of a group that a block names, the members are known."""
         is_known = user in self._by_name and not is_pattern(user)
-        return self._reached(user if is_known else "", rule.sources)
+        groups = rule.groups if set(rule.groups) <= self._groups else ()
+        return self._reached(user if is_known else "", groups, rule.sources)
 
-    def _reached_by(self, user: str, sources: tuple[str, ...]) -> frozenset[Key]:
+    def _reached_by(
+        self, user: str, groups: tuple[str, ...], sources: tuple[str, ...]
+    ) -> frozenset[Key]:
         people = [self._by_name[user]] if user else self._people
+        people = [each for each in people if not groups or each.groups & {*groups}]
         if not self._has_criteria:
             return frozenset((each.is_root, self._blocks) for each in people)
         found = classes_of(self._blocks, people, networks(sources))

@@ -141,7 +141,10 @@ def test_group_that_nobody_of_this_host_is_in_is_judged_by_its_lines(
         ("members of of-a-directory", "key alone")
     ]
     rule = "rules:\n- {group: of-a-directory, code: never}\n"
-    assert not ways(f"{match}  AuthenticationMethods publickey\n", rules=rule).findings
+    others = "Match User daemon\n  AuthenticationMethods publickey\n"
+    found = ways(f"{match}  AuthenticationMethods publickey\n{others}", rules=rule)
+    assert [way.who for way in found.findings] == ["daemon"]
+    assert "daemon in of-a-directory" not in found.text  # of which daemon is no member
     found = ways(f"{match}  AuthenticationMethods publickey,keyboard-interactive\n")
     assert not found.findings and "of-a-directory" not in found.text
     two = f"Match Group ldap-*\n  MaxAuthTries 4\n{match.partition(EITHER)[2]}"
