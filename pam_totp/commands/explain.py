@@ -21,7 +21,7 @@ from pam_totp.review.active_settings import fault_of
 from pam_totp.review.doors import doors_of
 from pam_totp.review.explanation import as_text, rule_as_text
 from pam_totp.review.not_asked import AS_USER, Stack, service_of_sshd, ways_of_sshd
-from pam_totp.review.user_row import fault_of_home
+from pam_totp.review.user_row import fault_of_home, told
 from pam_totp.review.ways_of_sshd import knows_key
 from pam_totp.rules.enrollment import AT_LOGIN
 from pam_totp.rules.policy import LOCAL
@@ -120,7 +120,7 @@ def _describe(
     try:
         enrolled = SecretDir(facts.user, active.store).credentials() is not None
     except Failure as failure:
-        secret_fault = fault_of_home(facts.user) or failure.detail
+        secret_fault = fault_of_home(facts.user) or told(failure.detail, facts.user)
     outcome = _outcome(facts, decision, enrolled, secret_fault)
     if outcome == NOT_ENROLLED and active.enrollment.mode == AT_LOGIN:
         outcome += f"; {options.service} is not in enrollment_services, so no QR code is shown"
@@ -133,6 +133,7 @@ def _describe(
         _grant_fault(facts),
         _run_fault(facts.user.pw_uid),
     )
+    said = [told(each, facts.user) for each in faults if each]
     return {
         "user": facts.user.pw_name,
         "needs_code": decision.action != LET_THROUGH,
@@ -149,7 +150,7 @@ def _describe(
         "granted_once": facts.grant is not None and facts.grant.once,
         "waiting_seconds": whole_seconds(facts.wait),
         "remember_seconds": active.remember_seconds,
-        "faults": list(dict.fromkeys(fault for fault in faults if fault)),
+        "faults": list(dict.fromkeys(said)),
     }
 
 

@@ -19,6 +19,7 @@ from pam_totp.records.user import enforced, recovery, secret
 from pam_totp.review import everybody
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.repair_for_root import repair_for_root
 from pam_totp.signals import finish_undisturbed
 
 HELP = "root: move secrets into the active store"
@@ -95,7 +96,8 @@ def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
             raise Error(f"{name} has no secret in {source.path}", "pam-totp users")
         return moved
     except Failure as refused:
-        fault, hint = repair.split(refused.detail, SecretDir(account).path)
+        detail = repair_for_root(refused.detail, account)
+        fault, hint = repair.split(detail, SecretDir(account).path)
         raise Error(f"cannot move the secret: {fault}", hint) from None
 
 

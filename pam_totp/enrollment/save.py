@@ -14,6 +14,7 @@ from pam_totp.records.storage.secret_writer import Changed, Known
 from pam_totp.records.storage.state_dir import Halfway, Unsynced
 from pam_totp.records.user import recovery, secret
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.repair_for_root import repair_for_root
 from pam_totp.signals import finish_undisturbed
 
 _CALLED = {secret.NAME: "the secret", recovery.NAME: "the recovery codes"}
@@ -127,7 +128,10 @@ def _unsaved(called: str, fault: str, secret_dir: SecretDir) -> Error:
 
 def with_repair(fault: str, secret_dir: SecretDir) -> tuple[str, str]:
     """What is wrong with the folder, and what to do about it."""
-    home = secret_dir.account.pw_dir if secret_dir.owner.pw_uid == os.getuid() else ""
+    account = secret_dir.account
+    home = account.pw_dir if secret_dir.owner.pw_uid == os.getuid() else ""
+    if os.geteuid() == 0:
+        fault = repair_for_root(fault, account)
     said, hint = repair.split(fault, secret_dir.path, home)
     is_of_modes = any(word in said for word in ("owned", "writable", "open to", "denied"))
     if is_of_modes and closed_home.sets_modes(secret_dir):

@@ -16,6 +16,7 @@ from pam_totp.review.everybody import names_without_user
 from pam_totp.review.visited import Visited, stat_file
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.repair_for_root import repair_for_root
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
 
@@ -30,16 +31,14 @@ def describe(
     `credentials`: gets those of the secret, for a caller who looks at them too."""
     uid = str(account.pw_uid)
     known = uid in records[enforced.KIND] or uid in records[grant.KIND]
-    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
-    row |= {"since": None, "last_code_at": None, "recovery_codes_left": None}
-    row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
+    row = empty_row(account)
 
     def fill(look: Callable[[], dict[str, Any]]) -> None:
         """A fault leaves its own values None, and does not affect the others."""
         try:
             row.update(look())
         except Failure as failure:
-            row["fault"] = row["fault"] or failure.detail
+            row["fault"] = row["fault"] or told(failure.detail, account)
 
     try:
         secret_dir = Visited(account, active.store)
@@ -50,7 +49,7 @@ def describe(
         is_somebody = may_log_in(account) or (homeless and is_person(account))
         if not known and not is_somebody:
             return None  # a system account without a home
-        row["fault"] = homeless or failure.detail
+        row["fault"] = homeless or told(failure.detail, account)
     else:
         if status is None and not known and not elsewhere:
             return None
@@ -72,6 +71,18 @@ def describe(
             row["fault"] = row["fault"] or gone
     fill(lambda: _waiting(account.pw_uid, active))
     return row
+
+
+def told(fault: str, account: pwd.struct_passwd) -> str:
+    """A fault of an account's files, as it is told to whoever runs this."""
+    return repair_for_root(fault, account) if os.geteuid() == 0 else fault
+
+
+def empty_row(account: pwd.struct_passwd) -> dict[str, Any]:
+    """One of which nothing is known yet."""
+    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
+    row |= {"since": None, "last_code_at": None, "recovery_codes_left": None}
+    return row | {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
 
 
 def _enrolled(

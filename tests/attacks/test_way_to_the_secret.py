@@ -55,15 +55,16 @@ def replace(path: Path, bob: User, target: str = "/usr") -> None:
         assert done.returncode == 0, done.stderr
 
 
-def assert_refused(user: User, syslog: SystemLog, saying: str) -> None:
-    """Nobody gets in, and the log, `users` and `explain` say why."""
+def assert_refused(user: User, syslog: SystemLog, saying: str, to_root: str = "") -> None:
+    """Nobody gets in, and the log, `users` and `explain` say why. to_root: how the latter two say
+    it, if otherwise."""
     syslog.clear()
     assert gate(user.name) == ASK
     assert verify(user.name, "123456") == REFUSED
     decision = syslog.decisions()[-1]
     assert (decision["reason"], saying in decision["detail"]) == ("secret-unsafe", True), decision
-    assert saying in command("users").stdout
-    assert saying in command("explain", user.name, "--service", "sshd").stdout
+    assert (to_root or saying) in command("users").stdout
+    assert (to_root or saying) in command("explain", user.name, "--service", "sshd").stdout
 
 
 def absolute(user: User) -> Path:
@@ -210,8 +211,9 @@ def test_what_another_made_in_a_sticky_folder_is_not_safe(
         give(shared / "turn", bob)
         link(shared / "turn" / "dotfiles", f"{user.home}/dotfiles", user)
     link(user.home / ".config", f"{shared}/turn/dotfiles", user)
+    fault = f"{shared}/turn is owned by user id {bob.uid}; "
     repair = f"run: chown -h root {shared}/turn"
-    assert_refused(user, syslog, f"{shared}/turn is owned by user id {bob.uid}; {repair}")
+    assert_refused(user, syslog, fault + repair, to_root=f"{fault}a link leads there")
 
 
 def test_sticky_folder_is_not_safe_for_what_is_not_there(
@@ -316,7 +318,9 @@ def test_link_owner_and_mode_are_three_sentences_with_three_repairs(
     give(path, user)
     path.chmod(0o777)
     run = "600" if name == "secret" else "o-w"
-    assert_refused(user, syslog, f"run: chmod {run} {path}")
+    repair = f"chmod {run} {path}"
+    to_root = f"run: runuser -u {user.name} -- {repair}"
+    assert_refused(user, syslog, f"run: {repair}", to_root=to_root)
     path.chmod(0o700)
     path.rename(user.home / "elsewhere")
     link(path, str(user.home / "elsewhere"), user)

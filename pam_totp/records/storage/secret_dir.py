@@ -16,7 +16,7 @@ import pwd
 from pam_totp.records.host.account import ActingAs
 from pam_totp.records.storage import checked_file, encryption
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, WRITABLE_BY_OTHERS, Checks
-from pam_totp.records.storage.walk import Walk, refuse_owner
+from pam_totp.records.storage.walk import ODD, Walk, refuse_owner
 from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 
@@ -149,7 +149,7 @@ class SecretDir:
 
     def _prove_absent(self, folder: int, path: str, name: str, unsafe: bool = False) -> None:
         """Raises Failure or OSError where a name that was not found may be there all the same."""
-        uid, found = self.owner.pw_uid, posix.fstat(folder).st_uid
+        path, uid, found = path.translate(ODD), self.owner.pw_uid, posix.fstat(folder).st_uid
         if found != uid >= _FIRST_PERSON and uid != _NOBODY and not unsafe:
             run = f"run: chown -h {self.owner.pw_name} {path}"
             run = "is the home mounted?" if name == self._names[0] else run

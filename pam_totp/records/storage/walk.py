@@ -24,8 +24,10 @@ from pam_totp.rules.record import MutableRecord
 _NAME_FLAGS = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 # Without O_DIRECTORY, autofs would show the empty folder that it is about to mount over.
 _FOLDER_FLAGS = _NAME_FLAGS | posix.O_DIRECTORY
-_TYPE, _LINK, _STICKY = 0o170000, 0o120000, 0o1000
-_MAX_LINKS = 40  # as the kernel has it
+# As the kernel has them.
+_TYPE, _LINK, _STICKY, _MAX_LINKS = 0o170000, 0o120000, 0o1000, 40
+# What ends a path in a sentence, or in a command for a shell: any user may name a folder so.
+ODD = {each: "?" for each in range(128) if not (chr(each).isalnum() or chr(each) in "/._-+@=,%~:")}
 
 
 class Walk(MutableRecord):
@@ -63,7 +65,7 @@ class Walk(MutableRecord):
         self.folder, self.path = folder, path
         if not self.is_checked:
             return
-        path, status = path or "/", posix.fstat(folder)
+        path, status = path.translate(ODD) or "/", posix.fstat(folder)
         refuse_owner(status, path, self.user, 0)
         if status.st_mode & _STICKY and not is_last:
             return
@@ -73,7 +75,7 @@ class Walk(MutableRecord):
             raise Failure(SECRET_UNSAFE, f"{path} is writable by a group; run: chmod g-w {path}")
 
     def _read_link(self, name: str, *, follow: bool) -> str:
-        path = f"{self.path}/{name}"
+        path = f"{self.path}/{name}".translate(ODD)
         with Opened(posix.open(name, _NAME_FLAGS, dir_fd=self.folder)) as link:
             status = posix.fstat(link)
             if status.st_mode & _TYPE != _LINK:
