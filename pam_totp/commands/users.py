@@ -18,7 +18,9 @@ from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, recovery, secret
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.everybody import accounts, names, names_without_user
-from pam_totp.review.user_row import describe, fault_of_home, is_person, may_log_in
+from pam_totp.review.in_time import each_in_time
+from pam_totp.review.user_row import fault_of_home, is_person, may_log_in
+from pam_totp.review.user_rows import user_rows
 from pam_totp.rules.reasons import Failure
 
 HELP = "root: list enrolled users and faults"
@@ -51,14 +53,13 @@ def run(options: argparse.Namespace) -> int:
         print(fit(printable(f"pam-totp: fault: {fault}"), sys.stderr), file=sys.stderr)
         print("hint: pam-totp config check", file=sys.stderr)
     if options.missing:
-        missing = [account.pw_name for account in accounts(set()) if _is_missing(account)]
+        looks = each_in_time(accounts(set()), _is_missing)
+        missing = [account.pw_name for account, found in looks if found is True]
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
         return 1 if fault else 0
-    rows = (
-        describe(account, active, records)
-        for account in accounts(records[enforced.KIND] | records[grant.KIND])
-    )
-    found = sorted([row for row in rows if row] + gone, key=lambda row: str(row["user"]))
+    everybody = accounts(records[enforced.KIND] | records[grant.KIND])
+    rows = [row for _, row, _ in user_rows(everybody, active, records) if row]
+    found = sorted(rows + gone, key=lambda row: str(row["user"]))
     print(json.dumps(found, indent=2) if options.json else fit(_table(found)))
     return 1 if fault or any(row["fault"] for row in found) else 0
 

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 
 from pam_totp.review.everybody import accounts
+from pam_totp.review.in_time import each_in_time
 from pam_totp.review.user_row import is_person, may_log_in
 from pam_totp.setup.authorized_keys import has_key
 from pam_totp.setup.judge_sshd import PASSWORD, SOMEBODY, first_of
@@ -31,7 +32,8 @@ def notes_of_keyless(before: Copy, after: Copy, choices: Choices) -> Iterator[st
         for each in accounts(set())
         if is_person(each) and may_log_in(each) and each.pw_name not in choices.exempt
     ]
-    keyless = [name for name in names if not has_key(Login(name), settings)]
+    looks = each_in_time(names, lambda name: has_key(Login(name), settings))
+    keyless = [name for name, answer in looks if answer is False]
     more = f" and {len(keyless) - MAX_SHOWN} more" if len(keyless) > MAX_SHOWN else ""
     if keyless:
         listed = ", ".join(keyless[:MAX_SHOWN]) + more

@@ -11,6 +11,7 @@ from pam_totp.access.facts import Facts, rule_for, state_of
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.user import enforced, grant
 from pam_totp.review.everybody import accounts
+from pam_totp.review.in_time import NO_ANSWER, NO_ANSWER_WORDS, each_in_time
 from pam_totp.review.user_row import fault_of_home, is_person, may_log_in
 from pam_totp.rules.policy import NEVER
 from pam_totp.rules.reasons import Failure
@@ -37,13 +38,26 @@ class Refused:
 def refused(services: Sequence[str], exempt: Sequence[str] = ()) -> list[Refused]:
     """Those who would be; exempt: accounts that sshd never asks PAM about."""
     active, now = load(), time.time()
-    found = []
-    for account in accounts(set()):
-        if not (may_log_in(account) and (is_person(account) or account.pw_uid == 0)):
-            continue
-        asked = [s for s in services if s != "sshd" or account.pw_name not in exempt]
-        found += list(_of_account(account, asked, active, now))
-    return found
+
+    def asked(account: pwd.struct_passwd) -> list[str]:
+        return [each for each in services if each != "sshd" or account.pw_name not in exempt]
+
+    def look(account: pwd.struct_passwd) -> list[tuple[object, ...]]:
+        found = _of_account(account, asked(account), active, now)
+        return [dataclasses.astuple(each) for each in found]
+
+    people = [
+        each
+        for each in accounts(set())
+        if may_log_in(each) and (is_person(each) or each.pw_uid == 0)
+    ]
+    refused_ones = list[Refused]()
+    for account, answer in each_in_time(people, look):
+        if answer is NO_ANSWER:
+            silent = f"the home gives {NO_ANSWER_WORDS}"
+            answer = [(account.pw_name, asked(account), silent)]
+        refused_ones += [Refused(user, tuple(shut), why) for user, shut, why in answer]
+    return refused_ones
 
 
 def has_enrolled(name: str) -> bool:

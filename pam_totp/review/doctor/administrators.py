@@ -16,6 +16,7 @@ from pam_totp.records.user import enforced
 from pam_totp.review.doctor.findings import REFUSED, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
+from pam_totp.review.in_time import each_in_time
 from pam_totp.review.lockout import ADMINISTRATORS
 from pam_totp.rules.reasons import Failure
 
@@ -28,13 +29,16 @@ def find(host: Host) -> Iterator[Finding]:
     users, groups, failure = sudoers()
     if failure:
         yield undetermined(f"who may use sudo: {failure}", "visudo -c")
-    for account in administrators(host, users, {*ADMINISTRATORS, *groups}):
+
+    def is_out(account: pwd.struct_passwd) -> bool:
         try:
             is_enforced = enforced.is_set(account.pw_uid)
-            if state_of(account, host.active, is_enforced=is_enforced) != UNENROLLED:
-                continue
+            return state_of(account, host.active, is_enforced=is_enforced) == UNENROLLED
         except Failure:
-            continue  # a fault of this user, which another check shows
+            return False  # a fault of this user, which another check shows
+
+    of_all = administrators(host, users, {*ADMINISTRATORS, *groups})
+    for account in [each for each, answer in each_in_time(of_all, is_out) if answer is True]:
         shut = refused_at(account, host, at_deadline=True)
         if shut:
             yield Finding(

@@ -12,15 +12,16 @@ from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
 from pam_totp.review.everybody import names
-from pam_totp.review.user_row import describe, is_person, may_log_in
-from pam_totp.rules.credential import Credential
+from pam_totp.review.in_time import NO_ANSWER_WORDS
+from pam_totp.review.user_row import is_person, may_log_in
+from pam_totp.review.user_rows import MIN_SECRET_BYTES, user_rows
 
-MIN_SECRET_BYTES = 16  # RFC 4226, section 4, R6
 FEW_CODES = 2
 MAX_NAMES = 3  # of users with the same fault, before the rest is only counted
 # Which fault is of which kind: the first that is found in the text.
 KINDS = {
     "does not exist, so it cannot hold": "home-missing",
+    NO_ANSWER_WORDS: "home-silent",
     "in the other store": "secret-elsewhere",
     "the secret is missing": "secret-missing",
     "encrypted and locked": "home-locked",
@@ -46,9 +47,7 @@ def find(host: Host) -> Iterator[Finding]:
     few: list[str] = []
     weak: list[str] = []
     not_enrolled: list[str] = []
-    for account in host.accounts:
-        credentials: list[Credential] = []
-        row = describe(account, host.active, records, credentials)
+    for account, row, is_weak in user_rows(host.accounts, host.active, records):
         is_out = row is None or row["enrolled"] is False
         if is_out and is_person(account) and may_log_in(account) and refused_at(account, host):
             not_enrolled.append(account.pw_name)
@@ -60,7 +59,7 @@ def find(host: Host) -> Iterator[Finding]:
             codes = row["recovery_codes_left"]
             if codes is not None and codes <= FEW_CODES:
                 (few if codes else none).append(account.pw_name)
-            if any(len(each.secret) < MIN_SECRET_BYTES for each in credentials):
+            if is_weak:
                 weak.append(account.pw_name)
     for kind, people in faulty.items():
         yield from _of_faults(kind, people)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""The rows of many users, whatever their homes do."""
+
+import pwd
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pam_totp.records.config.settings import Settings
+from pam_totp.review.in_time import NO_ANSWER, NO_ANSWER_WORDS, each_in_time
+from pam_totp.review.user_row import describe, empty_row
+from pam_totp.rules.credential import Credential
+
+Row = dict[str, Any]
+MIN_SECRET_BYTES = 16  # RFC 4226, section 4, R6
+
+
+def user_rows(
+    accounts: Sequence[pwd.struct_passwd], active: Settings, records: dict[str, set[str]]
+) -> Iterator[tuple[pwd.struct_passwd, Row | None, bool]]:
+    """Each account with its row, and whether one of its secrets is weak."""
+
+    def look(account: pwd.struct_passwd) -> tuple[Row | None, bool]:
+        credentials: list[Credential] = []
+        row = describe(account, active, records, credentials)
+        return row, any(len(each.secret) < MIN_SECRET_BYTES for each in credentials)
+
+    for account, answer in each_in_time(accounts, look):
+        if answer is NO_ANSWER:
+            fault = f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"
+            yield account, empty_row(account) | {"fault": fault}, False
+        else:
+            yield account, *answer
