@@ -21,6 +21,7 @@ from pam_totp.setup.recorded import times
 
 FILES = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
 _JOURNALD = "/run/systemd/journal/socket"
+SYSLOGD = "/dev/log"
 _MAX_BYTES = 1 << 20  # of one look
 
 
@@ -38,7 +39,7 @@ def follow() -> Log:
     """The log from now on."""
     if os.path.exists(_JOURNALD) and shutil.which("journalctl"):
         return _Journal()
-    for path in FILES:
+    for path in FILES if os.path.exists(SYSLOGD) else ():  # else the file is an old one
         if os.path.isfile(path):
             return _File(path)
     return _Records()

@@ -128,6 +128,7 @@ def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "auth.log"
     path.write_text("Nov 29 01:00:00 server sshd[1]: before\n")
     monkeypatch.setattr(login_log, "FILES", (str(path),))
+    monkeypatch.setattr(login_log, "SYSLOGD", str(tmp_path))
     return path
 
 
@@ -155,6 +156,15 @@ def test_log_is_followed_from_its_end_on_also_when_it_is_rotated_or_emptied(file
         opened.write(" of it\n")
     assert [line.message for line in log.lines()] == ["half of it"]
     log.close()
+
+
+def test_file_of_a_syslogd_that_runs_no_more_is_not_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container made from an image of a machine that had one."""
+    monkeypatch.setattr(login_log, "SYSLOGD", f"{file}.nobody-listens")
+    log = login_log.follow()
+    assert log.name == "/run/pam-totp (there is no log)"
 
 
 def test_without_any_log_the_records_of_logins_say_that_a_code_was_accepted(
