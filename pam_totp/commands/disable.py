@@ -49,8 +49,7 @@ def run(options: argparse.Namespace) -> int:
             changed=False,
         )
     if found.doubts and not options.force:
-        hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
-        raise Error(f"{found.doubts[0]}; nothing was changed", hint)
+        raise Error(f"{found.doubts[0]}; nothing was changed", _instead(options, found))
     if not options.json:
         print(f"{diff.of_change(found.change)}\n")
     if options.dry_run:
@@ -61,6 +60,15 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         print("".join(f"{sentence}\n" for sentence in applied.said), end="")
     return _report(options, found, f"Turned off: {', '.join(found.change.services)}.", changed=True)
+
+
+def _instead(options: argparse.Namespace, found: Disabling) -> str:
+    """The command to type where people might not get in."""
+    words = ["pam-totp", *sys.argv[1:]]
+    if not (found.also and options.services):
+        return shlex.join([*words, "--force"])
+    behind = words.index(options.services[-1]) + 1  # argparse takes names in one place only
+    return shlex.join([*words[:behind], *found.also, *words[behind:]])
 
 
 def _report(options: argparse.Namespace, found: Disabling, text: str, *, changed: bool) -> int:

@@ -33,11 +33,13 @@ COPIED = re.compile(r"\(copied from (/[^)]+)\)")
 @dataclasses.dataclass(frozen=True)
 class Disabling:
     """change: without files there is nothing to do. doubts: why people may not get in afterwards.
-    notes: sentences about what still asks."""
+    notes: sentences about what still asks. also: services whose lines, which enable put in, would
+    still be asked at these."""
 
     change: Change
     doubts: tuple[str, ...]
     notes: tuple[str, ...]
+    also: tuple[str, ...] = ()
 
 
 def enabled_services() -> list[str]:
@@ -63,7 +65,8 @@ def prepare(services: list[str]) -> Disabling:
         doubts.insert(0, f"{DROP_IN} was edited since, and would be removed")
     # sshd first lets in by keys and passwords alone, then the others.
     change = Change("disable", tuple(names), (*settings, *pam), reloads_sshd=bool(settings))
-    return Disabling(change, tuple(doubts), tuple(_still_asking(names, pam)))
+    notes, also = _still_asking(names, pam)
+    return Disabling(change, tuple(doubts), tuple(notes), tuple(also))
 
 
 def _names() -> list[str]:
@@ -146,20 +149,26 @@ def _sshd_doubts() -> list[str]:
     return found
 
 
-def _still_asking(names: list[str], pam: list[FileChange]) -> list[str]:
-    """What asks by lines that enable did not put in."""
+def _still_asking(names: list[str], pam: list[FileChange]) -> tuple[list[str], list[str]]:
+    """What asks by lines that stay, in sentences, and the services to which enable added those."""
+    notes, also = list[str](), list[str]()
     try:
         host = PamHost(installed())
         host.would_be = {file.path: file.after for file in pam}
-        found = []
         for name in names:
             asking = [line for line in host.after(name).stacks["auth"] if is_asking(line)]
-            if asking:
-                where = f"{asking[0].file}, line {asking[0].number}"
-                found.append(f"{name} still asks, by a line that enable did not add: {where}.")
+            if not asking:
+                continue
+            file, other = asking[0].file, os.path.basename(asking[0].file)
+            if host.is_by_enable(file):
+                also.append(other)
+                whose = f"a line that enable added to {other}"
+            else:
+                whose = "a line that enable did not add"
+            notes.append(f"{name} still asks, by {whose}: {file}, line {asking[0].number}.")
     except Unknown:
-        return []
-    return found
+        return [], []
+    return notes, list(dict.fromkeys(also))
 
 
 def _content(path: str) -> bytes | None:

@@ -100,6 +100,20 @@ def test_second_enable_calls_its_own_lines_nobody_elses(untouched: dict[str, byt
         assert "by hand" not in again.output
 
 
+def test_disable_of_a_locker_names_the_service_that_it_would_ask_by(
+    untouched: dict[str, bytes],
+) -> None:
+    """--force would keep the screens of enrolled users locked."""
+    assert enable("login", *ALL).code == 0
+    refused = pam_totp("disable", "i3lock", "--yes")
+    assert_refused(refused, "would be refused (/etc/pam.d/i3lock")
+    assert refused.errors.endswith("hint: pam-totp disable i3lock login --yes\n")
+    forced = pam_totp("disable", "i3lock", "--force", "--dry-run")
+    assert "i3lock still asks, by a line that enable added to login: " in forced.output
+    assert pam_totp("disable", "i3lock", "login", "--yes").code == 0
+    assert contents() == untouched
+
+
 def test_from_enable_on_a_lost_line_is_reported(untouched: dict[str, bytes]) -> None:
     """Also if no other command was run in between: dpkg's trigger runs the next one."""
     assert enable("sudo", *ALL).code == 0
