@@ -14,6 +14,7 @@ from pam_totp.stack.libpam import installed
 from tests.host.debian_package import in_a_host_of_its_own
 from tests.pam_profile import PROFILE, generate, judge, services_of, update
 
+pytestmark = pytest.mark.timeout(600)  # the package may have to be built first
 LINE = "auth\trequisite\tpam_totp.so"
 SECRET = "JBSWY3DPEHPK3PXP2WVQ4Z7TNA5OMRKC"
 
