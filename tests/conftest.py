@@ -9,6 +9,7 @@ Fixtures live next to what they drive: tests/host for the host and its programs.
 
 import faulthandler
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -24,6 +25,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ENTER = REPOSITORY / "tests" / "host" / "enter"
 DEBIAN_PYTHON = "/usr/bin/python3"  # the product's interpreter, whatever PATH says
 PASSED_ON = ("PYTEST_ADDOPTS", "PAM_TOTP_SEED", "PAM_TOTP_SOAK")
+COMMON_AUTH = Path("/etc/pam.d/common-auth")
+LOGIN_DEFS = Path("/etc/login.defs")
+PAM_UNIX = re.compile(r"^(auth\b.*\bpam_unix\.so\b.*)$", re.MULTILINE)
 FIXTURES = (
     "tests.host.system_log",
     "tests.host.accounts",
@@ -147,4 +151,16 @@ def installed_product(pytestconfig: pytest.Config) -> Iterator[None]:
         with capture.global_and_fixture_disabled():  # pytest-xdist passes no reason on
             print(f"{make.stdout}{make.stderr}", file=sys.stderr)
         pytest.exit("make install failed", returncode=2)
+    refuse_at_once()
     yield
+
+
+def refuse_at_once() -> None:
+    """No login that is refused waits: pam_unix would for two seconds, even for the code, and su for
+    one more. Both are options of the administrator's, and pam-auth-update keeps the first."""
+    before = COMMON_AUTH.read_text(encoding="utf-8")
+    after = PAM_UNIX.sub(r"\1 nodelay", before)
+    assert after != before, f"no pam_unix in {COMMON_AUTH}"
+    COMMON_AUTH.write_text(after, encoding="utf-8")
+    with LOGIN_DEFS.open("a", encoding="utf-8") as settings:
+        settings.write("FAIL_DELAY 0\n")
