@@ -28,6 +28,7 @@ PASSED_ON = ("PYTEST_ADDOPTS", "PAM_TOTP_SEED", "PAM_TOTP_SOAK")
 COMMON_AUTH = Path("/etc/pam.d/common-auth")
 LOGIN_DEFS = Path("/etc/login.defs")
 PAM_UNIX = re.compile(r"^(auth\b.*\bpam_unix\.so\b.*)$", re.MULTILINE)
+LONG_FILES = ("tests/faults/", "tests/trial/")
 FIXTURES = (
     "tests.host.system_log",
     "tests.host.accounts",
@@ -66,6 +67,11 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.path.insert(0, str(REPOSITORY))
     for module in FIXTURES:
         config.pluginmanager.import_plugin(module)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first: with -n no worker runs one when the others have nothing left to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FILES))
 
 
 def refuse_unless_root() -> None:
