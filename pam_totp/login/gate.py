@@ -28,6 +28,7 @@ MAX_SECONDS = 10
 # Lets users who have passed the first factor enroll at the login itself. It draws a QR code, with
 # libraries that no other login loads, and never ends with 0.
 SHOW_ENROLLMENT = "/usr/libexec/pam-totp/show-enrollment"
+MAX_SECONDS_TO_SHOW = 20  # it asks PAM, writes in the home, and holds the account's lock meanwhile
 
 
 def main() -> None:
@@ -92,7 +93,7 @@ def prepare_prompt(request: Request, facts: Facts, decision: Decision, settings:
 def become_show_enrollment() -> None:
     """Replaces this process. Libraries go by PATH and more, which the application may have from the
     user: they get PAM's variables and sshd's report alone."""
-    alarm(0)
+    alarm(MAX_SECONDS_TO_SHOW)  # which outlives the exec
     known = (b"PAM_", b"SSH_AUTH_INFO_0")
     kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
     posix.execve(SHOW_ENROLLMENT, [SHOW_ENROLLMENT], kept)

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ from tests.enrollment.rasterise import DARK_THEME, LIGHT_THEME
 from tests.faults.injection import KILL, Error, calls_of, run_with
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential, enroll
+from tests.host.pam_services import PamServices
 from tests.host.phone import (
     AT_LOGIN,
     MESSAGE,
@@ -376,6 +378,15 @@ def test_log_names_the_parameters_that_an_app_ignores(
     assert decision["reason"] == "wrong-code"
     assert decision["detail"].endswith(f"the app ignores {used}")
     assert typed not in decision["detail"] and secret not in decision["detail"]
+
+
+def test_what_shows_an_enrollment_ends_wherever_it_hangs(
+    user: User, pam_services: PamServices
+) -> None:
+    """A directory that does not answer; a home that hangs, where it would hold the account's lock."""
+    pam_services.write("pam-totp", "auth required pam_exec.so quiet /bin/sleep 300\n")
+    answer = gate(user, typed=user.password)
+    assert (answer.code, keys_on(answer.output)) == (-signal.SIGALRM, [])
 
 
 def test_secret_that_cannot_be_kept_is_not_shown(user: User, syslog: SystemLog) -> None:
