@@ -144,6 +144,7 @@ def change_host(host_key: None, system_log: SystemLog) -> Iterator[ChangeHost]:
     OF_THE_TEST.write_text(
         f"Port {port}\nHostKey {HOST_KEY}\nLogLevel VERBOSE\nUseDNS no\nMaxStartups 200\n{more}"
     )
+    shutil.rmtree(CHANGES, ignore_errors=True)  # tests of `enable` leave some
     AUTH_LOG.write_text("", encoding="utf-8")
     system_log.file = AUTH_LOG
     PID_FILE.unlink(missing_ok=True)
