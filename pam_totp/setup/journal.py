@@ -155,7 +155,11 @@ def _numbers() -> list[int]:
 
 
 def _copy(path: str, content: bytes) -> None:
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    before = os.umask(0o077)  # makedirs gives the mode to the last folder alone
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    finally:
+        os.umask(before)
     _write(path, content)
 
 

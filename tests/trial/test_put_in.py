@@ -15,6 +15,7 @@ from pam_totp.setup.change import Change, FileChange
 from pam_totp.setup.record import Record
 from tests.commands.commands import mounted, read_only
 from tests.faults.disk import CROWDED, FULL, disks
+from tests.host.accounts import User
 from tests.trial.change_host import (
     CHANGES,
     CURRENT,
@@ -124,6 +125,34 @@ def test_link_through_a_folder_that_others_may_write_is_not_followed(
         STACK.unlink()
         target.unlink()
         folder.rmdir()
+
+
+def test_link_into_a_home_is_not_followed_and_the_home_not_given_away(
+    change_host: ChangeHost, user: User
+) -> None:
+    target = user.home / "sshd"
+    user.give(target, STACK.read_text())
+    STACK.unlink()
+    STACK.symlink_to(target)
+    try:
+        done = change_host.put_in()
+        assert done.returncode == 1 and f"{user.home} is owned by user id {user.uid}" in done.stderr
+        assert "chown" not in done.stderr
+        assert target.read_bytes() == change_host.old[0]
+    finally:
+        STACK.unlink()
+
+
+def test_nobody_else_may_write_where_the_old_files_are_whatever_the_umask(
+    change_host: ChangeHost,
+) -> None:
+    before = os.umask(0)
+    try:
+        assert change_host.put_in().returncode == 0
+    finally:
+        os.umask(before)
+    folders = [each for each in (CHANGES / "1").rglob("*") if each.is_dir()]
+    assert {each.stat().st_mode & 0o777 for each in folders} == {0o700}
 
 
 def test_file_that_was_changed_meanwhile_is_left_alone(change_host: ChangeHost) -> None:
