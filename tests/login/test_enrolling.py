@@ -383,7 +383,7 @@ def test_log_names_the_parameters_that_an_app_ignores(
 def test_what_shows_an_enrollment_ends_wherever_it_hangs(
     user: User, pam_services: PamServices
 ) -> None:
-    """A directory that does not answer; a home that hangs, where it would hold the account's lock."""
+    """A directory that does not answer, or a home: there it would hold the account's lock."""
     pam_services.write("pam-totp", "auth required pam_exec.so quiet /bin/sleep 300\n")
     answer = gate(user, typed=user.password)
     assert (answer.code, keys_on(answer.output)) == (-signal.SIGALRM, [])

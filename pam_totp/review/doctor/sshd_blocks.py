@@ -23,8 +23,8 @@ def _not_judged(block: Block) -> Finding:
     return Finding(
         severity=UNKNOWN,
         kind="sshd-match-of-nobody",
-        what=f"`Match {criteria}` ({block.place}) is for no user or address known here, and was "
-        "not checked",
+        what=f"`Match {criteria}` ({block.place}) is for no user or address known here, so "
+        "sshd could not be asked about it",
         consequence="Users of a directory may match it, and log in with or without a code.",
         command=look_at(block.file, block.number),
     )
