@@ -70,8 +70,13 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Also refuses unknown arguments, so that the hint names the verb's own --help."""
+        """Also takes names on both sides of an option, and refuses unknown arguments, so that the
+        hint names the verb's own --help."""
         found, unknown = super().parse_known_args(args, namespace)
+        lists = [each for each in self._get_positional_actions() if each.nargs in ("+", "*")]
+        if lists and not any(word.startswith("-") for word in unknown):
+            setattr(found, lists[0].dest, [*getattr(found, lists[0].dest), *unknown])
+            return found, []
         if unknown:
             near = did_you_mean(unknown[0], self._option_string_actions)
             self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
@@ -142,11 +147,8 @@ def _take_back_what_was_left() -> None:
         _say("warning", fault.message, fault.hint)
         return
     if said:
-        _say(
-            "warning",
-            f"a change that nobody had kept was taken back: {' '.join(said)}",
-            "pam-totp status",
-        )
+        what = f"a change that nobody had kept was taken back: {' '.join(said)}"
+        _say("warning", what, "pam-totp status")
 
 
 def _run(arguments: list[str] | None) -> int:

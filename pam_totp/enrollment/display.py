@@ -77,5 +77,5 @@ def describe_offset(seconds: int) -> str:
     return (
         f"That code is correct for another time: the phone's clock is about\n"
         f"{describe_seconds(abs(seconds))} {direction} this machine's, where it is {here} UTC.\n"
-        "Correct the clock that is off (phones have an automatic time), and try again."
+        "Correct the clock that is off (a phone can set its own), and try again."
     )

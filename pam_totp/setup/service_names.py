@@ -10,4 +10,4 @@ from pam_totp.stack import services
 def no_service(name: str) -> Error:
     """The error that names the service which may be meant."""
     near = did_you_mean(name, services.names())
-    return Error(f"there is no service {name!a}{near}; nothing was changed", f"ls {PAM_DIR}")
+    return Error(f"nothing was changed: there is no service {name!a}{near}", f"ls {PAM_DIR}")

@@ -156,6 +156,13 @@ def test_disable_of_one_service_hides_no_loss_of_another(untouched: dict[str, by
     assert line.endswith("because the pam_totp.so line is gone: sudo")
 
 
+def test_services_may_be_named_on_both_sides_of_an_option(untouched: dict[str, bytes]) -> None:
+    both = "these services ask for a code: su, su-l, sudo, sudo-i."
+    assert both in enable("su", "--yes", "sudo", *ALL[1:]).output
+    assert pam_totp("disable", "--yes", "su", "--force", "sudo").code == 0
+    assert contents() == untouched
+
+
 def test_a_partner_that_is_not_there_is_not_missed(untouched: dict[str, bytes]) -> None:
     (SERVICES / "sudo-i").unlink()
     done = enable("sudo", *ALL)
