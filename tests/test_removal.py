@@ -15,7 +15,7 @@ from tests.stack import libpam
 from tests.stack.libpam import PAM_SUCCESS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-COMMON_AUTH = Path("/etc/pam.d/common-auth").read_text(encoding="utf-8")
+COMMON_AUTH = Path("/etc/pam.d/common-auth")
 LINE = "auth required pam_totp.so"
 PASSWORD = "@include common-auth"
 PROMPT = "Password: "
@@ -75,7 +75,9 @@ def remove(folder: Path, action: str = "remove") -> str:
 def services(tmp_path: Path) -> Path:
     """An /etc/pam.d of its own, with Debian's common-auth; `other` denies."""
     (tmp_path / "etc").mkdir()
-    return libpam.write_services(tmp_path / "etc" / "pam.d", {"common-auth": COMMON_AUTH})
+    # Read only now: before the first test its password waits (tests/conftest.py).
+    common = COMMON_AUTH.read_text(encoding="utf-8")
+    return libpam.write_services(tmp_path / "etc" / "pam.d", {"common-auth": common})
 
 
 def assert_password_alone(services: Path, service: str, user: User) -> None:
