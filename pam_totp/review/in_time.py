@@ -82,7 +82,12 @@ def _said(line: bytes) -> Any:
 
 
 def _end(process: int) -> None:
-    os.kill(process, signal.SIGKILL)
-    deadline = time.monotonic() + _SECONDS_TO_END
-    while not os.waitpid(process, os.WNOHANG)[0] and time.monotonic() < deadline:
-        time.sleep(0.001)
+    """Ends it, if it has not ended. Where the caller had us ignore SIGCHLD, nobody waits for it,
+    and its number may be another's."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        if os.waitpid(process, os.WNOHANG)[0]:
+            return
+        os.kill(process, signal.SIGKILL)
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while not os.waitpid(process, os.WNOHANG)[0] and time.monotonic() < deadline:
+            time.sleep(0.001)

@@ -77,3 +77,11 @@ def test_doctor_finds_the_faults_of_the_others(
 def test_enable_says_that_its_user_would_be_refused(silent: User) -> None:
     _, output = seconds_of("enable", "su", "--dry-run")
     assert silent.name in output and "no answer" in output
+
+
+def test_caller_that_ignores_the_end_of_its_children_changes_nothing(
+    user: User, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    done = pam_totp("users", through=("env", "--ignore-signal=CHLD"))
+    assert done.errors == "" and f"{user.name} " in done.output
