@@ -116,12 +116,6 @@ def test_package_depends_on_all_that_it_imports(package: Path) -> None:
     assert run("dpkg-deb", "-f", package, "Provides").strip() == "libpam-totp"
 
 
-def test_package_has_no_fault_that_lintian_knows(package: Path) -> None:
-    (source,) = (package.parent / "deb").glob("*.dsc")
-    severities = "error,warning,info,pedantic"
-    run("lintian", "--allow-root", "--pedantic", "--fail-on", severities, source, package)
-
-
 def test_package_is_the_same_wherever_and_whenever_it_is_built(
     package: Path, tmp_path: Path
 ) -> None:
