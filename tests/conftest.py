@@ -70,8 +70,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first: with -n no worker runs one when the others have nothing left to do."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FILES))
+    """The long files first: with -n no worker runs one when the others have nothing left to do. In
+    a soak they are last: single tests are handed out then, many at once first, few at the end."""
+    is_soak = "PAM_TOTP_SOAK" in os.environ
+    items.sort(key=lambda item: item.nodeid.startswith(LONG_FILES) == is_soak)
 
 
 def refuse_unless_root() -> None:
