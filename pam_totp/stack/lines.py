@@ -128,10 +128,10 @@ class Stacks:
             raise Unknown(f"{line.file}, line {line.number}: {failure}") from None
         module, arguments = rest[0] if rest else "", tuple(rest[1:])
         always, fault = line.always, line.fault or fault
-        if not module:
+        if not rest:
             always, fault = PERM_DENIED, fault or "names no module"
         else:
-            _check_name(line, module)
+            _check_name(line, module)  # `[]` is a name, which is empty
         if always is None and not self.disk.has_module(module):
             always = MODULE_UNKNOWN
             # Its `-` keeps libpam from logging that, and from nothing else.
@@ -147,7 +147,7 @@ class Stacks:
         if not target and self.libpam.is_debian:
             raise Unknown(f"{line.file}, line {line.number} includes nothing: libpam crashes")
         if is_substack:
-            _check_name(line, name or "none")
+            _check_name(line, name if target else "none")
             mark = dataclasses.replace(line, module=name, is_substack=True, always=None, fault="")
             self.lines[kind].append(mark)
         inside = Place(kind, place.includes + 1, place.level + is_substack)

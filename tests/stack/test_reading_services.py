@@ -181,6 +181,9 @@ NOT_KNOWN = {
     "line 1 includes nothing: libpam crashes": ("auth include\n", SINCE_1_6),
     "line 2 includes nothing: libpam crashes": ("\n@include\n", SINCE_1_6),
     "names '/lib/.so', at which libpam stops": ("auth required /lib/.so\n", SINCE_1_6),
+    "line 1 names '', at which libpam stops": ("auth required []\n", SINCE_1_6),
+    "line 2 names '', at which libpam stops": ("\nno-type required [] a.so\n", SINCE_1_6),
+    "line 3 names '', at which libpam stops": ("\n\nauth substack []\n", SINCE_1_6),
     "includes x: it never ends": ("auth include x\n", BEFORE_1_6),
     "the jump in the control 'default=9999999999' is too far": (
         "auth [default=9999999999] a.so\n",
