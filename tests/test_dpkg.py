@@ -192,7 +192,7 @@ def test_package_that_does_not_run_any_more_is_removed_all_the_same(
         echo == ended
     """
     said = on_a_host(package, script)
-    assert "warning: it does not run" in said
+    assert "warning: the program does not run" in said
     assert said.endswith("== ended\n")
 
 

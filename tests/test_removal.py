@@ -190,7 +190,7 @@ def test_file_of_several_services_is_mended_once_and_kept_as_it_was(
         (services / name).symlink_to(shared)
     said = remove(services.parents[1])
     for name in ("a-service", "sshd"):
-        assert f"/etc/pam.d/{name} named pam-totp, which is removed" in said
+        assert f"/etc/pam.d/{name} used pam-totp, which was removed" in said
         assert_password_alone(services, name, user)
     kept = shared.with_name("shared.pam-totp.bak")
     assert kept.read_text(encoding="utf-8") == text

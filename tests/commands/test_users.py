@@ -346,12 +346,12 @@ def many_users() -> Iterator[None]:
 
 def test_each_of_many_users_becomes_itself_once(many_users: None, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    through = ["strace", "-e", "trace=setresuid", "-o", str(trace)]
+    through = ["strace", "-f", "-e", "trace=setresuid", "-o", str(trace)]
     rows = json.loads(pam_totp("users", "--json", through=through).output)
     ours = [row for row in rows if row["uid"] >= FIRST_UID]
     assert len(ours) == ENROLLED
     assert all(row["enrolled"] and not row["fault"] for row in ours)
-    became = re.findall(r"^setresuid\(-1, (\d+), -1\)", trace.read_text(), re.MULTILINE)
+    became = re.findall(r"^\d+ +setresuid\(-1, (\d+), -1\)", trace.read_text(), re.MULTILINE)
     everybody = [str(FIRST_UID + number) for number in range(ENTRIES)]
     assert sorted(uid for uid in became if int(uid) >= FIRST_UID) == everybody
 

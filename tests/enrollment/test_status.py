@@ -139,7 +139,8 @@ def test_name_that_denies_the_user_is_told_with_the_command_that_opens_it(
     closed.chmod(0o000 if owner == "user" else 0o700 if closed.is_dir() else 0o600)
     os.chown(closed, 0 if owner == "root" else user.uid, -1)
     (fault,) = status(user)[1]["faults"]
-    assert fault_in_users(user) == fault
+    as_the_user = f"; run: runuser -u {user.name} -- chmod"
+    assert fault_in_users(user) == fault.replace("; run: chmod", as_the_user)
     said, command = fault.split("; run: ")
     assert said.startswith(f"{closed} is {'owned by user id 0' if owner == 'root' else 'closed'}")
     assert run(user, "enroll").error == f"the secret cannot be used: {said}; nothing was changed"
