@@ -15,9 +15,9 @@ ANY_PROCESSOR = range(1024)  # the kernel leaves those out that there are not
 
 
 def begin(most_seconds: int) -> None:
-    """From here on this process has a normal share of the machine, and ends, refusing, after so
-    many seconds wherever it hangs. A caller who is idle or pinned to a busy processor would keep
-    the account's lock from everybody else."""
+    """From here on this process has a normal share of the machine, and is ended after so many
+    seconds wherever it hangs, which is never a yes. A caller who is idle or pinned to a busy
+    processor would keep the account's lock from everybody else."""
     # No handler: Python's would wait for the call that hangs.
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGALRM})

@@ -8,7 +8,7 @@ import shlex
 from pam_totp.rules.reasons import BAD_INPUT
 
 UNTOLD = "?"  # the reason, where the source of the lines does not tell it
-BY_CODE = ("totp", "hotp", "recovery-code", UNTOLD)
+BY_CODE = ("totp", "recovery-code", UNTOLD)
 SSHD = ("sshd", "sshd-session", "sshd-auth")
 PASSWORD_TYPED = "the password was typed at the code prompt"
 NO_CODE = "not a code, perhaps the password"
