@@ -26,7 +26,7 @@ ENTER = REPOSITORY / "tests" / "host" / "enter"
 DEBIAN_PYTHON = "/usr/bin/python3"  # the product's interpreter, whatever PATH says
 PASSED_ON = ("PYTEST_ADDOPTS", "PAM_TOTP_SEED", "PAM_TOTP_SOAK")
 COMMON_AUTH = Path("/etc/pam.d/common-auth")
-LOGIN_DEFS = Path("/etc/login.defs")
+OF_SU = Path("/etc/default/su")  # not login.defs: useradd of Debian 12 does not know FAIL_DELAY
 PAM_UNIX = re.compile(r"^(auth\b.*\bpam_unix\.so\b.*)$", re.MULTILINE)
 LONG_FILES = ("tests/faults/", "tests/trial/")
 FIXTURES = (
@@ -170,5 +170,4 @@ def refuse_at_once() -> None:
     after = PAM_UNIX.sub(r"\1 nodelay", before)
     assert after != before, f"no pam_unix in {COMMON_AUTH}"
     COMMON_AUTH.write_text(after, encoding="utf-8")
-    with LOGIN_DEFS.open("a", encoding="utf-8") as settings:
-        settings.write("FAIL_DELAY 0\n")
+    OF_SU.write_text("FAIL_DELAY 0\n", encoding="ascii")
