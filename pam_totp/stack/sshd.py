@@ -97,8 +97,8 @@ def ways(settings: dict[str, str], uid: int) -> list[Way]:
 
 
 def service_of(settings: Mapping[str, str], name: str = "sshd") -> str:
-    """The PAM service that sshd asks: it may be set from OpenSSH 9.8 on, in a Match block too; else
-    it is the name of the program."""
+    """The PAM service that sshd asks: a setting from OpenSSH 9.8 on, in a Match block too, and sshd
+    where nobody set it; before, the name of the program."""
     return settings.get("pamservicename", name)
 
 

@@ -24,7 +24,7 @@ _WITH_ARGUMENT, _WITHOUT = "bCcEfghkopQu", "46DdeGiqrTtV"
 @dataclasses.dataclass(frozen=True)
 class Server:
     """An sshd. path: of its configuration; options: what else changes it, as its arguments; name:
-    of its program, which is the PAM service where no setting says another."""
+    of its program, which before OpenSSH 9.8 is the PAM service."""
 
     path: str = PATH
     options: tuple[str, ...] = ()

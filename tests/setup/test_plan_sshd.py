@@ -314,8 +314,13 @@ def test_an_sshd_of_another_configuration_is_judged_too(
 def test_an_sshd_that_asks_another_service_is_found_before(
     planned: Planned, start_sshd: Callable[..., SshServer], tmp_path: Path
 ) -> None:
+    """The name of the program is that of the service only before OpenSSH 9.8."""
+    settings = shipped_settings("password-then-code")
     (tmp_path / "sshd-other").symlink_to(SSHD)
-    start_sshd(shipped_settings("password-then-code"), str(tmp_path / "sshd-other"))
+    start_sshd(settings, str(tmp_path / "sshd-other"))
+    if accepts("PAMServiceName sshd-other"):
+        assert planned(USUAL).replaced
+        start_sshd(f"PAMServiceName sshd-other\n{settings}")
     with pytest.raises(Error, match="uses the PAM service sshd-other, so no code"):
         planned(USUAL)
 
