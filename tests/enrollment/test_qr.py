@@ -29,6 +29,9 @@ from tests.enrollment.rasterise import (
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 10.0
+# Among the modules of a QR code stands by chance what another reader takes for a bar code.
+QR_ALONE = ("-Sdisable", "-Sqrcode.enable")
+EAN_8 = "1010001011010111101111010110111010101001110111001010001001011100101"
 CUBE_WHITE, CUBE_BLACK = 231, 16  # The colours that no theme changes.
 BASE32 = string.ascii_uppercase + "234567"
 URI = (
@@ -96,7 +99,7 @@ def matrix_of(text: str, border: int) -> list[list[bool]]:
 def read_code(picture: Image.Image, path: Path) -> str:
     picture.save(path)
     reader = subprocess.run(
-        ["zbarimg", "-q", "--raw", str(path)],
+        ["zbarimg", "-q", "--raw", *QR_ALONE, str(path)],
         capture_output=True,
         check=False,  # It exits 4 where it finds no code: an empty answer.
         encoding="utf-8",
@@ -202,6 +205,16 @@ def test_code_in_a_real_font_reads_as_the_uri(
 ) -> None:
     window = terminal.show(URI, 80, 24, utf8=True, colour=colour)
     picture = rasterise(window, THEMES[theme], 80, 24, blocks_from_font=True)
+    assert read_code(picture, tmp_path / "window.png") == URI
+
+
+def test_a_bar_code_beside_the_code_is_not_read(tmp_path: Path) -> None:
+    lines = draw(URI, columns=80, rows=24, half_blocks=True, colour=True)
+    assert lines is not None
+    picture = rasterise("\n".join(lines), LIGHT_THEME, 80, 24)
+    bars = Image.new("1", (len(EAN_8), 1))
+    bars.putdata([bar == "0" for bar in EAN_8])
+    picture.paste(bars.resize((3 * len(EAN_8), 200)), (500, 100))
     assert read_code(picture, tmp_path / "window.png") == URI
 
 
