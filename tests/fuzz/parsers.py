@@ -213,7 +213,7 @@ def environment(content: bytes) -> None:
     for value in vars(request).values():
         shown = audit.quote(value)
         assert shown.isprintable() and len(shown) <= audit.MAX_CHARACTERS + 2
-        assert '"' not in shown[1:-1] and "\\" not in shown
+        assert '"' not in shown[1:-1] and "\\\\" not in shown and not shown.endswith('\\"')
         assert " " not in shown or (shown[0] == shown[-1] == '"')
 
 
