@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,24 @@ from tests.faults import injection
 from tests.faults.command import Dialogue
 from tests.faults.injection import KILL, Call, Error
 from tests.faults.subject import Subject
+from tests.host.saved_files import called, file_of, files_of
 
 TRACE = "/tmp/trace-of-a-command"
 # The calls that save a file, from its temporary name to its own, and that say so.
 SAVES = "openat,write,close,fsync,rename,renameat,renameat2,unlinkat"
 CHANGES = re.compile(r"write|fsync|rename|unlinkat|openat\(.*O_CREAT")
 SAID = re.compile(r"write\(1<")
-TEMPORARY = re.compile(r"(\w+)\.new-(\w+)")
+_TRIED = re.compile(r"(tried)\d")
 _NUMBERS = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Before a call: the temporary files that are there, and the files that are new by then."""
+    """Before a call: the files that are there for the moment (sorted; those that try the place have
+    one name), and the names that have new files by then."""
 
     call: Call
-    temporary: frozenset[str]
+    temporary: tuple[str, ...]
     replaced: frozenset[str]
 
     def __str__(self) -> str:
@@ -42,7 +45,7 @@ class Moment:
 
     @property
     def state(self) -> tuple[str, str]:
-        return " ".join(sorted(self.temporary)), " ".join(sorted(self.replaced))
+        return " ".join(self.temporary), " ".join(sorted(self.replaced))
 
 
 # A moment, or seconds.
@@ -88,32 +91,40 @@ class Killer:
 
 def moments_of(calls: list[Call]) -> Iterator[Moment]:
     """Those of a clean run."""
-    first = next(number for number, call in enumerate(calls) if TEMPORARY.search(call.line))
+    first = next(number for number, call in enumerate(calls) if is_temporary(file_of(call.line)))
     saved = max(number for number, call in enumerate(calls) if call.name == "fsync")
     said = [number for number, call in enumerate(calls) if SAID.match(call.line)]
     last = [number for number in said if number > saved][1]  # the call after all was shown
-    temporary: set[str] = set()
+    temporary: Counter[str] = Counter()
     replaced: set[str] = set()
     for number, call in enumerate(calls[first : last + 1], first):
         if "/.config" not in call.line and not (number > saved and SAID.match(call.line)):
             continue
-        yield Moment(call, frozenset(temporary), frozenset(replaced))
-        found = re.search(f'"{TEMPORARY.pattern}"', call.line)
-        if found is None:
-            continue
-        file = found[2] if found[2] == "tried" else found[1]
+        yield Moment(call, tuple(sorted(temporary.elements())), frozenset(replaced))
+        files = files_of(call.line)
         if "O_CREAT" in call.line:
-            temporary.add(file)
+            temporary[kind(files[0])] += 1
         if call.name.startswith(("rename", "unlink")):
-            temporary.discard(file)
-        if call.name.startswith("rename"):
-            replaced.add(file)
+            temporary[kind(files[0])] -= 1
+        if call.name.startswith("rename") and is_temporary(files[1]):
+            temporary[kind(files[1])] += 1
+        elif call.name.startswith("rename"):
+            replaced.add(files[1])
 
 
-def temporary_files(folder: Path) -> set[str]:
+def is_temporary(file: str) -> bool:
+    return ".new" in file
+
+
+def kind(file: str) -> str:
+    """Which of the files that try the place is removed first is not in our hands."""
+    return _TRIED.sub(r"\1", file)
+
+
+def temporary_files(folder: Path) -> "Counter[str]":
     """The temporary files that are there, called as in Moment."""
-    found = [TEMPORARY.fullmatch(path.name) for path in folder.iterdir()]
-    return {each[2] if each[2] == "tried" else each[1] for each in found if each}
+    names = [called(path.name) for path in folder.iterdir()]
+    return Counter(kind(name) for name in names if is_temporary(name))
 
 
 def arguments(line: str) -> str:
