@@ -14,9 +14,14 @@ from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE, VERIFY
+from tests.host.saved_files import FOLDER as SAVED_FOLDER
+from tests.host.saved_files import TRIED, calls_on_files, file_of, made_in
 from tests.host.system_log import SystemLog
 
 FOLDER = Path(".config/pam-totp")
+# An error there keeps nobody from saving: the trial's folder is not saved for good, and a name that
+# cannot be opened for writing can be replaced all the same.
+PASSED_OVER = (("fsync", SAVED_FOLDER), ("openat", "secret"), ("openat", "recovery"))
 MADE = re.compile(r"(?:openat\(.*O_CREAT[^,]*|mkdir(?:at)?\([^,]*(?:, \"[^\"]*\")?), (0[0-7]*)")
 
 
@@ -34,11 +39,11 @@ def test_secrets_are_the_owner_s_alone_from_their_first_byte_on(
     made = [
         (int(found[1], 8), line)
         for line in calls
-        if ("pam-totp" in line or "secret" in line or "recovery" in line)
-        and (found := MADE.search(line))
+        if ("pam-totp" in line or file_of(line)) and (found := MADE.search(line))
     ]
     created = [line for _, line in made if "O_CREAT" in line]
-    assert len([line for line in created if ".new-" in line]) == 3  # the first one to try
+    assert made_in(created) == [".gitignore.new", "recovery.new", "secret.new"]
+    assert any(TRIED in line for line in created)
     for mode, line in made:
         assert mode == (0o600 if "O_CREAT" in line else 0o700), line
     assert [line for line in calls if "chmod" in line] == []
@@ -54,30 +59,48 @@ def test_failed_enrollment_leaves_the_old_secret_byte_for_byte(
     user: User, credential: Credential, tmp_path: Path, call: str, how: str
 ) -> None:
     """Rule 19, google-authenticator's tool truncated the old secret before it wrote the new one."""
-    secret = user.home / FOLDER / "secret"
-    before, trace = secret.read_bytes(), tmp_path / "trace"
+    folder, trace = user.home / FOLDER, tmp_path / "trace"
+    new_recovery_codes(user)
+    before = {name: (folder / name).read_bytes() for name in ("secret", "recovery")}
+    put_back(folder, before)
     assert enroll(user.name, traced(trace, "-y", "-e", f"trace={call}")) == 0
-    names = ("secret.new-", str(user.home / FOLDER) + ">")
-    calls = [line for line in trace.read_text(encoding="utf-8").splitlines() if f" {call}(" in line]
-    numbers = [
-        number for number, line in enumerate(calls, 1) if any(name in line for name in names)
-    ]
-    assert numbers, "the call is made"
-    for number in numbers[:5]:
-        secret.write_bytes(before)
-        failed = enroll(user.name, failing(call, number, how, trace))
-        content = secret.read_bytes()
-        # How much is printed, and so which call this is, differs from run to run.
-        hit = [
-            line for line in trace.read_text(encoding="utf-8").splitlines() if f" {call}(" in line
-        ][number - 1]
-        if content != before:
-            assert content.count(b"otpauth://totp/") == 1
-            assert content.endswith(b" phone\n")
-            # The folder's own fsync comes after the new name is there.
-            assert "secret.new-" not in hit or "secret.new-tried" in hit, hit
-        elif any(name in hit for name in names):
-            assert failed != 0, hit
+    calls = [each for each in calls_on_files(trace) if each.name == call and each.file]
+    assert {"recovery.new", "secret.new", ".gitignore.new"} < {each.file for each in calls}
+    last = max(each.number for each in calls if each.file == "secret.new")
+    shift = 0
+    for place, each in enumerate(calls, 1):
+        # How much is loaded and printed, and so which call this is, differs from run to run.
+        for _ in range(20):
+            put_back(folder, before)
+            failed = enroll(user.name, failing(call, each.number + shift, how, trace))
+            made = [other for other in calls_on_files(trace) if other.name == call]
+            until = [other for other in made if other.number <= each.number + shift]
+            passed = sum(bool(other.file) for other in until)
+            if until[-1].file and passed == place:
+                break
+            shift += -1 if passed >= place else 1
+        assert until[-1].file == each.file, until[-1].line
+        is_passed_over = (call, each.file) in PASSED_OVER and how.startswith("error")
+        assert failed or each.number > last or is_passed_over, each.line
+        after = {path.name: path.read_bytes() for path in folder.iterdir()}
+        if each.number > last or not failed:
+            assert after["secret"] != before["secret"]
+            assert after["secret"].count(b"otpauth://totp/") == 1
+            assert after["secret"].endswith(b" phone\n")
+            assert after["recovery"] != before["recovery"], "old codes beside the new secret"
+        else:
+            assert after["secret"] == before["secret"], each.line
+        if how.startswith("error"):
+            assert set(after) <= {"secret", "recovery", ".gitignore"}, each.line
+
+
+def put_back(folder: Path, before: dict[str, bytes]) -> None:
+    """Nothing else stays: where .gitignore is there already, fewer calls are made."""
+    for path in folder.iterdir():
+        if path.name not in before:
+            path.unlink()
+    for name, content in before.items():
+        (folder / name).write_bytes(content)
 
 
 @pytest.fixture

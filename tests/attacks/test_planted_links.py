@@ -14,6 +14,7 @@ from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.programs import ASK, GATE, REFUSED, VERIFY
+from tests.host.saved_files import TRIED, made_in
 from tests.host.system_log import SystemLog
 
 FOLDERS = (".config", ".config/pam-totp")
@@ -99,9 +100,10 @@ def test_link_in_place_of_a_file_is_not_followed_even_to_the_user_s_own(
     assert [each["reason"] for each in syslog.decisions()] == ["secret-unsafe"]
 
 
-NAMES = [*FOLDERS, *FILES, *(f"{name}.new-0123456789abcdef" for name in FILES)]
+MADE = (*FILES, ".config/pam-totp/.gitignore")
+TRIALS = [f"{FILES[0]}.new-tried{number}" for number in range(2)]
+NAMES = [*FOLDERS, *MADE, *TRIALS, *(f"{name}.new-0123456789abcdef" for name in MADE)]
 STOPS_ENROLLMENT = (*FOLDERS, FILES[0])
-TEMPORARY = re.compile(r'"(\w+)\.new-')
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,9 +129,15 @@ def test_link_planted_before_root_enrolls_the_user_changes_nothing_elsewhere(
         reached = [line for line in touched if f"<{target}" in line and "execve(" not in line]
         assert reached == [], "nothing there is even opened"
         creating = [line for line in touched if str(user.home) in line and "O_CREAT" in line]
-        made = [found[1] for line in creating if (found := TEMPORARY.search(line))]
-        assert sorted(made) == ([] if status else ["recovery", "secret", "secret"])  # one to try
         assert all("O_EXCL|O_NOFOLLOW" in line for line in creating)
+        if status:
+            assert creating == []
+            return
+        made = [each for each in MADE if each != name or each in FILES]  # its .gitignore is kept
+        assert made_in(creating) == sorted(f"{Path(each).name}.new" for each in made)
+        assert any(TRIED in line for line in creating)
+        left = {path.name for path in (user.home / FOLDERS[1]).iterdir()}
+        assert left == {"beside", *(Path(each).name for each in MADE)}
     finally:
         kept.unlink()
         target.rmdir()
