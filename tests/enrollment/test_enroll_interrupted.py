@@ -25,6 +25,7 @@ from tests.enrollment.person import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.programs import COMMAND
+from tests.host.saved_files import calls_on_files
 
 
 def files_below(folder: Path) -> dict[Path, tuple[object, ...]]:
@@ -171,25 +172,26 @@ def recovery_file(user: User) -> Path:
     return secret_file(user).with_name("recovery")
 
 
-@pytest.mark.parametrize("call", [3, 4])  # the place is tried first, with two files
+@pytest.mark.parametrize("file", ["recovery.new", "secret.new"])
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name
 )
 def test_signal_between_the_two_saves_leaves_no_old_code_beside_the_new_secret(
-    user: User, number: signal.Signals, call: int
+    user: User, tmp_path: Path, number: signal.Signals, file: str
 ) -> None:
-    assert enroll_by_root(user.name) == 0
+    traced = ["strace", "-f", "-o", str(tmp_path / "trace"), "-e", "trace=renameat"]
+    assert enroll_by_root(user.name, traced) == 0
     before = secret_file(user).read_bytes(), recovery_file(user).read_bytes()
-    calls = "rename,renameat,renameat2"
-    inject = f"inject={calls}:signal={number.name}:when={call}"
-    traced = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject]
+    calls = calls_on_files(tmp_path / "trace")
+    when = next(call.number for call in calls if call.file == file)
+    traced += ["-e", f"inject=renameat:signal={number.name}:when={when}"]
     status = enroll_by_root(user.name, traced)
     is_new = [
         secret_file(user).read_bytes() != before[0],
         recovery_file(user).read_bytes() != before[1],
     ]
     if number == signal.SIGKILL:
-        assert is_new == [False, call == 4]
+        assert is_new == [False, file == "secret.new"]
     else:
         assert is_new == [True, True]
         assert status == 0

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,32 +18,47 @@ from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import EncryptedDisk
 from tests.host.programs import ACCEPTED, COMMAND
+from tests.host.saved_files import FOLDER, TRIED, OnFile, calls_on_files, made_in
 from tests.login.programs import verify
 
 NEW = "otpauth://totp/new?secret=NEWNEWNEWNEWNEWNEWNEWNEWNEWNEWNE phone\n" * 20
 OLD = "otpauth://totp/old?secret=OLDOLDOLDOLDOLDOLDOLDOLDOLDOLDOL phone\n" * 15
-# Saves, and tells by its exit code what a person would be told.
-SAVE = f"""
+# Does it, and tells by its exit code what a person would be told.
+PROGRAM = """
 import os, pwd, sys
 sys.path[:0] = ["/usr/lib/pam-totp"]
-from pam_totp.enrollment.save import save
+from pam_totp.enrollment import save
 from pam_totp.errors import Error
 from pam_totp.records.storage.secret_dir import SecretDir
 account = SecretDir(pwd.getpwuid(os.getuid()))
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    save(account, "secret", {NEW.encode()!r})
+    {does}
 except Error as fault:
     sys.exit(3 if "nothing was changed" in fault.message else 4)
 """
+SAVE = f'save.save(account, "secret", {NEW.encode()!r})'
+TRY = 'save.try_out(account, "recovery", "secret")'
+# In which order it reaches the disk: each file before it takes its name, and then the folder.
+DURABLE = {
+    SAVE: [
+        *("fsync secret.new", "rename secret.new", f"fsync {FOLDER}"),
+        *("fsync .gitignore.new", "rename .gitignore.new", f"fsync {FOLDER}"),
+    ],
+    TRY: [
+        *("fsync secret.new-tried0.new", "fsync secret.new-tried1.new"),
+        *("rename secret.new-tried0.new", "rename secret.new-tried1.new", f"fsync {FOLDER}"),
+    ],
+}
 SAVED, NOTHING_CHANGED, CHANGED_BUT = 0, 3, 4
 KILLS = 40
 MEANWHILE = "pam-totp: error: the secret was changed meanwhile; nothing was changed"
 LEFT = (["secret"], [".gitignore", "secret"], [".gitignore", "recovery", "secret"])
 """What lies in the folder: no temporary file, whatever happened."""
 ON_FILES = re.compile(
-    r"(openat|mkdir|mkdirat|newfstatat|statx|write|fsync|rename|renameat|close|getdents64)\("
+    r"open(at)?|mkdir(at)?|newfstatat|statx|read|write|fsync|flock|rename(at2?)?|close|getdents64"
+    r"|unlink(at)?|rmdir"
 )
 
 
@@ -64,10 +78,24 @@ def content(user: User) -> str | None:
         return None
 
 
-def saving(user: User, *through: str) -> "subprocess.Popen[bytes]":
-    command = user.command([*through, "/usr/bin/python3", "-BIS", "-c", SAVE])
+def saving(user: User, *through: str, does: str = SAVE) -> "subprocess.Popen[bytes]":
+    program = PROGRAM.format(does=does)
+    command = user.command([*through, "/usr/bin/python3", "-BIS", "-c", program])
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=user.home)
+
+
+def status_of(user: User, *through: str, does: str = SAVE) -> int:
+    """How it ends when it is told to begin at once."""
+    process = saving(user, *through, does=does)
+    process.communicate(b"go\n")
+    return process.returncode
+
+
+def status_with(user: User, call: OnFile, what: str, does: str = SAVE) -> int:
+    """The same where this happens at a call."""
+    inject = f"inject={call.name}:{what}:when={call.number}"
+    return status_of(user, "strace", "-o", "/dev/null", "-e", inject, does=does)
 
 
 def put_back(user: User, before: str | None) -> None:
@@ -85,27 +113,20 @@ def assert_safe(user: User, allowed: set[str | None]) -> None:
         assert path.lstat().st_mode & 0o077 == 0
 
 
-def calls_of_saving(user: User, trace: Path) -> Iterator[tuple[str, int]]:
-    """The calls on files after it was told to save: name, and the how-manieth of that name."""
-    process = saving(user, "strace", "-o", str(trace))
-    process.communicate(b"go\n")
-    assert process.returncode == SAVED
-    counted: Counter[str] = Counter()
-    begun = False
-    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
-        begun = begun or 'read(0, "go' in line
-        call = ON_FILES.match(line)
-        if call is not None:
-            counted[call[1]] += 1
-            if begun:
-                yield call[1], counted[call[1]]
+def names(user: User) -> set[Path]:
+    return set((user.home / ".config").rglob("*"))
 
 
-def traced_calls(user: User, before: str | None) -> list[tuple[str, int]]:
+def traced_calls(user: User, before: str | None, does: str = SAVE) -> list[OnFile]:
+    """The calls on files after it was told to begin."""
     trace = user.home / "trace"
-    calls = list(calls_of_saving(user, trace))
-    # Secret, folder and .gitignore.
-    assert len([name for name, _ in calls if name == "fsync"]) == 3
+    assert status_of(user, "strace", "-y", "-o", str(trace), does=does) == SAVED
+    calls = list(calls_on_files(trace))
+    begun = next(number for number, call in enumerate(calls) if '"go\\n"' in call.line)
+    calls = [call for call in calls[begun + 1 :] if ON_FILES.fullmatch(call.name)]
+    durable = [call for call in calls if call.name.startswith(("fsync", "rename"))]
+    made = [f"{re.sub('at2?$', '', call.name)} {call.file}" for call in durable]
+    assert made == DURABLE[does]
     trace.unlink()
     put_back(user, before)
     return calls
@@ -116,26 +137,52 @@ def test_failing_call_leaves_what_the_person_is_told(
     user: User, before: str | None, error: str
 ) -> None:
     wrong = []
-    for name, number in traced_calls(user, before):
-        inject = f"inject={name}:error={error}:when={number}"
-        process = saving(user, "strace", "-o", "/dev/null", "-e", inject)
-        process.communicate(b"go\n")
-        told = {SAVED: NEW, CHANGED_BUT: NEW, NOTHING_CHANGED: before}.get(
-            process.returncode, "a traceback"
-        )
+    for call in traced_calls(user, before):
+        status = status_with(user, call, f"error={error}")
+        told = {SAVED: NEW, CHANGED_BUT: NEW, NOTHING_CHANGED: before}.get(status, "a traceback")
         if content(user) != told:
-            wrong.append((name, number, process.returncode, content(user) == NEW))
+            wrong.append((call, status, content(user) == NEW))
         put_back(user, before)
     assert wrong == []
 
 
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+def test_failing_call_of_the_trial_changes_nothing(
+    user: User, before: str | None, error: str
+) -> None:
+    """A file that cannot be removed then is removed by the next trial."""
+    was, calls = names(user), traced_calls(user, before, TRY)
+    tried = max(number for number, call in enumerate(calls) if call.name == "fsync")
+    for number, call in enumerate(calls):
+        assert status_with(user, call, f"error={error}", TRY) in (SAVED, NOTHING_CHANGED), call
+        assert content(user) == before
+        assert number > tried or names(user) == was, f"left by {call}"
+        assert status_of(user, does=TRY) == SAVED
+        assert not any(path.name.startswith(TRIED) for path in names(user)), f"left by {call}"
+        put_back(user, before)
+
+
 def test_kill_at_any_call_leaves_old_or_new_whole(user: User, before: str | None) -> None:
-    for name, number in traced_calls(user, before):
-        inject = f"inject={name}:signal=SIGKILL:when={number}"
-        process = saving(user, "strace", "-o", "/dev/null", "-e", inject)
-        process.communicate(b"go\n")
-        assert process.returncode == -signal.SIGKILL, f"not killed at {name} {number}"
+    for call in traced_calls(user, before):
+        status = status_with(user, call, "signal=SIGKILL")
+        assert status == -signal.SIGKILL, f"not killed at {call}"
         assert_safe(user, {before, NEW})
+        put_back(user, before)
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT], ids=lambda by: by.name)
+@pytest.mark.parametrize("following", [TRY, SAVE], ids=["trial", "saving"])
+def test_kill_at_any_call_of_the_trial_changes_nothing_and_the_next_clears_it_away(
+    user: User, before: str | None, by: signal.Signals, following: str
+) -> None:
+    """Whichever is the next: the trial of another command, or what is saved."""
+    left = {".gitignore", "secret"} if following == SAVE else {"secret"} if before else set()
+    for call in traced_calls(user, before, TRY):
+        status = status_with(user, call, f"signal={by.name}", TRY)
+        assert status != SAVED, f"not killed at {call}"
+        assert_safe(user, {before})
+        assert status_of(user, does=following) == SAVED
+        assert {path.name for path in names(user) if path.is_file()} == left, f"left by {call}"
         put_back(user, before)
 
 
@@ -365,9 +412,10 @@ def test_nothing_is_open_to_others_from_its_first_byte_on(user: User, start: Sta
     lines = trace.read_text(encoding="utf-8").splitlines()
     folders = [line for line in lines if re.search(r"mkdir(at)?\(", line) and line.endswith("= 0")]
     files = [line for line in lines if "O_CREAT" in line]
-    # Secret and recovery codes twice, as the place is tried first; then .gitignore.
-    assert [re.findall(r", (\d+)\)", line) for line in folders] == [["0700"]] * 4
-    assert [re.findall(r", (\d+)\)", line) for line in files] == [["0600"]] * 5
+    assert made_in(files) == [".gitignore.new", "recovery.new", "secret.new"]
+    assert any(TRIED in line for line in files)
+    assert {each for line in folders for each in re.findall(r", (\d+)\)", line)} == {"0700"}
+    assert {tuple(re.findall(r", (\d+)\)", line)) for line in files} == {("0600",)}
     assert all("O_EXCL" in line and "O_NOFOLLOW" in line for line in files)
     assert not any("chmod" in line for line in lines)
 
@@ -483,25 +531,36 @@ def test_config_folder_that_is_a_link_of_the_user_s_is_kept(user: User, start: S
 
 
 def test_interrupt_during_saving_leaves_old_or_new_whole(user: User, before: str | None) -> None:
-    for name, number in traced_calls(user, before):
-        inject = f"inject={name}:signal=SIGINT:when={number}"
-        process = saving(user, "strace", "-o", "/dev/null", "-e", inject)
-        process.communicate(b"go\n")
+    for call in traced_calls(user, before):
+        status_with(user, call, "signal=SIGINT")
         assert_safe(user, {before, NEW})
         put_back(user, before)
 
 
 @pytest.mark.parametrize(
-    # The place is tried first, with two files in a folder.
-    ("calls", "number"),
-    [("fsync", 4), ("rename,renameat,renameat2", 3), ("fsync", 5)],
+    ("name", "file"),
+    [
+        *(("fsync", "recovery.new"), ("fsync", "secret.new")),
+        *(("renameat", "recovery.new"), ("renameat", "secret.new"), ("fsync", FOLDER)),
+    ],
 )
 def test_ctrl_c_while_saving_is_told_the_truth(
-    user: User, start: Start, calls: str, number: int
+    user: User, start: Start, tmp_path: Path, name: str, file: str
 ) -> None:
-    inject = f"inject={calls}:signal=SIGINT:when={number}"
-    traced = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject]
-    person = start(user, "enroll", through=traced)
+    trace = user.home / "trace"
+    through = ["strace", "-f", "-y", "-o", str(trace), "-e", f"trace={name}"]
+    person = start(user, "enroll", through=through)
+    person.type_line(person.scan().code())
+    assert person.finish().status == 0
+    calls = list(calls_on_files(trace))
+    saved = next(each for each, call in enumerate(calls) if call.file == "recovery.new")
+    number = next(call.number for call in calls[saved:] if call.file == file)
+    put_back(user, None)
+
+    person = start(
+        user, "enroll", through=[*through, "-e", f"inject={name}:signal=SIGINT:when={number}"]
+    )
     person.type_line(person.scan().code())
     finished = person.finish()
+    assert "--- SIGINT" in trace.read_text(encoding="utf-8")
     assert ("nothing was changed" in finished.output) == (content(user) is None)
