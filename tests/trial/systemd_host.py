@@ -22,6 +22,8 @@ IN_A_GROUP = f'echo $$ >{OURS}/cgroup.procs && exec "$@"'
 BOOT = f"""\
 set -eu
 mount -t tmpfs run /run
+# It empties /tmp when it boots (tmpfiles.d of Debian 12).
+mount -t tmpfs tmp /tmp
 mkdir -p /run/systemd/system /run/sshd
 for unit in systemd-sysctl systemd-modules-load systemd-udevd systemd-random-seed; do
     ln -s /dev/null /run/systemd/system/$unit.service
@@ -37,7 +39,7 @@ exec {SYSTEMD} --system --log-target=journal --unit=$1 </dev/null >/dev/null 2>&
 
 
 class SystemdHost:
-    """Its /etc and /var are those of the test, its /run and /dev/log are its own."""
+    """Its /etc and /var are those of the test, its /run, /tmp and /dev/log are its own."""
 
     def __init__(self, boot_id: str, target: str) -> None:
         SCRIPT.write_text(BOOT, encoding="ascii")
