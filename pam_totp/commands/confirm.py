@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 
-from pam_totp.enrollment.terminal import ask, describe_seconds, say
+from pam_totp.enrollment.terminal import describe_seconds, is_confirmed, say
 from pam_totp.errors import Error, for_root
 from pam_totp.setup import apply, diff, journal, recorded
 from pam_totp.setup.record import Record
@@ -78,7 +78,7 @@ def _ask_if_untried(record: Record) -> None:
     left = describe_seconds(int(record.seconds_left))
     say(f"On trial: {_of(record)}. It is taken back by itself in {left}.")
     say("Nobody has logged in with a code since it began, so people may be locked out.")
-    if ask("Keep it all the same? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not is_confirmed("Keep it all the same?"):
         message = "not confirmed; the trial goes on"
         raise Error(message, "log in with a code first, or: pam-totp confirm --take-back")
 

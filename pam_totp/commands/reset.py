@@ -8,7 +8,7 @@ import sys
 
 from pam_totp import repair
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.enrollment.terminal import ask, say
+from pam_totp.enrollment.terminal import is_confirmed, say
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
                 "standard input is not a terminal; nothing was changed",
                 f"pam-totp reset --yes {options.name}",
             )
-        if ask("Continue? [y/N] ").strip().lower() not in ("y", "yes"):
+        if not is_confirmed("Continue?"):
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
     removed: list[str] = []  # paths

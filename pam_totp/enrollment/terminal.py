@@ -45,6 +45,11 @@ def ask(prompt: str) -> str:
     return line.rstrip("\n")
 
 
+def is_confirmed(question: str) -> bool:
+    """Whether the answer to a question is yes; an empty one is no. Raises Error without any."""
+    return ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
 @functools.cache
 def _terminal() -> TextIO | None:
     """The terminal at which the person is who answers; None without any."""

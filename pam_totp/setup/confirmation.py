@@ -4,7 +4,7 @@
 import shlex
 import sys
 
-from pam_totp.enrollment.terminal import ask
+from pam_totp.enrollment.terminal import is_confirmed
 from pam_totp.errors import Error, UsageError
 
 
@@ -14,8 +14,8 @@ def confirm_change(*, json: bool) -> None:
     if json:
         raise UsageError("--json needs --yes; nothing was changed", "add --yes")
     try:
-        answer = ask("Change these files? [y/N] ")
+        confirmed = is_confirmed("Change these files?")
     except Error as fault:
         raise Error(fault.message, shlex.join(["pam-totp", *sys.argv[1:], "--yes"])) from None
-    if answer.strip().lower() not in ("y", "yes"):
+    if not confirmed:
         raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
