@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A home that never answers keeps root from nothing but that home."""
 
-import contextlib
 import ctypes
 import json
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,8 +12,8 @@ import pytest
 from tests.commands.commands import pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.fuse import fuse_device
 
-FUSE = "/dev/fuse"
 MS_NOSUID, MS_NODEV = 2, 4
 
 
@@ -23,13 +21,7 @@ MS_NOSUID, MS_NODEV = 2, 4
 def silent(user: User) -> Iterator[User]:
     """Its secrets are in a file system whose program, the user's, never answers: as sshfs or rclone
     make one with allow_other, or a server that is gone."""
-    if not os.path.exists(FUSE):
-        with contextlib.suppress(OSError):
-            os.mknod(FUSE, 0o666 | stat.S_IFCHR, os.makedev(10, 229))
-    try:
-        program = os.open(FUSE, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        pytest.skip("this kernel has no FUSE")
+    program = os.open(fuse_device(), os.O_RDWR | os.O_CLOEXEC)
     point = user.home / ".config"
     user.run_as("mkdir", str(point), check=True)
     identity = f"user_id={user.uid},group_id={user.gid}"

@@ -71,7 +71,8 @@ def test_it_is_told_until_the_administrator_accepts_it(pam_services: PamServices
     assert pam_totp("users").errors == ""
 
 
-def test_all_that_included_one_line_are_accepted_with_one_path(pam_services: PamServices) -> None:
+def check_that_one_path_accepts_all_losses(pam_services: PamServices) -> None:
+    """Of the services that included a line of common-auth."""
     common = (SERVICES / "common-auth").read_text(encoding="utf-8")
     pam_services.write("common-auth", f"{common}auth required pam_totp.so\n")
     pam_totp("users")
@@ -80,6 +81,10 @@ def test_all_that_included_one_line_are_accepted_with_one_path(pam_services: Pam
     assert hint == f"hint: restore the line, or accept this: rm -r {REMEMBERED}"
     shutil.rmtree(REMEMBERED)
     assert pam_totp("users").errors == ""
+
+
+def test_all_that_included_one_line_are_accepted_with_one_path(pam_services: PamServices) -> None:
+    check_that_one_path_accepts_all_losses(pam_services)
 
 
 def test_many_losses_are_accepted_with_one_path_though_a_service_still_asks(
@@ -87,14 +92,7 @@ def test_many_losses_are_accepted_with_one_path_though_a_service_still_asks(
 ) -> None:
     """Such as after `pam-auth-update --disable pam-totp` and `pam-totp enable sshd`."""
     pam_services.add("sshd")
-    common = (SERVICES / "common-auth").read_text(encoding="utf-8")
-    pam_services.write("common-auth", f"{common}auth required pam_totp.so\n")
-    pam_totp("users")
-    pam_services.write("common-auth", common)
-    hint = pam_totp("users").errors.splitlines()[1]
-    assert hint == f"hint: restore the line, or accept this: rm -r {REMEMBERED}"
-    shutil.rmtree(REMEMBERED)
-    assert pam_totp("users").errors == ""
+    check_that_one_path_accepts_all_losses(pam_services)
     pam_services.write("sshd", DISTRIBUTION)
     assert pam_totp("users").errors.splitlines() == warning("sshd")
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Homes whose file system sets owner and mode itself, as CIFS, exFAT and 9p do: a real bindfs."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from tests.commands.commands import configured, gate, pam_totp, recovery_of, sec
 from tests.enrollment.person import Start, enroll
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.fuse import fuse_device
 from tests.host.phone import AT_LOGIN, keys_on
 from tests.host.programs import REFUSED
 from tests.host.system_log import SystemLog
@@ -26,9 +26,7 @@ WAYS_OUT = ("mount it with options", "store: system")
 def home_through_bindfs(user: User) -> Iterator[Mount]:
     """`home_through_bindfs(option)`: the user's home shows what bindfs makes of it; chmod and chown
     change nothing there."""
-    fuse = Path("/dev/fuse")
-    if not fuse.exists():
-        os.mknod(fuse, 0o600 | 0o020000, os.makedev(10, 229))
+    fuse_device()
     mounted = []
 
     def mount(option: str) -> None:
