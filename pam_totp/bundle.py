@@ -4,13 +4,14 @@
 /usr/bin/python3 -BIS /usr/lib/pam-totp/pam_totp/bundle.py
 """
 
+import ast
 import importlib
 import marshal
 import os
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
-from types import ModuleType
+from types import CodeType, ModuleType
 
 PROGRAMS = ("gate", "verify")
 
@@ -33,13 +34,36 @@ def main() -> None:
                 source = os.path.relpath(path, folder)
                 of_now = package.identity(source)  # before it is read: a later change shows
                 with open(path, "rb") as file:
-                    code = compile(file.read(), f"pam_totp/{source}", "exec", dont_inherit=True)
+                    code = compiled_bare(file.read(), f"pam_totp/{source}")
                 entries.append((name, source, of_now, code))
         path = package.bundle_path(program)
         with open(f"{path}.new", "wb") as bundle:
             bundle.write(marshal.dumps((MAGIC_NUMBER, entries)))
         os.chmod(f"{path}.new", 0o644)
         os.rename(f"{path}.new", path)
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes out the annotations, each of which is a value that Python would make at every login."""
+
+    def visit_FunctionDef(self, function: ast.FunctionDef) -> ast.AST:
+        every, function.returns = function.args, None
+        for each in [*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg]:
+            if each is not None:
+                each.annotation = None
+        return self.generic_visit(function)
+
+    def visit_AnnAssign(self, field: ast.AnnAssign) -> ast.AST:
+        if field.value is None:
+            return ast.copy_location(ast.Pass(), field)
+        bare = ast.Assign(targets=[field.target], value=field.value)
+        return ast.fix_missing_locations(ast.copy_location(bare, field))
+
+
+def compiled_bare(source: bytes, name: str) -> CodeType:
+    """The code of a module, without annotations and docstrings."""
+    tree = _Bare().visit(ast.parse(source))
+    return compile(tree, name, "exec", dont_inherit=True, optimize=2)
 
 
 def modules_of(program: str) -> list[ModuleType]:

@@ -119,7 +119,7 @@ def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") 
     if request.service == PASSWORD_SERVICE:
         return policy.Rule(code=policy.NEVER)
     otherwise = policy.IF_ENROLLED if settings.enrollment.mode == OPTIONAL else policy.REQUIRED
-    if not settings.rules.strip():
+    if len(settings.rules) <= 1:  # only the line end
         return policy.Rule(code=otherwise)
     address = address_of(request.rhost)
 

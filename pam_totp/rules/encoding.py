@@ -11,13 +11,13 @@ MAX_BYTES = 4 * 1024 * 1024 - 64 * 1024  # a snapshot has 4 MiB, and the other s
 
 
 def encode(rules: list[Rule]) -> str:
-    """The rules as the snapshot keeps them: lines, of which a login looks only at a few.
+    """The rules as the snapshot keeps them, between line ends: a login looks only at a few.
 
     A rule for plain names is listed once under each of them, every other rule under no name. The
     line is NAME, the rule's number, then its fields. Raises ValueError if they are more than
     MAX_BYTES, as a thousand networks for a thousand names are.
     """
-    lines, size = list[str](), 0
+    lines, size = ["\n"], 0
     for number, rule in enumerate(rules):
         has_plain_names = rule.users and not any(is_pattern(user) for user in rule.users)
         for name in rule.users if has_plain_names else ("",):

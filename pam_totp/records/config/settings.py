@@ -34,7 +34,7 @@ MESSAGE = "messages."
 
 _HEADER = "pam-totp settings 1 "
 _OF_NO_FILE = "0 0 0 0 0"
-_RULES, _END = "\nrules\n", "\nend\n"
+_RULES, _END = "\nrules", "end\n"
 
 
 class Settings(Record):
@@ -97,7 +97,7 @@ def load(*, keeps: bool = True) -> Settings:
     if abs(time.time() - status.st_ctime) <= unsettled:
         identity = _OF_NO_FILE  # good, and read again at the next login
     lines = [_HEADER + identity, *(f"{key} {value}" for key, value in values.items())]
-    snapshot = "\n".join(lines) + _RULES + rules + _END[1:]
+    snapshot = "\n".join(lines) + _RULES + rules + _END
     return typed(values, rules, _keep(snapshot.encode("utf-8")) if keeps else "")
 
 
@@ -116,7 +116,7 @@ def typed(values: dict[str, str], rules: str, fault: str = "") -> Settings:
         window_steps=int(values["code.window"]),
         enrollment=Enrollment(mode=mode, deadline=int(deadline or 0), more_services=services),
         remember_seconds=int(values["remember"]),
-        rules=f"\n{rules}",
+        rules=rules,
         fault=fault,
     )
 
@@ -159,14 +159,14 @@ def _without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Sett
 def _parse(content: bytes, identity: str) -> tuple[dict[str, str], str] | None:
     """The values of a snapshot and its rules; None if it is of another file."""
     text = content.decode("utf-8")
-    head, has_rules, rules = text.partition(_RULES)
-    header, *lines = head.split("\n")
+    end_of_head = text.find(f"{_RULES}\n")
+    header, *lines = text[: max(end_of_head, 0)].split("\n")
     if identity and header != _HEADER + identity:
         return None
-    if not (header.startswith(_HEADER) and has_rules and text.endswith(_END)):
+    if not (header.startswith(_HEADER) and text.endswith(f"\n{_END}")):
         raise ValueError("no snapshot")
     values = {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
-    return values, rules[: 1 - len(_END)]
+    return values, text[end_of_head + len(_RULES) : -len(_END)]
 
 
 def _keep(snapshot: bytes) -> str:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The audit line: one `key=value` line a decision, to authpriv. Never a code or a secret."""
 
-import syslog
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pam_totp.rules.request import Request
@@ -18,6 +16,8 @@ def write(request: "Request", verdict: str, reason: str, *details: str, device: 
     if detail := "; ".join(filter(None, details)):
         fields["detail"] = detail
     line = " ".join(f"{key}={quote(value)}" for key, value in fields.items())
+    import syslog  # a gate that asks for a code logs nothing
+
     priority = syslog.LOG_INFO if verdict in ("accept", "skip") else syslog.LOG_WARNING
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(priority, f"verdict={verdict} reason={reason} {line}")
@@ -38,5 +38,7 @@ def quote(value: str) -> str:
 
 def write_action(action: str, user: str, by: str) -> None:
     """Logs what root did to a user's second factor; `by`: who became root, as sudo tells."""
+    import syslog
+
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_NOTICE, f"action={action} user={quote(user)} by={quote(by)}")

@@ -58,9 +58,10 @@ def read(folder: int, name: str, path: str, checks: Checks) -> bytes:
     # Before the open for a better message, after it to be sure.
     refuse_unsafe(posix.stat(name, dir_fd=folder, follow_symlinks=False), path, checks)
     with Opened(posix.open(name, _FLAGS, dir_fd=folder)) as file:
-        refuse_unsafe(posix.fstat(file), path, checks)
-        content = b""
-        while len(content) <= checks.max_bytes and (chunk := posix.read(file, 1 << 18)):
+        refuse_unsafe(status := posix.fstat(file), path, checks)
+        # All at once: to join pieces would be to copy them.
+        content, most = b"", min(max(status.st_size, 4096), checks.max_bytes)
+        while len(content) <= checks.max_bytes and (chunk := posix.read(file, most + 1)):
             content += chunk
     if len(content) > checks.max_bytes:
         raise Failure(checks.too_large, f"{path} is larger than {checks.max_bytes} bytes")

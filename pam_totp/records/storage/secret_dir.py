@@ -17,13 +17,14 @@ from pam_totp.records.host.account import ActingAs
 from pam_totp.records.storage import checked_file, encryption
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, WRITABLE_BY_OTHERS, Checks
 from pam_totp.records.storage.walk import ODD, Walk, refuse_owner
-from pam_totp.rules.credential import Credential, parse_file
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_MISSING, SECRET_UNSAFE, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
+
+    from pam_totp.rules.credential import Credential
 
     Found = TypeVar("Found")
 
@@ -79,12 +80,14 @@ class SecretDir:
         """The bytes of a file, None if it is proven not to be there. Raises Failure."""
         return self.look(name, read_file)
 
-    def credentials(self) -> list[Credential] | None:
+    def credentials(self) -> "list[Credential] | None":
         """The credentials in the secret file, at least one; None if the account is proven not to be
         enrolled. Raises Failure for everything else."""
         content = self.look(SECRET, read_file)
         if content is None:
             return None
+        from pam_totp.rules.credential import parse_file  # the gate never reads one
+
         credentials, faults = parse_file(content)
         if not credentials:
             fault = next(iter(faults), "no credential in the file")

@@ -12,7 +12,6 @@
   kernel MUST NOT follow a link. Links of /proc lead elsewhere than they say: they are refused.
 """
 
-import grp
 import posix
 import pwd
 from errno import ENODATA, ENOTSUP
@@ -90,6 +89,8 @@ class Walk(MutableRecord):
             return posix.readlink("", dir_fd=link)
 
     def _is_alone(self, status: posix.stat_result) -> bool:
+        import grp  # few homes may be written by a group
+
         gid, user = status.st_gid, self.user
         try:
             groups = [grp.getgrgid(gid), *grp.getgrall()]  # an id may have several names
