@@ -25,6 +25,7 @@ Subsystem sftp /usr/lib/openssh/sftp-server
 UseDNS no
 """
 SECONDS_TO_START = 10
+PORTS = iter(range(10_000, 30_000))  # below ip_local_port_range(7)
 SNIPPETS = Path(__file__).resolve().parents[2] / "config" / "sshd"
 
 
@@ -81,9 +82,16 @@ def accepts(setting: str) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens at. It is none that the kernel gives to whoever connects: asked
+    whether a server accepts yet, it could give that very port, which then is in use."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+                return port
+            except OSError:
+                continue  # a daemon of the host has it
+    raise AssertionError("no port is free")
 
 
 @pytest.fixture(scope="session")
