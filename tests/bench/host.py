@@ -11,10 +11,12 @@ from pathlib import Path
 
 from tests.bench.rounds import UnexpectedResult
 from tests.bench.worker import REPOSITORY
-from tests.host.accounts import add_user
+from tests.host.accounts import User, add_user, run
 from tests.host.credentials import enroll
 
 OATH_USERS = Path("/etc/users.oath")
+SHADOW = Path("/etc/shadow")
+YESCRYPT = "$y$j9T$"  # crypt(5): yescrypt at its default cost, 5
 PAM_FOLDER = Path("/run/bench-pam.d")
 EXEC = "pam_exec.so quiet quiet_log stdout seteuid"
 # Each prompts for one thing only. pam_exec is given the options that our module gives it.
@@ -36,8 +38,8 @@ class BenchHost:
         allow_descriptors_as_systemd_does()
         listen_for_log_lines()
         self.other_oath_users = 0
-        self.newcomer = add_user()
-        self.enrolled = add_user()
+        self.newcomer = add_user_as_debian_does()
+        self.enrolled = add_user_as_debian_does()
         self.credential = enroll(self.enrolled)
         self.incorrect_code = self.credential.incorrect_code()
         self._google_file = self.enrolled.home / ".google_authenticator"
@@ -75,6 +77,19 @@ def install() -> None:
     made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode != 0:
         raise UnexpectedResult(f"make install failed\n{made.stdout}{made.stderr}")
+
+
+def add_user_as_debian_does() -> User:
+    """With the hash that a password gets on Debian, which is what a login takes most time for.
+
+    The tests' own users have a cheap one.
+    """
+    user = add_user()
+    run("chpasswd", given=f"{user.name}:{user.password}\n")
+    accounts = dict(line.split(":")[:2] for line in SHADOW.read_text(encoding="utf-8").splitlines())
+    if not accounts[user.name].startswith(YESCRYPT):
+        raise UnexpectedResult(f"the hash that chpasswd makes does not start with {YESCRYPT}")
+    return user
 
 
 def allow_descriptors_as_systemd_does() -> None:
