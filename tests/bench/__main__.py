@@ -3,6 +3,8 @@
 
 Prints one table; the exit code is 0 whenever it could be printed, missed aims included. A candidate
 that does not accept, or refuse, as it should is an error.
+
+Sections by name, one or more, instead of all: tests/host/enter /usr/bin/python3 tests/bench logins
 """
 
 import os
@@ -15,28 +17,45 @@ def main() -> int:
         print("bench: error: not in a throw-away host\nhint: sudo make bench", file=sys.stderr)
         return 2
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder
-    from tests.bench import aims, doctor, listing, policies, rounds, table
+    from tests.bench import (
+        aims,
+        doctor,
+        growth,
+        listing,
+        logins,
+        policies,
+        programs,
+        steps,
+        table,
+    )
     from tests.bench.host import BenchHost
-    from tests.bench.logins import logins
-    from tests.bench.programs import peak_memory, programs
-    from tests.bench.steps import steps
+    from tests.bench.rounds import UnexpectedResult
 
+    # listing leaves its accounts, and every later login would read a long /etc/passwd.
+    sections = {
+        "programs": programs,
+        "steps": steps,
+        "logins": logins,
+        "policies": policies,
+        "growth": growth,
+        "doctor": doctor,
+        "listing": listing,
+    }
+    names = sys.argv[1:] or list(sections)
+    if not sections.keys() >= set(names):
+        print(f"bench: error: unknown section\nhint: {' '.join(sections)}", file=sys.stderr)
+        return 2
     try:
-        host = BenchHost()
-        print("bench: measuring, about five minutes", file=sys.stderr, flush=True)
-        measured = rounds.run(
-            [*programs(host), *steps(host)], at_least=100, at_most=400, stable=0.02
-        )
-        # The aim is 5 % apart from the base: half of that would not do.
-        measured += rounds.run(logins(host), at_least=40, at_most=100, stable=0.01)
-        memory = peak_memory(host)
-        measured += policies.policies(host)
-        measured += policies.growth(host)
-        measured += doctor.doctor()
-        measured += listing.listing()
-    except (rounds.UnexpectedResult, AssertionError) as unexpected:
+        host, conditions = BenchHost(), table.conditions()
+        memory = programs.peak_memory(host) if "programs" in names else {}
+        measured = []
+        for name in names:
+            print(f"bench: measuring {name}", file=sys.stderr, flush=True)
+            measured += sections[name].measure(host)
+    except (UnexpectedResult, AssertionError) as unexpected:
         print(f"bench: error: {unexpected}\nhint: make test", file=sys.stderr)
         return 1
+    print(conditions)
     print(table.render(measured, memory))
     print(aims.render(measured, memory))
     return 0

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The worker that is a PAM application: times one authentication through libpam, in its process.
 
-/usr/bin/python3 -m tests.bench.application
+/usr/bin/python3 -m tests.bench.application LIMIT
+
+It ends unless LIMIT is the hard limit of descriptors that it finds (tests/bench/descriptors.py).
 """
 
 import marshal
@@ -26,6 +28,10 @@ def measure(
     wall, processor = time.perf_counter() - begin, processor_seconds() - processor
     return wall * 1000, processor * 1000, outcome.authenticate, outcome.prompts
 
+
+found = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+if found != int(sys.argv[1]):
+    sys.exit(f"at most {found} descriptors, not {sys.argv[1]}")
 
 while True:
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Section 6: `pam-totp users` on a host where everybody has enrolled and logged in."""
+"""`pam-totp users` on a host where everybody has enrolled and logged in."""
 
 import os
 import resource
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.bench import rounds
+from tests.bench.host import BenchHost
 from tests.bench.rounds import Candidate, Measured, Sample, UnexpectedResult
 from tests.host.credentials import new_secrets
 
@@ -21,7 +22,7 @@ LISTED = Path("/tmp/listed")
 RECOVERY = f"pam-totp recovery 1 {'0' * 32}\n" + "".join(f"{number:064x}\n" for number in range(10))
 
 
-def listing() -> list[Measured]:
+def measure(_: BenchHost) -> list[Measured]:
     """One candidate: how long the whole list takes, in ms. The accounts stay."""
     enroll_many()
     candidate = Candidate(SECTION, NAME, NAME, list_users)

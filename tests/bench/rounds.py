@@ -37,6 +37,8 @@ class Candidate:
 
 @dataclass
 class Measured:
+    """The samples of a candidate, one a round."""
+
     candidate: Candidate
     samples: list[Sample] = field(default_factory=list)
 
@@ -47,6 +49,16 @@ class Measured:
     @property
     def cpu(self) -> float:
         return statistics.median(sample.cpu for sample in self.samples)
+
+    def wall_ratio(self, base: "Measured") -> float:
+        """The median of the ratios within a round: what slowed a round slowed both."""
+        return statistics.median(own.wall / other.wall for own, other in self._pairs(base))
+
+    def cpu_ratio(self, base: "Measured") -> float:
+        return statistics.median(own.cpu / other.cpu for own, other in self._pairs(base))
+
+    def _pairs(self, base: "Measured") -> list[tuple[Sample, Sample]]:
+        return list(zip(self.samples, base.samples, strict=True))
 
     @property
     def spread(self) -> float:

@@ -3,9 +3,8 @@
 
 import os
 import platform
-import resource
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.bench.rounds import Measured
 
@@ -14,13 +13,12 @@ WIDTHS = (5, 8, 7, 7, 9, 7, 10, 7)
 NAME_WIDTH = 42
 
 
-def render(measured: Sequence[Measured], memory: dict[str, float]) -> str:
-    """One row a candidate under the name of its section; ratios to the section's first row."""
+def render(measured: Sequence[Measured], memory: Mapping[str, float]) -> str:
+    """One row a candidate under the name of its section, with ratios to its base."""
     lines = [
-        conditions(),
         "Medians of n rounds; each round runs every line once, in random order. ± is half of the",
-        "median's 95 % interval. CPU is user and system time, children included. Ratios are to the",
-        "first line of a block.",
+        "median's 95 % interval. CPU is user and system time, children included.",
+        "A ratio is the median of the ratios within a round, to the line of the block with 1.00.",
     ]
     named = {(each.candidate.section, each.candidate.name): each for each in measured}
     section = ""
@@ -31,10 +29,10 @@ def render(measured: Sequence[Measured], memory: dict[str, float]) -> str:
             str(len(each.samples)),
             f"{each.wall:.2f}",
             f"{each.spread:.1%}",
-            f"{each.wall / base.wall:.2f}",
+            f"{each.wall_ratio(base):.2f}",
         ]
         if each.cpu:
-            cells += [f"{each.cpu:.2f}", f"{each.cpu / base.cpu:.2f}"]
+            cells += [f"{each.cpu:.2f}", f"{each.cpu_ratio(base):.2f}"]
         if candidate.name in memory:
             peak = memory[candidate.name]
             cells += [f"{peak:.2f}", f"{peak / memory[candidate.base]:.2f}"]
@@ -55,8 +53,7 @@ def conditions() -> str:
     packages = ("python3", "libpam0g", "openssh-server", "libpam-google-authenticator")
     command = ["dpkg-query", "-W", "-f", "${Package} ${Version}  ", *packages]
     versions = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return (
         f"{versions}\n{platform.system()} {platform.release()}, {os.cpu_count()} processors, "
-        f"load {os.getloadavg()[0]:.1f}, at most {descriptors} descriptors a process"
+        f"load {os.getloadavg()[0]:.1f}"
     )
