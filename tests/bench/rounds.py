@@ -57,6 +57,10 @@ class Measured:
     def cpu_ratio(self, base: "Measured") -> float:
         return statistics.median(own.cpu / other.cpu for own, other in self._pairs(base))
 
+    def cpu_over(self, base: "Measured") -> float:
+        """The median of the differences within a round, in ms."""
+        return statistics.median(own.cpu - other.cpu for own, other in self._pairs(base))
+
     def _pairs(self, base: "Measured") -> list[tuple[Sample, Sample]]:
         return list(zip(self.samples, base.samples, strict=True))
 

@@ -17,7 +17,8 @@ def render(measured: Sequence[Measured], memory: Mapping[str, float]) -> str:
     """One row a candidate under the name of its section, with ratios to its base."""
     lines = [
         "Medians of n rounds; each round runs every line once, in random order. ± is half of the",
-        "median's 95 % interval. CPU is user and system time, children included.",
+        "median's 95 % interval. CPU is user and system time, children included; for ssh, only the",
+        "server's.",
         "A ratio is the median of the ratios within a round, to the line of the block with 1.00.",
     ]
     named = {(each.candidate.section, each.candidate.name): each for each in measured}

@@ -67,6 +67,11 @@ class SshServer:
                 assert time.monotonic() < deadline, f"sshd does not accept:\n{self.log()}"
                 time.sleep(0.02)
 
+    @property
+    def process(self) -> int:
+        """The number of the one that waits for connections."""
+        return self._process.pid
+
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="backslashreplace")
 
