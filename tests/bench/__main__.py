@@ -19,12 +19,16 @@ def main() -> int:
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder
     from tests.bench import (
         aims,
+        credentials,
+        crowd,
         doctor,
         growth,
+        kinds,
         listing,
         logins,
         policies,
         programs,
+        slow_home,
         steps,
         table,
     )
@@ -36,7 +40,11 @@ def main() -> int:
         "programs": programs,
         "steps": steps,
         "logins": logins,
+        "kinds": kinds,
+        "credentials": credentials,
         "policies": policies,
+        "crowd": crowd,
+        "slow_home": slow_home,
         "growth": growth,
         "doctor": doctor,
         "listing": listing,

@@ -4,12 +4,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.bench import descriptors, growth, logins, policies, programs, steps
+from tests.bench import credentials, descriptors, growth, logins, policies, programs, steps
 from tests.bench.rounds import Measured
 
 MAX_TIME, MAX_MEMORY = 1.25, 1.20
 MAX_STEP, MAX_LOGIN, MAX_LOGIN_CPU_MS = 1.0, 1.05, 11.0
-MAX_POLICY, MAX_RULES, MAX_GROWTH = 1.5, 1.08, 1.05
+MAX_POLICY, MAX_RULES, MAX_CREDENTIALS, MAX_GROWTH = 1.5, 1.08, 1.10, 1.05
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def of_logins(figures: Figures) -> Iterator[Aim]:
 
 
 def of_records(figures: Figures) -> Iterator[Aim]:
+    ratio = figures.wall_ratio(credentials.SECTION, credentials.MANY, credentials.ONE)
+    yield Aim("verify: 32 credentials to 1", ratio, MAX_CREDENTIALS)
     for rules in (policies.FEW, policies.MANY):
         gate = policies.name_of(policies.GATE_NAME, rules)
         ratio = figures.wall_ratio(policies.SECTION, gate, programs.BARE)

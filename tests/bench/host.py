@@ -25,10 +25,14 @@ INTERPRETER = f"{EXEC} /usr/bin/python3 -BIS -c pass"
 PAM_LINES = {
     "password": ["pam_unix.so"],
     "pam_totp": ["pam_totp.so"],
+    # That no code is needed accepts nobody by itself.
+    "permitted-pam_totp": ["pam_totp.so", "pam_permit.so"],
     "google-authenticator": ["pam_google_authenticator.so"],
     "oath": [f"pam_oath.so usersfile={OATH_USERS} digits=6"],
     "exec": [f"{EXEC} /bin/true"],
     "two-interpreters": [INTERPRETER, INTERPRETER],
+    "login-pam_totp": ["pam_unix.so", "pam_totp.so"],
+    "login-google-authenticator": ["pam_unix.so", "pam_google_authenticator.so"],
 }
 
 
@@ -47,6 +51,12 @@ class BenchHost:
         for service, lines in PAM_LINES.items():
             text = "".join(f"auth required {line}\n" for line in lines)
             (PAM_FOLDER / service).write_text(text, encoding="ascii")
+
+    def another_account(self) -> Account:
+        """Enrolled like `enrolled`, with the same secret."""
+        user = add_user_as_debian_does()
+        credential = enroll(user, self.enrolled.credential.secret)
+        return Account(user, credential, self.enrolled.google)
 
 
 def install() -> None:
