@@ -6,10 +6,11 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from tests.bench import programs
 from tests.bench.rounds import Measured
 
 HEAD = ("n", "ms", "±", "ratio", "CPU ms", "ratio", "peak MiB", "ratio")
-WIDTHS = (5, 8, 7, 7, 9, 7, 10, 7)
+WIDTHS = (5, 10, 7, 7, 9, 7, 10, 7)
 NAME_WIDTH = 42
 
 
@@ -34,7 +35,7 @@ def render(measured: Sequence[Measured], memory: Mapping[str, float]) -> str:
         ]
         if each.cpu:
             cells += [f"{each.cpu:.2f}", f"{each.cpu_ratio(base):.2f}"]
-        if candidate.name in memory:
+        if memory and candidate.section == programs.SECTION:
             peak = memory[candidate.name]
             cells += [f"{peak:.2f}", f"{peak / memory[candidate.base]:.2f}"]
         if candidate.section != section:
