@@ -34,6 +34,8 @@ def give_output_up() -> None:
 def printable(text: str) -> str:
     """The text on one line, without anything that moves the cursor or means more to a terminal:
     names, homes and files may hold what their owners like."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

@@ -18,7 +18,8 @@ MIN_KEY_WORD = 16  # A word of base32 this long is a key, whatever its case.
 
 # What is known of a query: text behind a space is a part of it where one of these follows.
 _PARAMETERS = ("secret", "issuer", "algorithm", "digits", "period")
-_BASE32 = {symbol: value for value, symbol in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_DIGITS = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")  # as int(text, 32) reads them
 
 
 class Malformed(ValueError):
@@ -101,7 +102,7 @@ def _split(rest: str) -> tuple[str, str]:
         raise Malformed("has a second secret behind the first")
     word = device.partition(" ")[0].partition("#")[0]
     key = end.partition("#")[0].partition("=")[2]
-    is_base32 = word.strip("-=") and not word.upper().strip("-=" + "".join(_BASE32))
+    is_base32 = word.strip("-=") and not word.upper().strip("-=" + _BASE32)
     cases = [(text.isupper(), text.islower()) for text in (key, key + word)]
     is_alike = cases[0] == cases[1] and "&" not in end
     if names[last] == "secret" and is_base32 and (is_alike or len(word) >= MIN_KEY_WORD):
@@ -133,17 +134,14 @@ def parse_file(content: bytes) -> tuple[list[Credential], list[str]]:
 def decode_base32(text: str) -> bytes:
     """The bytes of RFC 4648 base32, either case, padding optional, in groups or not. Raises
     Malformed."""
-    bits = 0
     symbols = text.upper().rstrip("=")
     for separator in " -+":  # "+" is a space, in a query
         symbols = symbols.replace(separator, "")
-    for symbol in symbols:
-        value = _BASE32.get(symbol)
-        if value is None or not text.isascii():  # "ß".upper() would be "SS"
-            raise Malformed("has a secret that is not base32")
-        bits = bits << 5 | value
-    spare_bits = len(symbols) * 5 % 8
-    return (bits >> spare_bits).to_bytes(len(symbols) * 5 // 8, "big")
+    if symbols.strip(_BASE32) or not text.isascii():  # "ß".upper() would be "SS"
+        raise Malformed("has a secret that is not base32")
+    bits = int(symbols.translate(_DIGITS) or "0", 32)
+    length, spare_bits = divmod(len(symbols) * 5, 8)
+    return (bits >> spare_bits).to_bytes(length, "big")
 
 
 def _unquote(text: str) -> str:

@@ -16,13 +16,13 @@ import posix
 import pwd
 from errno import ENODATA, ENOTSUP
 
-from pam_totp.records.storage.checked_file import Opened
+from pam_totp.records.storage.checked_file import WRITABLE_BY_OTHERS, Opened
 from pam_totp.rules.reasons import SECRET_UNSAFE, Failure
 from pam_totp.rules.record import MutableRecord
 
 _NAME_FLAGS = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 # Without O_DIRECTORY, autofs would show the empty folder that it is about to mount over.
-_FOLDER_FLAGS = _NAME_FLAGS | posix.O_DIRECTORY
+FOLDER_FLAGS = _NAME_FLAGS | posix.O_DIRECTORY
 # As the kernel has them.
 _TYPE, _LINK, _STICKY, _MAX_LINKS = 0o170000, 0o120000, 0o1000, 40
 # What ends a path in a sentence, or in a command for a shell: any user may name a folder so.
@@ -58,13 +58,16 @@ class Walk(MutableRecord):
                 way = self._read_link(name, follow=follow or bool(names))
 
     def _enter(self, name: str, path: str, *, is_last: bool) -> None:
-        folder = posix.open(name, _FOLDER_FLAGS, dir_fd=self.folder)
+        folder = posix.open(name, FOLDER_FLAGS, dir_fd=self.folder)
         if self.folder >= 0:
             posix.close(self.folder)
         self.folder, self.path = folder, path
         if not self.is_checked:
             return
-        path, status = path.translate(ODD) or "/", posix.fstat(folder)
+        status = posix.fstat(folder)
+        if status.st_uid in (0, self.user.pw_uid) and not status.st_mode & WRITABLE_BY_OTHERS:
+            return
+        path = path.translate(ODD) or "/"
         refuse_owner(status, path, self.user, 0)
         if status.st_mode & _STICKY and not is_last:
             return
