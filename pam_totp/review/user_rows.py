@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pam_totp.records.config.settings import Settings
-from pam_totp.review.in_time import NO_ANSWER, NO_ANSWER_WORDS, each_in_time
+from pam_totp.review.in_time import NO_ANSWER, each_in_time
+from pam_totp.review.looking import NO_ANSWER_WORDS
 from pam_totp.review.user_row import describe, empty_row
 from pam_totp.rules.credential import Credential
 

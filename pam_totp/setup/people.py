@@ -11,7 +11,8 @@ from pam_totp.access.facts import Facts, rule_for, state_of
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.user import enforced, grant
 from pam_totp.review.everybody import accounts
-from pam_totp.review.in_time import NO_ANSWER, NO_ANSWER_WORDS, each_in_time
+from pam_totp.review.in_time import NO_ANSWER, each_in_time
+from pam_totp.review.looking import NO_ANSWER_WORDS
 from pam_totp.review.user_row import fault_of_home, is_person, may_log_in
 from pam_totp.rules.policy import NEVER
 from pam_totp.rules.reasons import Failure

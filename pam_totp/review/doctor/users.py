@@ -12,7 +12,7 @@ from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
 from pam_totp.review.everybody import names
-from pam_totp.review.in_time import NO_ANSWER_WORDS
+from pam_totp.review.looking import NO_ANSWER_WORDS
 from pam_totp.review.user_row import is_person, may_log_in
 from pam_totp.review.user_rows import MIN_SECRET_BYTES, user_rows
 
