@@ -20,9 +20,9 @@ def accounts(known: set[str]) -> list[pwd.struct_passwd]:
     return sorted(listed.values(), key=lambda account: account.pw_name)
 
 
-def names(kind: str) -> set[str]:
+def names(kind: str, state: state_dir.StateDir = state_dir.VAR) -> set[str]:
     """What root's folder of one kind of record lists. Raises Failure."""
-    folder = state_dir.VAR.open(kind)
+    folder = state.open(kind)
     if folder is None:
         return set()
     try:
@@ -34,7 +34,10 @@ def names(kind: str) -> set[str]:
 def names_without_user() -> list[str]:
     """The names under which the system's store keeps something, and that no user has: of users that
     were renamed or removed. Raises Failure."""
-    return sorted(name for name in names(SYSTEM_STORE) if not _is_user(name) and _has_files(name))
+    kept = names(SYSTEM_STORE)
+    if kept:  # a look-up of each would read the whole database each time
+        kept -= {account.pw_name for account in pwd.getpwall()}
+    return sorted(name for name in kept if not _is_user(name) and _has_files(name))
 
 
 def _is_user(name: str) -> bool:

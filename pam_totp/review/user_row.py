@@ -13,22 +13,26 @@ from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import attempts, enforced, grant, recovery, secret
 from pam_totp.review import secret_file
 from pam_totp.review.everybody import names_without_user
-from pam_totp.review.visited import Visited, stat_file
+from pam_totp.review.visited import Above, Visited, stat_file
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.repair_for_root import repair_for_root
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
+
+TRIES = "tries"  # in `records`: whose incorrect codes are recorded
 
 
 def describe(
     account: pwd.struct_passwd,
     active: settings.Settings,
     records: dict[str, set[str]],
-    credentials: list[Credential] | None = None,
+    credentials: list[Credential],
+    above: Above,
 ) -> dict[str, Any] | None:
     """The row of `pam-totp users --json`; None if there is nothing to list. `records`: the user ids
-    with a record of each kind, so that no record is opened in vain (five system calls each).
-    `credentials`: gets those of the secret, for a caller who looks at them too."""
+    with a record of each kind, so that no record is opened in vain (five system calls each); those
+    of TRIES may not be known. `credentials`: gets those of the secret, for a caller who looks at
+    them too; `above`: what is known of the folders above the homes."""
     uid = str(account.pw_uid)
     known = uid in records[enforced.KIND] or uid in records[grant.KIND]
     row = empty_row(account)
@@ -41,7 +45,7 @@ def describe(
             row["fault"] = row["fault"] or told(failure.detail, account)
 
     try:
-        secret_dir = Visited(account, active.store)
+        secret_dir = Visited(account, active.store, above)
         status = secret_dir.visit()
         elsewhere = status is None and _is_elsewhere(account, active.store)
     except Failure as failure:
@@ -65,11 +69,13 @@ def describe(
         row["last_code_at"] = _last_code_at(account.pw_uid)
         if row["enrolled"] is False and not row["granted_until"]:
             gone = "the secret is missing, so every login is refused"
-            if active.store == "system" and names_without_user():
+            nobodys = names_without_user() if active.store == "system" else []
+            if nobodys:
                 command = f"pam-totp migrate {account.pw_name} --renamed-from"
-                gone += f"; if renamed, run: {command} {names_without_user()[0]}"
+                gone += f"; if renamed, run: {command} {nobodys[0]}"
             row["fault"] = row["fault"] or gone
-    fill(lambda: _waiting(account.pw_uid, active))
+    if uid in records.get(TRIES, (uid,)):
+        fill(lambda: _waiting(account.pw_uid, active))
     return row
 
 
@@ -86,11 +92,10 @@ def empty_row(account: pwd.struct_passwd) -> dict[str, Any]:
 
 
 def _enrolled(
-    secret_dir: Visited, status: os.stat_result | None, credentials: list[Credential] | None
+    secret_dir: Visited, status: os.stat_result | None, credentials: list[Credential]
 ) -> dict[str, Any]:
     enrolled, found, faults = secret_file.look(secret_dir)
-    if credentials is not None:
-        credentials += found
+    credentials += found
     since = int(status.st_mtime) if status and enrolled else None
     return {"enrolled": enrolled, "since": since, "fault": secret_file.summary(faults)}
 

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The rows of many users, whatever their homes do."""
 
+import contextlib
 import pwd
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pam_totp.records.config.settings import Settings
+from pam_totp.records.storage import state_dir
+from pam_totp.review.everybody import names
 from pam_totp.review.in_time import NO_ANSWER, each_in_time
 from pam_totp.review.looking import NO_ANSWER_WORDS
-from pam_totp.review.user_row import describe, empty_row
+from pam_totp.review.user_row import TRIES, describe, empty_row
+from pam_totp.review.visited import Above
 from pam_totp.rules.credential import Credential
+from pam_totp.rules.reasons import Failure
 
 Row = dict[str, Any]
 MIN_SECRET_BYTES = 16  # RFC 4226, section 4, R6
@@ -20,9 +25,13 @@ def user_rows(
 ) -> Iterator[tuple[pwd.struct_passwd, Row | None, bool]]:
     """Each account with its row, and whether one of its secrets is weak."""
 
+    above = Above()
+    with contextlib.suppress(Failure, OSError):  # each look says what is wrong
+        records = records | {TRIES: names("", state_dir.RUN)}
+
     def look(account: pwd.struct_passwd) -> tuple[Row | None, bool]:
         credentials: list[Credential] = []
-        row = describe(account, active, records, credentials)
+        row = describe(account, active, records, credentials, above)
         return row, any(len(each.secret) < MIN_SECRET_BYTES for each in credentials)
 
     for account, answer in each_in_time(accounts, look):

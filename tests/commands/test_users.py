@@ -402,3 +402,35 @@ def test_system_accounts_without_a_home_and_users_who_are_enrolled_elsewhere_are
         pam_totp("reset", "--yes", user.name)
     assert {"nobody", "_apt", user.name}.isdisjoint(missing)
     assert "nobody" not in listed()
+
+
+def test_folder_above_many_homes_is_passed_by_each_user_or_not_at_all(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    """What is right for the first of them is not for the others."""
+    above = Path("/srv/homes")
+    (above / "all").mkdir(parents=True)
+    first, second = make_user("amy"), make_user("ben")
+    for each in (first, second):
+        enrolled(each)
+        home = str(above / "all" / each.name)
+        subprocess.run(["usermod", "-m", "-d", home, each.name], check=True)
+    try:
+        assert [listed()[each.name]["enrolled"] for each in (first, second)] == [True, True]
+        os.chown(above, 0, first.gid)
+        faults = {0o710: f"{above} is closed to ben", 0o770: "writable by a group"}
+        for mode, fault in faults.items():
+            above.chmod(mode)
+            rows = listed()
+            assert rows[first.name]["enrolled"] is True
+            assert (rows[second.name]["enrolled"], fault in rows[second.name]["fault"]) == (
+                None,
+                True,
+            )
+        above.chmod(0o755)
+        os.chown(above, first.uid, 0)
+        rows = listed()
+        assert rows[first.name]["enrolled"] is True
+        assert f"{above} is owned by user id {first.uid}" in rows[second.name]["fault"]
+    finally:
+        shutil.rmtree(above)

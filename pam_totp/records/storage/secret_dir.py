@@ -73,8 +73,8 @@ class SecretDir:
             self.owner = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", ""))
             self._top, self._names = f"{STATE_DIR}/{SYSTEM_STORE}", (account.pw_name,)
         self.path = "/".join((self._top, *self._names))
-        is_root = self.owner.pw_uid == 0  # who needs none, so looks once
-        self.acting = ActingAs(account=self.owner, all_groups=is_root)
+        # Root needs none, so looks once.
+        self.acting = ActingAs(account=self.owner, all_groups=self.owner.pw_uid == 0)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, None if it is proven not to be there. Raises Failure."""
@@ -124,7 +124,7 @@ class SecretDir:
             raise Failure(SECRET_UNSAFE, f"the home {self._top!a} does not begin with /")
         walk, arrived = Walk(user=self.owner, is_checked=not even_if_unsafe), False
         try:
-            walk.go(self._top, follow=self._names is SECRET_DIR)
+            self._go_to_top(walk, follow=self._names is SECRET_DIR)
             for name in self._names:
                 links = walk.links
                 try:
@@ -149,6 +149,9 @@ class SecretDir:
         finally:
             if walk.folder >= 0 and not arrived:
                 posix.close(walk.folder)
+
+    def _go_to_top(self, walk: Walk, *, follow: bool) -> None:
+        walk.go(self._top, follow=follow)
 
     def _prove_absent(self, folder: int, path: str, name: str, unsafe: bool = False) -> None:
         """Raises Failure or OSError where a name that was not found may be there all the same."""
