@@ -7,9 +7,10 @@ import os
 import pwd
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
-from pam_totp import repair
+from pam_totp import progress, repair
 from pam_totp.errors import Error, for_root, printable
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
@@ -18,7 +19,7 @@ from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, recovery, secret
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.everybody import accounts, names, names_without_user
-from pam_totp.review.in_time import each_in_time
+from pam_totp.review.in_time import LookFailed, each_in_time
 from pam_totp.review.user_row import fault_of_home, is_person, may_log_in
 from pam_totp.review.user_rows import user_rows
 from pam_totp.rules.reasons import Failure
@@ -26,6 +27,7 @@ from pam_totp.rules.reasons import Failure
 HELP = "root: list enrolled users and faults"
 
 COLUMNS = ("user", "enrolled", "since (UTC)", "last code (UTC)", "recovery")
+Look = TypeVar("Look")
 MAX_NAME = 24  # a longer one has a line of its own, so that 80 columns hold the table
 
 
@@ -53,15 +55,29 @@ def run(options: argparse.Namespace) -> int:
         print(fit(printable(f"pam-totp: fault: {fault}"), sys.stderr), file=sys.stderr)
         print("hint: pam-totp config check", file=sys.stderr)
     if options.missing:
-        looks = each_in_time(accounts(set()), _is_missing)
-        missing = [account.pw_name for account, found in looks if found is True]
+        missing = _missing()
         print(json.dumps(missing, indent=2) if options.json else "\n".join(missing))
         return 1 if fault else 0
     everybody = accounts(records[enforced.KIND] | records[grant.KIND])
-    rows = [row for _, row, _ in user_rows(everybody, active, records) if row]
+    looks = _all(user_rows(everybody, active, records), len(everybody))
+    rows = [row for _, row, _ in looks if row]
     found = sorted(rows + gone, key=lambda row: str(row["user"]))
     print(json.dumps(found, indent=2) if options.json else fit(_table(found)))
     return 1 if fault or any(row["fault"] for row in found) else 0
+
+
+def _missing() -> list[str]:
+    everybody = accounts(set())
+    looks = _all(each_in_time(everybody, _is_missing), len(everybody))
+    return [account.pw_name for account, found in looks if found is True]
+
+
+def _all(looks: Iterator[Look], total: int) -> list[Look]:
+    """With a line of progress. A list that is not complete is an error, and not printed."""
+    try:
+        return list(progress.told(looks, total, "users"))
+    except LookFailed as failure:
+        raise Error(f"the list is not complete: {failure}", "run the command again") from None
 
 
 def _is_missing(account: pwd.struct_passwd) -> bool:

@@ -4,8 +4,12 @@
 import ctypes
 import json
 import os
+import re
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,8 @@ from tests.commands.commands import pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.fuse import fuse_device
+from tests.host.programs import COMMAND
+from tests.host.terminal import CTRL_C, Conversation, converse
 
 MS_NOSUID, MS_NODEV = 2, 4
 
@@ -77,3 +83,66 @@ def test_caller_that_ignores_the_end_of_its_children_changes_nothing(
     enrolled(user)
     done = pam_totp("users", through=("env", "--ignore-signal=CHLD"))
     assert done.errors == "" and f"{user.name} " in done.output
+
+
+def visible(conversation: Conversation) -> list[str]:
+    """The lines of the screen at the end, where what was written later covers what was there."""
+    lines = []
+    for line in conversation.transcript.split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines
+
+
+@pytest.mark.parametrize("option", [[], ["--missing"], ["--json"]], ids=" ".join)
+def test_how_far_the_listing_is_stands_on_the_terminal_until_the_list_comes(
+    silent: User, option: list[str]
+) -> None:
+    conversation = converse([COMMAND, "users", *option])
+    assert re.search(r"\rusers: \d+ of \d+", conversation.transcript)
+    assert not any("users:" in line for line in visible(conversation))
+    first = {"": "user  ", "--missing": "", "--json": "["}["".join(option)]
+    assert visible(conversation)[0].startswith(first)
+
+
+@pytest.mark.parametrize("columns", [1, 12, 20])
+def test_how_far_the_listing_is_never_takes_a_second_line(silent: User, columns: int) -> None:
+    conversation = converse([COMMAND, "users", "--json"], size=(24, columns))
+    told = re.findall(r"\r([^\r\n\[]*)", conversation.transcript)
+    assert all(len(each) < columns or columns == 1 for each in told)
+    assert visible(conversation)[0] == "["
+
+
+def test_how_far_the_listing_is_stands_in_no_file(silent: User) -> None:
+    assert pam_totp("users").errors == ""
+
+
+def test_quick_listing_says_nothing_of_how_far_it_is(user: User) -> None:
+    assert "users:" not in converse([COMMAND, "users"]).transcript
+
+
+def test_listing_that_is_interrupted_leaves_no_line_and_no_process(silent: User) -> None:
+    conversation = converse([COMMAND, "users"], [(r"users: \d+ of \d+", CTRL_C)])
+    assert conversation.status == 1
+    assert "pam-totp: error: interrupted; nothing was changed" in visible(conversation)
+    assert not any("users:" in line for line in visible(conversation))
+    assert subprocess.run(["pgrep", "-f", f"{COMMAND} users"]).returncode == 1
+
+
+def test_listing_whose_process_is_killed_is_an_error_and_no_short_list(silent: User) -> None:
+    listing = subprocess.Popen(
+        [COMMAND, "users"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    children = Path(f"/proc/{listing.pid}/task/{listing.pid}/children")
+    while not (child := children.read_text().split()):
+        time.sleep(0.01)
+    os.kill(int(child[0]), signal.SIGKILL)
+    output, errors = listing.communicate()
+    assert (listing.returncode, output) == (1, "")
+    assert errors.splitlines() == [
+        "pam-totp: error: the list is not complete: a process of this command was ended before it "
+        "had seen all users",
+        "hint: run the command again",
+    ]

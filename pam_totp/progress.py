@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""A line that says how far a command is, at a terminal and only while it takes long."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import TypeVar
+
+FIRST_SECONDS, NEXT_SECONDS = 1.0, 0.25
+_ECHO = len("^C")  # what the terminal may add to the line
+Item = TypeVar("Item")
+
+
+def told(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Each of `total` items as it comes. Where standard error is a terminal, a line says after a
+    second how many have come, also while none comes. It is gone at the end, whatever ends it."""
+    if not sys.stderr or not sys.stderr.isatty():
+        yield from items
+        return
+    seen = shown = 0
+
+    def show(_number: int, _frame: FrameType | None) -> None:
+        nonlocal shown
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        line = f"{what}: {seen:,} of {total:,}"[: max(0, columns - _ECHO - 1)]
+        _write(f"\r{line.ljust(shown)}")
+        shown = max(shown, len(line))
+
+    before = signal.signal(signal.SIGALRM, show)
+    signal.setitimer(signal.ITIMER_REAL, FIRST_SECONDS, NEXT_SECONDS)
+    try:
+        for item in items:
+            yield item
+            seen += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if shown:
+            _write(f"\r{' ' * (shown + _ECHO)}\r")
+
+
+def _write(text: str) -> None:
+    """Past the stream, which takes nothing that moves the cursor."""
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+        sys.stderr.buffer.write(text.encode("ascii"))
+        sys.stderr.buffer.flush()
