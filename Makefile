@@ -50,6 +50,13 @@ COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HA
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 MODULE = pam_totp/pam/pam_totp.c
+LAUNCHER = pam_totp/pam/launch.c pam_totp/pam/certain.c
+# Whatever it is linked with, a variable of the caller's could lead astray: static, if there is a libc.a.
+STATIC = $(shell echo 'int main(void) { return 0; }' | $(CC) -static-pie -fPIE -x c - -o /dev/null 2>/dev/null && \
+	echo -static-pie || echo -pie)
+# After so many seconds each is ended.
+build/gate: SECONDS = 10
+build/verify: SECONDS = 30
 MANUAL_SOURCES = $(wildcard pam_totp/manual/*.scd)
 MANUAL_PAGES = $(patsubst pam_totp/manual/%.scd,build/man/%,$(MANUAL_SOURCES))
 
@@ -65,7 +72,7 @@ MAKEFLAGS += --no-print-directory
 
 all: build
 
-build: build/pam_totp.so $(MANUAL_PAGES) $(COMPLETIONS) ## compile the module, make the manual pages
+build: build/pam_totp.so build/gate build/verify $(MANUAL_PAGES) $(COMPLETIONS) ## compile the module, make the manual pages
 
 # The example of the settings file, and the keys in its manual.
 config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-settings \
@@ -75,6 +82,15 @@ config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-setti
 
 build/pam_totp.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 	$(COMPILE) $(LDFLAGS) $(LINKING) $(RELEASE) -o $@ $(MODULE) -lpam -ldl
+
+build/gate build/verify: $(LAUNCHER) pam_totp/pam/launch.h build/program.h build/flags
+	$(COMPILE) $(LDFLAGS) $(STATIC) -Wl,-z,relro,-z,now,-z,noexecstack -Ibuild -DSECONDS=$(SECONDS) \
+		-DNAME='"$(@F)"' -o $@ $(LAUNCHER)
+
+# A part of the launcher: there is no file that could be missing, or cut short before its guard.
+build/program.h: scripts/login.py build/flags
+	{ echo '#define PROGRAM \'; sed -e 's|/usr/lib/pam-totp|$(LIBRARY)|g' -e 's/[\"]/\\&/g' \
+		-e 's/.*/"&\\n" \\/' $<; echo '""'; } >$@
 
 # For the fuzzers: the same module, which ends the process at the first memory error.
 build/pam_totp.sanitized.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
@@ -107,12 +123,14 @@ put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pa
 	$(if $(STACK),-e 's|^@include common-\([a-z]*\)|\1 include $(STACK)|') \
 	$(2) >'$(DESTDIR)'$(3).new && \
 	mv '$(DESTDIR)'$(3).new '$(DESTDIR)'$(3) || exit 1
+# The same of a file that stays as it is.
+place = install -D -m $(1) $(2) '$(DESTDIR)'$(3).new && mv '$(DESTDIR)'$(3).new '$(DESTDIR)'$(3) || exit 1
 # The first line deletes what an older release left: no stray module may stay importable.
 install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
-	for name in gate verify show-enrollment roll-back; do \
-		$(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
+	for name in show-enrollment roll-back; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
+	for name in gate verify; do $(call place,755,build/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
 	$(call put,644,config/pam.d/pam-totp,$(PAMDIR)/pam-totp)
 	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)
@@ -128,7 +146,7 @@ install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 		$(call put,644,build/man/$$page,$(MANUALS)/man$${page##*.}/$$page); done
 	$(call put,644,build/completion/pam-totp,$(BASH_COMPLETION)/pam-totp)
 	$(call put,644,build/completion/_pam-totp,$(ZSH_COMPLETION)/_pam-totp)
-	install -D -m 644 build/pam_totp.so '$(DESTDIR)$(SECURITYDIR)/pam_totp.so'
+	$(call place,644,build/pam_totp.so,$(SECURITYDIR)/pam_totp.so)
 # The package's own postinst does the rest for Debian: another Python may read it there.
 ifndef PACKAGING
 	umask 022 && $(PYTHON) -BIS -m compileall -q -f -s '$(DESTDIR)' '$(DESTDIR)$(LIBRARY)'
@@ -225,8 +243,9 @@ check-types:
 check-shell:
 	shellcheck $(SHELL_SCRIPTS)
 
-check-module:
-	$(COMPILE) -Wconversion -Wshadow -Wstrict-prototypes -fanalyzer -c -o /dev/null $(MODULE)
+check-module: build/program.h
+	for source in $(MODULE) $(LAUNCHER); do $(COMPILE) -Wconversion -Wshadow -Wstrict-prototypes -fanalyzer \
+		-Ibuild -DSECONDS=10 -DNAME='"gate"' -c -o /dev/null $$source || exit 1; done
 
 check-architecture:
 	$(PYTHON) -m pytest -q --noconftest tests/test_architecture.py

@@ -15,7 +15,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_removal, secret_writer, state_dir
 from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
-from pam_totp.records.user import enforced, recovery, secret
+from pam_totp.records.user import certain, enforced, recovery, secret
 from pam_totp.review import everybody
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
@@ -119,6 +119,7 @@ def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, s
         if not found:
             return []
         finish_undisturbed()
+        certain.forget(target.account)
         for name, content in found.items():
             _save(target, name, content, copied)
             secret_removal.remove(source, name)

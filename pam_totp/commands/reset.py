@@ -14,7 +14,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
+from pam_totp.records.user import certain, enforced, grant, pending, recovery, remembered, secret
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
+    certain.forget(account)
     # The record of earlier logins goes last: a reset that fails half-way must not exempt anybody.
     for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):

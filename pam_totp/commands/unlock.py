@@ -10,7 +10,7 @@ from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
-from pam_totp.records.user import attempts, recovery, remembered
+from pam_totp.records.user import attempts, certain, recovery, remembered
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import clear, wait_seconds, whole_seconds
 from pam_totp.signals import finish_undisturbed
@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     account = find(options.name)
     limits = settings.load().limits
     try:
+        certain.forget(account)
         with closing(attempts.Attempts(account.pw_uid)) as record:
             finish_undisturbed()
             record.steps.pop(recovery.INCORRECT, None)
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         # The guesser may sit where a code was entered.
         state_dir.RUN.remove(remembered.KIND, account.pw_uid)
     except OSError as failure:
-        folder = f"{state_dir.RUN.path}/{remembered.KIND}"
+        folder = state_dir.RUN.path
         fault, hint = repair.split(failure.strerror or str(failure), folder)
         raise Error(f"{folder}: {fault}", hint) from None
     except Failure as failure:

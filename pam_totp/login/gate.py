@@ -13,18 +13,14 @@ from _signal import alarm  # type: ignore[import-not-found]
 
 from pam_totp.access.decision import ENROLL, LET_THROUGH, UNENROLLED, Decision, decide
 from pam_totp.access.facts import Facts, gather_facts
-from pam_totp.login import own_process
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import audit
 from pam_totp.records.user import grant
 from pam_totp.rules.enrollment import AT_LOGIN, DAY_SECONDS
 from pam_totp.rules.reasons import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Failure
-from pam_totp.rules.request import Request
+from pam_totp.rules.request import Request, read_request
 from pam_totp.rules.throttle import whole_seconds
 
-# A directory that does not answer must not hold a login up for good: the signal ends this process,
-# and the answer is "ask".
-MAX_SECONDS = 10
 # Lets users who have passed the first factor enroll at the login itself. It draws a QR code, with
 # libraries that no other login loads, and never ends with 0.
 SHOW_ENROLLMENT = "/usr/libexec/pam-totp/show-enrollment"
@@ -35,8 +31,7 @@ def main() -> None:
     """Decides and ends the process; on any error the answer is "ask"."""
     status = 1
     try:
-        own_process.begin(MAX_SECONDS)
-        request = own_process.read_request(posix.environ)
+        request = read_request(posix.environ)
         settings = load()
         now = time.time()
         facts = gather_facts(request, settings, now)
@@ -82,21 +77,13 @@ def prepare_prompt(request: Request, facts: Facts, decision: Decision, settings:
     if facts.wait > 0:
         say(settings.message("wait", seconds=whole_seconds(facts.wait)))
     elif decision.action == ENROLL and posix.geteuid() == 0:
-        become_show_enrollment()
+        alarm(MAX_SECONDS_TO_SHOW)  # which outlives the exec
+        posix.execv(SHOW_ENROLLMENT, [SHOW_ENROLLMENT])
     elif facts.state == UNENROLLED:
         if settings.enrollment.mode == AT_LOGIN and decision.action != ENROLL:
             detail = "this service is not in enrollment_services, so no secret is shown"
             audit.write(request, "ask", NOT_ENROLLED, detail)
         say(settings.message("not_enrolled"))
-
-
-def become_show_enrollment() -> None:
-    """Replaces this process. Libraries go by PATH and more, which the application may have from the
-    user: they get PAM's variables and sshd's report alone."""
-    alarm(MAX_SECONDS_TO_SHOW)  # which outlives the exec
-    known = (b"PAM_", b"SSH_AUTH_INFO_0")
-    kept = {name: posix.environ[name] for name in posix.environ if name.startswith(known)}
-    posix.execve(SHOW_ENROLLMENT, [SHOW_ENROLLMENT], kept)
 
 
 def say(line: str) -> None:

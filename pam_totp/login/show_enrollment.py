@@ -17,7 +17,6 @@ from contextlib import closing
 
 from pam_totp.enrollment import console, pam_password, qr
 from pam_totp.enrollment.uri import key_of, new_uri
-from pam_totp.login import own_process
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
 from pam_totp.records.storage import secret_writer
@@ -25,7 +24,7 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import pending
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
-from pam_totp.rules.request import Request
+from pam_totp.rules.request import Request, read_request
 
 MAX_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 # The largest QR code that fits 80x24 with the message, the key and the prompt, and twice beside it.
@@ -34,7 +33,7 @@ MAX_VERSION = 5
 
 def main() -> None:
     """Shows the secret, or logs why it is not shown. The verifier decides what follows."""
-    request = own_process.read_request(dict(os.environb))
+    request = read_request(dict(os.environb))
     settings = load()
     lines = [settings.message("not_enrolled")]
     reason, detail = NOT_ENROLLED, "no first factor is proven, so no QR code is shown"

@@ -11,22 +11,19 @@ import posix
 import pwd
 import time
 
-from pam_totp.login import own_process
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import enforced, remembered
+from pam_totp.records.user import certain, enforced, remembered
 from pam_totp.records.user.attempts import Attempts, boot_seconds
 from pam_totp.rules import reasons
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import RECOVERY_CHARACTERS, read_code, verdict_on
 from pam_totp.rules.reasons import REUSED_CODE, THROTTLED, Failure
-from pam_totp.rules.request import Request
+from pam_totp.rules.request import Request, read_request
 from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
 from pam_totp.rules.verdict import Verdict
 
-# A directory, a disk or a lock that does not answer: the signal ends this process, which refuses.
-MAX_SECONDS = 20
 MAX_INPUT_BYTES = 512  # what pam_exec passes on at most; no code is as long
 
 
@@ -34,8 +31,7 @@ def main() -> None:
     """Decides, writes the audit line and ends the process; any error refuses."""
     status = 1
     try:
-        own_process.begin(MAX_SECONDS)
-        request = own_process.read_request(posix.environ)
+        request = read_request(posix.environ)
         verdict, faults = reach_verdict(request, time.time())
         device = verdict.credential.device if verdict.credential is not None else ""
         word = "accept" if verdict.accepted else "refuse"
@@ -52,7 +48,9 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
     """The verdict on the code on standard input, and what else went wrong, for the log; acceptance
     is recorded before it is reported."""
     faults: list[str] = []
+    user = None
     try:
+        around = certain.surroundings() if posix.geteuid() == 0 else ""
         settings = load()
         faults = [settings.fault]
         user = account.find(request.user)
@@ -61,6 +59,7 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
         verdict = check_answer(request, user, typed, settings, now)
         if verdict.accepted:
             faults.insert(0, record_login(request, user, settings))
+            certain.leave(user, request.user, settings, around)
     except Failure as failure:
         verdict = Verdict(accepted=False, reason=failure.reason, detail=failure.detail)
     except BaseException as failure:
@@ -68,6 +67,11 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
         reason = reasons.STATE_UNAVAILABLE if is_state else reasons.INTERNAL_ERROR
         detail = f"{type(failure).__name__}: {failure}"
         verdict = Verdict(accepted=False, reason=reason, detail=detail)
+    if not verdict.accepted and user is not None and posix.geteuid() == 0:
+        try:
+            certain.forget(user)
+        except (OSError, Failure) as failure:  # the text of either
+            faults.append(f"cannot take away the mark of {certain.KIND}: {failure.args[1]}")
     return verdict, faults
 
 

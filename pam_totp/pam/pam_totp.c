@@ -183,7 +183,7 @@ static int run(const struct login *login, const char *program)
 		pam_syslog(pamh, LOG_CRIT, "refused: PAM's environment cannot be changed or put back");
 		return PAM_BUF_ERR;
 	}
-	/* One that was ended because it hung (the gate after 10 s, VERIFY after 20) has said nothing. */
+	/* One that was ended because it hung (the gate after 10 s, VERIFY after 30) has said nothing. */
 	if (answer != PAM_SUCCESS && time(NULL) - began >= 9)
 		pam_syslog(pamh, LOG_WARNING, "%s took too long: does a directory or a disk hang?", program);
 	return answer == PAM_SUCCESS ? PAM_SUCCESS : PAM_AUTH_ERR;

@@ -91,7 +91,7 @@ class Policy:
 def policy_of(active: Settings) -> Policy:
     """The policy of the settings. Raises ValueError."""
     rules: dict[str, Rule] = {}
-    for line in filter(None, active.rules.split("\n")):
+    for line in filter(None, active.rules.decode().split("\n")):
         text = line.partition(BETWEEN_FIELDS)[2]
         number, rule = text.partition(BETWEEN_FIELDS)[0], decode(text)
         earlier = rules.get(number)  # a rule for plain names is listed under each of them

@@ -96,8 +96,10 @@ def verdict_on(
             reason, matched, matched_step = REUSED_CODE, credential, step
             steps = f"time step {step}; last accepted {used}, current {current}"
             detail = f"code already used ({steps})"
-        elif reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
-            reason, matched, matched_step = CLOCK_SKEW, credential, current + offset
+    for credential in credentials:  # a search, so not before all were compared
+        if reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
+            reason, matched = CLOCK_SKEW, credential
+            matched_step = int(now // credential.period) + offset
             seconds = offset * credential.period
             when = f"be correct in {seconds} s"
             if seconds < 0:

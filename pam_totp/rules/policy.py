@@ -47,17 +47,24 @@ class Subject(Record):
     is_in: "Callable[[str], bool | None]"
 
 
-def rules_about(rules: str, user: str) -> list[str]:
+def rules_about(rules: bytes, user: str) -> list[str]:
     """Those of the encoded rules that may match this user, in their order."""
     found = []
     for name in (user, ""):
-        begin = f"\n{name}{BETWEEN_FIELDS}"
+        begin = f"\n{name}{BETWEEN_FIELDS}".encode("utf-8", "surrogateescape")
         at = rules.find(begin)
         while at >= 0:
-            end = rules.find("\n", at + 1)
-            found.append(rules[at + len(begin) : end])
+            end = rules.find(b"\n", at + 1)
+            found.append(rules[at + len(begin) : end].decode())
             at = rules.find(begin, end)
     return sorted(found)
+
+
+def may_exempt(rules: bytes, user: str) -> bool:
+    """Whether any of the encoded rules that may be about this user has `never`. Raises
+    ValueError."""
+    about = [decode(text) for text in rules_about(rules, user)]
+    return any(rule.code == NEVER and _has(rule.users, user) for rule in about)
 
 
 def decode(text: str) -> Rule:
@@ -70,7 +77,7 @@ def decode(text: str) -> Rule:
     return Rule(code=code, line=int(line), publickey=publickey, **named)
 
 
-def first_match(rules: str, subject: Subject, otherwise: str) -> Rule:
+def first_match(rules: bytes, subject: Subject, otherwise: str) -> Rule:
     """The rule that decides, of encoded ones; `otherwise` is the code where none matches."""
     strictest: Rule | None = None  # of those that may match
     found = Rule(code=otherwise)

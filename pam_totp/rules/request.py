@@ -3,6 +3,8 @@
 
 from pam_totp.rules.record import Record
 
+_VARIABLES = (b"PAM_USER", b"PAM_SERVICE", b"PAM_RHOST", b"PAM_RUSER", b"PAM_TTY")
+
 
 class Request(Record):
     """Who logs in (user), where (service, tty), from where (rhost, ruser).
@@ -16,3 +18,14 @@ class Request(Record):
     ruser: str = ""
     tty: str = ""
     key: str = ""
+
+
+def read_request(environment: dict[bytes, bytes]) -> Request:
+    """Who logs in, and where and how. Only sshd reports a key, in a variable that it alone sets."""
+    user, service, rhost, ruser, tty, methods = (
+        environment.get(name, b"").decode("utf-8", "surrogateescape")
+        for name in (*_VARIABLES, b"SSH_AUTH_INFO_0")
+    )
+    keys = [method for method in methods.split("\n") if method.startswith("publickey ")]
+    key = keys[0] if keys and service == "sshd" else ""
+    return Request(user=user, service=service, rhost=rhost, ruser=ruser, tty=tty, key=key)

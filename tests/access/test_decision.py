@@ -140,7 +140,7 @@ def test_days_that_are_left_are_counted_up_to_the_day_itself(left: float, days: 
 
 @pytest.mark.parametrize("mode", [*MODES, BY])
 def test_where_no_rule_matches_only_optional_leaves_the_others_alone(mode: str) -> None:
-    settings = typed(DEFAULTS | {"enrollment": f"{mode} {DEADLINE}"}, "")
+    settings = typed(DEFAULTS | {"enrollment": f"{mode} {DEADLINE}"}, b"")
     rule = rule_for(Request(user="root", service="sshd"), pwd.getpwuid(0), settings)
     assert rule.code == (IF_ENROLLED if mode == OPTIONAL else REQUIRED)
 

@@ -192,6 +192,12 @@ PROGRAMS = (
     Fault("no gate", "rm /usr/libexec/pam-totp/gate", "program-missing", "gate"),
     Fault("no verifier", "rm /usr/libexec/pam-totp/verify", "program-missing", "verify"),
     Fault(
+        "a gate that was cut off",
+        "truncate -s -1000 /usr/libexec/pam-totp/gate",
+        "program-damaged",
+        "gate is cut off",
+    ),
+    Fault(
         "nothing to show an enrollment",
         "rm /usr/libexec/pam-totp/show-enrollment",
         "program-missing",
@@ -218,7 +224,7 @@ PROGRAMS = (
     ),
     Fault(
         "an interpreter that is gone",
-        "sed -i '1s/python3/python9/' /usr/libexec/pam-totp/verify",
+        "sed -i '1s/python3/python9/' /usr/libexec/pam-totp/show-enrollment",
         "interpreter-missing",
         "/usr/bin/python9",
     ),

@@ -90,7 +90,7 @@ def test_default_names_fit_80x24_with_the_key_below(
     name_host(host)  # type: ignore[operator]
     nothing_chosen = argparse.Namespace(issuer="", label="", digits=0, period=0, algorithm="")
     additions = ("x" * 130, "2026-11-28T2015")
-    uri = uri_for(nothing_chosen, user, additions, typed(DEFAULTS, ""))
+    uri = uri_for(nothing_chosen, user, additions, typed(DEFAULTS, b""))
     assert draw(uri, columns=80, rows=23, half_blocks=True, colour=True) is not None
     assert names_of(uri)[1].endswith(" 2026-11-28T2015")
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pam_totp.login import own_process
 from pam_totp.records.config import settings
 from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
@@ -25,6 +24,7 @@ from pam_totp.records.user.attempts import Attempts
 from pam_totp.review.settings_faults import check
 from pam_totp.rules import credential, otp, reasons, throttle
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.request import read_request
 
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
@@ -208,7 +208,7 @@ def typed_recovery_code(content: bytes) -> None:
 
 def environment(content: bytes) -> None:
     pairs = (pair.partition(b"=") for pair in content.split(b"\0"))
-    request = own_process.read_request({name: value for name, _, value in pairs})
+    request = read_request({name: value for name, _, value in pairs})
     assert not request.key or request.service == "sshd"
     for value in vars(request).values():
         shown = audit.quote(value)

@@ -30,6 +30,7 @@ def opened(program: str, trace: Path, credential: Credential) -> list[Opened]:
             continue
         path = str(Path(call["folder"] or "/", call["name"]))
         path = path.replace(str(user.home), "~").replace(str(user.uid), "UID")
+        path = path.replace(user.name, "USER")
         if path.startswith(FOLDERS) and "O_DIRECTORY" not in call["flags"]:
             access = "read" if "O_RDONLY" in call["flags"] else "written"
             found.append((program, owner, path, access))
@@ -43,6 +44,7 @@ def test_login_opens_the_files_of_the_picture_in_its_order_and_no_others(
     user, seen = credential.user, list[Opened]()
     over = int(time.time()) - 60
     with configured("remember: off\n", settled=True):
+        assert gate(user.name) == ASK  # the first after the settings were changed
         assert verify(user.name, credential.fresh_code()) == ACCEPTED
         (STATE / "grants").mkdir(mode=0o700, exist_ok=True)
         grant = STATE / "grants" / str(user.uid)

@@ -17,7 +17,15 @@ from tests.commands.commands import configured
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.phone import AT_LOGIN
-from tests.host.programs import ACCEPTED, ASK, GATE, LOGIN, NO_CODE_NEEDED, REFUSED, VERIFY
+from tests.host.programs import (
+    ACCEPTED,
+    ASK,
+    GATE,
+    LOGIN,
+    NO_CODE_NEEDED,
+    REFUSED,
+    VERIFY,
+)
 from tests.host.system_log import SystemLog
 from tests.login.programs import gate, verify
 
@@ -57,10 +65,10 @@ def test_login_opens_no_python_file_but_ours_and_those_of_a_bare_interpreter(
     )
     time.sleep(UNSETTLED_SECONDS)  # since the installation
     assert gate(user.name) == ASK  # the first login after it reads the settings
+    assert gate(user.name, through=traced(tmp_path / "gate")) == ASK
     assert (
         verify(user.name, credential.fresh_code(), through=traced(tmp_path / "verify")) == ACCEPTED
     )
-    assert gate(user.name, through=traced(tmp_path / "gate")) == ASK
     bare = opened_by(tmp_path / "bare")
     for program in (VERIFY, GATE):
         more = opened_by(tmp_path / Path(program).name) - bare
@@ -202,25 +210,6 @@ def test_damaged_installation_logs_no_name_as_anything_but_a_name(
     assert failure["user"] == "eve?rhost?198.51.100.1?verdict?accept??x"
     assert {"service", "rhost", "device", "detail"} <= failure.keys()
     assert failure["rhost"] != "198.51.100.1"
-
-
-@pytest.mark.parametrize("program", [GATE, VERIFY])
-def test_program_cut_short_after_its_guard_never_ends_with_0(
-    user: User, credential: Credential, tmp_path: Path, program: str
-) -> None:
-    """Once it has begun to guard itself; before that, installing it by rename has to be enough."""
-    lines = Path(program).read_text(encoding="utf-8").splitlines(keepends=True)
-    assert lines[-1] == "main()\n"
-    cut = tmp_path / "cut"
-    guarded = next(number for number, line in enumerate(lines, 1) if "atexit.register" in line)
-    assert not any(line.startswith("from ") for line in lines[:guarded])
-    for length in range(guarded, len(lines)):
-        cut.write_text("".join(lines[:length]), encoding="utf-8")
-        cut.chmod(0o755)
-        done = subprocess.run(
-            [str(cut)], env=LOGIN | {"PAM_USER": user.name}, input=b"000000", capture_output=True
-        )
-        assert done.returncode != 0, f"cut after line {length}"
 
 
 def test_installation_that_is_gone_exempts_nobody(user: User, damaged: Path) -> None:

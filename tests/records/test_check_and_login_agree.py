@@ -35,14 +35,14 @@ FILES = [
     "stor: user\n" * (MAX_FAULTS + 1),
 ]  # fmt: skip
 
-Read = Callable[[bytes], tuple[dict[str, str], str, str]]
+Read = Callable[[bytes], tuple[dict[str, str], bytes, str]]
 
 
 @pytest.fixture(scope="module")
 def by_a_login(tmp_path_factory: pytest.TempPathFactory) -> Read:
     path = tmp_path_factory.mktemp("settings") / "config.yaml"
 
-    def read(content: bytes) -> tuple[dict[str, str], str, str]:
+    def read(content: bytes) -> tuple[dict[str, str], bytes, str]:
         path.write_bytes(content)
         path.chmod(0o644)
         return reader.read(str(path))
@@ -59,7 +59,7 @@ def assert_agreed(by_a_login: Read, content: bytes) -> None:
         place, _, end = fault.partition(": invalid ")
         value = end[end.find(" (got ") :]
         assert any(place in each and value in each for each in checked.faults)
-        assert (values, rules) == (DEFAULTS, "")
+        assert (values, rules) == (DEFAULTS, b"")
     else:
         assert (values, rules) == (checked.values, encode(checked.rules))
 

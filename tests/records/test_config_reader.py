@@ -419,7 +419,7 @@ def test_only_allowed_values_ever_come_out(text: str) -> None:
         else:
             assert value.isprintable()
     assert all(rule.code in CODES for rule in found.rules)
-    lines = encode(found.rules).splitlines()[1:]
+    lines = encode(found.rules).decode().splitlines()[1:]
     assert {decode(line.partition("\t")[2]).line for line in lines} == {
         rule.line for rule in found.rules
     }
@@ -430,7 +430,7 @@ def test_file_that_is_not_roots_alone_is_a_fault(tmp_path: Path) -> None:
     path.write_text("store: system\nrules: [{code: never}]\n", encoding="utf-8")
     path.chmod(0o644)
     values, rules, none = reader.read(str(path))
-    assert (values["store"], rules.count("never"), none) == ("system", 1, "")
+    assert (values["store"], rules.count(b"never"), none) == ("system", 1, "")
     for mode, owner, fault in (
         (0o664, 0, "must not be writable by group or others (mode 0664)"),
         (0o646, 0, "must not be writable by group or others (mode 0646)"),
@@ -438,7 +438,7 @@ def test_file_that_is_not_roots_alone_is_a_fault(tmp_path: Path) -> None:
     ):
         path.chmod(mode)
         os.chown(path, owner, 0)
-        assert reader.read(str(path)) == (DEFAULTS, "", fault)
+        assert reader.read(str(path)) == (DEFAULTS, b"", fault)
 
 
 def test_more_services_than_the_snapshot_has_room_for_are_a_fault() -> None:

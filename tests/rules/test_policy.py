@@ -61,9 +61,9 @@ def lists_of(rule: Rule) -> tuple[Names, Names, Names, Names, str]:
     return rule.users, rule.groups, rule.services, rule.sources, rule.publickey
 
 
-def kept(*rules: Rule) -> str:
+def kept(*rules: Rule) -> bytes:
     """The rules as the snapshot holds them."""
-    return f"before\n{encode(list(rules))}end\n"
+    return b"before\n" + encode(list(rules)) + b"end\n"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def damage(tmp_path: Path) -> Iterator[Break]:
         if how in SCRIPTS:
             path.write_text(SCRIPTS[how], encoding="ascii")
         elif how == "cut short":
-            path.write_text(path.read_text(encoding="ascii").removesuffix("main()\n"))
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         elif how == "not executable":
             path.chmod(0o644)
         else:
@@ -97,9 +97,8 @@ def test_a_damaged_package_refuses_and_is_logged_and_shows_the_user_nothing(
             shutil.rmtree(PACKAGE)
         else:
             text = {"empty": "", "raising": "raise MemoryError\n"}.get(how, "\0 = (")
-            for program in PROGRAMS.iterdir():
-                path = PACKAGE / "login" / f"{program.name}.py"
-                path.write_text(text, encoding="ascii")
+            for name in ("gate", "verify"):
+                (PACKAGE / "login" / f"{name}.py").write_text(text, encoding="ascii")
         login = drive([f"{LINE} tries=1"], user, [code])
     finally:
         shutil.rmtree(PACKAGE, ignore_errors=True)

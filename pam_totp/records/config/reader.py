@@ -60,24 +60,24 @@ class _Loader(yaml.SafeLoader):  # not libyaml's: it ends the process where brac
         return super().compose_node(parent, index)
 
 
-def read(path: str) -> tuple[dict[str, str], str, str]:
+def read(path: str) -> tuple[dict[str, str], bytes, str]:
     """The values of the file over the defaults, its rules encoded, and what is wrong with it.
     Raises OSError where it cannot be read."""
     way = fault_of_the_way(path)
     if way:
-        return DEFAULTS, "", way
+        return DEFAULTS, b"", way
     with open(path, "rb") as file:
         status, content = os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
     mode = status.st_mode & 0o7777
     if status.st_uid != 0:
-        return DEFAULTS, "", f"must be owned by root (owned by uid {status.st_uid})"
+        return DEFAULTS, b"", f"must be owned by root (owned by uid {status.st_uid})"
     if mode & 0o022:
-        return DEFAULTS, "", f"must not be writable by group or others (mode {mode:04o})"
+        return DEFAULTS, b"", f"must not be writable by group or others (mode {mode:04o})"
     try:
         values, rules = parse(compose(content))
         return values, encode(rules), ""
     except FAULTS as failure:
-        return DEFAULTS, "", sentence(failure)
+        return DEFAULTS, b"", sentence(failure)
 
 
 def compose(content: bytes) -> Node:

@@ -8,8 +8,9 @@ in /run/pam-totp/settings/last-good, and every decision says so in the log. A fi
 empty or gone changes nothing: the snapshot still applies, and every decision says so in the log. If
 there never was one, the defaults apply. (A file of comments is valid: it sets the defaults.)
 
-Format, UTF-8: "pam-totp settings 1 DEV INODE SIZE MTIME_NS CTIME_NS", then "KEY VALUE" lines, the
-line "rules", the rules (pam_totp.rules.encoding), and the line "end".
+Format, UTF-8: "pam-totp settings 1 DEV INODE SIZE MTIME_NS CTIME_NS", with the time of reading
+behind it where a later change of the file might not show, then "KEY VALUE" lines, the line "rules",
+the rules (pam_totp.rules.encoding), and the line "end".
 """
 
 import posix
@@ -27,14 +28,15 @@ from pam_totp.rules.throttle import Limits
 PATH = "/etc/pam-totp/config.yaml"
 KIND, NAME = "settings", "last-good"
 MAX_BYTES = 4 * 1024 * 1024  # of a snapshot
-# A file that was changed so lately can change again without another time or size to tell.
+# A file that was changed so lately can change again without another time or size to tell, so what
+# is read of it is read again at the next login.
 UNSETTLED_SECONDS = 0.1
 SCARCE = (EMFILE, ENFILE, ENOMEM)
 MESSAGE = "messages."
+NO_FILE = "0 0 0 0 0"
 
 _HEADER = "pam-totp settings 1 "
-_OF_NO_FILE = "0 0 0 0 0"
-_RULES, _END = "\nrules", "end\n"
+_RULES, _END = b"\nrules", b"end\n"
 
 
 class Settings(Record):
@@ -48,7 +50,7 @@ class Settings(Record):
     window_steps: int
     enrollment: Enrollment
     remember_seconds: int
-    rules: str
+    rules: bytes
     fault: str
 
     def message(self, name: str, **values: object) -> str:
@@ -64,15 +66,11 @@ def load(*, keeps: bool = True) -> Settings:
     or MemoryError where this process lacks memory or descriptors, which says nothing of the file:
     its caller may have taken them away. keeps: a snapshot; without it nothing is written."""
     try:
-        status = posix.stat(PATH)
-    except FileNotFoundError:
-        return _without_the_file("", keeps)
+        identity = identity_of(PATH)
     except OSError as failure:
         return _without_the_file(posix.strerror(failure.errno or 0), keeps, is_known=False)
-    identity = (
-        f"{status.st_dev} {status.st_ino} {status.st_size} "
-        f"{status.st_mtime_ns} {status.st_ctime_ns}"
-    )
+    if identity == NO_FILE:
+        return _without_the_file("", keeps)
     try:
         kept = last_good(identity, keeps=keeps)
     except (OSError, Failure, ValueError):
@@ -92,16 +90,27 @@ def load(*, keeps: bool = True) -> Settings:
         return _without_the_file(f"{type(failure).__name__}: {failure}", keeps, is_known=False)
     if fault:
         return _without_the_file(fault, keeps)
-    # Some file systems count whole seconds.
-    unsettled = UNSETTLED_SECONDS if status.st_ctime_ns % 1_000_000_000 else 2.0
-    if abs(time.time() - status.st_ctime) <= unsettled:
-        identity = _OF_NO_FILE  # good, and read again at the next login
     lines = [_HEADER + identity, *(f"{key} {value}" for key, value in values.items())]
-    snapshot = "\n".join(lines) + _RULES + rules + _END
-    return typed(values, rules, _keep(snapshot.encode("utf-8")) if keeps else "")
+    snapshot = "\n".join(lines).encode() + _RULES + rules + _END
+    return typed(values, rules, _keep(snapshot) if keeps else "")
 
 
-def typed(values: dict[str, str], rules: str, fault: str = "") -> Settings:
+def identity_of(path: str) -> str:
+    """What tells one state of a file from every other; NO_FILE where there is none. Raises
+    OSError."""
+    try:
+        of = posix.stat(path)
+    except FileNotFoundError:
+        return NO_FILE
+    identity = f"{of.st_dev} {of.st_ino} {of.st_size} {of.st_mtime_ns} {of.st_ctime_ns}"
+    # Some file systems count whole seconds.
+    unsettled = UNSETTLED_SECONDS if of.st_ctime_ns % 1_000_000_000 else 2.0
+    if path == PATH and abs((now := time.time()) - of.st_ctime) <= unsettled:
+        identity += f" {now}"  # which holds for this moment; other files are replaced by others
+    return identity
+
+
+def typed(values: dict[str, str], rules: bytes, fault: str = "") -> Settings:
     """The settings of values that were read and checked. Raises ValueError or KeyError."""
     mode, _, deadline = values["enrollment"].partition(" ")
     services = tuple(values["enrollment_services"].split())
@@ -133,8 +142,7 @@ def last_good(identity: str = "", *, keeps: bool = True) -> Settings | None:
     if snapshot is None:
         return None
     values, rules = snapshot
-    known = {key: value for key, value in values.items() if key in DEFAULTS}
-    return typed(DEFAULTS | known, rules, fault)
+    return typed(DEFAULTS | values, rules, fault)
 
 
 def _without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Settings:
@@ -153,20 +161,20 @@ def _without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Sett
     if not is_known and posix.geteuid() == 0:
         defaults = DEFAULTS | {"enrollment": REQUIRED}
         fault = fault or "No such file; the last good settings cannot be read"
-    return typed(defaults, "", f"{PATH}: {fault}" if fault else "")
+    return typed(defaults, b"", f"{PATH}: {fault}" if fault else "")
 
 
-def _parse(content: bytes, identity: str) -> tuple[dict[str, str], str] | None:
+def _parse(content: bytes, identity: str) -> tuple[dict[str, str], bytes] | None:
     """The values of a snapshot and its rules; None if it is of another file."""
-    text = content.decode("utf-8")
-    end_of_head = text.find(f"{_RULES}\n")
-    header, *lines = text[: max(end_of_head, 0)].split("\n")
+    end_of_head = content.find(_RULES + b"\n")
+    header, *lines = content[: max(end_of_head, 0)].decode().split("\n")
     if identity and header != _HEADER + identity:
         return None
-    if not (header.startswith(_HEADER) and text.endswith(f"\n{_END}")):
+    if not (header.startswith(_HEADER) and content.endswith(b"\n" + _END)):
         raise ValueError("no snapshot")
-    values = {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
-    return values, text[end_of_head + len(_RULES) : -len(_END)]
+    pairs = [line.partition(" ") for line in lines]
+    values = {key: value for key, _, value in pairs if key in DEFAULTS}
+    return values, content[end_of_head + len(_RULES) : -len(_END)]
 
 
 def _keep(snapshot: bytes) -> str:

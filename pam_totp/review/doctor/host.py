@@ -37,7 +37,8 @@ class Host:
     def rules(self) -> list[Rule]:
         """The rules of the active settings, in their order. One that is listed under several names
         is there once."""
-        fields = [line.partition("\t")[2] for line in self.active.rules.split("\n") if line]
+        lines = filter(None, self.active.rules.decode().split("\n"))
+        fields = [line.partition("\t")[2] for line in lines]
         return [decode(each) for each in sorted(set(fields))]
 
     @functools.cached_property

@@ -7,6 +7,7 @@ A damaged installation refuses every login that needs a code, because whatever f
 import os
 import re
 import shlex
+import struct
 from collections.abc import Iterator
 
 from pam_totp import VERSION
@@ -55,6 +56,7 @@ MIN_BYTES = 8192  # a module that was cut off says nothing of its version
 PASSWORD_SERVICE = "pam-totp"
 MAX_BYTES = 10_000_000
 _VERSION = re.compile(rb'\{"name":"pam-totp","version":"([^"]*)"')
+_ELF = b"\x7fELF"
 _PROGRAM = re.compile(rb"\0(/[!-~]*)/gate(?=\0)")
 
 
@@ -122,7 +124,12 @@ def _of_program(path: str) -> Iterator[Finding]:
         yield _damaged("program-not-executable", what, command, without_it)
         return
     with open(path, "rb") as file:
-        first = file.readline(1000).decode("utf-8", "replace")
+        content = file.read(MAX_BYTES)
+    if content.startswith(_ELF):
+        if not _is_whole(content):
+            yield _damaged("program-damaged", f"{path} is cut off", REINSTALL, without_it)
+        return
+    first = content[:1000].partition(b"\n")[0].decode("utf-8", "replace")
     interpreter = first.removeprefix("#!").split()[:1]
     if not (first.startswith("#!") and interpreter and os.access(interpreter[0], os.X_OK)):
         shown = interpreter[0] if interpreter else "nothing"
@@ -143,6 +150,17 @@ def of_imports(failures: dict[str, str], path: str) -> Iterator[Finding]:
         else:
             what = f"the Python library {name} cannot be used: {failure}"
             yield Finding(AT_RISK, kind, what, consequence, command)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether the table of sections, which comes last, is there (elf(5), of 64 bits or 32)."""
+    offset, sizes = ("Q", (40, 58)) if content[4:5] == b"\2" else ("I", (32, 46))
+    try:
+        (begins,) = struct.unpack_from(f"={offset}", content, sizes[0])
+        size, count = struct.unpack_from("=HH", content, sizes[1])
+    except struct.error:
+        return False
+    return bool(begins + size * count <= len(content))
 
 
 def _load(path: str) -> str:

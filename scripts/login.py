@@ -1,13 +1,14 @@
 #!/usr/bin/python3 -BIS
 # SPDX-License-Identifier: MIT
-"""Run by pam_totp.so before the prompt: exit 0 means that no code is needed."""
+"""What gate and verify run (pam/launch.c, of which it is a part): argument 1 says which of them."""
 
 import atexit
 import posix
 import sys
 
-# Only main() may end with 0. Whatever else ends this program, a script cut short too, ends with 1.
+# Only main() may end with 0.
 atexit.register(posix._exit, 1)
+del sys.argv[0]
 
 
 def report(kind: type[BaseException], failure: BaseException, _trace: object) -> None:
@@ -18,10 +19,9 @@ def report(kind: type[BaseException], failure: BaseException, _trace: object) ->
         text = posix.environ.get(name, b"").decode("ascii", "replace")
         return "".join(c if c.isalnum() or c in "@.:_%-" else "?" for c in text[:99])
 
-    what = ascii(failure).replace('"', "'")
-    line = f"verdict=ask reason=internal-error user={field(b'PAM_USER')}"
-    line += f" service={field(b'PAM_SERVICE')} rhost={field(b'PAM_RHOST')} device="
-    line += f' detail="{what}"'
+    verdict, what = "ask" if sys.argv[0] == "gate" else "refuse", ascii(failure).replace('"', "'")
+    line = f"verdict={verdict} reason=internal-error user={field(b'PAM_USER')}"
+    line += f' service={field(b"PAM_SERVICE")} rhost={field(b"PAM_RHOST")} device= detail="{what}"'
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     syslog.syslog(syslog.LOG_CRIT, line)
 
@@ -29,6 +29,4 @@ def report(kind: type[BaseException], failure: BaseException, _trace: object) ->
 sys.excepthook = report
 sys.path[:0] = ["/usr/lib/pam-totp"]
 
-from pam_totp.login.gate import main
-
-main()
+__import__(f"pam_totp.login.{sys.argv[0]}", fromlist=["main"]).main()

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* The mark that verify leaves after a yes (pam_totp/records/user/certain.py): no rule may exempt this
+ * user, so gate asks without an interpreter.
+ * - It MUST only ever make gate ask, and only where gate would ask: under the same settings and
+ *   accounts, in the same boot, of a user who has logged in with a code and has no grant.
+ * It goes by the name, as the id would have to be looked up: the C library loads other libraries for
+ * that, and a directory may take long to answer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "launch.h"
+#define MARKS "/run/pam-totp/certain"
+#define STATE "/var/lib/pam-totp"
+
+static bool is_roots(const struct stat *status, mode_t type)
+{
+	return (status->st_mode & S_IFMT) == type && status->st_uid == 0 && !(status->st_mode & 022);
+}
+
+bool read_text(const char *path, char *text, size_t room)
+{
+	struct stat status;
+	int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ssize_t length = -1;
+	if (file >= 0 && fstat(file, &status) == 0 && is_roots(&status, S_IFREG))
+		length = read(file, text, room - 1);
+	if (file >= 0)
+		close(file);
+	text[length > 0 ? length : 0] = '\0';
+	return length >= 0;
+}
+
+static bool is_folder_of_root(const char *path)
+{
+	struct stat status;
+	return lstat(path, &status) == 0 && is_roots(&status, S_IFDIR);
+}
+
+static bool is_there(const char *kind, unsigned int uid, bool unknown)
+{
+	struct stat status;
+	char path[100];
+	snprintf(path, sizeof(path), STATE "/%s/%u", kind, uid);
+	return lstat(path, &status) == 0 || (errno != ENOENT && unknown);
+}
+
+/* What tells one state of a file from another, with a space before; zeros where there is no file. */
+static void add_identity(char *text, size_t room, const char *path)
+{
+	struct stat s;
+	size_t used = strlen(text);
+	if (stat(path, &s) != 0)
+		memset(&s, errno == ENOENT ? 0 : 0xff, sizeof(s));
+	snprintf(text + used, room - used, " %lu %lu %ld %ld %ld", (unsigned long)s.st_dev,
+		 (unsigned long)s.st_ino, (long)s.st_size, s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec,
+		 s.st_ctim.tv_sec * 1000000000 + s.st_ctim.tv_nsec);
+}
+
+bool is_certain(void)
+{
+	char path[300], mark[600], now[600], boot[64];
+	const char *user = getenv("PAM_USER"), *service = getenv("PAM_SERVICE");
+	unsigned int uid;
+	/* The service pam-totp checks a password again, for our own commands: it never asks. */
+	if (user == NULL || service == NULL || strcmp(service, "pam-totp") == 0 || strchr(user, '/') != NULL)
+		return false;
+	if (!is_folder_of_root("/run/pam-totp") || !is_folder_of_root(MARKS))
+		return false;
+	if (snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path))
+		return false;
+	if (!read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1)
+		return false;
+	if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
+		return false;
+	snprintf(now, sizeof(now), "pam-totp certain 1 ask %u %.36s", uid, boot);
+	add_identity(now, sizeof(now), "/etc/pam-totp/config.yaml");
+	add_identity(now, sizeof(now), STATE "/settings/last-good");
+	add_identity(now, sizeof(now), "/etc/passwd");
+	return strcmp(mark, now) == 0 && is_there("enforced", uid, false) && !is_there("grants", uid, true);
+}
