@@ -31,7 +31,7 @@ bool read_text(const char *path, char *text, size_t room)
 	if (file >= 0)
 		close(file);
 	text[length > 0 ? length : 0] = '\0';
-	return length >= 0;
+	return length >= 0 && strlen(text) == (size_t)length;
 }
 
 static bool is_folder_of_root(const char *path)
@@ -62,23 +62,23 @@ static void add_identity(char *text, size_t room, const char *path)
 
 bool is_certain(void)
 {
+	static const char *const files[] = {"/etc/pam-totp/config.yaml", STATE "/settings/last-good",
+					    "/run/pam-totp/settings/last-good", "/etc/passwd"};
 	char path[300], mark[600], now[600], boot[64];
 	const char *user = getenv("PAM_USER"), *service = getenv("PAM_SERVICE");
 	unsigned int uid;
 	/* The service pam-totp checks a password again, for our own commands: it never asks. */
 	if (user == NULL || service == NULL || strcmp(service, "pam-totp") == 0 || strchr(user, '/') != NULL)
 		return false;
-	if (!is_folder_of_root("/run/pam-totp") || !is_folder_of_root(MARKS))
-		return false;
-	if (snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path))
+	if (!is_folder_of_root("/run/pam-totp") || !is_folder_of_root(MARKS) ||
+	    snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path))
 		return false;
 	if (!read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1)
 		return false;
 	if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
 		return false;
 	snprintf(now, sizeof(now), "pam-totp certain 1 ask %u %.36s", uid, boot);
-	add_identity(now, sizeof(now), "/etc/pam-totp/config.yaml");
-	add_identity(now, sizeof(now), STATE "/settings/last-good");
-	add_identity(now, sizeof(now), "/etc/passwd");
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		add_identity(now, sizeof(now), files[i]);
 	return strcmp(mark, now) == 0 && is_there("enforced", uid, false) && !is_there("grants", uid, true);
 }

@@ -9,8 +9,9 @@ gate says before a prompt is still said.
   began, alone: an edit of either, and it is as if it were not there.
 
 /run/pam-totp/certain/NAME, one line without an end: "pam-totp certain 1 WORD UID BOOT", then of the
-settings, their snapshot and /etc/passwd "DEV INODE SIZE MTIME_NS CTIME_NS". WORD is "ask"; or
-"decide", which says that a rule may exempt the user, so that no login looks for one again.
+settings, each place of their snapshot and /etc/passwd "DEV INODE SIZE MTIME_NS CTIME_NS". WORD is
+"ask"; or "decide", which says that a rule may exempt the user, so that no login looks for one
+again.
 """
 
 import pwd
@@ -21,7 +22,7 @@ from pam_totp.rules.policy import may_exempt
 from pam_totp.rules.reasons import Failure
 
 KIND = "certain"
-FILES = (PATH, f"{VAR.path}/settings/last-good", "/etc/passwd")
+FILES = (PATH, *(f"{each.path}/settings/last-good" for each in (VAR, RUN)), "/etc/passwd")
 BOOT = "/proc/sys/kernel/random/boot_id"
 
 
