@@ -59,7 +59,8 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
         verdict = check_answer(request, user, typed, settings, now)
         if verdict.accepted:
             faults.insert(0, record_login(request, user, settings))
-            certain.leave(user, request.user, settings, around)
+            if verdict.credential is not None:  # after a recovery code the wait may go on
+                certain.leave(user, request.user, settings, around)
     except Failure as failure:
         verdict = Verdict(accepted=False, reason=failure.reason, detail=failure.detail)
     except BaseException as failure:
