@@ -7,12 +7,13 @@ import re
 import time
 
 from pam_totp import repair
+from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError
 from pam_totp.listing import fit
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
-from pam_totp.records.user import certain, grant
+from pam_totp.records.user import grant
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
@@ -50,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     now = int(time.time())
     until = now + (options.seconds or USUAL_SECONDS)
     finish_undisturbed()
+    forget_mark(account)
     try:
-        certain.forget(account)  # or the gate would ask, and never see the grant
         grant.give(account.pw_uid, grant.Grant(since=now, until=until, once=options.once))
     except Failure as failure:
         raise Error(*repair.split(failure.detail, _FOLDER)) from None

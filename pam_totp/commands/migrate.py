@@ -8,6 +8,7 @@ import pwd
 from typing import Any
 
 from pam_totp import repair
+from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError, for_root, printable
 from pam_totp.listing import fit
@@ -15,7 +16,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_removal, secret_writer, state_dir
 from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
-from pam_totp.records.user import certain, enforced, recovery, secret
+from pam_totp.records.user import enforced, recovery, secret
 from pam_totp.review import everybody
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
@@ -119,7 +120,7 @@ def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, s
         if not found:
             return []
         finish_undisturbed()
-        certain.forget(target.account)
+        forget_mark(target.account)
         for name, content in found.items():
             _save(target, name, content, copied)
             secret_removal.remove(source, name)

@@ -7,6 +7,7 @@ import pwd
 import sys
 
 from pam_totp import repair
+from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.enrollment.terminal import is_confirmed, say
 from pam_totp.errors import Error
@@ -14,7 +15,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import certain, enforced, grant, pending, recovery, remembered, secret
+from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
         if not is_confirmed("Continue?"):
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
+    forget_mark(account)
     removed: list[str] = []  # paths
     fault = hint = ""
     try:
@@ -74,7 +76,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
-    certain.forget(account)
     # The record of earlier logins goes last: a reset that fails half-way must not exempt anybody.
     for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):

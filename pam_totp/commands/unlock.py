@@ -5,12 +5,13 @@ import argparse
 from contextlib import closing
 
 from pam_totp import repair
+from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
-from pam_totp.records.user import attempts, certain, recovery, remembered
+from pam_totp.records.user import attempts, recovery, remembered
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import clear, wait_seconds, whole_seconds
 from pam_totp.signals import finish_undisturbed
@@ -28,8 +29,8 @@ def run(options: argparse.Namespace) -> int:
     the last 30 days stay counted, so that a guesser gains nothing by it."""
     account = find(options.name)
     limits = settings.load().limits
+    forget_mark(account)
     try:
-        certain.forget(account)
         with closing(attempts.Attempts(account.pw_uid)) as record:
             finish_undisturbed()
             record.steps.pop(recovery.INCORRECT, None)
