@@ -94,6 +94,7 @@ def remove_user(user: User) -> None:
         Path("/run/sudo/ts") / user.name,
         Path("/var/mail") / user.name,
         Path("/run/pam-totp") / str(user.uid),
+        Path("/run/pam-totp/certain") / user.name,
         *(Path("/run/pam-totp") / kind / str(user.uid) for kind in ("pending", "remembered")),
         Path("/run/user") / str(user.uid),
         *(
