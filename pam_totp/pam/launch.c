@@ -23,7 +23,7 @@
 #define GROUPS "/sys/fs/cgroup"
 #define IS_GATE (NAME[0] == 'g')
 
-/* Of two with one name the first, as Python has it. */
+/* Of those with one name the last: pam_exec adds its own behind what modules have set. */
 static void keep_variables(void)
 {
 	static const char *const names[] = {"PAM_USER=",  "PAM_SERVICE=", "PAM_RHOST=",
@@ -31,11 +31,11 @@ static void keep_variables(void)
 	static char *kept[sizeof(names) / sizeof(*names) + 1];
 	size_t count = 0;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		char **each = environ;
-		while (*each != NULL && strncmp(*each, names[i], strlen(names[i])) != 0)
-			each++;
-		if (*each != NULL)
-			kept[count++] = *each;
+		kept[count] = NULL;
+		for (char **each = environ; *each != NULL; each++)
+			if (strncmp(*each, names[i], strlen(names[i])) == 0)
+				kept[count] = *each;
+		count += kept[count] != NULL;
 	}
 	environ = kept;
 }
