@@ -30,8 +30,7 @@ def surroundings() -> str:
     """What a mark holds for; empty where that is not known."""
     try:
         with open(BOOT, "rb") as file:
-            boot = file.read(36).decode("ascii")
-        return " ".join([boot, *map(identity_of, FILES)])
+            return " ".join([file.read(36).decode("ascii"), *map(identity_of, FILES)])
     except OSError:
         return ""
 
