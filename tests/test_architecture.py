@@ -72,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
     "bundle": set(),
     "main": {"pam_totp", "commands", "setup", "stack", "errors", "listing", "spelling"},
     "script login.py": set(),
-    "script show-enrollment": {"login", "records"},
+    "script show-enrollment": {"login", "records", "rules"},
     "script roll-back": {"setup"},
     "script pam-totp": {"main"},
 }

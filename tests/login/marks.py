@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The marks by which the gate asks without an interpreter: left by logins, and looked at by tests."""
+"""The marks by which the gate asks without an interpreter: left by logins, looked at by tests."""
 
 import ctypes
 import os
