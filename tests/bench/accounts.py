@@ -40,6 +40,15 @@ class Account:
         if self.google is not None:
             self.user.give(self.user.home / ".google_authenticator", self.google)
 
+    def put_mark(self, is_there: bool) -> None:
+        """Whether the gate finds what a login before has left, and so needs no interpreter. It is
+        moved away, as it is, and back."""
+        mark, away = (RECORDS / kind / self.user.name for kind in ("certain", "certain.away"))
+        away.parent.mkdir(mode=0o700, exist_ok=True)
+        source, target = (away, mark) if is_there else (mark, away)
+        if source.exists():
+            source.rename(target)
+
 
 @dataclass
 class OathAccount(Account):

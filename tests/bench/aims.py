@@ -8,7 +8,8 @@ from tests.bench import credentials, descriptors, growth, logins, policies, prog
 from tests.bench.rounds import Measured
 
 MAX_TIME, MAX_MEMORY = 1.25, 1.20
-MAX_STEP, MAX_LOGIN, MAX_LOGIN_CPU_MS = 1.0, 1.05, 11.0
+# With an interpreter for each, both programs took 1.22 of two idle ones: 0.62 of that.
+MAX_STEP, MAX_TO_IDLE, MAX_LOGIN, MAX_LOGIN_CPU_MS = 1.0, 0.76, 1.05, 11.0
 MAX_POLICY, MAX_RULES, MAX_CREDENTIALS, MAX_GROWTH = 1.5, 1.08, 1.10, 1.05
 
 
@@ -68,9 +69,9 @@ def of_programs(figures: Figures, memory: Mapping[str, float]) -> Iterator[Aim]:
 
 
 def of_stacks(figures: Figures) -> Iterator[Aim]:
-    for limit in steps.LIMITS:
-        ratio = figures.wall_ratio(steps.section_of(limit), steps.OURS, steps.INTERPRETERS)
-        yield Aim(f"pam_totp to two idle interpreters, at {limit:,}", ratio, MAX_STEP)
+    section = steps.section_of(descriptors.OTHERS)
+    ratio = figures.wall_ratio(section, steps.OURS, steps.INTERPRETERS)
+    yield Aim(f"pam_totp to two idle interpreters, at {descriptors.OTHERS:,}", ratio, MAX_TO_IDLE)
     section = steps.section_of(descriptors.SYSTEMD)
     ratio = figures.wall_ratio(section, steps.OURS, steps.PASSWORD)
     yield Aim(f"pam_totp to pam_unix, at {descriptors.SYSTEMD:,}", ratio, MAX_STEP)
@@ -95,10 +96,10 @@ def of_records(figures: Figures) -> Iterator[Aim]:
         gate = policies.name_of(policies.GATE_NAME, rules)
         ratio = figures.wall_ratio(policies.SECTION, gate, programs.BARE)
         yield Aim(f"gate with {rules:,} rules to bare interpreter", ratio, MAX_POLICY)
-    for program in (policies.GATE_NAME, policies.VERIFY_NAME):
-        none, many = (policies.name_of(program, rules) for rules in (policies.NONE, policies.MANY))
-        ratio = figures.wall_ratio(policies.SECTION, many, none)
-        yield Aim(f"{program}, {policies.MANY:,} rules to none", ratio, MAX_RULES)
+    name = policies.VERIFY_NAME
+    none, many = (policies.name_of(name, rules) for rules in (policies.NONE, policies.MANY))
+    ratio = figures.wall_ratio(policies.SECTION, many, none)
+    yield Aim(f"{name}, {policies.MANY:,} rules to none", ratio, MAX_RULES)
     for name in growth.GROWING:
         few, many = (growth.name_of(name, number) for number in (growth.FEW, growth.MANY))
         ratio = figures.wall_ratio(growth.SECTION, many, few)

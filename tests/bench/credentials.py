@@ -17,7 +17,8 @@ def measure(host: BenchHost) -> list[Measured]:
     worker = start_launcher()
     accounts = {ONE: host.enrolled, MANY: account_with(32)}
     programs = [
-        Program(worker, name, [VERIFY], account, ACCEPTED) for name, account in accounts.items()
+        Program(worker, name, [VERIFY], account, ACCEPTED, has_mark=True)
+        for name, account in accounts.items()
     ]
     candidates = [Candidate(SECTION, each.name, ONE, each.run) for each in programs]
     return rounds.run(candidates, at_least=100, at_most=300, stable=0.01)

@@ -53,7 +53,7 @@ def measure(host: BenchHost) -> list[Measured]:
 
     runs = {
         ASKS: Program(programs, ASKS, [GATE], user, ASK).run,
-        RIGHT: Program(programs, RIGHT, [VERIFY], user, ACCEPTED).run,
+        RIGHT: Program(programs, RIGHT, [VERIFY], user, ACCEPTED, has_mark=True).run,
         OURS: Step(application, "pam_totp", [CODE_PROMPT], user).run,
     }
     candidates = []

@@ -11,7 +11,7 @@ from tests.bench.programs import BARE, INTERPRETER, Program, start_launcher
 from tests.bench.rounds import Candidate, Measured
 from tests.bench.variants import Variants
 from tests.host.accounts import User
-from tests.host.programs import ACCEPTED, ASK, CONFIGURATION, GATE, STATE, VERIFY
+from tests.host.programs import ACCEPTED, ASK, CONFIGURATION, GATE, RECORDS, STATE, VERIFY
 
 NONE, FEW, MANY = 0, 100, 10_000
 GROUPS = 500
@@ -46,7 +46,7 @@ def measure(host: BenchHost) -> list[Measured]:
     worker, user = start_launcher(), host.enrolled
     bare = Program(worker, BARE, INTERPRETER, user, 0)
     gate = Program(worker, GATE_NAME, [GATE], user, ASK)
-    verify = Program(worker, VERIFY_NAME, [VERIFY], user, ACCEPTED)
+    verify = Program(worker, VERIFY_NAME, [VERIFY], user, ACCEPTED, has_mark=True)
     candidates = [Candidate(SECTION, BARE, BARE, bare.run)]
     for program in (gate, verify):
         for rules in (NONE, FEW, MANY):
@@ -58,7 +58,9 @@ def measure(host: BenchHost) -> list[Measured]:
 
 
 def settings_of_each_policy() -> Variants:
-    settings = Variants(CONFIGURATION.parent, STATE / "settings")
+    # A mark holds for one state of the settings.
+    marks = [RECORDS / "certain", RECORDS / "certain.away"]
+    settings = Variants(CONFIGURATION.parent, STATE / "settings", *marks)
     for rules in (NONE, FEW, MANY):
         settings.add(str(rules))
         CONFIGURATION.write_text(policy_of(rules), encoding="ascii")

@@ -14,6 +14,7 @@ from tests.host.programs import ACCEPTED, ASK, GATE, NO_CODE_NEEDED, REFUSED, VE
 SECTION = "a whole process"
 BARE = "bare interpreter (python3 -IS -c pass)"
 GATE_ENROLLED, GATE_NEWCOMER = "gate: enrolled, ask", "gate: not enrolled, skip"
+GATE_CERTAIN = "gate: certain to be asked"
 VERIFY_RIGHT, VERIFY_WRONG = "verify: correct code", "verify: incorrect code"
 OURS = (GATE_ENROLLED, GATE_NEWCOMER, VERIFY_RIGHT, VERIFY_WRONG)
 INTERPRETER = ["/usr/bin/python3", "-IS", "-c", "pass"]
@@ -30,6 +31,7 @@ class Program:
     account: Account
     exit_code: int
     code: str = ""  # instead of the one of now
+    has_mark: bool = False  # of a login before, which spares the gate an interpreter
 
     def run(self) -> Sample:
         wall, cpu, _ = self.measure(by_fork=False)
@@ -40,6 +42,7 @@ class Program:
 
     def measure(self, by_fork: bool) -> tuple[float, float, int]:
         self.account.forget_codes()
+        self.account.put_mark(self.has_mark)
         code = self.code or self.account.credential.code()
         environment = {
             "PAM_RHOST": "192.0.2.1",
@@ -64,8 +67,9 @@ def all_programs(host: BenchHost) -> list[Program]:
     return [
         Program(worker, BARE, INTERPRETER, user, 0),
         Program(worker, GATE_ENROLLED, [GATE], user, ASK),
+        Program(worker, GATE_CERTAIN, [GATE], user, ASK, has_mark=True),
         Program(worker, GATE_NEWCOMER, [GATE], host.newcomer, NO_CODE_NEEDED),
-        Program(worker, VERIFY_RIGHT, [VERIFY], user, ACCEPTED),
+        Program(worker, VERIFY_RIGHT, [VERIFY], user, ACCEPTED, has_mark=True),
         Program(worker, VERIFY_WRONG, [VERIFY], user, REFUSED, incorrect),
     ]
 

@@ -32,6 +32,7 @@ class Step:
 
     def run(self) -> Sample:
         self.account.forget_codes()
+        self.account.put_mark(True)
         self.begin()
         return self.end()
 
