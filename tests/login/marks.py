@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The marks by which the gate asks without an interpreter: left by logins, looked at by tests."""
+"""The marks by which the gate asks without an interpreter: left by logins, seen by what starts."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.host.accounts import User
 from tests.host.credentials import Credential
-from tests.host.programs import ACCEPTED, ASK, GATE, RECORDS, STATE, VERIFY, run_as_pam_exec
+from tests.host.programs import ACCEPTED, ASK, GATE, RECORDS, VERIFY, run_as_pam_exec
 
 MARKS = RECORDS / "certain"
 SOURCE = Path(__file__).resolve().parents[2] / "pam_totp" / "pam" / "certain.c"
@@ -46,8 +46,11 @@ def is_certain(user: User | str, **variables: str) -> bool:
     return not answer_of_gate(user, **variables)[1]
 
 
-def is_enforced(user: User) -> bool:
-    return (STATE / "enforced" / str(user.uid)).exists()
+def decides(user: User | str, **variables: str) -> int:
+    """The exit code of a gate that started an interpreter."""
+    answer, is_interpreted = answer_of_gate(user, **variables)
+    assert is_interpreted
+    return answer
 
 
 def compiled(folder: Path) -> Callable[[str, str], bool]:
