@@ -112,7 +112,12 @@ class Subject:
     def forget(self) -> None:
         """Takes the user back to before any enrollment."""
         paths = [self.home("secret"), self.home("recovery"), self.record_path]
-        paths += [self.system_secret, self.pending, *map(self.root, ("enforced", "grants", "used"))]
+        paths += [
+            RUN / "certain" / self.user.name,
+            self.system_secret,
+            self.pending,
+            *map(self.root, ("enforced", "grants", "used")),
+        ]
         for path in paths:
             path.unlink(missing_ok=True)
 
