@@ -217,6 +217,7 @@ def test_commands_work_for_a_user_of_a_name_that_no_file_can_have(
 ) -> None:
     passwd = Path("/etc/passwd")
     before = passwd.read_bytes()
+    MARKS.mkdir(mode=0o700, exist_ok=True)
     for name in ("..", "x" * 300, "../20001"):
         passwd.write_bytes(before.replace(f"\n{user.name}:".encode(), f"\n{name}:".encode()))
         try:
@@ -227,3 +228,14 @@ def test_commands_work_for_a_user_of_a_name_that_no_file_can_have(
             assert verify(name, credential.incorrect_code()) != ACCEPTED
         finally:
             passwd.write_bytes(before)
+
+
+def test_mark_whose_end_is_not_confirmed_by_the_disk_is_gone_all_the_same(marked: User) -> None:
+    """It is kept in memory; of the grant nothing is said that is not so."""
+    fails = ["-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1"]
+    answer = pam_totp(
+        *("grant", marked.name), through=["strace", "-f", "-qq", "-o", "/dev/null", *fails]
+    )
+    assert (answer.code, answer.errors) == (0, "")
+    assert answer.output.startswith(f"{marked.name} can log in without a code until ")
+    assert decides(marked) == NO_CODE_NEEDED
