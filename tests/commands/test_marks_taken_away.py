@@ -105,8 +105,13 @@ OBSTACLES = {
 }
 
 
-@pytest.mark.parametrize("obstacle", OBSTACLES)
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+HINDERED = [
+    *((command, obstacle) for command in COMMANDS for obstacle in ("read-only", "immutable")),
+    *((COMMANDS[0], obstacle) for obstacle in list(OBSTACLES)[2:]),
+]
+
+
+@pytest.mark.parametrize(("command", "obstacle"), HINDERED)
 def test_command_that_cannot_take_the_mark_away_says_so_and_changes_nothing(
     marked: User, syslog: SystemLog, command: list[str], obstacle: str
 ) -> None:
@@ -228,6 +233,16 @@ def test_commands_work_for_a_user_of_a_name_that_no_file_can_have(
             assert verify(name, credential.incorrect_code()) != ACCEPTED
         finally:
             passwd.write_bytes(before)
+
+
+@pytest.mark.parametrize("command", COMMANDS[:5], ids=" ".join)
+def test_read_only_memory_is_no_obstacle_where_there_is_no_mark(
+    user: User, credential: Credential, command: list[str]
+) -> None:
+    MARKS.mkdir(mode=0o700, exist_ok=True)
+    with settings_of(command), read_only(MARKS):
+        answer = pam_totp(*words_of(command, user))
+    assert (answer.code, answer.errors) == (0, "")
 
 
 def test_mark_whose_end_is_not_confirmed_by_the_disk_is_gone_all_the_same(marked: User) -> None:
