@@ -227,7 +227,7 @@ def test_mark_does_not_outlive_another_snapshot(settled: Path, user: User) -> No
 
 def test_mark_made_while_the_file_can_change_within_its_time_stamp_would_never_hold() -> None:
     """It holds for the moment at which the file was looked at, which no gate compares with."""
-    fields = []
+    fields: list[str] = []
     with configured("rules: []\n") as path:
         while not fields:  # a tenth of a second may pass unseen
             path.write_text("rules: []\n", encoding="ascii")
