@@ -80,16 +80,17 @@ static void set_limits(void)
 		set_limit(limits[i].what, limits[i].wanted);
 }
 
-/* systemd's own services, which no user can write to; the journal knows by it whose line one is. */
+/* systemd's own services, which no user can write to; the journal knows by it whose line one is. Only
+ * a line can begin with a line feed: a user's own group may be called "0::", with others in it. */
 static bool is_in_systems_group(void)
 {
-	char groups[4096], path[sizeof(groups) + sizeof(GROUPS)];
+	char groups[4096] = "\n", path[sizeof(groups) + sizeof(GROUPS)];
 	struct stat status;
-	const char *own = read_text("/proc/self/cgroup", groups, sizeof(groups)) ?
-			  strstr(groups, "0::/system.slice/") : NULL;
+	const char *own = read_text("/proc/self/cgroup", groups + 1, sizeof(groups) - 1) ?
+			  strstr(groups, "\n0::/system.slice/") : NULL;
 	if (own == NULL)
 		return false;
-	snprintf(path, sizeof(path), GROUPS "%.*s", (int)strcspn(own + 3, "\n"), own + 3);
+	snprintf(path, sizeof(path), GROUPS "%.*s", (int)strcspn(own + 4, "\n"), own + 4);
 	return stat(path, &status) == 0 && status.st_uid == 0;
 }
 
