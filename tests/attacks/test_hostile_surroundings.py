@@ -13,7 +13,7 @@ from tests.attacks.programs import run, traced
 from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll
-from tests.host.pam_services import PamServices
+from tests.host.pam_services import PamServices, shipped_lines
 from tests.host.programs import GATE, RECORDS, STATE, VERIFY
 from tests.host.terminal import Conversation
 from tests.stack import libpam
@@ -58,6 +58,7 @@ VARIABLES = {
     "a second user": ["PAM_USER=root", "PAM_SERVICE=pam-totp", "PAM_RHOST=192.0.2.9"],
     "time zone that hangs": ["TZ=:TRAP/fifo", "TZDIR=TRAP"],
     "a locale that spells names otherwise": ["LC_ALL=de_DE.ISO-8859-1", "LANGUAGE=de"],
+    "loader that only checks": ["LD_VERIFY=1", "LD_TRACE_LOADED_OBJECTS=2", "LD_WARN=1"],
     "loader's tunables": ["GLIBC_TUNABLES=glibc.malloc.check=3", "MALLOC_PERTURB_=255"],
     "OpenSSL": ["OPENSSL_CONF=TRAP/openssl.cnf", "OPENSSL_MODULES=TRAP", "OPENSSL_ENGINES=TRAP"],
     "languages": ["LANG=../../TRAP", "LC_ALL=\x1b[2J", "LOCPATH=TRAP", "NLSPATH=TRAP/%N"],
@@ -92,6 +93,27 @@ def test_hostile_variables_and_folder_change_no_answer(
     right = [credential.fresh_code()]
     accepted = libpam.authenticate(folder, "console", user.name, right, variables=given)
     assert accepted.authenticate == libpam.PAM_SUCCESS
+
+
+@pytest.mark.parametrize("variables", VARIABLES.values(), ids=VARIABLES.keys())
+def test_hostile_variables_of_a_module_before_it_change_no_answer_of_a_plain_line(
+    credential: Credential,
+    trap: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    variables: list[str],
+) -> None:
+    """Rule 7: nothing takes them away before pam_exec starts what is linked statically."""
+    lines = "\n".join(shipped_lines("key-then-code-without-module"))
+    folder = libpam.write_services(tmp_path_factory.mktemp("pam") / "pam", {"console": lines})
+    given = [variable.replace("TRAP", str(trap)) for variable in variables]
+
+    user = credential.user.name
+    wrong, right = ([code] for code in (credential.incorrect_code(), credential.fresh_code()))
+    refused = libpam.authenticate(folder, "console", user, wrong, variables=given)
+    assert refused.authenticate == libpam.PAM_SYSTEM_ERR  # pam_exec's word for any exit but 0
+    accepted = libpam.authenticate(folder, "console", user, right, variables=given)
+    assert accepted.authenticate == libpam.PAM_SUCCESS
+    assert not Path("/tmp/sprung").exists()
 
 
 def test_no_descriptor_of_ours_is_left_in_the_application(

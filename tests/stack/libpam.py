@@ -16,7 +16,7 @@ from pathlib import Path
 
 # security/_pam_types.h
 PAM_SUCCESS, PAM_PERM_DENIED, PAM_AUTH_ERR, PAM_CONV_ERR, PAM_IGNORE = 0, 6, 7, 19, 25
-PAM_AUTHINFO_UNAVAIL = 9
+PAM_SYSTEM_ERR, PAM_AUTHINFO_UNAVAIL = 4, 9
 PAM_SILENT, PAM_ESTABLISH_CRED = 0x8000, 2
 ERROR_MSG, TEXT_INFO = 3, 4
 ITEMS = {"service": 1, "user": 2, "tty": 3, "rhost": 4, "ruser": 8, "user_prompt": 9}
