@@ -15,6 +15,9 @@
 #include "launch.h"
 #define MARKS "/run/pam-totp/certain"
 #define STATE "/var/lib/pam-totp"
+/* Of a time that does not fit it is another number than Python's, so the mark is none. */
+#define NANOSECONDS(time) \
+	((long long)((unsigned long long)(time).tv_sec * 1000000000 + (unsigned long long)(time).tv_nsec))
 
 static bool is_roots(const struct stat *status, mode_t type)
 {
@@ -55,9 +58,9 @@ static void add_identity(char *text, size_t room, const char *path)
 	size_t used = strlen(text);
 	if (stat(path, &s) != 0)
 		memset(&s, errno == ENOENT ? 0 : 0xff, sizeof(s));
-	snprintf(text + used, room - used, " %lu %lu %ld %ld %ld", (unsigned long)s.st_dev,
-		 (unsigned long)s.st_ino, (long)s.st_size, s.st_mtim.tv_sec * 1000000000 + s.st_mtim.tv_nsec,
-		 s.st_ctim.tv_sec * 1000000000 + s.st_ctim.tv_nsec);
+	snprintf(text + used, room - used, " %llu %llu %lld %lld %lld", (unsigned long long)s.st_dev,
+		 (unsigned long long)s.st_ino, (long long)s.st_size, NANOSECONDS(s.st_mtim),
+		 NANOSECONDS(s.st_ctim));
 }
 
 bool is_certain(void)
@@ -73,9 +76,8 @@ bool is_certain(void)
 	if (!is_folder_of_root("/run/pam-totp") || !is_folder_of_root(MARKS) ||
 	    snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path))
 		return false;
-	if (!read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1)
-		return false;
-	if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
+	if (!read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1 ||
+	    !read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
 		return false;
 	snprintf(now, sizeof(now), "pam-totp certain 1 ask %u %.36s", uid, boot);
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)

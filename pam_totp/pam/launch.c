@@ -37,6 +37,7 @@ static void keep_variables(void)
 				kept[count] = *each;
 		count += kept[count] != NULL;
 	}
+	kept[count] = NULL;
 	environ = kept;
 }
 
