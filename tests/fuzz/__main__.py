@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make fuzz`: coverage-guided fuzzing of the module (libFuzzer) and of every parser (atheris).
+"""`make fuzz`: coverage-guided fuzzing of the C (libFuzzer) and of every parser (atheris).
 
 FUZZ_SECONDS is the time for all together (60). What breaks a promise is kept in build/fuzz/found,
 and the exit code is 1 then; what was reached, in build/fuzz/corpus, so a later run looks further.
@@ -17,16 +17,18 @@ from tests.fuzz.parsers import SEEDS  # noqa: E402 - the path to it is set above
 
 BUILD = REPOSITORY / "build" / "fuzz"
 FOUND = BUILD / "found"
+IN_C = ("module", "launcher")
 SECONDS_IN_ALL = 60
 MAX_SECONDS_AN_INPUT = 5
 SANITIZE = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 LANGUAGE = ["-std=gnu11", "-D_GNU_SOURCE=", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
 
 
-def build_module_fuzzer() -> Path:
-    target = BUILD / "module"
-    source = Path(__file__).with_name("module.c")
-    subprocess.run(["clang", *LANGUAGE, *SANITIZE, "-o", target, source], check=True)
+def build_fuzzer(name: str) -> Path:
+    target = BUILD / name
+    source = Path(__file__).with_name(f"{name}.c")
+    made = f"-I{REPOSITORY / 'build'}"  # what the launcher embeds
+    subprocess.run(["clang", *LANGUAGE, *SANITIZE, made, "-o", target, source], check=True)
     return target
 
 
@@ -65,10 +67,10 @@ def explore(name: str, command: list[str | Path], seconds: int) -> bool:
 
 def main() -> int:
     FOUND.mkdir(parents=True, exist_ok=True)
-    names = ["module", *SEEDS]
+    names = [*IN_C, *SEEDS]
     seconds = max(1, int(os.environ.get("FUZZ_SECONDS", SECONDS_IN_ALL)) // len(names))
     explorer = Path(__file__).with_name("explore.py")
-    held = [explore("module", [build_module_fuzzer()], seconds)]
+    held = [explore(name, [build_fuzzer(name)], seconds) for name in IN_C]
     held += [explore(name, [BUILD / "bin" / "python", explorer, name], seconds) for name in SEEDS]
     print(f"{sum(held)} of {len(held)} kept their promises; {FOUND} has what breaks one")
     return 0 if all(held) else 1
