@@ -33,6 +33,7 @@ from tests.host.programs import (
 from tests.host.system_log import SystemLog
 
 MAX_SECONDS = 60  # far more than either takes
+REPOSITORY = Path(__file__).resolve().parents[2]
 INTERPRETER = Path("/usr/bin/python3")
 WAITS = b"#!/bin/sh\nread line\n"
 UNLIMITED = ("unlimited", "unlimited")
@@ -67,7 +68,7 @@ CALLERS = {
     "no file may grow": "ulimit -f 0; exec",
     "a second of processor": "ulimit -t 1; exec",
     "few files": "ulimit -n 16; exec",
-    "many files": "ulimit -n 524288; exec",
+    "many files": "ulimit -n $(ulimit -H -n); exec",
     "an open umask": "umask 0; exec",
     "a folder that is gone": "mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone;",
     "signals ignored": "exec env --ignore-signal",
@@ -384,3 +385,32 @@ def test_what_hangs_is_ended_whatever_its_caller_does_with_alarms(
     kept_waiting: dict[str, "subprocess.Popen[bytes]"], program: str
 ) -> None:
     assert kept_waiting[program].wait(timeout=MAX_SECONDS) == -signal.SIGALRM
+
+
+# The sanitizer itself needs more memory than these leave.
+TOO_LITTLE = ("little address space", "little data")
+
+
+@pytest.mark.parametrize("name", ["gate", "verify"])
+def test_sanitizers_find_nothing_whatever_the_caller_prepared(
+    name: str, tmp_path: Path, user: User, credential: Credential
+) -> None:
+    """Memory and undefined behaviour: the same sources, linked with what looks for them."""
+    launcher = tmp_path / name
+    sources = (REPOSITORY / "pam_totp" / "pam").glob("[cl]*.c")
+    language = ["-std=gnu11", "-D_GNU_SOURCE=", "-g", "-O1", f"-I{REPOSITORY / 'build'}"]
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    given = ["-DSECONDS=10", f'-DNAME="{name}"', "-o", str(launcher), *map(str, sources)]
+    subprocess.run(["gcc", *language, *sanitize, *given], check=True)
+    assert run_as_pam_exec(VERIFY, user.name, credential.fresh_code()).returncode == ACCEPTED
+    ends = {}
+    with in_place_of_the_interpreter(executable_file(b"#!/bin/sh\nexit 7\n")):
+        for caller in CALLERS.keys() - TOO_LITTLE:
+            through = ["bash", "-c", f'{CALLERS[caller]} "$@"', "bash"]
+            done = subprocess.run([*through, launcher], env=LOGIN | NEEDED, capture_output=True)
+            ends[caller] = (done.returncode, done.stderr)
+        marked = subprocess.run(
+            [launcher], env=LOGIN | {"PAM_USER": user.name}, stderr=subprocess.PIPE
+        )
+    assert set(ends.values()) == {(7, b"")}, ends
+    assert (marked.returncode, marked.stderr) == (ASK if name == "gate" else 7, b"")
