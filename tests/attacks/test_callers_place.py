@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_limits_of_a_caller_of_su_leave_no_core_file_and_no_process(
 
 
 class Groups:
-    """Control groups (cgroup v2) of this test's own, below the real root of all."""
+    """Control groups (cgroup v2) with a name of this test's own, below the real root of all."""
 
     def __init__(self) -> None:
         self._made: list[Path] = []
@@ -100,7 +101,7 @@ class Groups:
         for part in path.split("/"):
             group /= part
             if not group.exists():
-                group.mkdir()
+                group.mkdir(exist_ok=True)
                 self._made.append(group)
         for name in ("", "cgroup.procs", "cgroup.freeze"):
             os.chown(group / name, owner, owner)
@@ -108,11 +109,16 @@ class Groups:
 
     def remove(self) -> None:
         for group in reversed(self._made):
-            (group / "cgroup.freeze").write_text("0")
-            (group / "cgroup.kill").write_text("1")
-            while "populated 1" in (group / "cgroup.events").read_text():
-                time.sleep(0.01)
-            group.rmdir()
+            if self.name in str(group):
+                (group / "cgroup.freeze").write_text("0")
+                (group / "cgroup.kill").write_text("1")
+                wait_until(partial(is_empty, group))
+            with contextlib.suppress(OSError):  # system.slice, which others may use by now
+                group.rmdir()
+
+
+def is_empty(group: Path) -> bool:
+    return "populated 0" in (group / "cgroup.events").read_text()
 
 
 @pytest.fixture
