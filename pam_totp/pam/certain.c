@@ -74,9 +74,8 @@ bool is_certain(void)
 	if (user == NULL || service == NULL || strcmp(service, "pam-totp") == 0 || strchr(user, '/') != NULL)
 		return false;
 	if (!is_folder_of_root("/run/pam-totp") || !is_folder_of_root(MARKS) ||
-	    snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path))
-		return false;
-	if (!read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1 ||
+	    snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path) ||
+	    !read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1 ||
 	    !read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
 		return false;
 	snprintf(now, sizeof(now), "pam-totp certain 1 ask %u %.36s", uid, boot);
