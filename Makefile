@@ -51,10 +51,10 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 
 MODULE = pam_totp/pam/pam_totp.c
 LAUNCHER = pam_totp/pam/launch.c pam_totp/pam/certain.c
-# Whatever it is linked with, a variable of the caller's could lead astray: static, if there is a libc.a.
+# Static, if there is a libc.a: a loader would believe a variable of the caller's (LD_*).
 STATIC = $(shell echo 'int main(void) { return 0; }' | $(CC) -static-pie -fPIE -x c - -o /dev/null 2>/dev/null && \
 	echo -static-pie || echo -pie)
-# After so many seconds each is ended.
+# After so many seconds the program is ended.
 build/gate: SECONDS = 10
 build/verify: SECONDS = 30
 MANUAL_SOURCES = $(wildcard pam_totp/manual/*.scd)
@@ -72,7 +72,7 @@ MAKEFLAGS += --no-print-directory
 
 all: build
 
-build: build/pam_totp.so build/gate build/verify $(MANUAL_PAGES) $(COMPLETIONS) ## compile the module, make the manual pages
+build: build/pam_totp.so build/gate build/verify $(MANUAL_PAGES) $(COMPLETIONS) ## compile the module, gate and verify, make the manual pages
 
 # The example of the settings file, and the keys in its manual.
 config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd &: scripts/describe-settings \

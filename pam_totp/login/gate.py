@@ -3,7 +3,8 @@
 
 `gate look` only answers: nothing is used up, printed or logged.
 
-Runs inside every login. Only modules compiled into the interpreter are imported here.
+Runs inside every login, unless the launcher has answered (pam/certain.c). Only modules compiled
+into the interpreter are imported here.
 """
 
 import posix

@@ -15,7 +15,7 @@
 #include "launch.h"
 #define MARKS "/run/pam-totp/certain"
 #define STATE "/var/lib/pam-totp"
-/* Of a time that does not fit it is another number than Python's, so the mark is none. */
+/* A time that does not fit becomes another number than Python's. Then no mark is equal. */
 #define NANOSECONDS(time) \
 	((long long)((unsigned long long)(time).tv_sec * 1000000000 + (unsigned long long)(time).tv_nsec))
 

@@ -90,10 +90,11 @@ static pthread_mutex_t caller_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { unsigned int running; bool watched; struct sigaction action; } process;
 static __thread bool runs_ours;
 
-/* In a child: nor may a caller's limits and folder (su) have the interpreter leave a core file of
- * root's, or loop for good where it starts without memory (`ulimit -d`), before it can set an alarm.
- * A core of 1 byte is none, and the kernel hands none on to a program (systemd-coredump, apport)
- * either, as it does with 0. A limit that cannot be set (seccomp) stops nobody. */
+/* In a child: GATE and VERIFY set limits of their own, but only once they run, and only as root. Until
+ * then, and for a caller who is not root, these hold: no core file of root's in a caller's folder (su),
+ * and no loop for good. A core of 1 byte is none, and the kernel hands none on to a program
+ * (systemd-coredump, apport) either, as it does with 0. A limit that cannot be set (seccomp) stops
+ * nobody. */
 static void limit_child(void)
 {
 	if (!runs_ours)

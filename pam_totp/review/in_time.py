@@ -18,9 +18,9 @@ from pam_totp.review.looking import CHUNK, NO_ANSWER, LookFailed, Process
 
 __all__ = ("NO_ANSWER", "LookFailed", "each_in_time")
 
-# Looked at by one process, fewer take less time than it takes to start another one.
+# To start another process takes longer than to look at fewer.
 _MIN_ITEMS = 500
-# One process reads what all of them say; it would keep up with a dozen.
+# The answers of all processes are read by this one, which can keep up with about twelve.
 _MAX_PROCESSES = 8
 
 Item = TypeVar("Item")

@@ -41,8 +41,8 @@ class Account:
             self.user.give(self.user.home / ".google_authenticator", self.google)
 
     def put_mark(self, is_there: bool) -> None:
-        """Whether the gate finds what a login before has left, and so needs no interpreter. It is
-        moved away, as it is, and back."""
+        """Moves the mark of an earlier login to where the gate finds it, and so needs no
+        interpreter, or away from there."""
         mark, away = (RECORDS / kind / self.user.name for kind in ("certain", "certain.away"))
         away.parent.mkdir(mode=0o700, exist_ok=True)
         source, target = (away, mark) if is_there else (mark, away)

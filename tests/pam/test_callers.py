@@ -155,10 +155,10 @@ def test_kernel_hands_no_core_of_our_programs_on_to_a_program(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_program_of_ours_that_loops_before_it_can_set_an_alarm_is_ended(
+def test_program_of_ours_that_loops_before_it_has_set_its_own_limits_is_ended(
     bench: Bench, threads: int
 ) -> None:
-    """An interpreter without memory (`ulimit -d`, which su passes on) may loop for good."""
+    """As a caller who is not root: then the launcher changes no limit."""
     seen = bench.folder / "seen"
     bench.gate_does(f"ulimit -S -t >>{seen}; ulimit -H -t >>{seen}; exit 1")
     caller = call(bench, "default", RIGHT_CODE, threads=threads)

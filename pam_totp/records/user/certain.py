@@ -5,13 +5,13 @@ gate says before a prompt is still said.
 
 - It MUST be left only where no rule that may be about the user has `never`, `remember` is off and
   the login is recorded (pam_totp.records.user.enforced).
-- It MUST hold for this boot, and for the settings and accounts that were there when the verifier
-  began, alone: an edit of either, and it is as if it were not there.
+- It MUST count only in this boot, and only under the settings and accounts that were there when the
+  verifier began. After an edit of either it MUST be as if there were none.
 
 /run/pam-totp/certain/NAME, one line without an end: "pam-totp certain 1 WORD UID BOOT", then of the
 settings, each place of their snapshot and /etc/passwd "DEV INODE SIZE MTIME_NS CTIME_NS". WORD is
-"ask"; or "decide", which says that a rule may exempt the user, so that no login looks for one
-again.
+"ask"; or "decide" if a rule may exempt the user: then the gate decides, and no verifier looks for
+that rule again.
 """
 
 import pwd
