@@ -109,11 +109,11 @@ $(COMPLETIONS): scripts/write-completion pam_totp/main.py $(wildcard pam_totp/co
 	@mkdir -p build/completion
 	$(PYTHON) -B scripts/write-completion $(completed) >$@
 
-# Remembers how the module was compiled: another PREFIX compiles it again.
+# Remembers how all was compiled: another PREFIX, or a libc.a that is there now, compiles it again.
 build/flags: FORCE
 	@mkdir -p build
-	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS) $(RELEASE))' | cmp -s - $@ || \
-		printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS) $(RELEASE))' >$@
+	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS) $(RELEASE) $(STATIC))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(COMPILE) $(LDFLAGS) $(RELEASE) $(STATIC))' >$@
 
 # $(call put,MODE,SOURCE,TARGET): a text that names the folders of PREFIX=/usr, and so runs from the
 # tree too, gets the folders of this PREFIX; it takes its name only when it is whole.
