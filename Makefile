@@ -84,7 +84,9 @@ build/pam_totp.so: $(MODULE) pam_totp/pam/pam_totp.map build/flags
 	$(COMPILE) $(LDFLAGS) $(LINKING) $(RELEASE) -o $@ $(MODULE) -lpam -ldl
 
 build/gate build/verify: $(LAUNCHER) pam_totp/pam/launch.h build/program.h build/flags
-	$(COMPILE) $(LDFLAGS) $(STATIC) -Wl,-z,relro,-z,now,-z,noexecstack -Ibuild -DSECONDS=$(SECONDS) \
+	@[ "$(STATIC)" = -static-pie ] || echo 'make: warning: there is no libc.a: see "What holds only as it is shipped"' \
+		'in SECURITY.md' >&2
+	$(COMPILE) $(LDFLAGS) $(STATIC) -Wl,-z,relro,-z,now,-z,noexecstack $(RELEASE) -Ibuild -DSECONDS=$(SECONDS) \
 		-DNAME='"$(@F)"' -o $@ $(LAUNCHER)
 
 # A part of the launcher: there is no file that could be missing, or cut short before its guard.

@@ -21,13 +21,19 @@ def told(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
         yield from items
         return
     seen = shown = 0
+    is_writing = False
 
     def show(_number: int, _frame: FrameType | None) -> None:
-        nonlocal shown
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        line = f"{what}: {seen:,} of {total:,}"[: max(0, columns - _ECHO - 1)]
-        _write(f"\r{line.ljust(shown)}")
-        shown = max(shown, len(line))
+        nonlocal shown, is_writing
+        if is_writing:  # the terminal takes nothing (Ctrl-S), so this came within the last one
+            return
+        is_writing = True
+        with contextlib.suppress(OSError):  # the terminal is gone
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            line = f"{what}: {seen:,} of {total:,}"[: max(0, columns - _ECHO - 1)]
+            _write(f"\r{line.ljust(shown)}")
+            shown = max(shown, len(line))
+        is_writing = False
 
     before = signal.signal(signal.SIGALRM, show)
     signal.setitimer(signal.ITIMER_REAL, FIRST_SECONDS, NEXT_SECONDS)

@@ -192,6 +192,24 @@ PROGRAMS = (
     Fault("no gate", "rm /usr/libexec/pam-totp/gate", "program-missing", "gate"),
     Fault("no verifier", "rm /usr/libexec/pam-totp/verify", "program-missing", "verify"),
     Fault(
+        "a verifier that a power cut has left empty inside",
+        "dd if=/dev/zero of=/usr/libexec/pam-totp/verify bs=4096 seek=1 count=120 conv=notrunc",
+        "program-damaged",
+        "verify is cut off or overwritten",
+    ),
+    Fault(
+        "a gate for another processor",
+        "printf '\\363\\0' | dd of=/usr/libexec/pam-totp/gate bs=1 seek=18 conv=notrunc",
+        "program-damaged",
+        "gate is for another kind of processor",
+    ),
+    Fault(
+        "a verifier of another release",
+        'sed -i \'s/"version":"[0-9]/"version":"9/\' /usr/libexec/pam-totp/verify',
+        "version-differs",
+        "verify is of version 9",
+    ),
+    Fault(
         "a gate that was cut off",
         "truncate -s -1000 /usr/libexec/pam-totp/gate",
         "program-damaged",

@@ -57,6 +57,8 @@ PASSWORD_SERVICE = "pam-totp"
 MAX_BYTES = 10_000_000
 _VERSION = re.compile(rb'\{"name":"pam-totp","version":"([^"]*)"')
 _ELF = b"\x7fELF"
+_MACHINE = slice(18, 20)  # elf(5)
+_PAGE = 4096
 _PROGRAM = re.compile(rb"\0(/[!-~]*)/gate(?=\0)")
 
 
@@ -126,8 +128,7 @@ def _of_program(path: str) -> Iterator[Finding]:
     with open(path, "rb") as file:
         content = file.read(MAX_BYTES)
     if content.startswith(_ELF):
-        if not _is_whole(content):
-            yield _damaged("program-damaged", f"{path} is cut off", REINSTALL, without_it)
+        yield from _of_launcher(path, content)
         return
     first = content[:1000].partition(b"\n")[0].decode("utf-8", "replace")
     interpreter = first.removeprefix("#!").split()[:1]
@@ -135,6 +136,17 @@ def _of_program(path: str) -> Iterator[Finding]:
         shown = interpreter[0] if interpreter else "nothing"
         what = f"{path} is run by {shown}, which does not exist or cannot be run"
         yield _damaged("interpreter-missing", what, REINSTALL, without_it)
+
+
+def _of_launcher(path: str, content: bytes) -> Iterator[Finding]:
+    with open("/proc/self/exe", "rb") as file:
+        own = file.read(_MACHINE.stop)
+    if not _is_whole(content):
+        yield _damaged("program-damaged", f"{path} is cut off or overwritten")
+    elif content[_MACHINE] != own[_MACHINE]:
+        yield _damaged("program-damaged", f"{path} is for another kind of processor")
+    else:
+        yield from of_module(path, content)
 
 
 def of_imports(failures: dict[str, str], path: str) -> Iterator[Finding]:
@@ -153,14 +165,16 @@ def of_imports(failures: dict[str, str], path: str) -> Iterator[Finding]:
 
 
 def _is_whole(content: bytes) -> bool:
-    """Whether the table of sections, which comes last, is there (elf(5), of 64 bits or 32)."""
+    """Whether the table of sections, which comes last, is there (elf(5), of 64 bits or 32), and no
+    page is empty, as a power cut leaves it."""
     offset, sizes = ("Q", (40, 58)) if content[4:5] == b"\2" else ("I", (32, 46))
     try:
         (begins,) = struct.unpack_from(f"={offset}", content, sizes[0])
         size, count = struct.unpack_from("=HH", content, sizes[1])
     except struct.error:
         return False
-    return bool(begins + size * count <= len(content))
+    pages = (content[at : at + _PAGE] for at in range(0, len(content), _PAGE))
+    return bool(begins + size * count <= len(content)) and bytes(_PAGE) not in pages
 
 
 def _load(path: str) -> str:
