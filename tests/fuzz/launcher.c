@@ -43,7 +43,9 @@ static const char *const NAMES[] = {"PAM_USER", "PAM_SERVICE", "PAM_RHOST",
 				    "PAM_RUSER", "PAM_TTY", "SSH_AUTH_INFO_0"};
 static const char *const OTHERS[] = {"PAM_USE", "PAM_USERS", "LD_PRELOAD", "PAM_TYPE", "", "pam_user"};
 static const char *const IDENTIFIED[] = {"/etc/pam-totp/config.yaml",
-					 "/var/lib/pam-totp/settings/last-good", "/etc/passwd"};
+					 "/var/lib/pam-totp/settings/last-good",
+					 "/run/pam-totp/settings/last-good", "/etc/passwd"};
+#define ALL_IDENTIFIED 4
 static const char *const GROUPS_TEXTS[] = {
 	"0::/\n", "0::/system.slice/ssh.service\n", "0::/user.slice/0::/system.slice/ssh.service\n",
 	"1:cpu:/a\n0::/system.slice/a/b\n", "1:cpu:0::/system.slice/a\n0::/user.slice\n",
@@ -55,8 +57,8 @@ static size_t left;
 static char *program_name;
 static char *given[MOST_VARIABLES + 1];
 static char mark[1024], boot[80], groups[5000];
-static struct stat identified[3];
-static bool missing[3], unreadable[3];
+static struct stat identified[ALL_IDENTIFIED];
+static bool missing[ALL_IDENTIFIED], unreadable[ALL_IDENTIFIED];
 static int mark_file, files[MOST_FILES], file_count;
 static struct stat mark_status, folders[2], group_status;
 static bool has_grant, is_enforced, unknown[2], is_root;
@@ -150,7 +152,7 @@ static void write_exact_mark(char *text, size_t room, unsigned int uid)
 {
 	size_t used = (size_t)snprintf(text, room, "pam-totp certain 1 ask %u %.36s", uid, boot);
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < ALL_IDENTIFIED; i++) {
 		const struct stat *s = &identified[i];
 		__int128 times[] = {(__int128)s->st_mtim.tv_sec * 1000000000 + s->st_mtim.tv_nsec,
 				    (__int128)s->st_ctim.tv_sec * 1000000000 + s->st_ctim.tv_nsec};
@@ -181,7 +183,7 @@ static bool may_ask_at_once(void)
 		return false;
 	if (!is_roots_alone(&mark_status, S_IFREG) || strncmp(mark, "pam-totp certain 1 ask ", 23) != 0)
 		return false;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < ALL_IDENTIFIED; i++)
 		if (unreadable[i])
 			return false;
 	write_exact_mark(exact, sizeof(exact), (unsigned int)strtoul(mark + 23, NULL, 10));
@@ -281,7 +283,7 @@ static int fake_lstat(const char *path, struct stat *status)
 
 static int fake_stat(const char *path, struct stat *status)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < ALL_IDENTIFIED; i++)
 		if (strcmp(path, IDENTIFIED[i]) == 0) {
 			*status = identified[i];
 			errno = missing[i] ? ENOENT : EACCES;
@@ -416,7 +418,7 @@ static void make_up_files(void)
 {
 	char *text;
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < ALL_IDENTIFIED; i++) {
 		uint8_t how = next_byte() % 16;
 		missing[i] = how == 1;
 		unreadable[i] = how == 2;
