@@ -502,21 +502,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef STANDALONE
-int main(int argc, char **argv)
-{
-	uint8_t bytes[320];
-	uint64_t state = 88172645463325252u; /* xorshift64, Marsaglia 2003: the same run every time */
-
-	for (long run = argc > 1 ? atol(argv[1]) : 1; run > 0; run--) {
-		for (size_t i = 0; i < sizeof bytes; i++) {
-			state ^= state << 13;
-			state ^= state >> 7;
-			state ^= state << 17;
-			/* Mostly 0, which goes on, so that a run also comes to the last line. */
-			bytes[i] = state >> 60 < 12 ? 0 : (uint8_t)(state >> 32);
-		}
-		LLVMFuzzerTestOneInput(bytes, sizeof bytes);
-	}
-	return 0;
-}
+#define INPUT_BYTES 320
+#define ZEROS 12
+#include "standalone.h"
 #endif
