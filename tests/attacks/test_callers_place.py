@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PASSWORD_LINE, PamServices, shipped_lines
 from tests.host.programs import ACCEPTED, RECORDS, VERIFY, run_as_pam_exec
+from tests.trial.change_host import wait_until
 
 MAX_SECONDS = 60  # far more than the 30 after which verify is ended, whatever it does
 GROUPS = Path("/sys/fs/cgroup")
@@ -164,13 +165,6 @@ def is_locked(record: Path) -> bool:
         except OSError:
             return True
     return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + MAX_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_group_that_is_frozen_while_the_account_is_locked_keeps_nobody_out(

@@ -56,21 +56,20 @@ def test_command_takes_the_mark_away(marked: User, command: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def immutable(user: User) -> Iterator[None]:
-    subprocess.run(["chattr", "+i", mark_of(user)], check=True)
+def unchangeable(path: Path) -> Iterator[None]:
+    subprocess.run(["chattr", "+i", path], check=True)
     try:
         yield
     finally:
-        subprocess.run(["chattr", "-i", mark_of(user)], check=True)
+        subprocess.run(["chattr", "-i", path], check=True)
 
 
-@contextlib.contextmanager
-def immutable_folder(user: User) -> Iterator[None]:
-    subprocess.run(["chattr", "+i", MARKS], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["chattr", "-i", MARKS], check=True)
+def immutable(user: User) -> contextlib.AbstractContextManager[None]:
+    return unchangeable(mark_of(user))
+
+
+def immutable_folder(_user: User) -> contextlib.AbstractContextManager[None]:
+    return unchangeable(MARKS)
 
 
 @contextlib.contextmanager
