@@ -133,8 +133,12 @@ def started(program: str, *through: str, **options: object) -> Iterator["subproc
 
 
 def wait_until_it_reads(process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + MAX_SECONDS
-    while not Path(f"/proc/{process.pid}/wchan").read_text().startswith(("pipe", "anon_pipe")):
+    """What it started, that is: the shell of a caller reads too."""
+    deadline, place = time.monotonic() + MAX_SECONDS, Path(f"/proc/{process.pid}")
+    while not (
+        b"-BIS" in (place / "cmdline").read_bytes()
+        and (place / "wchan").read_text().startswith(("pipe", "anon_pipe"))
+    ):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
