@@ -20,7 +20,13 @@ import pytest
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PASSWORD_LINE, PamServices, shipped_lines
-from tests.host.programs import ACCEPTED, RECORDS, VERIFY, run_as_pam_exec
+from tests.host.programs import ACCEPTED, GATE, RECORDS, VERIFY, run_as_pam_exec
+from tests.login.test_launcher import (
+    WAITS,
+    executable_file,
+    in_place_of_the_interpreter,
+    started,
+)
 from tests.trial.change_host import wait_until
 
 MAX_SECONDS = 60  # far more than the 30 after which verify is ended, whatever it does
@@ -36,6 +42,16 @@ LIMITS = [
 ]
 # Around this Debian's python3 begins to run; there it aborts, or spins.
 FINELY = [f"ulimit -v {kibibytes}" for kibibytes in range(10500, 12501, 64)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_waiting() -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
+    """Both, from before the first test on: the last one sees how they ended."""
+    deaf = ("env", "--ignore-signal=ALRM", "--block-signal=ALRM")
+    with contextlib.ExitStack() as both:
+        with in_place_of_the_interpreter(executable_file(WAITS)):
+            waiting = {each: both.enter_context(started(each, *deaf)) for each in (GATE, VERIFY)}
+        yield waiting
 
 
 def processes_for(user: User) -> list[Path]:
@@ -222,3 +238,10 @@ def test_group_that_is_called_as_one_of_systemds_is_none(user: User, groups: Gro
     groups.make(service)
     called_so = groups.make(f"{groups.name}/0::/{service}", user.uid)
     assert group_of_verify_in(called_so, user) == place_of_root()
+
+
+@pytest.mark.parametrize("program", [GATE, VERIFY], ids=["gate", "verify"])
+def test_what_hangs_is_ended_whatever_its_caller_does_with_alarms(
+    kept_waiting: dict[str, "subprocess.Popen[bytes]"], program: str
+) -> None:
+    assert kept_waiting[program].wait(timeout=MAX_SECONDS) == -signal.SIGALRM

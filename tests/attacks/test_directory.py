@@ -2,20 +2,23 @@
 """Rule 12, duo_unix 2026: a directory that errs, hangs, or answers to other spellings never skips
 the code."""
 
+import contextlib
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.commands.commands import configured, gate, pam_totp, verify
-from tests.host.accounts import User
-from tests.host.credentials import Credential
-from tests.host.programs import ACCEPTED, ASK, NO_CODE_NEEDED
+from tests.host.accounts import User, add_user, remove_user
+from tests.host.credentials import Credential, enroll
+from tests.host.programs import ACCEPTED, ASK, GATE, LOGIN, NO_CODE_NEEDED
 from tests.host.system_log import SystemLog
 from tests.stack import libpam
+from tests.trial.change_host import wait_until
 
 SOURCE = Path(__file__).with_name("directory.c")
 LIBRARIES = Path("/usr/lib")
@@ -25,6 +28,7 @@ MEMBERS_ALONE = "rules:\n- {group: colleagues, code: required}\n- {code: never}\
 MEMBERS_EXEMPT = "rules:\n- {group: colleagues, code: never}\n- {code: required}\n"
 PATTERN_ALONE = "rules:\n- {group: 'colleag*', code: required}\n- {code: never}\n"
 PATTERN_EXEMPT = "rules:\n- {group: 'colleag*', code: never}\n- {code: required}\n"
+POLICIES = (MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_ALONE, PATTERN_EXEMPT)
 MAX_SECONDS = 15
 
 
@@ -39,6 +43,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def directory(library: Path) -> Iterator[Callable[..., None]]:
     """`directory(state="errs", member=user)`: the C library asks it for groups, after the files."""
+    with asked_by_the_c_library(library) as answer:
+        yield answer
+
+
+@contextlib.contextmanager
+def asked_by_the_c_library(library: Path) -> Iterator[Callable[..., None]]:
     before = SWITCH.read_text(encoding="ascii")
     multiarch = subprocess.run(
         ["dpkg-architecture", "-qDEB_HOST_MULTIARCH"], capture_output=True, text=True, check=True
@@ -67,6 +77,36 @@ def directory(library: Path) -> Iterator[Callable[..., None]]:
     shutil.rmtree(FOLDER)
 
 
+HeldUp = dict[str, tuple["subprocess.Popen[bytes]", Credential]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def held_up(library: Path) -> Iterator[HeldUp]:
+    """A gate of a member that hangs under each policy, from before the first test on: the last one
+    sees how they ended."""
+    gates: HeldUp = {}
+    with asked_by_the_c_library(library) as directory:
+        for policy in POLICIES:
+            credential = enroll(add_user())
+            directory("hangs", member=credential.user)
+            variables = LOGIN | {"PAM_USER": credential.user.name}
+            with configured(policy):
+                asked = subprocess.Popen([GATE], env=variables, stdin=subprocess.DEVNULL)
+                gates[policy] = asked, credential
+                wait_until(partial(is_asleep, asked))
+    yield gates
+    for asked, credential in gates.values():
+        asked.kill()
+        asked.wait()
+        remove_user(credential.user)
+
+
+def is_asleep(process: "subprocess.Popen[bytes]") -> bool:
+    """In the directory, which sleeps where it hangs."""
+    assert process.poll() is None
+    return "nanosleep" in Path(f"/proc/{process.pid}/wchan").read_text()
+
+
 def test_members_of_a_directory_s_group_are_known(
     user: User, credential: Credential, directory: Callable[..., None]
 ) -> None:
@@ -91,7 +131,7 @@ def test_user_who_is_no_member_is_known_too(
         assert gate(user).code == ASK
 
 
-@pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_ALONE, PATTERN_EXEMPT])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_directory_that_errs_never_skips_the_code(
     user: User, credential: Credential, directory: Callable[..., None], policy: str
 ) -> None:
@@ -99,33 +139,6 @@ def test_directory_that_errs_never_skips_the_code(
     with configured(policy):
         assert gate(user).code == ASK
         assert verify(user, credential.fresh_code()).code == ACCEPTED
-
-
-@pytest.mark.parametrize("policy", [MEMBERS_ALONE, MEMBERS_EXEMPT, PATTERN_ALONE, PATTERN_EXEMPT])
-def test_directory_that_hangs_is_not_waited_for_and_never_skips_the_code(
-    user: User, credential: Credential, directory: Callable[..., None], policy: str
-) -> None:
-    directory("hangs", member=user)
-    with configured(policy):
-        asked = gate(user, through=["timeout", "--signal=KILL", str(MAX_SECONDS)])
-        assert asked.code == -signal.SIGALRM, "the gate ended by itself"
-        directory("works")
-        assert verify(user, credential.fresh_code()).code == ACCEPTED
-
-
-def test_program_that_a_directory_held_up_is_named_in_the_log(
-    user: User, credential: Credential, directory: Callable[..., None], syslog: SystemLog
-) -> None:
-    """It was ended by a signal, so the module says it."""
-    services = libpam.write_services(FOLDER / "pam", {"console": "auth required pam_totp.so\n"})
-    directory("hangs", member=user)
-    with configured(MEMBERS_EXEMPT):
-        code = credential.fresh_code()
-        login = libpam.authenticate(services, "console", user.name, [code, libpam.HANG_UP])
-    assert login.prompts == ["Verification code: "]  # as users whom the rule does not exempt
-    line = syslog.wait_for("does a directory or a disk hang?")
-    assert line.severity == "warning"
-    assert "/usr/libexec/pam-totp/gate took too long" in line.message
 
 
 @pytest.mark.parametrize("spelling", ["{}@corp", "CORP\\{}", "Other-{}"])
@@ -185,3 +198,29 @@ def test_domain_before_a_name_is_logged_as_it_is(
     directory(alias=(alias, user))
     assert gate(alias).code == NO_CODE_NEEDED
     assert f'user="CORP\\{user.name}" ' in syslog.lines(ident="pam-totp")[-1].message
+
+
+def test_program_that_a_directory_held_up_is_named_in_the_log(
+    user: User, credential: Credential, directory: Callable[..., None], syslog: SystemLog
+) -> None:
+    """It was ended by a signal, so the module says it."""
+    services = libpam.write_services(FOLDER / "pam", {"console": "auth required pam_totp.so\n"})
+    directory("hangs", member=user)
+    with configured(MEMBERS_EXEMPT):
+        code = credential.fresh_code()
+        login = libpam.authenticate(services, "console", user.name, [code, libpam.HANG_UP])
+    assert login.prompts == ["Verification code: "]  # as users whom the rule does not exempt
+    line = syslog.wait_for("does a directory or a disk hang?")
+    assert line.severity == "warning"
+    assert "/usr/libexec/pam-totp/gate took too long" in line.message
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_directory_that_hangs_is_not_waited_for_and_never_skips_the_code(
+    held_up: HeldUp, directory: Callable[..., None], policy: str
+) -> None:
+    asked, credential = held_up[policy]
+    assert asked.wait(timeout=MAX_SECONDS) == -signal.SIGALRM, "the gate ended by itself"
+    directory("works", member=credential.user)
+    with configured(policy):
+        assert verify(credential.user, credential.fresh_code()).code == ACCEPTED

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from typing import Any, TypeVar
 
 import pyotp
@@ -36,7 +37,7 @@ from tests.commands.commands import (
 )
 from tests.enrollment.rasterise import DARK_THEME, LIGHT_THEME
 from tests.faults.injection import KILL, Error, calls_of, run_with
-from tests.host.accounts import User, run
+from tests.host.accounts import User, add_user, remove_user, run
 from tests.host.credentials import Credential, enroll
 from tests.host.pam_services import PamServices
 from tests.host.phone import (
@@ -61,10 +62,38 @@ from tests.host.programs import (
     VERIFY,
 )
 from tests.host.system_log import SystemLog
+from tests.trial.change_host import wait_until
 
 KEY = {"SSH_AUTH_INFO_0": "publickey ssh-ed25519 AAAA"}
 KEPT_SECONDS = 600
 Kind = TypeVar("Kind")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hanging() -> Iterator["subprocess.Popen[bytes]"]:
+    """What shows an enrollment to a user whose directory does not answer, from before the first
+    test on: the last one sees how it ended."""
+    user, services = add_user(), PamServices()
+    services.write("pam-totp", "auth required pam_exec.so quiet /bin/sleep 300\n")
+    given = LOGIN | {"PAM_USER": user.name}
+    with configured(AT_LOGIN):
+        process = subprocess.Popen([GATE], env=given, stdin=PIPE, stdout=PIPE, stderr=STDOUT)
+        assert process.stdin is not None
+        process.stdin.write(user.password.encode())
+        process.stdin.close()
+        wait_until(lambda: is_asleep(process))
+        services.restore()
+    yield process
+    process.kill()
+    process.wait()
+    remove_user(user)
+
+
+def is_asleep(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether it waits for a sleep(1) of its own."""
+    assert process.poll() is None
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return any(Path(f"/proc/{child}/comm").read_text() == "sleep\n" for child in children)
 
 
 @pytest.fixture(autouse=True)
@@ -380,15 +409,6 @@ def test_log_names_the_parameters_that_an_app_ignores(
     assert typed not in decision["detail"] and secret not in decision["detail"]
 
 
-def test_what_shows_an_enrollment_ends_wherever_it_hangs(
-    user: User, pam_services: PamServices
-) -> None:
-    """A directory that does not answer, or a home: there it would hold the account's lock."""
-    pam_services.write("pam-totp", "auth required pam_exec.so quiet /bin/sleep 300\n")
-    answer = gate(user, typed=user.password)
-    assert (answer.code, keys_on(answer.output)) == (-signal.SIGALRM, [])
-
-
 def test_secret_that_cannot_be_kept_is_not_shown(user: User, syslog: SystemLog) -> None:
     offered(user)
     assert secrets_in(pending_of(user))
@@ -657,3 +677,12 @@ def test_qr_code_reads_on_the_backgrounds_that_the_settings_choose(
     assert [name for name, uri in read.items() if secret in uri] == read_on
     assert [uri for name, uri in read.items() if name not in read_on] == [""] * (2 - len(read_on))
     assert shows_qr_code(output) == (chosen != "off")
+
+
+def test_what_shows_an_enrollment_ends_wherever_it_hangs(
+    hanging: "subprocess.Popen[bytes]",
+) -> None:
+    """A directory that does not answer, or a home: there it would hold the account's lock."""
+    assert hanging.wait(timeout=60) == -signal.SIGALRM
+    assert hanging.stdout is not None
+    assert keys_on(hanging.stdout.read().decode()) == []

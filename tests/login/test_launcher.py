@@ -10,7 +10,6 @@ import fcntl
 import itertools
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -171,16 +170,6 @@ def status_of(process: int | str) -> dict[str, str]:
 
 def variables_of(process: int) -> list[str]:
     return Path(f"/proc/{process}/environ").read_text().split("\0")[:-1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def kept_waiting() -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
-    """Both, from before the first test on: the last one sees how they ended."""
-    deaf = ("env", "--ignore-signal=ALRM", "--block-signal=ALRM")
-    with contextlib.ExitStack() as both:
-        with in_place_of_the_interpreter(executable_file(WAITS)):
-            waiting = {each: both.enter_context(started(each, *deaf)) for each in (GATE, VERIFY)}
-        yield waiting
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS.keys())
@@ -382,13 +371,6 @@ def test_verifier_of_a_caller_without_a_share_of_the_processor_accepts(
     limits = ["prlimit", "--as=20000000:", "--data=2000000:", "--cpu=1:", "--fsize=0:"]
     done = run_as_pam_exec(VERIFY, user.name, code, through=[*through, *limits, "--nofile=4:"])
     assert done.returncode == ACCEPTED
-
-
-@pytest.mark.parametrize("program", [GATE, VERIFY], ids=["gate", "verify"])
-def test_what_hangs_is_ended_whatever_its_caller_does_with_alarms(
-    kept_waiting: dict[str, "subprocess.Popen[bytes]"], program: str
-) -> None:
-    assert kept_waiting[program].wait(timeout=MAX_SECONDS) == -signal.SIGALRM
 
 
 # The sanitizer itself needs more memory than these leave.
