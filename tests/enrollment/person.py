@@ -168,6 +168,8 @@ class Person:
         except pexpect.TIMEOUT:
             self._fail("asks on")
         self.shown += self._child.before
+        self._child.wait()
+        self._child.ptyproc.delayafterclose = 0  # it has ended: there is nothing to wait for
         self._child.close()
         status = self._child.exitstatus
         return Finished(-self._child.signalstatus if status is None else status, self.shown, b"")

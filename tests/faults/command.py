@@ -89,6 +89,7 @@ def _converse(
             with contextlib.suppress(OSError):  # it is gone: the end of its output says so next
                 child.sendline(list(answers.values())[number](everything.getvalue()))
         child.wait()
+    child.ptyproc.delayafterclose = 0  # type: ignore[attr-defined]  # it has ended
     child.close()
     shown = everything.getvalue()
     by_signal = child.signalstatus

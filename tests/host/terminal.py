@@ -68,6 +68,7 @@ class Session:
             dimensions=size,
             preexec_fn=lambda: os.fchown(0, *owner),
         )
+        self._child.delaybeforesend = None  # whoever shows a prompt has stopped the echo before
         self._deadline = time.monotonic() + SECONDS_IN_ALL
         self.screen = ""  # all that was shown
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
