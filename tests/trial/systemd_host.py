@@ -15,7 +15,8 @@ SYSTEMD = "/usr/lib/systemd/systemd"
 SCRIPT = Path("/var/tmp/boot")
 BOOT_ID = Path("/var/tmp/boot-id")
 GROUPS = Path("/var/tmp/cgroups")
-OURS = GROUPS / "pam-totp-tests"
+# With the number of this host: those of other workers have one each.
+OURS = GROUPS / f"pam-totp-systemd-{os.stat('/proc/self/ns/pid').st_ino}"
 # What is started in a group of its own has that group for the root of its namespace.
 IN_A_GROUP = f'echo $$ >{OURS}/cgroup.procs && exec "$@"'
 # It must not reach the kernel's settings and modules, which have no namespace.
