@@ -187,10 +187,11 @@ demo: ## log in over real ssh on a throw-away host
 	@$(MAKE) build
 	@$(HOST) $(PYTHON) scripts/demo
 
-# A worker for each processor, each in a throw-away host of its own (tests/conftest.py).
+# A worker for each processor, each in a throw-away host of its own (tests/conftest.py). The
+# architecture is among the tests.
 test: ## everything: the linters, then all tests, real sshd included
 	@scripts/install-dependencies demo test deb check
-	@$(MAKE) check
+	@$(MAKE) check ARCHITECTURE=
 	@$(MAKE) build
 	@echo 'running all tests, a dot for each, on '$$(nproc)' processors: up to an hour'
 	@$(PYTHON) -m pytest tests -q -n $$(nproc) --dist loadfile --max-worker-restart 1
@@ -230,10 +231,12 @@ first_line = $(shell find scripts tests .ci debian -name __pycache__ -prune -o -
 PYTHON_SCRIPTS = $(call first_line,python3)
 SHELL_SCRIPTS = $(call first_line,\/(ba|da)?sh)
 PYTHON_FILES = pam_totp tests $(PYTHON_SCRIPTS)
+ARCHITECTURE = check-architecture
 check: ## linters, types, the architecture: all faults at once
 	@scripts/install-dependencies demo test check deb
 	@$(MAKE) build/check/ready
-	@$(MAKE) -k check-style check-types check-shell check-module check-architecture check-package
+	@$(MAKE) -k -j$$(nproc) --output-sync=target check-package check-types check-style check-shell \
+		check-module $(ARCHITECTURE)
 
 check-style:
 	build/check/bin/ruff check $(PYTHON_FILES)
@@ -305,7 +308,8 @@ deb: ## the Debian package, into build/
 		--exclude=./.hypothesis $(SAME_TAR) . | tar -x -C build/deb/source
 	tar -c -C build/deb --exclude=source/debian --transform 's|^source|pam-totp-$(VERSION)|' \
 		$(SAME_TAR) source | gzip -9n >build/deb/pam-totp_$(VERSION).orig.tar.gz
-	cd build/deb/source && DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" dpkg-buildpackage -us -uc
+	cd build/deb/source && DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" \
+		env -u MAKEFLAGS dpkg-buildpackage -us -uc
 	cp build/deb/pam-totp_*.deb build/
 
 release: ## tag this version, if the tree is clean and all files name the same one
