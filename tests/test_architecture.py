@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,7 @@ MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1750, 676, 200
 MAX_C_LINES = {"pam_totp.c": 220, "launch.c": 120, "certain.c": 70}
 
 
+@cache
 def sources() -> dict[str, Path]:
     """Every module by its dotted name, and every installed command as `script NAME`."""
     modules = {
