@@ -28,7 +28,15 @@ PASSED_ON = ("PYTEST_ADDOPTS", "PAM_TOTP_SEED", "PAM_TOTP_SOAK")
 COMMON_AUTH = Path("/etc/pam.d/common-auth")
 OF_SU = Path("/etc/default/su")  # not login.defs: useradd of Debian 12 does not know FAIL_DELAY
 PAM_UNIX = re.compile(r"^(auth\b.*\bpam_unix\.so\b.*)$", re.MULTILINE)
-LONG_FILES = ("tests/faults/", "tests/trial/")
+# The longest first; of what is a folder, all files in it.
+LONG_FILES = (
+    *("tests/faults/test_system_calls.py", "tests/attacks/test_disks.py", "tests/doctor/"),
+    *("tests/faults/", "tests/trial/", "tests/test_dpkg.py", "tests/test_package.py"),
+    *("tests/host/test_screen_lockers.py", "tests/commands/test_explain.py"),
+    *("tests/login/test_enrolling.py", "tests/attacks/test_callers_place.py"),
+    *("tests/host/test_recovery_ssh.py", "tests/enrollment/test_enroll_saving.py"),
+    *("tests/setup/test_enable", "tests/stack/test_model.py"),
+)
 FIXTURES = (
     "tests.host.system_log",
     "tests.host.accounts",
@@ -72,8 +80,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first: with -n no worker runs one when the others have nothing left to do. In
     a soak they are last: single tests are handed out then, many at once first, few at the end."""
-    is_soak = "PAM_TOTP_SOAK" in os.environ
-    items.sort(key=lambda item: item.nodeid.startswith(LONG_FILES) == is_soak)
+    items.sort(key=place_of, reverse="PAM_TOTP_SOAK" in os.environ)
+
+
+def place_of(item: pytest.Item) -> int:
+    """In LONG_FILES, or behind all of them."""
+    places = (at for at, begin in enumerate(LONG_FILES) if item.nodeid.startswith(begin))
+    return next(places, len(LONG_FILES))
 
 
 def refuse_unless_root() -> None:
