@@ -187,14 +187,14 @@ demo: ## log in over real ssh on a throw-away host
 	@$(MAKE) build
 	@$(HOST) $(PYTHON) scripts/demo
 
-# A worker for each processor, each in a throw-away host of its own (tests/conftest.py). The
-# architecture is among the tests.
+# Two workers for each processor, as a test waits half of its time: each in a throw-away host of its
+# own (tests/conftest.py). The architecture is among the tests.
 test: ## everything: the linters, then all tests, real sshd included
 	@scripts/install-dependencies demo test deb check
 	@$(MAKE) check ARCHITECTURE=
 	@$(MAKE) build
 	@echo 'running all tests, a dot for each, on '$$(nproc)' processors: up to an hour'
-	@$(PYTHON) -m pytest tests -q -n $$(nproc) --dist loadfile --max-worker-restart 1
+	@$(PYTHON) -m pytest tests -q -n $$((2 * $$(nproc))) --dist loadfile --max-worker-restart 1
 
 # What needs neither root nor a host nor the module.
 QUICK = tests/rules tests/records/test_rule_reader.py tests/stack/test_services.py \
