@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: MIT
 """The Debian package, built from a copy of the tree, and hosts to install it into."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTER = ROOT / "tests" / "host" / "enter"
+BUILT = ROOT / "build" / "package-of-tests"  # where all workers see it
+SECONDS_OF_A_RUN = 3600
 NOT_COPIED = {"build", ".git", ".hypothesis", "__pycache__"}
 
 
@@ -46,13 +51,31 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def package(tree: Path) -> Path:
-    """The built .deb. (The tests that run at its build are among these; `make check` runs them.)"""
+    """The built .deb, the same for all workers of a run, beside the folder `deb` of the build.
+    (The tests that run at its build are among these; `make check` runs them.)"""
+    of_this_run = BUILT / os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with (BUILT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not of_this_run.exists():
+            forget_earlier_runs()
+            build(tree)
+            shutil.copytree(tree / "build", of_this_run, ignore=shutil.ignore_patterns("source"))
+    (package,) = of_this_run.glob("*.deb")
+    return package
+
+
+def forget_earlier_runs() -> None:
+    for folder in BUILT.iterdir():
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > SECONDS_OF_A_RUN:
+            shutil.rmtree(folder)
+
+
+def build(tree: Path) -> None:
     before = set(files_below(tree))
     run("env", "DEB_BUILD_OPTIONS=nocheck", "make", "-s", "deb", folder=tree)
     after = {name for name in files_below(tree) if not name.startswith("build/")}
     assert after == before, "make deb leaves dirt in the tree"
-    (package,) = (tree / "build").glob("*.deb")
-    return package
 
 
 def in_a_host_of_its_own(package: Path, script: str) -> "subprocess.CompletedProcess[str]":
