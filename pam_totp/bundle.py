@@ -1,46 +1,63 @@
 # SPDX-License-Identifier: MIT
-"""Makes the bundles that `pam_totp` loads: run at installation, and when Debian's Python changes.
+"""Makes the bundles that logins load: run at installation, and when Debian's Python changes.
 
 /usr/bin/python3 -BIS /usr/lib/pam-totp/pam_totp/bundle.py
+
+A bundle holds all that its program may import of ours, so a login that has read it runs one
+release, whatever becomes of the other files meanwhile. `scripts/login.py` reads it.
 """
 
 import ast
 import importlib
 import marshal
-import os
 import sys
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
+from pathlib import Path
 from types import CodeType, ModuleType
 
 PROGRAMS = ("gate", "verify")
+LIBRARY = Path(__file__).resolve().parents[1]
+FOLDERS = ("access", "login", "records", "rules")  # no login imports from others
 
 
 def main() -> None:
-    """Writes the bundles into __pycache__ beside this file."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    compiled = os.path.join(folder, "__pycache__")
-    os.makedirs(compiled, exist_ok=True)
-    for name in os.listdir(compiled):
-        if name.endswith(".bundle"):  # of another interpreter, perhaps
-            os.unlink(os.path.join(compiled, name))
-    sys.path[:] = [os.path.dirname(folder), *sys.path[1:]]
-    package = importlib.import_module("pam_totp")
-    for program in PROGRAMS:
-        entries = []
-        for module in modules_of(program):
-            name, path = module.__name__, module.__file__
-            if name.startswith("pam_totp.") and path is not None:
-                source = os.path.relpath(path, folder)
-                of_now = package.identity(source)  # before it is read: a later change shows
-                with open(path, "rb") as file:
-                    code = compiled_bare(file.read(), f"pam_totp/{source}")
-                entries.append((name, source, of_now, code))
-        path = package.bundle_path(program)
-        with open(f"{path}.new", "wb") as bundle:
-            bundle.write(marshal.dumps((MAGIC_NUMBER, entries)))
-        os.chmod(f"{path}.new", 0o644)
-        os.rename(f"{path}.new", path)
+    """Writes the bundles into __pycache__ beside this file, and then removes all others."""
+    compiled = LIBRARY / "pam_totp" / "__pycache__"
+    compiled.mkdir(exist_ok=True)
+    sys.path[:] = [str(LIBRARY), *sys.path[1:]]
+    made = {compiled / f"{name}.{sys.implementation.cache_tag}.bundle": name for name in PROGRAMS}
+    for path, program in made.items():
+        new = path.with_suffix(".new")
+        new.write_bytes(bundle_of(program))
+        new.chmod(0o644)
+        new.rename(path)
+    for other in compiled.glob("*.bundle"):  # of another interpreter, perhaps
+        if other not in made:
+            other.unlink()
+
+
+def bundle_of(program: str) -> bytes:
+    """The sources, their states, and their code: of the modules that the program imports at its
+    start, in this order, and of those that it may import later."""
+    states, codes = {}, {}
+    for path in sources_of_logins():
+        status = path.stat()  # before it is read: a later change shows
+        source = str(path.relative_to(LIBRARY))
+        states[source] = (status.st_mtime_ns, status.st_size)
+        name = source.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        codes[name] = compiled_bare(path.read_bytes(), source)
+    first = [(name, codes.pop(name)) for name in modules_of(program)]
+    later = {name: marshal.dumps(code) for name, code in codes.items()}
+    return marshal.dumps((MAGIC_NUMBER, [*states], [*states.values()], first, later))
+
+
+def sources_of_logins() -> Iterator[Path]:
+    """Every module of ours that a login may import."""
+    yield LIBRARY / "pam_totp" / "__init__.py"
+    for folder in FOLDERS:
+        yield from sorted((LIBRARY / "pam_totp" / folder).rglob("*.py"))
 
 
 class _Bare(ast.NodeTransformer):
@@ -66,16 +83,17 @@ def compiled_bare(source: bytes, name: str) -> CodeType:
     return compile(tree, name, "exec", dont_inherit=True, optimize=2)
 
 
-def modules_of(program: str) -> list[ModuleType]:
+def modules_of(program: str) -> list[str]:
     """The modules that a program imports at its start, each after those that it needs."""
-    modules: list[ModuleType] = []
+    modules: list[str] = []
     exec_module = SourceFileLoader.exec_module
 
     def remember(loader: SourceFileLoader, module: ModuleType) -> None:
         exec_module(loader, module)
-        modules.append(module)
+        if loader.name.split(".")[0] == "pam_totp":
+            modules.append(loader.name)
 
-    for name in [name for name in sys.modules if name.startswith("pam_totp.")]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "pam_totp"]:
         del sys.modules[name]  # as in a new process
     SourceFileLoader.exec_module = remember  # type: ignore[method-assign, assignment]
     try:

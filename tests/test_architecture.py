@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp import bundle
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pam_totp"
 LOGIN_PROGRAMS = ("gate", "verify")
@@ -213,8 +215,13 @@ def test_imports_follow_the_arrows(name: str) -> None:
     assert parts <= ARROWS[part_of(name)] | BESIDE_THE_ARROWS.get(name, set())
 
 
-def test_the_package_itself_needs_only_the_interpreter() -> None:
-    assert imports_of(PACKAGE / "__init__.py", "pam_totp") == {"marshal", "posix", "sys"}
+def test_the_package_itself_needs_nothing() -> None:
+    assert imports_of(PACKAGE / "__init__.py", "pam_totp") == set()
+
+
+def test_what_is_run_by_the_launcher_needs_only_the_interpreter() -> None:
+    named = imports_of(ROOT / "scripts" / "login.py", "script login.py")
+    assert named == {"atexit", "marshal", "posix", "sys", "syslog"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in sources() if part_of(name) == "rules"))
@@ -263,6 +270,13 @@ def test_login_path_loads_only_modules_compiled_into_the_interpreter(script: str
     assert f"pam_totp.login.{script}" in loaded
     assert not loaded & SELDOM.keys()
     assert {name for name in loaded if not is_ours(name)} <= set(sys.builtin_module_names)
+
+
+def test_bundle_holds_all_that_a_login_may_import() -> None:
+    """Whatever it lacked would be looked for among files that an upgrade replaces meanwhile."""
+    reached = set.union(*(reached_by(f"pam_totp.login.{script}") for script in LOGIN_PROGRAMS))
+    held = {str(path.relative_to(ROOT)) for path in bundle.sources_of_logins()}
+    assert {str(sources()[name].relative_to(ROOT)) for name in reached} <= held
 
 
 @pytest.mark.parametrize("script", COMMANDS)

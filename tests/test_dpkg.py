@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The built package under a real dpkg: half installed, in use, and beside another one's upgrade."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,26 @@ release() { # VERSION LINE
     dpkg-deb --root-owner-group --build /tmp/door /tmp/door-$1.deb
 }
 release 1 '@include common-auth'
+"""
+# Twenty people log in all the time. dpkg gives a file its name every few milliseconds, as it does
+# where each has to be on the disk first; it gets the processor that it would have on a real host.
+LOGINS = f"""
+slowly='nice -n -15 strace -f -qq -o /dev/null -e trace=rename -e inject=rename:delay_exit=3000'
+install() {{ $slowly dpkg --no-triggers --force-depends -i "$@" >/dev/null; }}
+begin_logins() {{
+    mkdir /tmp/logins
+    env -C {ROOT} /usr/bin/python3 -m tests.logins_at_once /tmp/logins >/tmp/said 2>&1 &
+    logins=$!
+    until [ "$(ls /tmp/logins | grep -c alice)" = 20 ]; do
+        kill -0 $logins || {{ cat /tmp/said; exit 1; }}
+        sleep 0.1
+    done
+}}
+end_logins() {{
+    touch /tmp/logins/end
+    wait $logins
+    cat /tmp/said
+}}
 """
 
 
@@ -317,6 +338,70 @@ def test_upgrade_that_is_unpacked_and_not_configured_runs_the_new_code(package: 
         ls -d /tmp/new-gate /tmp/new-verify
     """
     on_a_host(package, script)
+
+
+def test_upgrade_and_the_way_back_under_20_logins_refuse_none(package: Path) -> None:
+    """Half of the one release's modules with half of the other's would refuse everybody."""
+    script = f"""{LOGINS}
+        dpkg-deb -R "$deb" /tmp/new
+        sed -i 's/^Version: .*/Version: 9/' /tmp/new/DEBIAN/control
+        (
+            cd /tmp/new/usr/lib/pam-totp/pam_totp
+            mv rules/otp.py rules/one_time.py
+            find . -name '*.py' -exec sed -i -E \
+                -e 's/pam_totp\\.rules\\.otp\\b/pam_totp.rules.one_time/' \
+                -e 's/\\b(gather_facts|verdict_on|read_request|count_try)\\b/\\1_anew/g' {{}} +
+        )
+        dpkg-deb --root-owner-group -Znone --build /tmp/new /tmp/new.deb
+        dpkg -i "$deb"
+        begin_logins
+        install /tmp/new.deb
+        ls /usr/lib/pam-totp/pam_totp/rules/otp.py && exit 1
+        install "$deb"
+        ls /usr/lib/pam-totp/pam_totp/rules/one_time.py && exit 1
+        end_logins
+    """
+    said = on_a_host(package, script)
+    count, _, rest = said.rpartition(" logins, ")
+    assert rest == "0 refused\n", said
+    assert int(count.split()[-1]) >= 40
+
+
+def test_replaced_python_under_20_logins_refuses_none(package: Path) -> None:
+    """Its two packages, made of what is installed: a security update has the same names."""
+    script = f"""{LOGINS}
+        pack() {{ # NAME
+            mkdir -p /tmp/$1/DEBIAN
+            dpkg -L $1 | tar -cP --no-recursion --ignore-failed-read -T - | tar -x -C /tmp/$1
+            for part in preinst prerm postinst postrm; do
+                dpkg-query --control-show $1 $part >/tmp/$1/DEBIAN/$part 2>/dev/null &&
+                    chmod 755 /tmp/$1/DEBIAN/$part || rm /tmp/$1/DEBIAN/$part
+            done
+            dpkg-query -s $1 | sed -e '/^Status:/d' -e '/^Conffiles:/d' -e '/^ \\//d' \
+                -e 's/^Version: .*/&+9/' >/tmp/$1/DEBIAN/control
+            dpkg-deb --root-owner-group -Znone --build /tmp/$1 /tmp/$1.deb
+        }}
+        name=$(basename "$(readlink -f /usr/bin/python3)")-minimal
+        pack $name
+        pack lib$name
+        dpkg -i "$deb"
+        begin_logins
+        install /tmp/lib$name.deb
+        install /tmp/$name.deb
+        dpkg-query -W -f '${{Version}}\\n' $name | grep '+9$'
+        end_logins
+    """
+    said = on_a_host(package, script)
+    assert said.endswith(" logins, 0 refused\n"), said
+
+
+def test_launchers_get_their_names_after_all_modules(package: Path) -> None:
+    """dpkg keeps to this order; a launcher without its new name says that they may be mixed."""
+    lines = subprocess.run(["dpkg-deb", "-c", package], capture_output=True, text=True).stdout
+    names = [line.split()[-1] for line in lines.splitlines()]
+    launchers = [names.index(f"./usr/libexec/pam-totp/{name}") for name in ("gate", "verify")]
+    modules = [n for n, name in enumerate(names) if name.startswith("./usr/lib/pam-totp/")]
+    assert max(modules) < min(launchers)
 
 
 def test_when_python_changes_what_logins_load_is_compiled_again(package: Path) -> None:

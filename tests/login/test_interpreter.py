@@ -83,7 +83,7 @@ def test_login_runs_compiled_code_and_compiles_nothing(
 ) -> None:
     verify(user.name, credential.fresh_code(), through=traced(tmp_path / "trace"))
     ours = {each for each in opened_by(tmp_path / "trace") if each.startswith(f"{LIBRARY}/")}
-    assert {Path(each).suffix for each in ours if Path(each).is_file()} == {".bundle", ".pyc"}
+    assert {Path(each).suffix for each in ours if Path(each).is_file()} == {".bundle"}
 
 
 def test_login_needs_no_more_than_a_minimal_interpreter(

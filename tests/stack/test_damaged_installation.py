@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.commands import new_recovery_codes
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.system_log import SystemLog
@@ -126,6 +127,30 @@ def test_module_that_was_changed_on_disk_takes_effect_at_the_next_login(
         os.utime(module, ns=(times.st_atime_ns, times.st_mtime_ns))
     (failure,) = syslog.lines("reason=internal-error", ident="pam-totp")
     assert "changed" in failure.fields["detail"]
+
+
+@pytest.mark.parametrize("kind", ["code", "recovery code"])
+def test_while_dpkg_replaces_the_modules_the_old_release_runs_as_a_whole(
+    user: User, enrolled: Enroll, drive: Drive, tmp_path: Path, kind: str
+) -> None:
+    """A recovery code needs modules that are imported later than the others."""
+    codes = [enrolled(user).fresh_code()]
+    if kind == "recovery code":
+        codes = new_recovery_codes(user)
+    shutil.copytree(PACKAGE, tmp_path / "whole")
+    has_no_name_yet = PROGRAMS / "verify.dpkg-new"
+    has_no_name_yet.touch()
+    try:
+        for folder in ("login", "records", "rules"):
+            for module in (PACKAGE / folder).rglob("*.py"):
+                module.write_text("raise ValueError('of another release')\n", encoding="ascii")
+        assert drive([f"{LINE} tries=1"], user, codes[:1]).authenticate == PAM_SUCCESS
+        has_no_name_yet.unlink()
+        assert drive([f"{LINE} tries=1"], user, codes[-1:]).authenticate == PAM_AUTH_ERR
+    finally:
+        has_no_name_yet.unlink(missing_ok=True)
+        shutil.rmtree(PACKAGE)
+        shutil.copytree(tmp_path / "whole", PACKAGE)
 
 
 @pytest.mark.parametrize("text", [b"", b"junk", b"\xe3" * 99999], ids=["empty", "junk", "long"])
