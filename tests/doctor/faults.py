@@ -234,6 +234,12 @@ PROGRAMS = (
         "program roll-back does not start",
     ),
     Fault(
+        "a verb that is damaged",
+        f"echo 'def (' >>{LIBRARY}/pam_totp/commands/users.py",
+        "program-damaged",
+        "program pam-totp does not start",
+    ),
+    Fault(
         "a gate that cannot be run",
         "chmod 644 /usr/libexec/pam-totp/gate",
         "program-not-executable",

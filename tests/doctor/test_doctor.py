@@ -178,7 +178,7 @@ def test_program_that_hangs_is_a_finding(world: World) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "echo 'def (' >>/usr/lib/pam-totp/pam_totp/commands/users.py",
+        "echo 'def (' >>/usr/lib/pam-totp/pam_totp/commands/doctor.py",
         "rm /usr/lib/pam-totp/pam_totp/listing.py",
     ],
 )

@@ -37,6 +37,12 @@ IMPORTS = {
         f"import {module}": ("program-damaged", name, REINSTALL, PROGRAMS[name])
         for name, module in MODULES.items()
     },
+    "from pam_totp import verbs; verbs.parser()": (
+        "program-damaged",
+        "pam-totp",
+        REINSTALL,
+        "Some of its commands fail.",
+    ),
     **{
         f"import {name}; {name}.{used}": (
             "library-missing",
