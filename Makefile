@@ -132,7 +132,8 @@ place = install -D -m $(1) $(2) '$(DESTDIR)'$(3).new && mv '$(DESTDIR)'$(3).new 
 install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
 	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
-	for name in show-enrollment roll-back; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
+	$(call put,755,scripts/login.py,$(PROGRAMS)/show-enrollment)
+	$(call put,755,scripts/roll-back,$(PROGRAMS)/roll-back)
 	for name in gate verify; do $(call place,755,build/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
 	$(call put,644,config/pam.d/pam-totp,$(PAMDIR)/pam-totp)

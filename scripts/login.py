@@ -1,13 +1,14 @@
 #!/usr/bin/python3 -BIS
 # SPDX-License-Identifier: MIT
-"""What gate and verify run (pam/launch.c, of which it is a part): argument 1 says which of them."""
+"""What gate and verify run (pam/launch.c, of which it is a part), and show-enrollment, which gate
+runs in its own place: argument 1 says which of them."""
 
 import atexit
 import posix
 import sys
 from marshal import loads
 
-# Only main() may end with 0.
+# Only main() may end with 0, and that of show-enrollment never does.
 atexit.register(posix._exit, 1)
 del sys.argv[0]
 
@@ -20,7 +21,7 @@ def report(kind: type[BaseException], failure: BaseException, _trace: object) ->
         text = posix.environ.get(name, b"").decode("ascii", "replace")
         return "".join(c if c.isalnum() or c in "@.:_%-" else "?" for c in text[:99])
 
-    verdict, what = "ask" if sys.argv[0] == "gate" else "refuse", ascii(failure).replace('"', "'")
+    verdict, what = "refuse" if sys.argv[0] == "verify" else "ask", ascii(failure).replace('"', "'")
     line = f"verdict={verdict} reason=internal-error user={field(b'PAM_USER')}"
     line += f' service={field(b"PAM_SERVICE")} rhost={field(b"PAM_RHOST")} device= detail="{what}"'
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)

@@ -18,7 +18,7 @@ from pam_totp import bundle
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pam_totp"
 LOGIN_PROGRAMS = ("gate", "verify")
-COMMANDS = ("login.py", "show-enrollment", "roll-back", "pam-totp")
+COMMANDS = ("login.py", "roll-back", "pam-totp")
 
 # Which parts of ours a part may import. Below `records` nothing acts, below `rules` nothing at all.
 ARROWS: dict[str, set[str]] = {
@@ -76,7 +76,6 @@ ARROWS: dict[str, set[str]] = {
     "main": {"setup", "stack", "errors", "listing", "verbs"},
     "verbs": {"pam_totp", "commands", "errors", "spelling"},
     "script login.py": set(),
-    "script show-enrollment": {"login", "records", "rules"},
     "script roll-back": {"setup"},
     "script pam-totp": {"main"},
 }
@@ -126,7 +125,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1750, 676, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1750, 662, 200
 MAX_C_LINES = {"pam_totp.c": 220, "launch.c": 120, "certain.c": 70}
 
 
@@ -291,7 +290,7 @@ def test_what_an_auditor_reads_stays_short() -> None:
     programs = [f"pam_totp.login.{name}" for name in LOGIN_PROGRAMS]
     reached = set.union(*map(reached_by, ["pam_totp", "script login.py", *programs]))
     every_login = reached - SELDOM.keys()
-    seldom = (reached | reached_by("script show-enrollment")) - every_login
+    seldom = (reached | reached_by("pam_totp.login.show_enrollment")) - every_login
     assert sum(code_lines_of(sources()[name]) for name in every_login) < MAX_PYTHON_LINES
     assert sum(code_lines_of(sources()[name]) for name in seldom) < MAX_SELDOM_LINES
     in_c = {path.name: code_lines_of_c(path) for path in (PACKAGE / "pam").glob("*.c")}

@@ -79,7 +79,7 @@ def prepare_prompt(request: Request, facts: Facts, decision: Decision, settings:
         say(settings.message("wait", seconds=whole_seconds(facts.wait)))
     elif decision.action == ENROLL and posix.geteuid() == 0:
         alarm(MAX_SECONDS_TO_SHOW)  # which outlives the exec
-        posix.execv(SHOW_ENROLLMENT, [SHOW_ENROLLMENT])
+        posix.execv(SHOW_ENROLLMENT, [SHOW_ENROLLMENT, "show_enrollment"])
     elif facts.state == UNENROLLED:
         if settings.enrollment.mode == AT_LOGIN and decision.action != ENROLL:
             detail = "this service is not in enrollment_services, so no secret is shown"

@@ -26,6 +26,9 @@ from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request, read_request
 
+# A login starts without dist-packages; what checks passwords and what draws is there.
+sys.path.append("/usr/lib/python3/dist-packages")
+
 MAX_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 # The largest QR code that fits 80x24 with the message, the key and the prompt, and twice beside it.
 MAX_VERSION = 5
