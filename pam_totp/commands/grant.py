@@ -11,9 +11,9 @@ from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError
 from pam_totp.listing import fit
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.storage import state_dir
-from pam_totp.records.user import grant
+from pam_totp.records.user import grant, granting
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
@@ -53,17 +53,17 @@ def run(options: argparse.Namespace) -> int:
     finish_undisturbed()
     forget_mark(account)
     try:
-        grant.give(account.pw_uid, grant.Grant(since=now, until=until, once=options.once))
+        granting.give(account.pw_uid, grant.Grant(since=now, until=until, once=options.once))
     except Failure as failure:
         raise Error(*repair.split(failure.detail, _FOLDER)) from None
     except state_dir.Unsynced as failure:
-        audit.write_action("grant", account.pw_name, caller())
+        action_log.write("grant", user=account.pw_name, by=caller())
         message = f"the grant is active, but a power failure may undo it: {failure.strerror}"
         raise Error(message, f"pam-totp grant {account.pw_name} --end") from None
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), _FOLDER)
         raise Error(f"cannot record the grant: {fault}; nothing was changed", hint) from None
-    audit.write_action("grant", account.pw_name, caller())
+    action_log.write("grant", user=account.pw_name, by=caller())
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     what = "once without a code" if options.once else "without a code"
     print(fit(f"{account.pw_name} can log in {what} until {when}."))
@@ -76,7 +76,7 @@ def _end_grant(account: pwd.struct_passwd) -> int:
     try:
         ended = grant.revoke(account.pw_uid)
     except state_dir.Unsynced as failure:
-        audit.write_action("grant-ended", account.pw_name, caller())
+        action_log.write("grant-ended", user=account.pw_name, by=caller())
         message = f"the grant has ended, but a power failure may undo that: {failure.strerror}"
         raise Error(message, "sync") from None
     except Failure as failure:
@@ -86,7 +86,7 @@ def _end_grant(account: pwd.struct_passwd) -> int:
         raise Error(f"cannot end the grant: {fault}; nothing was changed", hint) from None
     if not ended:
         raise Error(f"{account.pw_name} has no grant", "pam-totp users")
-    audit.write_action("grant-ended", account.pw_name, caller())
+    action_log.write("grant-ended", user=account.pw_name, by=caller())
     print(f"The grant of {account.pw_name} has ended.")
     return 0
 

@@ -13,7 +13,7 @@ from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError, for_root, printable
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_removal, secret_writer, state_dir
 from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
 from pam_totp.records.user import enforced, recovery, secret
@@ -137,7 +137,7 @@ def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, s
         raise Error(f"cannot move the secret: {fault}", hint) from None
     finally:  # what is there is active, whatever failed after it
         if copied:
-            audit.write_action(f"migrate-to-{active}", target.account.pw_name, caller())
+            action_log.write(f"migrate-to-{active}", user=target.account.pw_name, by=caller())
     return moved
 
 

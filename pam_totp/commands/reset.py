@@ -12,7 +12,7 @@ from pam_totp.enrollment.identity import caller, find
 from pam_totp.enrollment.terminal import is_confirmed, say
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), state_dir.VAR.path)
     if removed or fault:
-        audit.write_action("reset-in-part" if fault else "reset", account.pw_name, caller())
+        action_log.write("reset-in-part" if fault else "reset", user=account.pw_name, by=caller())
     print("".join(f"removed {path}\n" for path in removed), end="")
     if fault:
         raise Error(f"not everything was removed: {fault}", hint)

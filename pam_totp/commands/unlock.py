@@ -9,7 +9,7 @@ from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error
 from pam_totp.records.config import settings
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import attempts, recovery, remembered
 from pam_totp.rules.reasons import Failure
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         raise Error(f"{folder}: {fault}", hint) from None
     except Failure as failure:
         raise Error(*repair.split(failure.detail, state_dir.RUN.path)) from None
-    audit.write_action("unlock", account.pw_name, caller())
+    action_log.write("unlock", user=account.pw_name, by=caller())
     if left > 0:
         print("Too many codes were tried in the last 30 days, so guessing is slowed down further.")
         print(f"{account.pw_name} can try again in {whole_seconds(left)} seconds, or now with a")

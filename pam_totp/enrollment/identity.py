@@ -7,7 +7,7 @@ import pwd
 from pam_totp.enrollment import password
 from pam_totp.errors import Error, for_root
 from pam_totp.records.config import settings
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.host.account import find as find_account
 from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir
@@ -56,7 +56,7 @@ def secret_dir_of(account: pwd.struct_passwd) -> SecretDir:
 def log_for_another(action: str, account: pwd.struct_passwd) -> None:
     """Logs that root changed somebody else's second factor; a change of one's own is not logged."""
     if os.geteuid() == 0 and (account.pw_uid != 0 or os.environ.get("SUDO_USER")):
-        audit.write_action(action, account.pw_name, os.environ.get("SUDO_USER", "root"))
+        action_log.write(action, user=account.pw_name, by=os.environ.get("SUDO_USER", "root"))
 
 
 def confirm(account: pwd.struct_passwd, by_root: str) -> None:

@@ -9,12 +9,11 @@
 """
 
 import dataclasses
-import syslog
 from collections.abc import Callable
 
 from pam_totp import repair
 from pam_totp.errors import Error
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.setup import journal, place, reload, replacement, watch
 from pam_totp.setup.change import Change
 from pam_totp.setup.journal import KEPT, TAKEN_BACK
@@ -192,7 +191,5 @@ def _words(failure: BaseException) -> str:
 
 
 def _log(what: str, record: Record, why: str) -> None:
-    services = audit.quote(",".join(record.change.services))
-    line = f"action={record.change.kind}-{what} services={services} by={audit.quote(record.by)}"
-    syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
-    syslog.syslog(syslog.LOG_NOTICE, f"{line} detail={audit.quote(why)}" if why else line)
+    services = ",".join(record.change.services)
+    action_log.write(f"{record.change.kind}-{what}", services=services, by=record.by, detail=why)

@@ -22,7 +22,7 @@ from pam_totp.access.facts import gather_facts
 from pam_totp.login import verify
 from pam_totp.records.config.settings import UNSETTLED_SECONDS, load
 from pam_totp.records.storage.state_dir import VAR
-from pam_totp.records.user import grant
+from pam_totp.records.user import grant, granting
 from pam_totp.rules.request import Request
 from tests.host.accounts import User, add_user, remove_user, run
 from tests.host.credentials import Credential, enroll
@@ -131,9 +131,9 @@ class World:
             shutil.copyfile(self.files[number % FILES], CONFIGURATION)
         elif what == "grant":
             until = now + 600
-            grant.give(user.uid, grant.Grant(since=now - 9, until=until, once=bool(number % 3)))
+            granting.give(user.uid, grant.Grant(since=now - 9, until=until, once=bool(number % 3)))
         elif what == "old grant":
-            grant.give(user.uid, grant.Grant(since=now - 9, until=now - 3, once=False))
+            granting.give(user.uid, grant.Grant(since=now - 9, until=now - 3, once=False))
         elif what == "broken grant":
             VAR.write(grant.KIND, user.uid, b"no grant\n")
         elif what == "no grant":

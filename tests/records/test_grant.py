@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.storage import state_dir
-from pam_totp.records.user import grant
+from pam_totp.records.user import grant, granting
 from pam_totp.records.user.grant import Grant
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, Failure
 from tests.commands.commands import mounted, read_only
@@ -68,7 +68,7 @@ def in_parallel(times: int, act: Callable[[], bool]) -> int:
 def test_grant_holds_from_its_first_moment_up_to_and_without_its_last(
     now: float, holds: bool
 ) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=False))
+    granting.give(UID, Grant(since=1000, until=2000, once=False))
     assert (grant.read(UID, now) is not None) is holds
     assert grant.use_up(UID, now) is holds
 
@@ -80,7 +80,7 @@ def test_nobody_has_a_grant_at_first(folder: Path) -> None:
 
 
 def test_grant_is_one_users(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=False))
+    granting.give(UID, Grant(since=1000, until=2000, once=False))
     assert not grant.use_up(UID + 1, 1500)
     assert not grant.use_up(471, 1500)
 
@@ -90,7 +90,7 @@ def test_grant_is_one_users(folder: Path) -> None:
 def test_grant_does_not_pass_to_the_next_user_of_the_id(
     names: dict[int, str], name: str | None, once: bool
 ) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=once))
+    granting.give(UID, Grant(since=1000, until=2000, once=once))
     del names[UID]
     if name is not None:
         names[UID] = name
@@ -104,37 +104,37 @@ def test_grant_does_not_pass_to_the_next_user_of_the_id(
 @pytest.mark.parametrize("name", ["a b", " x ", "MANY", "é" * 120, "\udcff\udcfe", "x\ny"])
 def test_grant_is_for_a_name_of_any_bytes(folder: Path, names: dict[int, str], name: str) -> None:
     names[UID] = name
-    grant.give(UID, Grant(since=1000, until=2000, once=True))
+    granting.give(UID, Grant(since=1000, until=2000, once=True))
     kept = (folder / "grants" / str(UID)).read_bytes()
     assert kept == b"pam-totp grant 1 1000 2000 ONCE " + os.fsencode(name) + b"\n"
     assert grant.use_up(UID, 1500)
 
 
 def test_grant_for_many_logins_stays(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=False))
+    granting.give(UID, Grant(since=1000, until=2000, once=False))
     assert all(grant.use_up(UID, 1500) for _ in range(5))
 
 
 def test_grant_for_once_is_gone_before_the_yes(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=True))
+    granting.give(UID, Grant(since=1000, until=2000, once=True))
     assert grant.use_up(UID, 1500)
     assert list((folder / "grants").iterdir()) == []
     assert not grant.use_up(UID, 1500)
 
 
 def test_of_fifty_logins_at_once_a_grant_for_once_exempts_one(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=True))
+    granting.give(UID, Grant(since=1000, until=2000, once=True))
     assert in_parallel(50, lambda: grant.use_up(UID, 1500)) == 1
 
 
 def test_grant_for_once_outside_its_time_is_not_used_up(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=True))
+    granting.give(UID, Grant(since=1000, until=2000, once=True))
     assert not grant.use_up(UID, 500)
     assert grant.use_up(UID, 1500)
 
 
 def test_revoked_grant_is_gone(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=False))
+    granting.give(UID, Grant(since=1000, until=2000, once=False))
     assert grant.revoke(UID)
     assert not grant.use_up(UID, 1500)
 
@@ -159,7 +159,7 @@ def test_revoked_grant_is_gone(folder: Path) -> None:
     ],
 )
 def test_malformed_grant_is_refused_and_said_to_be(folder: Path, content: bytes) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=False))
+    granting.give(UID, Grant(since=1000, until=2000, once=False))
     (folder / "grants" / str(UID)).write_bytes(content)
     with pytest.raises(Failure) as refused:
         grant.use_up(UID, 1500)
@@ -178,7 +178,7 @@ def test_grant_that_cannot_be_read_is_refused(folder: Path) -> None:
 
 
 def test_grant_for_once_that_cannot_be_used_up_is_refused(folder: Path) -> None:
-    grant.give(UID, Grant(since=1000, until=2000, once=True))
+    granting.give(UID, Grant(since=1000, until=2000, once=True))
     with read_only(folder), pytest.raises(Failure, match="cannot use up the grant"):
         grant.use_up(UID, 1500)
     assert grant.use_up(UID, 1500)
@@ -186,9 +186,9 @@ def test_grant_for_once_that_cannot_be_used_up_is_refused(folder: Path) -> None:
 
 def test_full_disk_keeps_the_old_grant(folder: Path) -> None:
     with mounted(folder, "size=8k,mode=700"):
-        grant.give(UID, Grant(since=1000, until=2000, once=False))
+        granting.give(UID, Grant(since=1000, until=2000, once=False))
         (folder / "fill").write_bytes(b"x" * 4096)
         with pytest.raises(OSError, match="No space left"):
-            grant.give(UID, Grant(since=5000, until=6000, once=False))
+            granting.give(UID, Grant(since=5000, until=6000, once=False))
         assert grant.use_up(UID, 1500)
         assert not grant.use_up(UID, 5500)

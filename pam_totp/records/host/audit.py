@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The audit line: one `key=value` line a decision, to authpriv. Never a code or a secret."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.rules.request import Request
+from pam_totp.rules.request import Request
 
 MAX_CHARACTERS = 255
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/@_+%-")
 
 
-def write(request: "Request", verdict: str, reason: str, *details: str, device: str = "") -> None:
+def write(request: Request, verdict: str, reason: str, *details: str, device: str = "") -> None:
     """Logs a decision about a request. Texts are made safe here; empty details are left out."""
     fields = {"user": request.user, "service": request.service, "rhost": request.rhost}
     fields["device"] = device
@@ -34,11 +32,3 @@ def quote(value: str) -> str:
     # A directory's DOMAIN\\user stays as it is; a backslash that could escape anything does not.
     shown = shown.replace("\\\\", "??")
     return f'"{shown[:-1]}?"' if shown.endswith("\\") else f'"{shown}"'
-
-
-def write_action(action: str, user: str, by: str) -> None:
-    """Logs what root did to a user's second factor; `by`: who became root, as sudo tells."""
-    import syslog
-
-    syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
-    syslog.syslog(syslog.LOG_NOTICE, f"action={action} user={quote(user)} by={quote(by)}")

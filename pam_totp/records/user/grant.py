@@ -41,7 +41,7 @@ def read(uid: int, now: float) -> Grant | None:
         raise Failure(STATE_UNAVAILABLE, f"the grant of user id {uid} is malformed") from None
     if not grant.since <= now < grant.until:
         return None
-    if name != _name_of(uid):
+    if name != name_of(uid):
         detail = f"the grant of user id {uid} belongs to an account of another name"
         raise Failure(STATE_UNAVAILABLE, f"{detail}; run: pam-totp grant USER --end")
     return grant
@@ -59,19 +59,12 @@ def use_up(uid: int, now: float) -> bool:
         raise Failure(STATE_UNAVAILABLE, f"cannot use up the grant: {failure.strerror}") from None
 
 
-def give(uid: int, grant: Grant) -> None:
-    """Records a grant in place of any other. Raises OSError or Failure."""
-    times = "ONCE" if grant.once else "MANY"
-    line = f"pam-totp grant 1 {grant.since} {grant.until} {times} ".encode("ascii")
-    VAR.write(KIND, uid, line + _name_of(uid) + b"\n")
-
-
 def revoke(uid: int) -> bool:
     """Removes the grant; whether this call did it. Raises OSError (StateDir.remove) or Failure."""
     return VAR.remove(KIND, uid)
 
 
-def _name_of(uid: int) -> bytes:
+def name_of(uid: int) -> bytes:
     """The account's name as it is in the database, whatever the locale. Raises Failure."""
     try:
         name = pwd.getpwuid(uid).pw_name
