@@ -9,6 +9,7 @@ import posix
 import pwd
 
 from pam_totp.access.decision import ELSEWHERE, ENROLLED, MISSING, UNENROLLED, UNKNOWN
+from pam_totp.records.config.settings import Settings
 from pam_totp.records.host import account
 from pam_totp.records.host.groups import Groups
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
@@ -19,12 +20,8 @@ from pam_totp.rules import policy
 from pam_totp.rules.enrollment import OPTIONAL
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.record import Record
+from pam_totp.rules.request import Request
 from pam_totp.rules.throttle import wait_seconds
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.records.config.settings import Settings
-    from pam_totp.rules.request import Request
 
 # The service that `pam-totp` re-checks a password with, all that it is good for. It must not ask,
 # even where an administrator put our line into the stack that all services share.
@@ -53,7 +50,7 @@ class Facts(Record):
 
 
 def gather_facts(
-    request: "Request", settings: "Settings", now: float, *, complete: bool = False
+    request: Request, settings: Settings, now: float, *, complete: bool = False
 ) -> Facts:
     """The facts about a login at `now` (Unix time). Without `complete` those that no decision needs
     are left out. Raises Failure where there is no such user."""
@@ -99,7 +96,7 @@ def gather_facts(
     )
 
 
-def state_of(user: pwd.struct_passwd, settings: "Settings", *, is_enforced: bool) -> str:
+def state_of(user: pwd.struct_passwd, settings: Settings, *, is_enforced: bool) -> str:
     """ENROLLED, UNENROLLED, MISSING or ELSEWHERE. Raises Failure where it cannot be determined."""
     if SecretDir(user, settings.store).read(SECRET) is not None:
         return ENROLLED
@@ -113,7 +110,7 @@ def state_of(user: pwd.struct_passwd, settings: "Settings", *, is_enforced: bool
     return MISSING if is_enforced else UNENROLLED
 
 
-def rule_for(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> policy.Rule:
+def rule_for(request: Request, user: pwd.struct_passwd, settings: Settings) -> policy.Rule:
     """The rule that decides about this login; the stricter of two, where the user is asked for by
     another name than the id has."""
     if request.service == PASSWORD_SERVICE:

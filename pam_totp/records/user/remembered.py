@@ -9,15 +9,12 @@ hash that binds all of the below.
 import posix
 import pwd
 
+from pam_totp.records.config.settings import Settings
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
 from pam_totp.records.user import stamps
 from pam_totp.rules.otp import ALGORITHMS
 from pam_totp.rules.reasons import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.records.config.settings import Settings
-    from pam_totp.rules.request import Request
+from pam_totp.rules.request import Request
 
 KIND = "remembered"
 # Where the terminal and its session are those of the person who asks. Daemons (mail and file
@@ -26,7 +23,7 @@ TERMINAL_SERVICES = ("su", "su-l", "sudo", "sudo-i")
 MAX_STAMPS = 32
 
 
-def holds(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> bool:
+def holds(request: Request, user: pwd.struct_passwd, settings: Settings) -> bool:
     """Whether this login need not be asked again. What cannot be read remembers nothing."""
     try:
         binding = _binding(request, user, settings)
@@ -35,7 +32,7 @@ def holds(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> 
     return bool(binding) and binding in stamps.read(KIND, user.pw_uid, settings.remember_seconds)
 
 
-def remember(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> None:
+def remember(request: Request, user: pwd.struct_passwd, settings: Settings) -> None:
     """Stamps this login. Where that fails the next one is asked, as if this were off."""
     try:
         if binding := _binding(request, user, settings):
@@ -44,7 +41,7 @@ def remember(request: "Request", user: pwd.struct_passwd, settings: "Settings") 
         pass
 
 
-def _binding(request: "Request", user: pwd.struct_passwd, settings: "Settings") -> str:
+def _binding(request: Request, user: pwd.struct_passwd, settings: Settings) -> str:
     """What a stamp is bound to, hashed; empty where nothing would tell two people apart."""
     if posix.geteuid() != 0:
         return ""
