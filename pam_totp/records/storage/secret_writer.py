@@ -9,7 +9,7 @@
 
 import fcntl
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Opened
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, read_file
@@ -33,57 +33,54 @@ def save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | No
     """Replaces files of the folder, whole and durably, in this order, once all of them are on the
     disk. Raises OSError (state_dir.replace_all), Failure or Changed. `over`: what one
     of them must still be."""
-    secret_dir.acting.all_groups = True
-    with secret_dir.acting:
-        folder = _open_made(secret_dir, [])
-        try:
-            _lock(folder)
-            if over is not None and _content(folder, over[0], secret_dir) != over[1]:
-                raise Changed(SECRET_UNSAFE, f"{secret_dir.path}/{over[0]} was changed meanwhile")
-            _clear_away(folder, *(name + TEMPORARY for name in (GIT_IGNORE, *dict(files))))
-            replace_all(folder, files, lambda *made: _prove(folder, secret_dir, *made))
-            # `~/.config` is often a repository of dotfiles: nothing of ours may get into it.
-            if secret_dir.owner is secret_dir.account:
-                with suppress(OSError, Failure):  # the disk is full, or it is the user's own
-                    if not _content(folder, GIT_IGNORE, secret_dir):
-                        replace_all(folder, [(GIT_IGNORE, b"*\n")])
-        finally:
-            os.closerange(folder, folder + 1)  # an error is passed over: what is there is on disk
+    with ExitStack() as until_saved:
+        folder = _open_locked(secret_dir, until_saved)
+        if over is not None and _content(folder, over[0], secret_dir) != over[1]:
+            raise Changed(SECRET_UNSAFE, f"{secret_dir.path}/{over[0]} was changed meanwhile")
+        _clear_away(folder, *(name + TEMPORARY for name in (GIT_IGNORE, *dict(files))))
+        replace_all(folder, files, lambda *made: _prove(folder, secret_dir, *made))
+        # `~/.config` is often a repository of dotfiles: nothing of ours may get into it.
+        if secret_dir.owner is secret_dir.account:
+            with suppress(OSError, Failure):  # the disk is full, or it is the user's own
+                if not _content(folder, GIT_IGNORE, secret_dir):
+                    replace_all(folder, [(GIT_IGNORE, b"*\n")])
 
 
 def try_out(secret_dir: SecretDir, *sizes: int) -> None:
-    """Saves files of these sizes there, all at once, as `save` does; and removes them again with
-    the folders that were not there. Raises OSError or Failure where they could not be saved."""
+    """Saves files of these sizes there, all at once, as `save` does; and removes them again.
+    Raises OSError or Failure where they could not be saved."""
+    files = [(f"{TRIED}{number}", bytes(size)) for number, size in enumerate(sizes)]
+    # Unsynced: said when the secret is saved, and is active all the same.
+    with suppress(Unsynced), ExitStack() as until_tried:
+        folder = _open_locked(secret_dir, until_tried)
+        until_tried.callback(_clear_away, folder, TRIED)
+        replace_all(folder, files, lambda new, _: _prove(folder, secret_dir, new))
+
+
+def _open_locked(secret_dir: SecretDir, opened: ExitStack) -> int:
+    """A descriptor of the folder, which until the end of `opened` is the owner's who acts, and
+    which no other command saves in. It is made if it is not there, as is the one above; what is
+    still empty at the end is removed. Raises OSError or Failure."""
     secret_dir.acting.all_groups = True
-    made: list[str] = []
-    with secret_dir.acting:
-        try:
-            # Unsynced: said when the secret is saved, and is active all the same.
-            with Opened(_open_made(secret_dir, made)) as folder, suppress(Unsynced):
-                _lock(folder)
-                files = [(f"{TRIED}{number}", bytes(size)) for number, size in enumerate(sizes)]
-                try:
-                    replace_all(folder, files, lambda new, _: _prove(folder, secret_dir, new))
-                finally:
-                    _clear_away(folder, TRIED)
-        finally:
-            for path in reversed(made):
-                with suppress(OSError):  # another command has saved there meanwhile
-                    os.rmdir(path)
-
-
-def _open_made(secret_dir: SecretDir, made: list[str]) -> int:
-    """A descriptor of the folder, which is made if it is not there, as is the one above: `made`
-    gets what was. Raises OSError or Failure."""
+    opened.enter_context(secret_dir.acting)
     for path in (os.path.dirname(secret_dir.path), secret_dir.path):
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
-            made.append(path)
+            opened.callback(_remove_if_empty, path)
     checked = secret_dir.open()
     if checked is None:
         raise Failure(SECRET_UNSAFE, f"{secret_dir.path} went away; run the command again")
     with Opened(checked):  # it is only a handle, which cannot be synced or listed
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
+        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=checked)
+    # Closed without an error: what was saved is on the disk.
+    opened.callback(os.closerange, folder, folder + 1)
+    _lock(folder)
+    return folder
+
+
+def _remove_if_empty(path: str) -> None:
+    with suppress(OSError):
+        os.rmdir(path)
 
 
 def _lock(folder: int) -> None:
