@@ -26,12 +26,13 @@ FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
 
 
 def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
-    """The verdict on a recovery code. Raises OSError or Failure."""
+    """The verdict on a recovery code that is correct. Raises OSError; and Failure, which says why
+    one is not accepted."""
     if posix.geteuid() != 0:
         raise Failure(reasons.STATE_UNAVAILABLE, "only root can record a recovery code as used")
     codes = recovery.read(secret_dir)
     if codes is None:
-        return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail="no recovery codes")
+        raise Failure(reasons.WRONG_CODE, "no recovery codes")
     salt, hashes = codes
     digest = recovery.hash_code(code, salt)
     with closing(Attempts(user.pw_uid)) as attempts:
@@ -41,16 +42,14 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         attempts.record(attempts.steps | {recovery.INCORRECT: count}, attempts.failures)
     if count > FREE_TRIES:  # and nobody is kept from the record meanwhile
         time.sleep(min(count - FREE_TRIES, MAX_DELAY_SECONDS))
-    detail = f"unknown recovery code: {count} in a row"
-    return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail=detail)
+    raise Failure(reasons.WRONG_CODE, f"unknown recovery code: {count} in a row")
 
 
 def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verdict:
     """The verdict on a correct code, by its hash. Raises OSError or Failure."""
     used = recovery.used(uid)
     if digest in used:
-        detail = "recovery code already used"
-        return Verdict(accepted=False, reason=reasons.REUSED_CODE, detail=detail)
+        raise Failure(reasons.REUSED_CODE, "recovery code already used")
     recovery.use_up(uid, digest, used)
     with suppress(Failure):  # the code is used up: the wait may go on, but this login is accepted
         attempts.steps.pop(recovery.INCORRECT, None)

@@ -106,7 +106,7 @@ def check_code(
     wait = wait_seconds(before, booted, settings.limits)
     if wait > 0:
         detail = f"{before.in_a_row} incorrect codes, {whole_seconds(wait)} s to wait"
-        return Verdict(accepted=False, reason=THROTTLED, detail=detail)
+        raise Failure(THROTTLED, detail)
     # Compared with several secrets, a code is as many guesses. Where the budget is nearly used up
     # it is compared with fewer, the one that was used last first.
     latest = sorted(credentials, key=lambda each: used.get(each.identity, -1), reverse=True)
