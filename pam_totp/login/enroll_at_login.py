@@ -33,7 +33,6 @@ def enroll_with_code(
     correct code of the secret that was shown there saves it. Raises OSError or Failure."""
     refuse_unless_enrolling(request, secret_dir.account, settings)
     code = read_code(typed)
-    posix.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
     with closing(Attempts(secret_dir.account.pw_uid)) as attempts:
         # Of two logins at once the second finds, under the lock, what the first has saved.
         credentials = secret_dir.credentials()

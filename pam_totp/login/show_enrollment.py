@@ -61,7 +61,6 @@ def new_pending_uri(user: pwd.struct_passwd, settings: Settings) -> str:
     """A fresh secret, which counts for ten minutes. Raises OSError or Failure."""
     with closing(Attempts(user.pw_uid)):  # its lock: of two logins at once both are kept
         uri = new_uri(user.pw_name, settings.values, MAX_VERSION)
-        os.umask(0o077)  # the application's may be a user's, and leave even the owner nothing
         secret_writer.try_out(SecretDir(user, settings.store), len(uri))
         pending.keep(user, uri)
         return uri

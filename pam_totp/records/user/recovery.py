@@ -34,8 +34,6 @@ _FILE = re.compile(r"pam-totp recovery 1 ([0-9a-f]{32})((?:\n[0-9a-f]{64})*)\n?"
 def hash_code(code: str, salt: bytes) -> str:
     """The hash of a normalised code, in hex. Takes 16 MiB and about 50 ms, on purpose: a code has
     80 bits, but this is also for codes that people chose to shorten."""
-    for name in ("OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES"):
-        posix.unsetenv(name)  # it would load what these name
     from _hashlib import scrypt  # OpenSSL's; loaded only for a recovery code
 
     digest: bytes = scrypt(code.encode("ascii"), salt=salt, n=1 << 14, r=8, p=1, dklen=HASH_BYTES)
