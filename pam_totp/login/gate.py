@@ -17,7 +17,7 @@ from pam_totp.access.facts import Facts, gather_facts
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import audit
 from pam_totp.records.user import grant
-from pam_totp.rules.enrollment import AT_LOGIN, DAY_SECONDS
+from pam_totp.rules.enrollment import AT_LOGIN
 from pam_totp.rules.reasons import GRACE, GRANTED, NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request, read_request
 from pam_totp.rules.throttle import whole_seconds
@@ -66,8 +66,7 @@ def let_through(
     line = f"rule of line {facts.rule.line}" if facts.rule.line else ""
     audit.write(request, "skip", decision.reason, line, settings.fault)
     if decision.reason == GRACE:
-        day = time.gmtime(settings.enrollment.deadline // DAY_SECONDS * DAY_SECONDS)
-        date = f"{day.tm_year}-{day.tm_mon:02}-{day.tm_mday:02}"
+        date = time.strftime("%Y-%m-%d", time.gmtime(settings.enrollment.deadline))
         say(settings.message("deadline", date=date, days=decision.days))
 
 

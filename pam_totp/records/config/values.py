@@ -42,9 +42,7 @@ def _number(text: str, least: str, most: str) -> str:
 
 def _duration(text: str, max_hours: str) -> str:
     seconds = 0 if text == "off" else int(text[:-1]) * SECONDS[text[-1]]
-    if seconds > int(max_hours) * SECONDS["h"]:
-        raise ValueError
-    return str(seconds)
+    return _number(str(seconds), "0", str(int(max_hours) * SECONDS["h"]))
 
 
 def _date(text: str) -> str:
