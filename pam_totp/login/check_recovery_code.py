@@ -8,7 +8,6 @@ Runs only for users who enter one.
 """
 
 import posix
-import pwd
 import time
 from _operator import _compare_digest
 from contextlib import closing, suppress
@@ -25,7 +24,7 @@ from pam_totp.rules.verdict import Verdict
 FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
 
 
-def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: str) -> Verdict:
+def check_recovery_code(secret_dir: SecretDir, code: str) -> Verdict:
     """The verdict on a recovery code that is correct. Raises OSError; and Failure, which says why
     one is not accepted."""
     if posix.geteuid() != 0:
@@ -35,9 +34,9 @@ def check_recovery_code(user: pwd.struct_passwd, secret_dir: SecretDir, code: st
         raise Failure(reasons.WRONG_CODE, "no recovery codes")
     salt, hashes = codes
     digest = recovery.hash_code(code, salt)
-    with closing(Attempts(user.pw_uid)) as attempts:
+    with closing(Attempts(secret_dir.account.pw_uid)) as attempts:
         if sum([_compare_digest(digest, known) for known in hashes]):
-            return use_up(user.pw_uid, attempts, digest, hashes)
+            return use_up(secret_dir.account.pw_uid, attempts, digest, hashes)
         count = 1 + attempts.steps.get(recovery.INCORRECT, 0)
         attempts.record(attempts.steps | {recovery.INCORRECT: count}, attempts.failures)
     if count > FREE_TRIES:  # and nobody is kept from the record meanwhile

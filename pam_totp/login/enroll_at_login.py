@@ -5,7 +5,6 @@ Runs only for users without a secret.
 """
 
 import posix
-import pwd
 from contextlib import closing
 
 from pam_totp.access.decision import ELSEWHERE, MISSING
@@ -31,7 +30,7 @@ def enroll_with_code(
 ) -> Verdict:
     """The verdict on the code of a user without a secret, who may enroll at this very login: a
     correct code of the secret that was shown there saves it. Raises OSError or Failure."""
-    refuse_unless_enrolling(request, secret_dir.account, settings)
+    refuse_unless_enrolling(request, secret_dir, settings)
     code = read_code(typed)
     with closing(Attempts(secret_dir.account.pw_uid)) as attempts:
         # Of two logins at once the second finds, under the lock, what the first has saved.
@@ -41,9 +40,9 @@ def enroll_with_code(
         return check_shown(attempts, secret_dir, code, settings, now)
 
 
-def refuse_unless_enrolling(request: Request, user: pwd.struct_passwd, settings: Settings) -> None:
+def refuse_unless_enrolling(request: Request, secret_dir: SecretDir, settings: Settings) -> None:
     """Raises Failure where this login enrolls nobody."""
-    is_root = posix.geteuid() == 0
+    is_root, user = posix.geteuid() == 0, secret_dir.account
     state = state_of(user, settings, is_enforced=is_root and enforced.is_set(user.pw_uid))
     migrate = f"pam-totp migrate {user.pw_name}"
     if state == ELSEWHERE:
@@ -73,8 +72,8 @@ def check_shown(
     if verdict.reason == reasons.WRONG_CODE:  # what may help a person whose app made the code
         said = [ignored_parameters(each, code, now, settings.window_steps) for each in shown]
         count = f"{len(shown)} secrets were shown in the last 10 minutes"
-        detail = "; ".join(filter(None, [verdict.detail, count, *said]))
-        return Verdict(accepted=False, reason=reasons.WRONG_CODE, detail=detail)
+        details = filter(None, [verdict.detail, count, *said])
+        raise Failure(reasons.WRONG_CODE, "; ".join(details))
     if not verdict.accepted or verdict.credential is None:
         return verdict
     line = lines[shown.index(verdict.credential)]

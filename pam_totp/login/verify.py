@@ -90,7 +90,7 @@ def check_answer(
     if len(code) == RECOVERY_CHARACTERS:
         from pam_totp.login.check_recovery_code import check_recovery_code  # few logins have one
 
-        return check_recovery_code(user, secret_dir, code)
+        return check_recovery_code(secret_dir, code)
     attempts = Attempts(user.pw_uid)
     try:
         return check_code(attempts, credentials, code, settings, now)
