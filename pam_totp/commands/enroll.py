@@ -23,7 +23,7 @@ from pam_totp.rules.credential import (
     parse_file,
     parse_line,
 )
-from pam_totp.rules.otp import ALGORITHMS
+from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 

@@ -10,26 +10,13 @@ Runs inside every login: no module that is not compiled into the interpreter is 
 hence HMAC (RFC 2104) in five lines over the built-in hashes instead of hashlib and hmac.
 """
 
-import sys
 from _operator import _compare_digest
-from _sha1 import sha1
 
-if sys.version_info >= (3, 12):
-    from _sha2 import sha256, sha512
-else:
-    from _sha256 import sha256
-    from _sha512 import sha512
-
+from pam_totp.rules.credential import DIGITS, Credential
+from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Failure
 from pam_totp.rules.verdict import Verdict
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.rules.credential import Credential
-
-# Name in the otpauth URI: (hash, its block size in bytes; RFC 2104 and FIPS 180-4).
-ALGORITHMS = {"SHA1": (sha1, 64), "SHA256": (sha256, 64), "SHA512": (sha512, 128)}
-DIGITS = (6, 7, 8)
 WINDOW_STEPS = 1
 # Searched only after a refusal, so that the log can tell a wrong clock from an incorrect code.
 SKEW_STEPS = 20
@@ -77,7 +64,7 @@ def hotp(secret: bytes, counter: int, digits: int, algorithm: str) -> str:
 
 
 def verdict_on(
-    credentials: list["Credential"],
+    credentials: list[Credential],
     code: str,
     now: float,
     used_steps: dict[str, int],
@@ -111,7 +98,7 @@ def verdict_on(
 
 
 def nearest_step(
-    credential: "Credential", code: str, now: float, reach_steps: int = SKEW_STEPS
+    credential: Credential, code: str, now: float, reach_steps: int = SKEW_STEPS
 ) -> int:
     """How many time steps from now `code` is correct, the nearest within reach; 0: none."""
     current = int(now // credential.period)
@@ -120,7 +107,7 @@ def nearest_step(
     return min(offsets, key=abs, default=0)
 
 
-def matching_steps(credential: "Credential", code: str, steps: range) -> list[int]:
+def matching_steps(credential: Credential, code: str, steps: range) -> list[int]:
     """Those of `steps` whose code is `code`, compared in constant time, each one looked at."""
     secret, digits, algorithm = credential.secret, credential.digits, credential.algorithm
     return [

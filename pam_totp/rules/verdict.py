@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The verdict on a code. Pure."""
 
+from pam_totp.rules.credential import Credential
 from pam_totp.rules.record import Record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pam_totp.rules.credential import Credential
 
 
 class Verdict(Record):
@@ -14,7 +11,7 @@ class Verdict(Record):
 
     accepted: bool
     reason: str
-    credential: "Credential | None" = None
+    credential: Credential | None = None
     step: int = 0
     detail: str = ""
     message: str = ""

@@ -15,9 +15,10 @@ from pam_totp.records.config.settings import MESSAGE, typed
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.values import KINDS, MAX_MESSAGE_BYTES
 from pam_totp.review.settings_faults import check
+from pam_totp.rules.credential import DIGITS
 from pam_totp.rules.encoding import MAX_BYTES, encode
 from pam_totp.rules.enrollment import MODES
-from pam_totp.rules.otp import ALGORITHMS, DIGITS
+from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.policy import CODES, decode
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "config.yaml"

@@ -12,7 +12,7 @@ import pwd
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
 from pam_totp.records.user import stamps
-from pam_totp.rules.otp import ALGORITHMS
+from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 
