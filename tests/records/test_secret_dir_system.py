@@ -11,6 +11,7 @@ import pytest
 from pam_totp.records.storage import secret_dir as places
 from pam_totp.records.storage import secret_removal, secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.storage.secret_writer import Changed
 from pam_totp.rules.reasons import SECRET_MALFORMED, SECRET_UNSAFE, Failure
 
 CONTENT = b"otpauth://totp/x?secret=" + b"A" * 32 + b" phone\n"
@@ -64,6 +65,13 @@ def test_files_and_folders_are_roots_alone_whatever_the_umask(system: Path) -> N
     modes = [path.stat().st_mode & 0o777 for path in (secret, secret.parent, secret.parents[1])]
     assert modes == [0o600, 0o700, 0o700]
     assert {path.stat().st_uid for path in (secret, *secret.parents[:2])} == {0}
+
+
+def test_folder_made_for_what_could_not_be_saved_is_removed_again(system: Path) -> None:
+    alice = SecretDir(account(), "system")
+    with pytest.raises(Changed):
+        secret_writer.save(alice, [("secret", CONTENT)], over=("secret", CONTENT))
+    assert os.listdir(system / "secrets") == []
 
 
 def test_nobody_is_enrolled_at_first(system: Path) -> None:
