@@ -102,13 +102,12 @@ class SecretDir:
                 folder = self.open()
                 if folder is None:
                     return None
-                try:
-                    return look(folder, name, self)
-                except FileNotFoundError:
-                    self._prove_absent(folder, self.path, name)
-                    return None
-                finally:
-                    posix.close(folder)
+                with checked_file.Opened(folder):
+                    try:
+                        return look(folder, name, self)
+                    except FileNotFoundError:
+                        self._prove_absent(folder, self.path, name)
+                        return None
         except OSError as failure:
             # Supplementary groups cost a look-up of all groups, and few homes need them.
             if isinstance(failure, PermissionError) and not self.acting.all_groups:
