@@ -12,9 +12,8 @@ from pam_totp.errors import Error
 from pam_totp.records.user import attempts
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
-from pam_totp.rules.otp import nearest_step, read_code, verdict_on
+from pam_totp.rules.otp import Verdict, nearest_step, read_code, verdict_on
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Failure
-from pam_totp.rules.verdict import Verdict
 
 _HINTS = {
     BAD_INPUT: "enter the 6 to 8 digits that the app shows",

@@ -16,9 +16,9 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
+from pam_totp.rules.otp import Verdict
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import clear
-from pam_totp.rules.verdict import Verdict
 
 # After so many incorrect codes in a row the answer to the next is held back, longer each time.
 FREE_TRIES, MAX_DELAY_SECONDS = 5, 8

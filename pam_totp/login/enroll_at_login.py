@@ -19,10 +19,9 @@ from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
 from pam_totp.rules.credential import parse_line
 from pam_totp.rules.ignored_parameters import ignored_parameters
-from pam_totp.rules.otp import read_code
+from pam_totp.rules.otp import Verdict, read_code
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
-from pam_totp.rules.verdict import Verdict
 
 
 def enroll_with_code(

@@ -18,11 +18,10 @@ from pam_totp.records.user import certain, enforced, remembered
 from pam_totp.records.user.attempts import Attempts, boot_seconds
 from pam_totp.rules import reasons
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import RECOVERY_CHARACTERS, read_code, verdict_on
+from pam_totp.rules.otp import RECOVERY_CHARACTERS, Verdict, read_code, verdict_on
 from pam_totp.rules.reasons import REUSED_CODE, THROTTLED, Failure
 from pam_totp.rules.request import Request, read_request
 from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
-from pam_totp.rules.verdict import Verdict
 
 MAX_INPUT_BYTES = 512  # what pam_exec passes on at most; no code is as long
 

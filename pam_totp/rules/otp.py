@@ -15,7 +15,7 @@ from _operator import _compare_digest
 from pam_totp.rules.credential import DIGITS, Credential
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Failure
-from pam_totp.rules.verdict import Verdict
+from pam_totp.rules.record import Record
 
 WINDOW_STEPS = 1
 # Searched only after a refusal, so that the log can tell a wrong clock from an incorrect code.
@@ -29,6 +29,18 @@ MAX_TYPED_DIGITS, MAX_TYPED_RECOVERY = 32, 64  # bytes, spaces and dashes counte
 _MISREAD = bytes.maketrans(b"018", b"olb")
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+class Verdict(Record):
+    """accepted: whether the code is; reason: of the closed set; credential and step: what matched,
+    if any; detail: for the log; message: for the user."""
+
+    accepted: bool
+    reason: str
+    credential: Credential | None = None
+    step: int = 0
+    detail: str = ""
+    message: str = ""
 
 
 def read_code(typed: bytes, *, allow_recovery: bool = False) -> str:

@@ -158,7 +158,7 @@ DAMAGES: dict[str, Callable[[Path, str], None]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
     "name",
-    ["login/gate.py", "login/verify.py", "rules/verdict.py", "records/storage/secret_dir.py"],
+    ["login/gate.py", "login/verify.py", "rules/otp.py", "records/storage/secret_dir.py"],
 )
 def test_damaged_installation_exempts_nobody_and_says_so_in_the_log_alone(
     user: User,

@@ -58,9 +58,9 @@ def try_out(secret_dir: SecretDir, *sizes: int) -> None:
 
 
 def _open_locked(secret_dir: SecretDir, opened: ExitStack) -> int:
-    """A descriptor of the folder, which until the end of `opened` is the owner's who acts, and
-    which no other command saves in. It is made if it is not there, as is the one above; what is
-    still empty at the end is removed. Raises OSError or Failure."""
+    """A descriptor of the folder. Until `opened` ends this process acts as the owner, and no other
+    command saves there. The folder is made if it is not there, as is the one above; at the end,
+    one that was made and is empty is removed. Raises OSError or Failure."""
     secret_dir.acting.all_groups = True
     opened.enter_context(secret_dir.acting)
     for path in (os.path.dirname(secret_dir.path), secret_dir.path):
