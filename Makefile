@@ -91,8 +91,7 @@ build/gate build/verify: $(LAUNCHER) pam_totp/pam/launch.h build/program.h build
 
 # A part of the launcher: there is no file that could be missing, or cut short before its guard.
 build/program.h: scripts/login.py build/flags
-	{ echo '#define PROGRAM \'; sed -e 's|/usr/lib/pam-totp|$(LIBRARY)|g' \
-		-e 's|/usr/libexec/pam-totp|$(PROGRAMS)|g' -e 's/[\"]/\\&/g' \
+	{ echo '#define PROGRAM \'; sed -e 's|/usr/lib/pam-totp|$(LIBRARY)|g' -e 's/[\"]/\\&/g' \
 		-e 's/.*/"&\\n" \\/' $<; echo '""'; } >$@
 
 # For the fuzzers: the same module, which ends the process at the first memory error.

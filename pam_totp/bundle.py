@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 
 PROGRAMS = ("gate", "verify")
 LIBRARY = Path(__file__).resolve().parents[1]
+LOADER = "pam_totp.loader"
 FOLDERS = ("access", "login", "records", "rules")  # no login imports from others
 
 
@@ -39,8 +40,8 @@ def main() -> None:
 
 
 def bundle_of(program: str) -> bytes:
-    """The sources, their states, and their code: of the modules that the program imports at its
-    start, in this order, and of those that it may import later."""
+    """What loads the rest; the sources, their states, and their code: of the modules that the
+    program imports at its start, in this order, and of those that it may import later."""
     states, codes = {}, {}
     for path in sources_of_logins():
         status = path.stat()  # before it is read: a later change shows
@@ -48,14 +49,16 @@ def bundle_of(program: str) -> bytes:
         states[source] = (status.st_mtime_ns, status.st_size)
         name = source.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         codes[name] = compiled_bare(path.read_bytes(), source)
+    loader = codes.pop(LOADER)
     first = [(name, codes.pop(name)) for name in modules_of(program)]
     later = {name: marshal.dumps(code) for name, code in codes.items()}
-    return marshal.dumps((MAGIC_NUMBER, [*states], [*states.values()], first, later))
+    return marshal.dumps((MAGIC_NUMBER, loader, [*states], [*states.values()], first, later))
 
 
 def sources_of_logins() -> Iterator[Path]:
-    """Every module of ours that a login may import."""
-    yield LIBRARY / "pam_totp" / "__init__.py"
+    """Every module of ours that a login may load."""
+    for name in ("__init__", "loader"):
+        yield LIBRARY / "pam_totp" / f"{name}.py"
     for folder in FOLDERS:
         yield from sorted((LIBRARY / "pam_totp" / folder).rglob("*.py"))
 
@@ -78,9 +81,15 @@ class _Bare(ast.NodeTransformer):
 
 
 def compiled_bare(source: bytes, name: str) -> CodeType:
-    """The code of a module, without annotations and docstrings."""
+    """The code of a module, without annotations, docstrings and the numbers of its lines."""
     tree = _Bare().visit(ast.parse(source))
-    return compile(tree, name, "exec", dont_inherit=True, optimize=2)
+    return without_lines(compile(tree, name, "exec", dont_inherit=True, optimize=2))
+
+
+def without_lines(code: CodeType) -> CodeType:
+    """The same code: no login shows where in a file it failed."""
+    inner = (without_lines(each) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_linetable=b"", co_consts=tuple(inner))
 
 
 def modules_of(program: str) -> list[str]:

@@ -4,12 +4,14 @@
 runs in its own place: argument 1 says which of them."""
 
 import atexit
+import gc
 import posix
 import sys
 from marshal import loads
 
 # Only main() may end with 0, and that of show-enrollment never does.
 atexit.register(posix._exit, 1)
+gc.disable()  # to search for garbage takes longer than to leave it
 del sys.argv[0]
 
 
@@ -32,42 +34,18 @@ sys.excepthook = report
 sys.path[:0] = ["/usr/lib/pam-totp"]
 
 
-class Seldom:
-    """Imports from the bundle what few logins need: the files may be of another release by then."""
-
-    codes: dict[str, bytes]
-    create_module = staticmethod(lambda _spec: None)  # as usual
-
-    def find_spec(self, name: str, *_: object) -> object:
-        spec = type(sys.__spec__)(name, self, is_package=True)  # type: ignore[arg-type]
-        return spec if name in self.codes else None
-
-    def exec_module(self, module: object) -> None:
-        exec(loads(self.codes[vars(module)["__name__"]]), vars(module))  # noqa: S102 - as below
-
-
 def load_bundle() -> None:
-    """Loads one release from one file (pam_totp/bundle.py), if all sources are as they were then.
-
-    While dpkg puts a new release in place, one name after the other, only the bundle is whole. The
-    launcher gets its name after the modules: until then the old release runs, and then the new one.
-    """
+    """Loads one release from one file, if this interpreter can (pam_totp/bundle.py)."""
     program, tag = sys.argv[0], sys.implementation.cache_tag
     try:
         with open(f"{sys.path[0]}/pam_totp/__pycache__/{program}.{tag}.bundle", "rb") as file:
-            magic, sources, of_then, modules, Seldom.codes = loads(file.read())
-        of_now = [posix.stat(f"{sys.path[0]}/{source}") for source in sources]
-        if [(each.st_mtime_ns, each.st_size) for each in of_now] != of_then:
-            posix.stat(f"/usr/libexec/pam-totp/{program}.dpkg-new")
+            magic, loader, *release = loads(file.read())
     except (OSError, ValueError, EOFError, TypeError):
         return
-    if magic != sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
-        return
-    sys.meta_path[:0] = [Seldom()]  # type: ignore[list-item]
-    for name, code in modules:
-        module = sys.modules[name] = type(sys)(name)
-        module.__path__ = []  # as of a package: nothing of ours is looked for in a folder
-        exec(code, vars(module))  # noqa: S102 - what an import does with a .pyc file
+    if magic == sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
+        names = {}  # type: ignore[var-annotated]
+        exec(loader, names)  # noqa: S102 - as an import does with a .pyc file
+        names["load"](*release)
 
 
 load_bundle()

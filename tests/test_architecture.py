@@ -73,6 +73,7 @@ ARROWS: dict[str, set[str]] = {
     "signals": set(),
     "spelling": set(),
     "bundle": set(),
+    "loader": set(),
     "main": {"setup", "stack", "errors", "listing", "verbs"},
     "verbs": {"pam_totp", "commands", "errors", "spelling"},
     "script login.py": set(),
@@ -125,7 +126,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1728, 644, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1748, 644, 200
 MAX_C_LINES = {"pam_totp.c": 220, "launch.c": 120, "certain.c": 70}
 
 
@@ -221,7 +222,9 @@ def test_the_package_itself_needs_nothing() -> None:
 
 def test_what_is_run_by_the_launcher_needs_only_the_interpreter() -> None:
     named = imports_of(ROOT / "scripts" / "login.py", "script login.py")
-    assert named == {"atexit", "marshal", "posix", "sys", "syslog"}
+    assert named == {"atexit", "gc", "marshal", "posix", "sys", "syslog"}
+    loader = imports_of(sources()[bundle.LOADER], bundle.LOADER)
+    assert loader == {"marshal", "posix", "sys"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in sources() if part_of(name) == "rules"))
@@ -288,7 +291,7 @@ def test_scripts_ignore_environment_user_site_and_pth_files(script: str) -> None
 
 def test_what_an_auditor_reads_stays_short() -> None:
     programs = [f"pam_totp.login.{name}" for name in LOGIN_PROGRAMS]
-    reached = set.union(*map(reached_by, ["pam_totp", "script login.py", *programs]))
+    reached = set.union(*map(reached_by, ["pam_totp", "script login.py", bundle.LOADER, *programs]))
     every_login = reached - SELDOM.keys()
     seldom = (reached | reached_by("pam_totp.login.show_enrollment")) - every_login
     assert sum(code_lines_of(sources()[name]) for name in every_login) < MAX_PYTHON_LINES
