@@ -16,6 +16,7 @@ from pam_totp.records.config.settings import PATH, load
 from pam_totp.records.host.account import ActingAs
 from pam_totp.review.active_settings import fault_of, way_fault
 from pam_totp.review.doctor.settings_edit import DEFAULTS, command_to_write
+from pam_totp.review.guessing import told
 from pam_totp.review.settings_warnings import warnings_of
 
 HELP = "check the settings"
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     for warning in warnings:
         _report(f"{options.file}: warning: {warning}")
     print(f"{options.file}: {f'valid, warnings: {len(warnings)}' if warnings else 'valid'}")
+    print(fit(told(found.values)))
     return 0
 
 
@@ -112,8 +114,10 @@ def _without_a_file() -> int:
     if os.geteuid() != 0:
         print(fit(f"{PATH}: No such file; only root can see whether earlier settings are active"))
         return 0
-    fault = fault_of(load())
+    active = load()
+    fault = fault_of(active)
     if fault:
         raise Error(fault, command_to_write(DEFAULTS))
     print(f"{PATH}: No such file; the defaults are active")
+    print(fit(told(active.values)))
     return 0

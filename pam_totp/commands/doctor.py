@@ -12,6 +12,7 @@ from pam_totp.review.doctor import ways
 from pam_totp.review.doctor.examine import examine
 from pam_totp.review.doctor.findings import Finding
 from pam_totp.review.doctor.host import Host
+from pam_totp.review.guessing import chance_with, told
 
 HELP = "root: show every way to log in, and everything that is wrong"
 
@@ -29,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     found = examine(host)
     if options.json:
         findings = [dataclasses.asdict(each) for each in found]
-        print(json.dumps({"ways": ways.as_json(host), "findings": findings}, indent=2))
+        chance = chance_with(host.active.values)
+        said = {"ways": ways.as_json(host), "chance_of_a_guesser": chance, "findings": findings}
+        print(json.dumps(said, indent=2))
     else:
         print(fit(_as_text(host, found)))
     return 1 if found else 0
@@ -38,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
 def _as_text(host: Host, found: list[Finding]) -> str:
     table = ways.table(host)
     lines = ["Ways to log in:", *(f"  {line}" for line in table.split("\n")), ""] if table else []
+    lines += [told(host.active.values), ""]
     for number, each in enumerate(found, 1):
         lines += [f" {number}. {each.severity}: {each.what}", f"   {each.consequence}"]
         lines += [f"   run: {each.command}", ""]

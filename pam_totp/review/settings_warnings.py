@@ -6,19 +6,16 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pam_totp.review.guessing import MAX_CHANCE, chance_with, percent
 from pam_totp.review.lockout import Warned, locked_out, never_asked
 from pam_totp.review.rule_names import Host, of_rule
 from pam_totp.review.shadowed_rules import shadowed
 from pam_totp.rules.enrollment import BY, SHOW_SECRETS
-from pam_totp.rules.throttle import BUDGET_TRIES
 from pam_totp.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pam_totp.review.settings_faults import Checked
 
-# SECURITY.md, "How long guessing takes", and RFC 4226, section 7.3.
-GUESSING_SECONDS = 30 * 86400
-MAX_CHANCE = 0.01
 # Programs that were seen to show messages of PAM to others than the user, or not at all.
 LOGS = {
     "cockpit": "cockpit-ws writes them to its standard error, and so to the journal",
@@ -52,15 +49,13 @@ def _of_values(found: "Checked", now: float) -> Iterator[Warned]:
     if mode == BY and int(deadline) <= now:
         yield positions["enrollment"], "this date has passed, so this means `enrollment: required`"
     named = [key for key in ("code.window", "throttle.longest_wait") if key in positions]
-    chance = chance_of_a_guesser(
-        int(values["code.window"]), int(values["code.digits"]), int(values["throttle.longest_wait"])
-    )
+    chance = chance_with(values)
     if chance > MAX_CHANCE and named:
         settings = " and ".join(f"{key} {values[key]}" for key in named)
         yield (
             max((positions[key] for key in named), key=_numbers),
-            f"with {settings}, a guesser who knows the password has a {chance:.1%} chance to log "
-            f"in within 30 days; the defaults keep it below {MAX_CHANCE:.0%}",
+            f"with {settings}, a guesser who knows the password has a {percent(chance)} chance to "
+            f"log in within 30 days; the defaults keep it below {MAX_CHANCE:.0%}",
         )
 
 
@@ -74,12 +69,6 @@ def _of_enrollment_services(found: "Checked", host: Host) -> Iterator[Warned]:
         if not host.has("service", service):
             also = did_you_mean(service, host.names("service"))
             yield found.positions[key], f"service {service} does not exist in {host.folder}{also}"
-
-
-def chance_of_a_guesser(window_steps: int, digits: int, longest_wait: int) -> float:
-    """The chance of guessing a code of one device in 30 days, as SECURITY.md calculates it."""
-    tries = BUDGET_TRIES + GUESSING_SECONDS / longest_wait
-    return float(tries * (2 * window_steps + 1) / 10**digits)
 
 
 def _of_rules(found: "Checked", host: Host) -> Iterator[Warned]:

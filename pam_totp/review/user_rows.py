@@ -17,26 +17,29 @@ from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Failure
 
 Row = dict[str, Any]
+# Of the weakest of a user's secrets, 0 without any: its bytes, and the digits of its codes.
+Weakest = tuple[int, int]
 MIN_SECRET_BYTES = 16  # RFC 4226, section 4, R6
 
 
 def user_rows(
     accounts: Sequence[pwd.struct_passwd], active: Settings, records: dict[str, set[str]]
-) -> Iterator[tuple[pwd.struct_passwd, Row | None, bool]]:
-    """Each account with its row, and whether one of its secrets is weak."""
+) -> Iterator[tuple[pwd.struct_passwd, Row | None, Weakest]]:
+    """Each account with its row, and what is weakest of its secrets."""
 
     above = Above()
     with contextlib.suppress(Failure, OSError):  # each look says what is wrong
         records = records | {TRIES: names("", state_dir.RUN)}
 
-    def look(account: pwd.struct_passwd) -> tuple[Row | None, bool]:
+    def look(account: pwd.struct_passwd) -> tuple[Row | None, Weakest]:
         credentials: list[Credential] = []
         row = describe(account, active, records, credentials, above)
-        return row, any(len(each.secret) < MIN_SECRET_BYTES for each in credentials)
+        shortest = min((len(each.secret) for each in credentials), default=0)
+        return row, (shortest, min((each.digits for each in credentials), default=0))
 
     for account, answer in each_in_time(accounts, look):
         if answer is NO_ANSWER:
             fault = f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"
-            yield account, empty_row(account) | {"fault": fault}, False
+            yield account, empty_row(account) | {"fault": fault}, (0, 0)
         else:
             yield account, *answer

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyotp
 import pytest
 
+from pam_totp.review.guessing import chance_of_a_guesser
 from pam_totp.rules import throttle
 from pam_totp.rules.otp import WINDOW_STEPS
 from tests.attacks.programs import failing, verify
@@ -21,14 +22,17 @@ MAX_PROBABILITY = 0.01
 
 
 def tries_of_a_patient_guesser(
-    owner_logs_in_every: float, secrets: int = 1, unlock_every: float = 365.0 * DAY
+    owner_logs_in_every: float,
+    secrets: int = 1,
+    unlock_every: float = 365.0 * DAY,
+    limits: throttle.Limits | None = None,
 ) -> int:
     """How many guesses are looked at in 30 days, by the rules of the verifier, clocks included: a
     code that is compared with several secrets is as many.
 
     The guesser tries the moment it is possible; the owner's successes clear the wait.
     """
-    limits, failures = throttle.Limits(), throttle.Failures()
+    limits, failures = limits or throttle.Limits(), throttle.Failures()
     now, tries, owner, unlock = 1000.0, 0, 1000.0 + owner_logs_in_every, 1000.0 + unlock_every
     while now < 1000.0 + DAYS * DAY:
         wait = throttle.wait_seconds(failures, now, limits)
@@ -65,6 +69,26 @@ def test_thirty_days_of_guessing_succeed_in_less_than_one_of_a_hundred(
 def test_administrator_who_ends_the_wait_every_minute_gives_a_guesser_no_more_tries() -> None:
     tries = tries_of_a_patient_guesser(365.0 * DAY, unlock_every=60.0)
     assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MAX_WAIT_SECONDS + 1
+
+
+@pytest.mark.parametrize("secrets", [1, 2, 32])
+@pytest.mark.parametrize(
+    ("free_tries", "first_wait", "longest_wait"),
+    [(5, 30, 900), (20, 1, 900), (1, 900, 900), (5, 30, 300), (20, 1, 120), (5, 30, 31)],
+)
+@pytest.mark.parametrize(("window", "digits"), [(1, 6), (5, 6), (0, 6), (5, 8)])
+def test_chance_that_config_check_and_doctor_state_is_that_of_the_throttle(
+    secrets: int, free_tries: int, first_wait: int, longest_wait: int, window: int, digits: int
+) -> None:
+    """Rule 26: no settings and no number of devices give a guesser more than what is said."""
+    limits = throttle.Limits(
+        free_tries=free_tries, first_wait=first_wait, longest_wait=longest_wait
+    )
+    stated = chance_of_a_guesser(window, digits, longest_wait)
+    chance_of_a_try = (2 * window + 1) / 10**digits
+    tries = tries_of_a_patient_guesser(60.0, secrets, limits=limits)
+    assert 1 - (1 - chance_of_a_try) ** (tries - 1) <= stated
+    assert 0.9 * stated <= tries * chance_of_a_try, "it is not overstated either"
 
 
 @pytest.mark.parametrize(

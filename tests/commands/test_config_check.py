@@ -23,12 +23,18 @@ from tests.host.credentials import Credential
 from tests.host.programs import ACCEPTED, CONFIGURATION
 from tests.host.system_log import SystemLog
 
+BY_DEFAULT = (
+    "Somebody who knows a password and guesses codes for 30 days logs in with a chance of at most "
+    "0.95% (code.digits 6, code.window 1, throttle.longest_wait 900), however many devices the "
+    "user has.\n"
+)
+
 
 def test_without_a_file_the_defaults_apply_and_nothing_is_wrong(user: User) -> None:
     """None is installed: a packaged file of comments stops upgrades where it was edited."""
     assert list(CONFIGURATION.parent.iterdir()) == []
     answer = pam_totp("config", "check")
-    said = f"{CONFIGURATION}: No such file; the defaults are active\n"
+    said = f"{CONFIGURATION}: No such file; the defaults are active\n{BY_DEFAULT}"
     assert answer == Answer(0, said, "")
     by_a_user = pam_totp("config", "check", user=user)
     assert (by_a_user.code, by_a_user.errors) == (0, "")
@@ -58,7 +64,7 @@ def test_file_that_was_removed_is_a_fault_since_its_settings_still_apply(user: U
 def test_example_file_is_valid() -> None:
     example = "/usr/share/doc/pam-totp/examples/config.yaml"
     answer = pam_totp("config", "check", example)
-    assert answer == Answer(0, f"{example}: valid\n", "")
+    assert answer == Answer(0, f"{example}: valid\n{BY_DEFAULT}", "")
 
 
 def test_faults_are_named_one_a_line_on_standard_error(tmp_path: Path) -> None:
@@ -195,7 +201,7 @@ def test_warnings_come_with_exit_code_0_and_the_file_is_valid(tmp_path: Path) ->
     path = tmp_path / "new.yaml"
     path.write_text("rules:\n- code: never\n- {user: zzz, code: required}\n", encoding="utf-8")
     answer = pam_totp("config", "check", str(path))
-    assert (answer.code, answer.output) == (0, f"{path}: valid, warnings: 3\n")
+    assert (answer.code, answer.output) == (0, f"{path}: valid, warnings: 3\n{BY_DEFAULT}")
     assert answer.errors.splitlines() == [
         f"{path}: warning: line 2: no user is ever asked for a code, because no earlier rule asks",
         f"{path}: warning: line 3: this rule is shadowed by line 2 and can never match",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.review.guessing import chance_of_a_guesser
 from pam_totp.review.settings_faults import check
-from pam_totp.review.settings_warnings import chance_of_a_guesser, warnings_of
+from pam_totp.review.settings_warnings import warnings_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices, forget_what_asked

@@ -78,6 +78,12 @@ USERS = (
         "128 bits: alice",
     ),
     Fault(
+        "codes that are shorter than new ones, with a wide window",
+        f"printf 'code: {{digits: 8, window: 5}}\\n' >>{CONFIG}",
+        "codes-short",
+        "6 digits, fewer than code.digits: alice",
+    ),
+    Fault(
         "no recovery codes",
         f"rm {RECOVERY}",
         "recovery-codes-missing",

@@ -39,6 +39,14 @@ def test_ways_to_log_in_are_listed(world: World) -> None:
     ]
 
 
+def test_chance_of_a_guesser_is_that_of_the_active_settings(world: World) -> None:
+    assert "a chance of at most 0.95% (code.digits 6, " in " ".join(world.doctor().stdout.split())
+    world.run("printf 'throttle: {longest_wait: 300}\\n' >>/etc/pam-totp/config.yaml")
+    stated = json.loads(world.doctor("--json").stdout)["chance_of_a_guesser"]
+    assert stated == pytest.approx((300 + 30 * 86400 / 300) * 3 / 10**6)
+    assert [each["kind"] for each in world.findings()] == ["settings-warning"]
+
+
 def test_service_without_a_code_is_marked_in_the_list(world: World) -> None:
     world.run("sed -i '/pam_totp/d' /etc/pam.d/sudo-i")
     assert "password  no code: pam-totp enable sudo-i\n" in world.doctor().stdout

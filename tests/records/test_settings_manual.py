@@ -13,8 +13,8 @@ from pam_totp.commands import explain
 from pam_totp.records.config import reader
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.values import MAX_MESSAGE_BYTES
+from pam_totp.review.guessing import MAX_CHANCE, chance_of_a_guesser
 from pam_totp.review.settings_faults import check
-from pam_totp.review.settings_warnings import MAX_CHANCE, chance_of_a_guesser
 from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.policy import CODES, LOCAL
 

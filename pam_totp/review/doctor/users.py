@@ -12,6 +12,7 @@ from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
 from pam_totp.review.everybody import names
+from pam_totp.review.guessing import MAX_CHANCE, chance_with, percent
 from pam_totp.review.looking import NO_ANSWER_WORDS
 from pam_totp.review.user_row import is_person, may_log_in
 from pam_totp.review.user_rows import MIN_SECRET_BYTES, user_rows
@@ -46,8 +47,9 @@ def find(host: Host) -> Iterator[Finding]:
     none: list[str] = []
     few: list[str] = []
     weak: list[str] = []
+    guessed: dict[int, list[str]] = {}
     not_enrolled: list[str] = []
-    for account, row, is_weak in user_rows(host.accounts, host.active, records):
+    for account, row, (secret_bytes, digits) in user_rows(host.accounts, host.active, records):
         is_out = row is None or row["enrolled"] is False
         if is_out and is_person(account) and may_log_in(account) and refused_at(account, host):
             not_enrolled.append(account.pw_name)
@@ -59,12 +61,17 @@ def find(host: Host) -> Iterator[Finding]:
             codes = row["recovery_codes_left"]
             if codes is not None and codes <= FEW_CODES:
                 (few if codes else none).append(account.pw_name)
-            if is_weak:
+            if secret_bytes < MIN_SECRET_BYTES:
                 weak.append(account.pw_name)
+            # With new devices the same is a warning about the settings.
+            if digits < int(host.active.values["code.digits"]):
+                guessed.setdefault(digits, []).append(account.pw_name)
     for kind, people in faulty.items():
         yield from _of_faults(kind, people)
     yield from _of_codes(none, few)
     yield from _of_weak(weak)
+    for digits in sorted(guessed):
+        yield from _of_guessed(digits, guessed[digits], host)
     yield from _of_not_enrolled(not_enrolled)
 
 
@@ -125,6 +132,20 @@ def _of_weak(people: list[str]) -> Iterator[Finding]:
             what=f"users whose secret has fewer than {MIN_SECRET_BYTES * 8} bits: "
             f"{_listed(people)}",
             consequence="A secret that short can be found from a few codes (RFC 4226, section 4).",
+            command=f"pam-totp enroll --user {shlex.quote(people[0])}",
+        )
+
+
+def _of_guessed(digits: int, people: list[str], host: Host) -> Iterator[Finding]:
+    chance = chance_with(host.active.values, digits)
+    if chance > MAX_CHANCE:
+        yield Finding(
+            severity=AT_RISK,
+            kind="codes-short",
+            what=f"users with a device whose codes have {digits} digits, fewer than code.digits: "
+            f"{_listed(people)}",
+            consequence=f"A guesser who knows the password has a {percent(chance)} chance to "
+            "log in within 30 days.",
             command=f"pam-totp enroll --user {shlex.quote(people[0])}",
         )
 
