@@ -110,7 +110,7 @@ def check_logins(system: System, phone: Phone) -> None:
     assert not system.log_in(wrong, wrong, wrong)[0], "an incorrect code was taken"
     assert not system.log_in(code, code, code)[0], "a used code was taken again"
     # Again, with the password asked for: python-pam and all it needs are there.
-    enroll(system, "--add", "--device", "tablet")
+    enroll(system, "--device", "tablet")
 
 
 def check_removal(system: System, before: dict[str, str]) -> None:

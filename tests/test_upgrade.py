@@ -28,6 +28,10 @@ SECRETS = {
         "# pam-totp: one credential a line, an otpauth URI and then the device's name.\n"
         f"otpauth://totp/server:alice%40server?secret={SECRET}&issuer=server phone\n"
     ),
+    "with the time when it was added": (
+        f"otpauth://totp/server:alice%40server?secret={SECRET}&issuer=server"
+        "&added=20261129T1711Z phone\n"
+    ),
     "edited by hand": (
         "\n  # mine\n"
         "otpauth://totp/a?secret=KRSXG5CTMVRXEZLUKN2XAZLSKNSWG4TF&digits=8&algorithm=SHA256 old\n"

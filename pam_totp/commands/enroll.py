@@ -5,7 +5,7 @@ import argparse
 import os
 import time
 
-from pam_totp.enrollment import display, save
+from pam_totp.enrollment import devices, display, save
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.proof import Unsaved, prove
@@ -17,14 +17,9 @@ from pam_totp.records.config import settings
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.storage.secret_writer import Known
 from pam_totp.records.user import recovery, secret
-from pam_totp.rules.credential import (
-    MAX_CREDENTIALS,
-    Malformed,
-    parse_file,
-    parse_line,
-)
+from pam_totp.records.user.devices import devices_of, line_of, with_line
+from pam_totp.rules.credential import MAX_CREDENTIALS, parse_file, parse_line
 from pam_totp.rules.hashes import ALGORITHMS
-from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
 HELP = "show a QR code, and save the secret after a correct code"
@@ -35,18 +30,24 @@ MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 
 def run(options: argparse.Namespace) -> int:
-    """Enrolls a user. Raises Error; the old secret stays then."""
+    """Enrolls a device of a user. Raises Error; the old secret stays then."""
     account = account_of(options.user)
     os.umask(0o077)
     secret_dir = secret_dir_of(account)
-    existing = _existing_content(secret_dir)
-    is_addition = existing is not None and options.add
-    save.try_out(secret_dir, *(() if is_addition else (recovery.NAME,)), secret.NAME)
-    if existing is not None and options.add:
-        _refuse_too_many(secret_dir, existing)
+    existing = save.existing_content(secret_dir)
+    enrolled = devices_of(existing)
+    replaced = devices.to_replace(account.pw_name, enrolled, options.device)
+    staying = [each for each in enrolled if each not in replaced]
+    name = replaced[0].name if replaced else options.device
+    name = name or ("" if staying else DEVICE)
+    save.try_out(secret_dir, *(() if staying else (recovery.NAME,)), secret.NAME)
+    if existing is not None and enrolled:
+        _refuse_too_many(secret_dir, existing, is_addition=not replaced)
     if existing is not None:
-        what = "add a device to" if options.add else "replace"
-        say(f"{account.pw_name} is already enrolled. This will {what} the existing secret.")
+        what = "replace the existing secret" if not staying else f"add the device {name!r}"
+        if staying and replaced:
+            what = f"replace the secret of {devices.called(replaced[0])}, and no other"
+        say(f"{account.pw_name} is already enrolled. This will {what}.")
         confirm(account, f"pam-totp reset {account.pw_name}")
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
         say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}.")
@@ -54,22 +55,20 @@ def run(options: argparse.Namespace) -> int:
     warning = warning_of(secret_dir)
     if warning:
         say(warning.rstrip())
-    kept = existing if existing is not None and options.add else secret.HEADER.encode()
-    kept += b"" if kept.endswith(b"\n") else b"\n"
-    additions = additions_to_label(options.device, existing, time.localtime())
+    additions = additions_to_label(options.device and name, existing, time.localtime())
     uri = uri_for(options, account.pw_name, additions, settings.load())
-    options.device = options.device or DEVICE
-    credential = parse_line(f"{uri} {options.device}")
+    credential = parse_line(f"{uri} {name}")
     display.show(uri, credential, options.qr)
     unsaved = Unsaved(secret_dir, existing)
     with unsaved:
         prove(credential)
-    content = kept + f"{uri} {options.device}\n".encode()
-    codes = recovery.new_codes() if existing is None or not options.add else []
+    kept = existing if existing is not None and enrolled else secret.HEADER.encode()
+    content = with_line(kept, line_of(uri, name, time.time()), replaced)
+    codes = [] if staying else recovery.new_codes()
     with unsaved:
         trouble = _save(secret_dir, content, codes, (secret.NAME, existing))
     log_for_another("enroll", account)
-    text = f"Saved: {account.pw_name} is enrolled with device {options.device!r}.\n"
+    text = f"Saved: {account.pw_name} is enrolled with device {name!r}.\n"
     if codes and (trouble is None or trouble.codes):
         text += f"\n{recovery.describe(codes)}\n"
     unseen = "the new secret is active"
@@ -147,8 +146,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="NAME", help="root only: enroll this user")
     parser.add_argument("--issuer", type=_name, help="name of this system in the app")
     parser.add_argument("--label", type=_name, help="name of the entry in the app")
-    parser.add_argument("--device", type=_device, help="name of the device (default: phone)")
-    parser.add_argument("--add", action="store_true", help="keep the devices that are enrolled")
+    parser.add_argument(
+        "--device",
+        type=devices.name_or_id,
+        help="a device to add, or one whose secret to replace (default: the only one, or phone)",
+    )
     parser.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
     parser.add_argument(
         "--digits", type=int, choices=(6, 7, 8), help="length of a code (default: see settings)"
@@ -161,23 +163,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _existing_content(secret_dir: SecretDir) -> bytes | None:
-    try:
-        content = secret_dir.read(secret.NAME)
-    except Failure as refused:
-        fault, hint = save.with_repair(refused.detail, secret_dir)
-        message = f"the secret cannot be used: {fault}; nothing was changed"
-        raise Error(message, hint) from None
-    return content
-
-
-def _refuse_too_many(secret_dir: SecretDir, content: bytes) -> None:
+def _refuse_too_many(secret_dir: SecretDir, content: bytes, *, is_addition: bool) -> None:
     """A login would not read more; said before anybody types or scans anything."""
-    hint = f"edit {secret_dir.path}/{secret.NAME}"
-    if len(parse_file(content)[0]) >= MAX_CREDENTIALS:
-        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", f"remove one: {hint}")
+    if is_addition and len(parse_file(content)[0]) >= MAX_CREDENTIALS:
+        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", "pam-totp devices remove NAME")
     if len(content) + MAX_LINE_BYTES > MAX_BYTES:
-        raise Error("the secret file has no room for one more device", f"remove comments: {hint}")
+        message = "the secret file has no room for one more device"
+        raise Error(message, f"remove comments: edit {secret_dir.path}/{secret.NAME}")
 
 
 def _name(text: str) -> str:
@@ -185,15 +177,3 @@ def _name(text: str) -> str:
     if not text or not text.isprintable() or ":" in text or len(text) > 64:
         raise argparse.ArgumentTypeError("must be 1 to 64 printable characters without a colon")
     return text
-
-
-def _device(text: str) -> str:
-    if not text.strip() or not text.isprintable() or len(text) > 64:
-        raise argparse.ArgumentTypeError("must be 1 to 64 printable characters")
-    try:
-        read = parse_line(f"otpauth://totp/?secret={'A' * 32}&issuer=x {text}").device
-    except Malformed:
-        read = ""
-    if read != text.strip():
-        raise argparse.ArgumentTypeError("must not look like a part of a URI")
-    return read

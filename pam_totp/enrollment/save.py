@@ -35,6 +35,17 @@ class TookEffect(Error):
     codes = True
 
 
+def existing_content(secret_dir: SecretDir) -> bytes | None:
+    """What the secret file holds, None without one. Raises Error where a login would not read it:
+    on such a file nothing is built."""
+    try:
+        return secret_dir.read(secret.NAME)
+    except Failure as refused:
+        fault, hint = with_repair(refused.detail, secret_dir)
+        message = f"the secret cannot be used: {fault}; nothing was changed"
+        raise Error(message, hint) from None
+
+
 def try_out(secret_dir: SecretDir, *names: str) -> None:
     """Raises Error where files of these names could not be saved together: before anybody is asked,
     or scans anything that would be of no use."""
@@ -60,12 +71,19 @@ def _refuse_unchangeable(path: str) -> None:
             raise
 
 
-def save(secret_dir: SecretDir, name: str, content: bytes, over: Known | None = None) -> None:
-    """Replaces one file of the secret_dir. Raises Error: what it says of the old one is true.
+def save(
+    secret_dir: SecretDir,
+    name: str,
+    content: bytes,
+    over: Known | None = None,
+    again: str = "pam-totp enroll",
+) -> None:
+    """Replaces one file of the secret_dir. Raises Error: what it says of the old one is true, and
+    `again` is the hint where it was changed meanwhile.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
-    failure = _try_to_save(secret_dir, [(name, content)], over)
+    failure = _try_to_save(secret_dir, [(name, content)], over, again)
     if failure:
         raise _unsaved(_CALLED[name], failure, secret_dir)
 
@@ -87,7 +105,12 @@ def save_enrollment(secret_dir: SecretDir, content: bytes, codes: bytes, over: K
         raise effect
 
 
-def _try_to_save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | None) -> str:
+def _try_to_save(
+    secret_dir: SecretDir,
+    files: list[tuple[str, bytes]],
+    over: Known | None,
+    again: str = "pam-totp enroll",
+) -> str:
     """Empty, or why the system would not save; nothing was changed then. Raises Error."""
     finish_undisturbed()
     name, content = files[-1]
@@ -100,7 +123,7 @@ def _try_to_save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Kn
         return ""
     except Changed:
         message = f"{called} was changed meanwhile; nothing was changed"
-        raise Error(message, "pam-totp enroll") from None
+        raise Error(message, again) from None
     except Unsynced as failure:
         message = f"{called} is active, but a power failure may undo it: {failure.strerror}"
         raise TookEffect(message, "sync") from None

@@ -14,6 +14,7 @@ import pwd
 import socket
 import sys
 from contextlib import closing
+from time import gmtime, strftime
 
 from pam_totp.enrollment import console, pam_password, qr
 from pam_totp.enrollment.uri import key_of, new_uri
@@ -21,8 +22,7 @@ from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.host import account, audit
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import pending
-from pam_totp.records.user.attempts import Attempts
+from pam_totp.records.user import attempts, pending
 from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request, read_request
 
@@ -59,10 +59,10 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
 
 def new_pending_uri(user: pwd.struct_passwd, settings: Settings) -> str:
     """A fresh secret, which counts for ten minutes. Raises OSError or Failure."""
-    with closing(Attempts(user.pw_uid)):  # its lock: of two logins at once both are kept
+    with closing(attempts.Attempts(user.pw_uid)):  # its lock: of two logins at once both are kept
         uri = new_uri(user.pw_name, settings.values, MAX_VERSION)
         secret_writer.try_out(SecretDir(user, settings.store), len(uri))
-        pending.keep(user, uri)
+        pending.keep(user, uri + strftime("&added=%Y%m%dT%H%MZ", gmtime()))  # records.user.devices
         return uri
 
 

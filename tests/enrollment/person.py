@@ -193,6 +193,11 @@ Start = Callable[..., Person]
 """The fixture `start`: begins a command on a terminal, and ends it with the test."""
 
 
+def without_time(saved: str) -> str:
+    """What a secret file holds, without the times when its devices were added."""
+    return re.sub(r"&added=[0-9]{8}T[0-9]{4}Z(?= )", "", saved)
+
+
 def enroll(start: Start, user: User, *arguments: str) -> Phone:
     """Enroll a user who is not enrolled yet; the phone that holds the new secret."""
     person = start(user, "enroll", *arguments)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Enrolling: a QR code, a key, a code that proves them, and only then the file."""
 
+import base64
+import hashlib
 import re
 import subprocess
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from tests.enrollment.person import (
     enroll,
     run,
     secret_file,
+    without_time,
 )
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -58,7 +61,7 @@ def test_file_holds_the_uri_and_the_device_for_the_user_alone(user: User, start:
     path = secret_file(user)
     comment, line = path.read_text(encoding="utf-8").splitlines()
     assert comment.startswith("# ")
-    assert line == f"{phone.uri} my new phone"
+    assert without_time(line) == f"{phone.uri} my new phone"
     assert path.stat().st_mode & 0o7777 == 0o600
     assert path.parent.stat().st_mode & 0o7777 == 0o700
     assert {each.stat().st_uid for each in (path, path.parent, path.parent.parent)} == {user.uid}
@@ -197,32 +200,70 @@ def test_code_may_come_from_a_pipe(user: User) -> None:
     assert verify(user.name, Phone(uri).code()) == ACCEPTED
 
 
-def test_add_keeps_the_device_enrolled_before(user: User, start: Start) -> None:
+def test_new_name_keeps_the_device_enrolled_before(user: User, start: Start) -> None:
     first = enroll(start, user)
     before = secret_file(user).read_text(encoding="utf-8")
-    person = start(user, "enroll", "--add", "--device", "tablet")
+    person = start(user, "enroll", "--device", "tablet")
     person.answer(PASSWORD_PROMPT, user.password)
     second = person.scan()
     person.type_line(second.code())
     finished = person.finish()
     assert finished.status == 0
-    assert "This will add a device to the existing secret." in finished.output
-    assert secret_file(user).read_text(encoding="utf-8") == before + f"{second.uri} tablet\n"
+    assert "This will add the device 'tablet'." in finished.output
+    after = secret_file(user).read_text(encoding="utf-8")
+    assert after.startswith(before)
+    assert without_time(after.removeprefix(before)) == f"{second.uri} tablet\n"
     assert verify(user.name, second.code()) == ACCEPTED
     assert verify(user.name, first.code()) == ACCEPTED
 
 
-def test_add_to_nothing_is_a_first_enrollment(user: User, start: Start) -> None:
-    phone = enroll(start, user, "--add")
-    assert verify(user.name, phone.code()) == ACCEPTED
+@pytest.mark.parametrize("word", ["TABLET", "the id"])
+@pytest.mark.parametrize("name", ["tablet", ""])
+def test_secret_of_one_device_is_replaced_and_all_else_stays_byte_for_byte(
+    user: User, start: Start, enrolled: Callable[..., Credential], word: str, name: str
+) -> None:
+    old = enrolled(user, device=name)
+    line = secret_file(user).read_text(encoding="utf-8")
+    kept = enrolled(user, device="phone")
+    other = secret_file(user).read_text(encoding="utf-8")
+    user.give(secret_file(user), f"# mine\n{line}\n{other}")
+    if word == "the id" or not name:
+        digest = hashlib.sha256(b"pam-totp credential 1\0" + base64.b32decode(old.secret))
+        word = digest.hexdigest()[:8]
+    assert run(None, "recovery-codes", "--user", user.name).status == 0
+    codes = secret_file(user).with_name("recovery").read_bytes()
+    person = start(user, "enroll", "--device", word)
+    person.answer(PASSWORD_PROMPT, user.password)
+    new = person.scan()
+    person.type_line(new.code())
+    finished = person.finish()
+    assert finished.status == 0
+    assert f"device {name!r}." in finished.output
+    after = secret_file(user).read_text(encoding="utf-8")
+    assert after.startswith(f"# mine\n{new.uri}&added=")
+    assert after.endswith(f"Z {name}".rstrip() + f"\n\n{other}")
+    assert secret_file(user).with_name("recovery").read_bytes() == codes
+    assert verify(user.name, old.fresh_code()) == REFUSED
+    assert verify(user.name, new.code()) == ACCEPTED
+    assert verify(user.name, kept.fresh_code()) == ACCEPTED
 
 
-def test_add_to_a_file_without_a_last_line_end_spoils_no_line(
+def test_only_device_keeps_its_name_with_a_new_secret(
+    user: User, start: Start, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user, device="my tablet")
+    person = start(user, "enroll")
+    person.answer(PASSWORD_PROMPT, user.password)
+    person.type_line(person.scan().code())
+    assert "is enrolled with device 'my tablet'." in person.finish().output
+
+
+def test_new_device_in_a_file_without_a_last_line_end_spoils_no_line(
     user: User, start: Start, enrolled: Callable[..., Credential]
 ) -> None:
     old = enrolled(user)
     secret_file(user).write_bytes(secret_file(user).read_bytes().rstrip(b"\n"))
-    person = start(user, "enroll", "--add")
+    person = start(user, "enroll", "--device", "tablet")
     person.answer(PASSWORD_PROMPT, user.password)
     phone = person.scan()
     person.type_line(phone.code())

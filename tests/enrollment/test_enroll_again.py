@@ -133,7 +133,7 @@ def folder_open_to_all(path: Path) -> None:
     path.parent.chmod(0o777)
 
 
-@pytest.mark.parametrize("option", [[], ["--add"]], ids=["replace", "add"])
+@pytest.mark.parametrize("option", [[], ["--device", "laptop"]], ids=["replace", "add"])
 @pytest.mark.parametrize(
     ("break_it", "repair"),
     [
@@ -167,7 +167,7 @@ def test_secret_that_a_login_would_not_read_is_not_built_upon(
 def test_more_devices_than_a_login_tries_are_not_added(user: User, credential: Credential) -> None:
     line = secret_file(user).read_text(encoding="utf-8")
     user.give(secret_file(user), line * 32)
-    finished = run(user, "enroll", "--add", typed=f"{user.password}\n")
+    finished = run(user, "enroll", "--device", "laptop", typed=f"{user.password}\n")
     assert finished.status == 1
     assert finished.error == "32 devices are enrolled"
     assert secret_file(user).read_text(encoding="utf-8") == line * 32
@@ -179,6 +179,6 @@ def test_what_is_saved_is_never_more_than_a_login_reads(user: User, credential: 
     content = path.read_text(encoding="utf-8") + "# " + "x" * 100
     user.give(path, content.ljust(65_500, "x") + "\n")
     assert verify(user.name, credential.fresh_code()) == ACCEPTED
-    finished = run(user, "enroll", "--add", typed="")
+    finished = run(user, "enroll", "--device", "laptop", typed="")
     assert finished.error == "the secret file has no room for one more device"
     assert verify(user.name, credential.fresh_code()) == ACCEPTED

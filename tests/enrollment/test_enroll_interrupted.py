@@ -212,7 +212,7 @@ def test_window_closed_when_saved_is_said_leaves_no_old_code_beside_the_new_secr
     assert recovery_file(user).read_bytes() != before[1]
 
 
-@pytest.mark.parametrize("option", [[], ["--add"]], ids=["replace", "add"])
+@pytest.mark.parametrize("option", [[], ["--device", "laptop"]], ids=["replace", "add"])
 def test_saved_secret_is_said_although_the_output_cannot_be_written(
     user: User, option: list[str]
 ) -> None:

@@ -98,7 +98,7 @@ def test_distance_of_the_clocks_fits_80_columns(user: User, start: Start) -> Non
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
-@pytest.mark.parametrize("options", [[], ["--add"]], ids=["replace", "add"])
+@pytest.mark.parametrize("options", [[], ["--device", "laptop"]], ids=["replace", "add"])
 def test_end_after_the_qr_code_says_which_entry_to_delete(
     user: User, credential: Credential, start: Start, key: str, options: list[str]
 ) -> None:

@@ -123,7 +123,7 @@ def test_question_without_any_terminal_is_not_in_standard_output(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["enroll"], ["enroll", "--add"], ["recovery-codes"], ["check"]]
+    "arguments", [["enroll"], ["enroll", "--device", "laptop"], ["recovery-codes"], ["check"]]
 )
 def test_no_answer_at_all_is_two_lines_of_error(
     user: User, credential: Credential, arguments: list[str]

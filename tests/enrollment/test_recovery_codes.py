@@ -69,7 +69,7 @@ def test_enrolling_anew_makes_the_old_recovery_codes_void(user: User) -> None:
 
 def test_adding_a_device_keeps_the_recovery_codes(user: User) -> None:
     codes = RECOVERY_CODE.findall(enroll_on_terminal(user)[0])
-    shown, _ = enroll_on_terminal(user, "--add", "--device", "tablet", password=True)
+    shown, _ = enroll_on_terminal(user, "--device", "tablet", password=True)
     assert RECOVERY_CODE.findall(shown) == []
     assert verify(user, codes[0]).code == ACCEPTED
 

@@ -106,7 +106,7 @@ def test_new_entry_is_told_from_those_before() -> None:
     assert additions_to_label(None, in_this_minute, MOMENT) == ("2026-11-28T201500",)
 
 
-@pytest.mark.parametrize("options", [[], ["--add"], ["--add", "--device", "tablet"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["--device", "tablet"]], ids=str)
 def test_second_device_and_replacement_get_a_label_of_their_own(
     user: User, credential: Credential, start: Start, options: list[str]
 ) -> None:

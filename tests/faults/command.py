@@ -19,7 +19,6 @@ import pyotp
 from tests.faults.subject import Subject
 from tests.host.programs import COMMAND
 
-SECRET_HEADER = "# pam-totp: one credential a line, an otpauth URI and then the device's name.\n"
 SECONDS_TO_ANSWER = 30
 _CODE_OF_TEN = re.compile(r"^  ((?:[a-z2-7]{4}-){3}[a-z2-7]{4})\r$", re.MULTILINE)
 
@@ -40,7 +39,8 @@ class Dialogue:
 
     @property
     def new_secret(self) -> bytes:
-        return f"{SECRET_HEADER}{self.uri} phone\n".encode()
+        """Without the time of its making."""
+        return f"{self.uri} phone\n".encode()
 
 
 def enroll(subject: Subject, through: Sequence[str] = (), kill_after: float = 0) -> Dialogue:

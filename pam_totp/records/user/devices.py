@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""The devices of a secret file, and the file without one, with one more, or with another name.
+
+For commands only. Beyond what a login needs, a line has the time when `pam-totp` made it, as the
+parameter `added=` (20261129T1711Z, in UTC), which no app gets to see.
+
+- A line that is not changed MUST stay byte for byte: comments, faulty lines, those of other
+  devices.
+- Lines beyond those that a login tries MUST be seen here too: they count once others are gone.
+"""
+
+import calendar
+import dataclasses
+import re
+import time
+from base64 import b32encode
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from pam_totp.rules.credential import Credential, Malformed, parse_line
+
+ID_DIGITS = 8
+ADDED, FORMAT = "added", "%Y%m%dT%H%MZ"
+# What is left as it is in a URI: whatever is quoted there already, and all that divides nothing.
+_PLAIN = "%:@+,;!$'()*~/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """line: its number in the file, from 0; uri: for an app; kind: of codes; since: when it was
+    added (Unix seconds), None if that is not known."""
+
+    line: int
+    credential: Credential
+    uri: str
+    kind: str
+    since: int | None
+
+    @property
+    def name(self) -> str:
+        """May be empty, and that of others too, where the file was written by hand."""
+        return self.credential.device
+
+    @property
+    def id(self) -> str:
+        """Names the secret without telling it: of devices with the same secret it is the same."""
+        return self.credential.identity[:ID_DIGITS]
+
+
+def devices_of(content: bytes | None) -> list[Device]:
+    """The devices of a secret file, in its order; faulty lines are left out."""
+    found = []
+    for number, raw in enumerate((content or b"").split(b"\n")):
+        line = _text_of(raw)
+        if not line or line.startswith("#"):
+            continue
+        try:
+            credential = parse_line(line)
+        except Malformed:
+            continue
+        uri, since = _uri_and_time(line, credential)
+        kind = line.partition("://")[2].partition("/")[0].lower()
+        found.append(Device(number, credential, uri, kind, since))
+    return found
+
+
+def line_of(uri: str, name: str, now: float) -> str:
+    """The line of a device that is added now."""
+    added = time.strftime(FORMAT, time.gmtime(now))
+    return f"{uri}&{ADDED}={added} {name}".rstrip()
+
+
+def with_line(content: bytes, line: str, old: Sequence[Device] = ()) -> bytes:
+    """The file with one more line: in place of some devices, or else at its end."""
+    lines = content.split(b"\n")
+    if old:
+        lines[old[0].line] = line.encode()
+        return _without(lines, old[1:])
+    return content + (b"" if content.endswith(b"\n") else b"\n") + f"{line}\n".encode()
+
+
+def without(content: bytes, old: Iterable[Device]) -> bytes:
+    """The file without some devices."""
+    return _without(content.split(b"\n"), old)
+
+
+def renamed(content: bytes, old: Iterable[Device], name: str) -> bytes | None:
+    """The file with another name for some devices; None where it would be taken for a part of the
+    URI."""
+    lines = content.split(b"\n")
+    for device in old:
+        raw = lines[device.line]
+        end = b"\r" if raw.endswith(b"\r") else b""
+        head = raw.removeprefix("\ufeff".encode()).rstrip()
+        if device.name:
+            head = next(
+                head[:at]
+                for at in range(len(head))
+                if head[at : at + 1] in (b" ", b"\t") and _text_of(head[at:]) == device.name
+            )
+        lines[device.line] = head + f" {name}".encode() + end
+        try:
+            read = parse_line(_text_of(lines[device.line]))
+        except Malformed:
+            return None
+        if vars(read) != vars(device.credential) | {"device": name}:
+            return None
+    return b"\n".join(lines)
+
+
+def _without(lines: list[bytes], old: Iterable[Device]) -> bytes:
+    gone = {device.line for device in old}
+    return b"\n".join(line for number, line in enumerate(lines) if number not in gone)
+
+
+def _text_of(raw: bytes) -> str:
+    """A line, or a part of it, as parse_line reads it."""
+    text = raw.decode("utf-8", "replace").removeprefix("\ufeff").strip()
+    return text.replace("\t", " ").replace("&amp;", "&")
+
+
+def _uri_and_time(line: str, credential: Credential) -> tuple[str, int | None]:
+    """The URI as an app gets it, whatever people have typed: with the key in one piece and without
+    the time, which is beside it."""
+    head, _, rest = line.partition("?")
+    query = rest.removesuffix(credential.device).partition("#")[0].strip()
+    kept, since = [], None
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name.lower() == ADDED:
+            since = _moment_of(value)
+        elif name.lower() == "secret":
+            key = b32encode(credential.secret).decode("ascii").rstrip("=")
+            kept.append(f"secret={key}")
+        else:
+            kept.append(quote(pair, safe=f"{_PLAIN}="))
+    label = head.partition("://")[2].partition("/")[2]
+    return f"otpauth://totp/{quote(label, safe=_PLAIN)}?{'&'.join(kept)}", since
+
+
+def _moment_of(text: str) -> int | None:
+    if not re.fullmatch(r"[0-9]{8}T[0-9]{4}Z", text, re.ASCII):
+        return None
+    try:
+        return calendar.timegm(time.strptime(text, FORMAT))
+    except ValueError:
+        return None
