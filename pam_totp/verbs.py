@@ -15,6 +15,7 @@ from pam_totp.spelling import did_you_mean
 VERBS = (
     "enroll",
     "status",
+    "devices",
     "check",
     "recovery-codes",
     "users",

@@ -79,6 +79,8 @@ def completed(shell: "pexpect.spawn[str]", typed: str) -> list[str]:
             "pam-totp enable sshd --first-factor pass",
             ["pam-totp", "enable", "sshd", "--first-factor", "password"],
         ),
+        ("pam-totp devices ren", ["pam-totp", "devices", "rename"]),
+        ("pam-totp devices --js", ["pam-totp", "devices", "--json"]),
         ("pam-totp disable --al", ["pam-totp", "disable", "--all"]),
         ("pam-totp nothing-like-this", ["pam-totp", "nothing-like-this"]),
     ],

@@ -11,8 +11,9 @@ from pam_totp.enrollment import closed_home
 from pam_totp.enrollment.identity import own_account, secret_dir_of
 from pam_totp.listing import fit
 from pam_totp.records.user import recovery, secret
+from pam_totp.records.user.devices import Device, devices_of
 from pam_totp.review import secret_file
-from pam_totp.rules.credential import Credential
+from pam_totp.review.device_rows import describe
 from pam_totp.rules.reasons import Failure
 from pam_totp.stack import services
 
@@ -30,11 +31,13 @@ def run(options: argparse.Namespace) -> int:
     account = own_account()
     secret_dir = secret_dir_of(account)
     path = f"{secret_dir.path}/{secret.NAME}"
-    credentials: list[Credential] = []
+    devices: list[Device] = []
     faults: list[str] = []
     enrolled = made = None
     try:
-        enrolled, credentials, faults = secret_file.look(secret_dir)
+        content = secret_dir.read(secret.NAME)
+        enrolled, _, faults = secret_file.judge(content, path)
+        devices = devices_of(content)
     except Failure as failure:
         faults = [failure.detail]
     try:
@@ -48,25 +51,13 @@ def run(options: argparse.Namespace) -> int:
         "enrolled": enrolled,
         "secret_file": path,
         "since": _changed_at(path) if enrolled else None,
-        "devices": [describe(credential) for credential in credentials],
+        "devices": [describe(device) for device in devices],
         "recovery_codes_made": made,
         "services_that_ask": services.that_ask(),
         "faults": faults,
     }
     print(json.dumps(found, indent=2) if options.json else fit(_as_text(found)))
     return 1 if faults else 0
-
-
-def describe(credential: Credential) -> dict[str, Any]:
-    """A credential without its secret."""
-    return {
-        "device": credential.device,
-        "account": credential.account,
-        "type": "totp",
-        "algorithm": credential.algorithm,
-        "digits": credential.digits,
-        "period": credential.period,
-    }
 
 
 def _changed_at(path: str) -> int | None:

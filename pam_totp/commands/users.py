@@ -98,8 +98,9 @@ def _without_user(name: str) -> dict[str, Any]:
     """The row of a secret in the system's store whose name no user has."""
     fault = f"there is no such user; if renamed, run: pam-totp migrate NEW --renamed-from {name}"
     row: dict[str, Any] = {"user": name, "uid": None, "enrolled": None}
-    row |= {"since": None, "last_code_at": None, "recovery_codes_left": None, "waiting_seconds": 0}
-    return row | {"granted_until": None, "granted_once": False, "fault": fault}
+    row |= {"devices": None, "since": None, "last_code_at": None, "recovery_codes_left": None}
+    row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False}
+    return row | {"fault": fault}
 
 
 def _table(found: list[dict[str, Any]]) -> str:
@@ -130,6 +131,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _notes(row: dict[str, Any]) -> list[str]:
     notes = []
+    if len(row["devices"] or ()) > 1:
+        notes.append(f"  devices: {', '.join(printable(name) or '-' for name in row['devices'])}")
     if row["waiting_seconds"]:
         notes.append(f"  waiting: {row['waiting_seconds']} s after incorrect codes")
     if row["granted_until"]:

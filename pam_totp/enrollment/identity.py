@@ -42,13 +42,14 @@ def no_user(name: str) -> Error:
     return Error(f"there is no user {name!a}{near}", "getent passwd")
 
 
-def secret_dir_of(account: pwd.struct_passwd) -> SecretDir:
-    """Where the account's secret lies by the administrator's settings. Raises Error."""
+def secret_dir_of(account: pwd.struct_passwd, command: str = "enroll") -> SecretDir:
+    """Where the account's secret lies by the administrator's settings. Raises Error, with the
+    command that root would run instead."""
     store = settings.load().store
     if store == "system" and os.geteuid() != 0:
         raise Error(
             "this machine keeps secrets where only root can read them (store: system)",
-            f"ask root to run: pam-totp enroll --user {account.pw_name}",
+            f"ask root to run: pam-totp {command} --user {account.pw_name}",
         )
     return NamingSecretDir(account, store)
 

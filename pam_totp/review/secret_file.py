@@ -13,7 +13,11 @@ OF_ANOTHER_PROGRAM = (
 def look(secret_dir: SecretDir) -> tuple[bool | None, list[Credential], list[str]]:
     """Whether the user is enrolled (None: unknown, because of the faults), the credentials, and
     what is wrong. Raises Failure."""
-    content = secret_dir.read(secret.NAME)
+    return judge(secret_dir.read(secret.NAME), f"{secret_dir.path}/{secret.NAME}")
+
+
+def judge(content: bytes | None, path: str) -> tuple[bool | None, list[Credential], list[str]]:
+    """The same, of what a login reads there."""
     if content is None:
         return False, [], []
     credentials, faults = parse_file(content)
@@ -21,7 +25,6 @@ def look(secret_dir: SecretDir) -> tuple[bool | None, list[Credential], list[str
         if is_of_google_authenticator(content):
             faults = [OF_ANOTHER_PROGRAM]
         faults = faults or ["no credential in the file"]
-    path = f"{secret_dir.path}/{secret.NAME}"
     return (True if credentials else None), credentials, [f"{path}: {each}" for each in faults]
 
 

@@ -87,7 +87,7 @@ def told(fault: str, account: pwd.struct_passwd) -> str:
 def empty_row(account: pwd.struct_passwd) -> dict[str, Any]:
     """One of which nothing is known yet."""
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
-    row |= {"since": None, "last_code_at": None, "recovery_codes_left": None}
+    row |= {"devices": None, "since": None, "last_code_at": None, "recovery_codes_left": None}
     return row | {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
 
 
@@ -97,7 +97,8 @@ def _enrolled(
     enrolled, found, faults = secret_file.look(secret_dir)
     credentials += found
     since = int(status.st_mtime) if status and enrolled else None
-    return {"enrolled": enrolled, "since": since, "fault": secret_file.summary(faults)}
+    row = {"enrolled": enrolled, "since": since, "fault": secret_file.summary(faults)}
+    return row | {"devices": [each.device for each in found] if enrolled is not None else None}
 
 
 def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:

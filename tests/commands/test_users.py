@@ -32,8 +32,8 @@ ENTRIES, ENROLLED = 500, 100
 FIRST_UID = 100000
 PASSWD = Path("/etc/passwd")
 KEYS = {
-    "user", "uid", "enrolled", "since", "last_code_at", "recovery_codes_left", "waiting_seconds",
-    "granted_until", "granted_once", "fault",
+    "user", "uid", "enrolled", "devices", "since", "last_code_at", "recovery_codes_left",
+    "waiting_seconds", "granted_until", "granted_once", "fault",
 }  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def test_enrolled_user_is_listed_with_all_there_is_to_know(
         "user": user.name,
         "uid": user.uid,
         "enrolled": True,
+        "devices": ["phone"],
         "since": since,
         "last_code_at": None,
         "recovery_codes_left": 10,

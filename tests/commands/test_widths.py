@@ -22,7 +22,17 @@ from tests.host.terminal import CTRL_C, Conversation
 
 OnTerminal = Callable[..., Conversation]
 VERBS = (
-    *("enroll", "status", "check", "recovery-codes", "users", "reset", "unlock", "grant"),
+    *(
+        "enroll",
+        "status",
+        "devices",
+        "check",
+        "recovery-codes",
+        "users",
+        "reset",
+        "unlock",
+        "grant",
+    ),
     *("explain", "enable", "disable", "confirm", "doctor", "migrate", "config"),
 )
 
@@ -44,10 +54,26 @@ def faulty_user(make_user: Callable[[], User], enrolled: Callable[..., Credentia
     return user
 
 
-@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS), ("config", "check")], ids=str)
+DEVICES = [("devices", action) for action in ("list", "remove", "rename")]
+
+
+@pytest.mark.parametrize(
+    "verb", [(), *((verb,) for verb in VERBS), *DEVICES, ("config", "check")], ids=str
+)
 def test_help_of_a_verb_fits_80_columns(on_terminal: OnTerminal, verb: tuple[str, ...]) -> None:
     shown = on_terminal([COMMAND, *verb, "--help"])
     assert shown.status == 0
+    assert_fits(shown)
+
+
+@pytest.mark.parametrize("name", ["tablet", "a name " + "x" * 40 + " of fifty letters"])
+def test_listing_of_devices_fits_80_columns(
+    user: User, enrolled: Callable[..., Credential], on_terminal: OnTerminal, name: str
+) -> None:
+    verify(user, enrolled(user, device=name).code())
+    shown = on_terminal([COMMAND, "devices", "--user", user.name])
+    assert shown.status == 0
+    assert name in shown.transcript
     assert_fits(shown)
 
 
@@ -142,6 +168,7 @@ def test_path_that_is_wider_than_the_terminal_stays_whole(
 def test_name_that_is_too_long_for_the_table_has_a_line_of_its_own() -> None:
     row: dict[str, object] = {
         "enrolled": True,
+        "devices": ["phone"],
         "since": 1,
         "last_code_at": 1,
         "recovery_codes_left": 10,

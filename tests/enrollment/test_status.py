@@ -63,11 +63,13 @@ def test_every_device_is_told_without_its_secret(
     assert [each["device"] for each in found["devices"]] == ["my phone", "tablet"]
     assert found["devices"][1] == {
         "device": "tablet",
+        "id": "ddd02a4a",
         "account": "Site:alice",
         "type": "totp",
         "algorithm": "SHA256",
         "digits": 8,
         "period": 60,
+        "since": None,
     }
     for shown in (json.dumps(found), run(user, "status").output):
         assert "my phone" in shown

@@ -4,11 +4,13 @@
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -210,6 +212,8 @@ def test_correct_code_enrolls_and_is_accepted(user: User, syslog: SystemLog) -> 
     answer = verify(user, phone.fresh_code())
     assert answer.code == ACCEPTED
     assert phone.secret in kept_uri(secret_of(user))
+    (device,) = json.loads(pam_totp("devices", "--json", user=user).output)["devices"]
+    assert abs(device["since"] - time.time()) < 120, "as of every device that is enrolled"
     assert len(recovery_codes_on(answer.output)) == 10
     for path in (secret_of(user), recovery_of(user)):
         assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (user.uid, 0o600)

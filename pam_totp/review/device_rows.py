@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""What `pam-totp devices` and `pam-totp status` say of each device; never its secret."""
+
+import os
+from typing import Any
+
+from pam_totp.records.user import attempts
+from pam_totp.records.user.devices import Device
+from pam_totp.rules.reasons import Failure
+
+
+def describe(device: Device) -> dict[str, Any]:
+    """A device without its secret. Times are Unix seconds."""
+    credential = device.credential
+    return {
+        "device": device.name,
+        "id": device.id,
+        "account": credential.account,
+        "type": device.kind,
+        "algorithm": credential.algorithm,
+        "digits": credential.digits,
+        "period": credential.period,
+        "since": device.since,
+    }
+
+
+def is_known() -> bool:
+    """Whether the caller can see when a code was used."""
+    return os.geteuid() == 0
+
+
+def last_used(devices: list[Device], uid: int) -> tuple[list[int | None], str]:
+    """When a code of each device was accepted last (Unix seconds), and why that is not known. None
+    if none was since the machine was started, or if the caller cannot see it."""
+    unknown: list[int | None] = [None for _ in devices]
+    if not is_known():
+        return unknown, ""
+    try:
+        steps, _ = attempts.look(uid)
+    except Failure as failure:
+        return unknown, failure.detail
+    found = [(steps.get(each.credential.identity), each.credential.period) for each in devices]
+    return [step * period if step is not None else None for step, period in found], ""
