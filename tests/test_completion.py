@@ -81,6 +81,10 @@ def completed(shell: "pexpect.spawn[str]", typed: str) -> list[str]:
         ),
         ("pam-totp devices ren", ["pam-totp", "devices", "rename"]),
         ("pam-totp devices --js", ["pam-totp", "devices", "--json"]),
+        (
+            "pam-totp devices show phone --png /etc/hostna",
+            ["pam-totp", "devices", "show", "phone", "--png", "/etc/hostname"],
+        ),
         ("pam-totp disable --al", ["pam-totp", "disable", "--all"]),
         ("pam-totp nothing-like-this", ["pam-totp", "nothing-like-this"]),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`pam-totp devices`: lists the devices of one user; removes or renames one."""
+"""`pam-totp devices`: lists the devices of one user; removes, renames or shows one."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from typing import Any
 from pam_totp.enrollment import devices, save
 from pam_totp.enrollment.change_devices import remove, rename
 from pam_totp.enrollment.identity import account_of, secret_dir_of
+from pam_totp.enrollment.show_device import show
 from pam_totp.errors import printable
 from pam_totp.listing import fit
 from pam_totp.records.user import secret
@@ -16,7 +17,7 @@ from pam_totp.records.user.devices import devices_of
 from pam_totp.review import secret_file
 from pam_totp.review.device_rows import describe, is_known, last_used
 
-HELP = "list, remove or rename the devices that are enrolled"
+HELP = "list, remove, rename or show the devices that are enrolled"
 
 COLUMNS = ("device", "kind", "since (UTC)", "last used (UTC)", "id")
 _USER_HELP = "root only: the devices of this user"
@@ -44,6 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument("new", metavar="NEW", type=devices.new_name, help="the new name")
     _add_common(action, user=argparse.SUPPRESS, json=argparse.SUPPRESS)
     action.set_defaults(act=rename)
+
+    action = actions.add_parser("show", help="show the secret of a device again")
+    action.add_argument("name", metavar="DEVICE", help="its name or id")
+    action.add_argument("--user", metavar="USER", default=argparse.SUPPRESS, help=_USER_HELP)
+    how = action.add_mutually_exclusive_group()
+    how.add_argument("--uri", action="store_true", help="print the otpauth URI alone")
+    how.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
+    how.add_argument("--png", metavar="FILE", help="write the QR code to a new PNG file")
+    how.add_argument("--svg", metavar="FILE", help="write the QR code to a new SVG file")
+    action.add_argument("--logo", metavar="FILE", help="with --png: a picture for its middle")
+    action.set_defaults(act=show)
 
 
 def _add_common(parser: argparse.ArgumentParser, user: str | None, json: bool | str) -> None:

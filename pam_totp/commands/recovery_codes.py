@@ -3,15 +3,13 @@
 
 import argparse
 import os
-import time
 
 from pam_totp.enrollment import save
-from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
-from pam_totp.enrollment.terminal import ask, say, tell
+from pam_totp.enrollment.identity import account_of, log_for_another, secret_dir_of
+from pam_totp.enrollment.owner import confirm_with_code
+from pam_totp.enrollment.terminal import say, tell
 from pam_totp.errors import Error
 from pam_totp.records.user import recovery
-from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import read_code, verdict_on
 from pam_totp.rules.reasons import SECRET_MALFORMED, Failure
 
 HELP = "make ten codes for a lost phone"
@@ -41,8 +39,9 @@ def run(options: argparse.Namespace) -> int:
     save.try_out(secret_dir, recovery.NAME)
     if existing is not None and options.user is None:
         say("New recovery codes replace the existing ones.")
-    if options.user is None and not _has_a_correct_code(credentials):
-        confirm(account, f"pam-totp recovery-codes --user {account.pw_name}")
+    if options.user is None:
+        by_root = f"pam-totp recovery-codes --user {account.pw_name}"
+        confirm_with_code(account, credentials, by_root)
     codes = recovery.new_codes()
     trouble = None
     try:
@@ -54,19 +53,3 @@ def run(options: argparse.Namespace) -> int:
     if trouble is not None:
         raise trouble
     return 0
-
-
-def _has_a_correct_code(credentials: list[Credential]) -> bool:
-    """Asks for a code; False if the person has none and wants to give the password."""
-    typed = ask("Code from the app (or press Enter to use the system password): ")
-    if not typed.strip():
-        return False
-    try:
-        if verdict_on(credentials, read_code(typed.encode()), time.time(), {}).accepted:
-            return True
-    except Failure:
-        pass
-    raise Error(
-        "incorrect code; nothing was changed",
-        "try again; without the phone, press Enter, then enter the system password",
-    )

@@ -13,9 +13,12 @@ from pam_totp.errors import draw
 from pam_totp.rules.credential import Credential
 
 
-def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
+def show(
+    uri: str, credential: Credential, with_qr: bool = True, again: str = "pam-totp enroll"
+) -> None:
     """The URI, the QR code where it fits or why not, and always last the key: whatever becomes of
-    the drawing, what is right above the prompt is seen, and a screen reader reads it."""
+    the drawing, what is right above the prompt is seen, and a screen reader reads it. `again`: the
+    command that shows it."""
     terminal = Terminal()
     if terminal.utf8 and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # the locale may not be installed
@@ -39,7 +42,7 @@ def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
             full_cell=terminal.full_cell,
             background="both",
         )
-        reason = "" if lines else _too_small(uri, terminal, below)
+        reason = "" if lines else _too_small(uri, terminal, below, again)
     if lines:
         print(f"{key_line}\n{parameters}\n")
         print("Scan this with an authenticator app on your phone, or type in the key below it:")
@@ -51,12 +54,12 @@ def show(uri: str, credential: Credential, with_qr: bool = True) -> None:
         print(f"{parameters}\n{key_line}")
 
 
-def _too_small(uri: str, terminal: Terminal, below: int) -> str:
+def _too_small(uri: str, terminal: Terminal, below: int, again: str) -> str:
     """Why no QR code is shown, and what a person can do about that."""
     half_blocks = terminal.half_blocks
-    lines = coloured_qr.draw(
-        uri, columns=9999, rows=9999, half_blocks=half_blocks, colour=False
-    ) or [""]
+    lines = coloured_qr.draw(uri, columns=9999, rows=9999, half_blocks=half_blocks, colour=False)
+    if not lines:
+        return "The URI is too long for a QR code.\n"
     needed = f"{len(lines[0])}x{len(lines) + 1 + below}"
     text = f"The QR code needs a window of {needed}, this one is {terminal.columns}x{terminal.rows}"
     if terminal.utf8 and not terminal.half_blocks:
@@ -64,7 +67,7 @@ def _too_small(uri: str, terminal: Terminal, below: int) -> str:
     if not terminal.utf8:
         return (
             f"{text}.\nMake it larger and start again, or run this, which needs half of that:\n"
-            f"  {terminal.variable}=C.UTF-8 pam-totp enroll\n\n"
+            f"  {terminal.variable}=C.UTF-8 {again}\n\n"
         )
     return f"{text}.\nTo see it, make the window larger and start again.\n\n"
 

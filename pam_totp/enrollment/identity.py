@@ -60,6 +60,12 @@ def log_for_another(action: str, account: pwd.struct_passwd) -> None:
         action_log.write(action, user=account.pw_name, by=os.environ.get("SUDO_USER", "root"))
 
 
+def log_shown(account: pwd.struct_passwd, device: str) -> None:
+    """Logs that somebody gets to see a secret that is in use, one's own too."""
+    by = caller() if os.geteuid() == 0 else account.pw_name
+    action_log.write("show-secret", user=account.pw_name, by=by, device=device)
+
+
 def confirm(account: pwd.struct_passwd, by_root: str) -> None:
     """Asks for the account's password, unless root acts for somebody else. Raises Error, with the
     command by which root helps a user who has no password."""

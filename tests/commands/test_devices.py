@@ -234,7 +234,7 @@ def test_doing_it_twice_is_no_error_and_says_that_nothing_was_changed(
     assert pam_totp("devices", "remove", "laptop", user=user).code == 0, "and asks nobody"
 
 
-@pytest.mark.parametrize("verb", [["remove"], ["rename", "NEW"]])
+@pytest.mark.parametrize("verb", [["remove"], ["rename", "NEW"], ["show"]])
 def test_misspelt_name_is_told_with_the_one_that_may_be_meant(
     user: User, two: list[Credential], verb: list[str]
 ) -> None:
@@ -408,7 +408,7 @@ def test_full_disk_changes_nothing_and_asks_nobody(user: User, verb: list[str]) 
         assert secret_of(user).read_bytes() == before
 
 
-@pytest.mark.parametrize("verb", [[], ["remove", "phone"], ["rename", "phone", "x"]])
+@pytest.mark.parametrize("verb", [[], ["remove", "phone"], ["rename", "phone", "x"], ["show", "x"]])
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [("chmod 644 FILE", "is open to others"), ("chmod 0 FILE", "is closed to its owner")],
@@ -422,7 +422,7 @@ def test_file_that_a_login_would_not_read_is_said_and_left_alone(
     assert "hint: chmod 600 " in answer.errors
 
 
-@pytest.mark.parametrize("verb", [[], ["remove", "phone"], ["rename", "phone", "x"]])
+@pytest.mark.parametrize("verb", [[], ["remove", "phone"], ["rename", "phone", "x"], ["show", "x"]])
 def test_home_that_is_closed_is_two_lines_of_error(
     user: User, two: list[Credential], verb: list[str]
 ) -> None:
@@ -433,7 +433,7 @@ def test_home_that_is_closed_is_two_lines_of_error(
         user.home.chmod(0o700)
 
 
-@pytest.mark.parametrize("verb", [[], ["remove", "phone"], ["rename", "phone", "x"]])
+@pytest.mark.parametrize("verb", [[], ["remove", "phone"], ["rename", "phone", "x"], ["show", "x"]])
 def test_secrets_that_root_keeps_are_roots_to_change(user: User, verb: list[str]) -> None:
     with configured("store: system\n"):
         answer = change(user, *verb)

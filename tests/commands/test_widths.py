@@ -54,7 +54,7 @@ def faulty_user(make_user: Callable[[], User], enrolled: Callable[..., Credentia
     return user
 
 
-DEVICES = [("devices", action) for action in ("list", "remove", "rename")]
+DEVICES = [("devices", action) for action in ("list", "remove", "rename", "show")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Proof that whoever sits there is the owner: a code of a device, or the system password."""
+
+import pwd
+import time
+
+from pam_totp.enrollment.identity import confirm
+from pam_totp.enrollment.terminal import ask
+from pam_totp.errors import Error
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.otp import read_code, verdict_on
+from pam_totp.rules.reasons import Failure
+
+
+def confirm_with_code(
+    account: pwd.struct_passwd, credentials: list[Credential], by_root: str
+) -> None:
+    """Asks for a code and, after an empty answer, for the password. Raises Error, with the command
+    by which root helps a user who has neither."""
+    typed = ask("Code from the app (or press Enter to use the system password): ")
+    if not typed.strip():
+        confirm(account, by_root)
+        return
+    try:
+        if verdict_on(credentials, read_code(typed.encode()), time.time(), {}).accepted:
+            return
+    except Failure:
+        pass
+    raise Error(
+        "incorrect code; nothing was changed",
+        "try again; without the phone, press Enter, then enter the system password",
+    )
