@@ -66,6 +66,16 @@ def test_hash_costs_a_while() -> None:
     assert time.process_time() - began > 0.01
 
 
+def test_hash_of_a_scratch_code_is_a_quick_one_and_of_no_other_length() -> None:
+    """Of eight digits no hash keeps anybody from trying all; ten thousand users have fifty thousand
+    of them to import."""
+    quick = hashlib.scrypt(b"12345678", salt=b"salt", n=16, r=8, p=1, dklen=32)
+    assert recovery.hash_code("12345678", b"salt") == quick.hex()
+    for code in ("1234567", "123456789", CODE):
+        slow = hashlib.scrypt(code.encode(), salt=b"salt", n=16384, r=8, p=1, dklen=32)
+        assert recovery.hash_code(code, b"salt") == slow.hex()
+
+
 def test_hash_depends_on_the_salt() -> None:
     assert recovery.hash_code(CODE, b"a") != recovery.hash_code(CODE, b"b")
 
