@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""JSON that somebody else wrote, read with bounds. Pure."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pam_totp.imports.found import MAX_ENTRIES, MAX_NUMBER_DIGITS, Entry, Found, Unusable, entry_of
+from pam_totp.rules.credential import Malformed, decode_base32
+
+PLAIN = "in the app, export again, without encryption"
+
+
+def load(content: bytes) -> Any:
+    """The value of the text. Raises Unusable."""
+    try:
+        return json.loads(content.decode("utf-8"), parse_int=_number, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        message = "the file is not JSON, or is encrypted"
+        raise Unusable(message, PLAIN) from None
+
+
+def entries(
+    value: object, where: str, names: tuple[str, str], make: Callable[[dict[str, Any]], Found]
+) -> list[Entry]:
+    """Those of a list of objects. names: the keys of the issuer and the account; make: finds the
+    credential in an object, or raises Unusable. Raises Unusable."""
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise Unusable(f"the file has no list of {where}")
+    if len(value) > MAX_ENTRIES:
+        raise Unusable(f"the file has more than {MAX_ENTRIES} {where}")
+    issuer, account = names
+    return [entry_of(each.get(issuer), each.get(account), make, each) for each in value]
+
+
+def text(entry: dict[str, Any], key: str) -> str:
+    """A text of an object; empty where there is none. Raises Unusable."""
+    value = entry.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Unusable(f"{key} must be a text")
+    return value
+
+
+def integer(entry: dict[str, Any], key: str, default: int) -> int:
+    """A number of an object. Raises Unusable."""
+    value = entry.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise Unusable(f"{key} must be a number")
+    return value
+
+
+def found(entry: dict[str, Any], secret: bytes, kind: str, algorithm: str) -> Found:
+    """The credential of an object with the keys that all these apps use. Raises Unusable."""
+    return Found(
+        secret=secret,
+        kind=kind.lower(),
+        algorithm=(algorithm or "SHA1").upper().replace("-", ""),
+        digits=integer(entry, "digits", 6),
+        period=integer(entry, "period", 30),
+        counter=integer(entry, "counter", 0),
+    )
+
+
+def base32(value: str) -> bytes:
+    """Raises Unusable."""
+    try:
+        return decode_base32(value)
+    except Malformed as fault:
+        raise Unusable(f"the entry {fault}") from None
+
+
+def _number(digits: str) -> int:
+    if len(digits) > MAX_NUMBER_DIGITS:
+        raise ValueError("a number that is too long")
+    return int(digits)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

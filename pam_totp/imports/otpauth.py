@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""A text of otpauth URIs, one a line; those of Google Authenticator's export, too. Pure."""
+
+import re
+
+from pam_totp.imports import google_export
+from pam_totp.imports.found import (
+    HOTP,
+    MAX_ENTRIES,
+    TOTP,
+    Entry,
+    Found,
+    Unusable,
+    entry_of,
+    number,
+    read_line,
+)
+
+_COUNTER = re.compile(r"[?&]counter=([^&# ]*)", re.IGNORECASE)
+
+
+def read(content: bytes) -> list[Entry]:
+    """The entries, in order. Raises Unusable."""
+    entries: list[Entry] = []
+    parts = google_export.Parts()
+    for at, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
+        uri = line.strip().removeprefix("\ufeff")
+        try:
+            if uri.startswith(google_export.BEGIN):
+                entries += parts.read(uri)
+            elif uri and not uri.startswith("#"):
+                entries.append(_entry(uri, at))
+        except Unusable as fault:
+            raise Unusable(f"line {at}: {fault.message}", fault.hint) from None
+        if len(entries) > MAX_ENTRIES:
+            raise Unusable(f"the file has more than {MAX_ENTRIES} entries")
+    parts.refuse_missing()
+    return entries
+
+
+def _entry(uri: str, at: int) -> Entry:
+    try:
+        name = read_line(uri).account
+    except Unusable as fault:
+        return Entry(name=f"line {at}", found=None, fault=fault.message)
+    return entry_of("", name or f"line {at}", _found, uri)
+
+
+def _found(uri: str) -> Found:
+    read, values = read_line(uri), {}
+    kind = HOTP if uri.lower().startswith(f"otpauth://{HOTP}/") else TOTP
+    if kind == HOTP:
+        counter = _COUNTER.search(uri)
+        values["counter"] = number(counter[1] if counter else "", "counter")
+    return Found(
+        secret=read.secret,
+        kind=kind,
+        algorithm=read.algorithm,
+        digits=read.digits,
+        period=read.period,
+        **values,
+    )
