@@ -27,6 +27,7 @@ VERBS = (
     "disable",
     "confirm",
     "doctor",
+    "import",
     "migrate",
     "config",
 )

@@ -85,8 +85,8 @@ def _way_of(account: pwd.struct_passwd, active: str) -> tuple[SecretDir, SecretD
 def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
     """What was moved of one user. Raises Error."""
     if os.path.isfile(name):
-        message = f"{name!a} is a file, not a user; codes of other programs cannot be read"
-        raise Error(message, "pam-totp enroll")
+        message = f"{name!a} is a file, not a user; files of other programs are imported"
+        raise Error(message, "pam-totp import --help")
     account = find(name)
     try:
         source, target = _way_of(account, active)

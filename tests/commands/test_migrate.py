@@ -141,7 +141,7 @@ def test_file_of_another_program_is_not_taken_for_a_user(user: User) -> None:
     user.give(file, "JBSWY3DPEHPK3PXP\n")
     answer = pam_totp("migrate", str(file))
     assert_refused(answer, "is a file, not a user")
-    assert "hint: pam-totp enroll" in answer.errors
+    assert "hint: pam-totp import --help" in answer.errors
 
 
 def test_different_secret_in_the_way_is_an_error_and_both_stay(

@@ -33,7 +33,7 @@ VERBS = (
         "unlock",
         "grant",
     ),
-    *("explain", "enable", "disable", "confirm", "doctor", "migrate", "config"),
+    *("explain", "enable", "disable", "confirm", "doctor", "import", "migrate", "config"),
 )
 
 
@@ -54,11 +54,12 @@ def faulty_user(make_user: Callable[[], User], enrolled: Callable[..., Credentia
     return user
 
 
+IMPORTS = [("import", source) for source in ("oath", "aegis")]
 DEVICES = [("devices", action) for action in ("list", "remove", "rename", "show")]
 
 
 @pytest.mark.parametrize(
-    "verb", [(), *((verb,) for verb in VERBS), *DEVICES, ("config", "check")], ids=str
+    "verb", [(), *((verb,) for verb in VERBS), *DEVICES, *IMPORTS, ("config", "check")], ids=str
 )
 def test_help_of_a_verb_fits_80_columns(on_terminal: OnTerminal, verb: tuple[str, ...]) -> None:
     shown = on_terminal([COMMAND, *verb, "--help"])

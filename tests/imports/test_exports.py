@@ -162,7 +162,8 @@ def test_the_parts_of_googles_export_may_come_in_any_order() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [
+    ids=range(11),
+    argvalues=[
         ([migration(in_google(PLAIN), count=2, part=1)], "part 1 of the export is missing"),
         ([migration(in_google(PLAIN))] * 2, "line 2: part 1 of the export is there twice"),
         ([migration(in_google(PLAIN), count=2, part=2)], "a part of an unknown number"),
@@ -237,7 +238,8 @@ def test_a_value_of_another_type_is_a_fault_or_the_default(app: str, value: obje
 
 @pytest.mark.parametrize(
     "content",
-    [
+    ids=range(16),
+    argvalues=[
         b"",
         b"\0" * 1000,
         b"\xff\xfe",

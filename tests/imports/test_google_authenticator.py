@@ -130,7 +130,8 @@ def test_each_option_is_told_with_what_becomes_of_it() -> None:
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [
+    ids=range(13),
+    argvalues=[
         ([], "neither TOTP_AUTH nor HOTP_COUNTER"),
         (['" TOTP_AUTH', '" HOTP_COUNTER 1'], "both TOTP_AUTH and HOTP_COUNTER"),
         (['" TOTP_AUTH', '" STEP_SIZE 61'], "STEP_SIZE must be a number from 1 to 60"),

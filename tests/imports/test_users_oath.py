@@ -109,7 +109,8 @@ def test_several_lines_of_a_user_are_several_credentials() -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [
+    ids=range(21),
+    argvalues=[
         ("HOTP/6 bob - " + SECRET, "line 3: pam_oath knows no such type"),
         ("HOTP/T45 bob - " + SECRET, "knows no such type"),
         ("HOTP/E/5 bob - " + SECRET, "knows no such type"),
@@ -149,7 +150,8 @@ def test_a_user_of_whom_one_line_is_malformed_is_a_fault_as_a_whole() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [
+    ids=range(6),
+    argvalues=[
         (b"", "names no user"),
         (b"\n" * 1_000_000, "names no user"),
         (b"x\n" * 1_000_000, "more than 100 lines"),

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp import`: enrolls users with what other programs keep of them.
+
+Without --apply nothing is changed. The files of the other programs never are.
+"""
+
+import argparse
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pam_totp import progress, repair
+from pam_totp.enrollment import given_file, import_report
+from pam_totp.enrollment.identity import find
+from pam_totp.enrollment.importing import IMPORTED, Task, enroll, fault, refusal
+from pam_totp.errors import Error, UsageError, for_root
+from pam_totp.imports import (
+    aegis,
+    andotp,
+    choosing,
+    freeotp_plus,
+    google_authenticator,
+    otpauth,
+    users_oath,
+)
+from pam_totp.imports.found import Entry, Import, Unusable
+from pam_totp.records.config import settings
+from pam_totp.records.storage import state_dir
+from pam_totp.review import everybody
+from pam_totp.review.in_time import NO_ANSWER, LookFailed, each_in_time
+from pam_totp.review.user_row import fault_of_home, may_log_in
+from pam_totp.rules.reasons import Failure
+
+HELP = "root: enroll users with secrets of other programs"
+
+GOOGLE, OATH = "google-authenticator", "oath"
+DEVICE = "phone"  # what the export of an app is from
+# What several entries are read from, for one user: the reader, and what it is called.
+EXPORTS: dict[str, tuple[Callable[[bytes], list[Entry]], str]] = {
+    "otpauth": (otpauth.read, "otpauth URIs, or texts of Google Authenticator's export"),
+    "aegis": (aegis.read, "an export of Aegis, not encrypted"),
+    "andotp": (andotp.read, "an export of andOTP, not encrypted"),
+    "freeotp-plus": (freeotp_plus.read, "an export of FreeOTP+"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp import`."""
+    sources = parser.add_subparsers(title="programs", metavar="PROGRAM", required=True)
+    helps = {GOOGLE: "~/.google_authenticator of users", OATH: "the file of users of pam_oath"}
+    for name, text in (helps | {name: text for name, (_, text) in EXPORTS.items()}).items():
+        source = sources.add_parser(name, help=text)
+        source.set_defaults(source=name)
+        if name == GOOGLE:
+            source.add_argument("names", metavar="USER", nargs="*")
+            source.add_argument("--all", action="store_true", help="all users who have the file")
+        else:
+            source.add_argument("file", metavar="FILE", help="- for standard input")
+        if name in EXPORTS:
+            source.add_argument("--user", metavar="NAME", required=True, help="whose secret it is")
+            what = "number or name of an entry, if there are several; may be repeated"
+            source.add_argument("--entry", action="append", metavar="ENTRY", help=what)
+        source.add_argument("--apply", action="store_true", help="import; else only show it")
+        replacing = "replace an existing secret and its recovery codes"
+        source.add_argument("--replace", action="store_true", help=replacing)
+        source.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints what becomes of each user. 1: some cannot be imported."""
+    if os.geteuid() != 0:
+        raise for_root("this command must be run as root")
+    active = settings.load()
+    task = Task(
+        source=options.source,
+        device=DEVICE if options.source in EXPORTS else options.source,
+        store=active.store,
+        is_applied=options.apply,
+        is_replacing=options.replace,
+    )
+    rows = list[dict[str, Any]]()
+    try:
+        for row in _rows(options, task, active.window_steps):
+            rows.append(row)
+    except LookFailed as failure:
+        raise Error(f"not all users were looked at: {failure}", "run the command again") from None
+    except KeyboardInterrupt:
+        done = sum(row["outcome"] == IMPORTED for row in rows)
+        message = f"interrupted; at least {done} users were imported, each wholly"
+        raise Error(message, "run the command again") from None
+    import_report.print_report(rows, is_applied=options.apply, as_json=options.json)
+    return 0
+
+
+def _rows(options: argparse.Namespace, task: Task, window: int) -> Iterator[dict[str, Any]]:
+    if options.source == GOOGLE:
+        yield from _of_homes(options, task, window)
+    elif options.source == OATH:
+        yield from _of_users_file(given_file.read(options.file), task)
+    else:
+        yield _of_export(options, task)
+
+
+def _each(
+    items: list[pwd.struct_passwd], look: Callable[[pwd.struct_passwd], dict[str, Any] | None]
+) -> Iterator[dict[str, Any]]:
+    """The row of each user, from processes of their own: a home may never answer."""
+    looks = each_in_time(items, look)
+    for account, row in progress.told(looks, len(items), "users"):
+        if row is NO_ANSWER:
+            message = "no answer within 5 seconds; what was done is not known"
+            yield fault(account.pw_name, message, "run the command again")
+        elif row is not None:
+            yield row
+
+
+def _of_homes(options: argparse.Namespace, task: Task, window: int) -> Iterator[dict[str, Any]]:
+    if options.all == bool(options.names):
+        raise UsageError("name users, or use --all", f"pam-totp import {GOOGLE} --help")
+    accounts = _everybody() if options.all else [find(name) for name in options.names]
+    name, now = google_authenticator.NAME, time.time()
+
+    def look(account: pwd.struct_passwd) -> dict[str, Any] | None:
+        try:
+            content = given_file.Home(account, name).read(name)
+            if content is None:
+                missing = f"there is no {account.pw_dir}/{name}"
+                return None if options.all else fault(account.pw_name, missing)
+            return enroll(account, google_authenticator.read(content, now, window), task)
+        except Unusable as unusable:
+            message = f"{account.pw_dir}/{name}: {unusable.message}"
+            return fault(account.pw_name, message, unusable.hint)
+        except Failure as refused:
+            if options.all and (fault_of_home(account) or not may_log_in(account)):
+                return None  # a system account, mostly: nobody logs in with a file there
+            return refusal(account, refused.detail)
+
+    yield from _each(accounts, look)
+
+
+def _everybody() -> list[pwd.struct_passwd]:
+    try:
+        return everybody.accounts(set())
+    except Failure as refused:
+        raise Error(*repair.split(refused.detail, state_dir.VAR.path)) from None
+
+
+def _of_users_file(content: bytes, task: Task) -> Iterator[dict[str, Any]]:
+    users = _read(lambda: users_oath.read(content, time.time()))
+    accounts, known = list[pwd.struct_passwd](), dict[str, str]()
+    unknown = dict(users.faults)
+    for name in users.imports:
+        try:
+            account = find(name)
+        except Error as error:
+            unknown[name] = error.message
+            continue
+        known[account.pw_name] = name
+        accounts.append(account)
+    yield from (fault(name, message) for name, message in unknown.items())
+    yield from _each(accounts, lambda each: enroll(each, users.imports[known[each.pw_name]], task))
+
+
+def _of_export(options: argparse.Namespace, task: Task) -> dict[str, Any]:
+    account = find(options.user)
+    reader, _ = EXPORTS[options.source]
+    content = given_file.read(options.file)
+    entries = _read(lambda: reader(content))
+    chosen = _read(lambda: choosing.choose(entries, options.entry or []))
+    for entry in chosen:
+        if entry.found is None:
+            return fault(account.pw_name, f"the entry {entry.name!r}: {entry.fault}")
+    found = tuple(entry.found for entry in chosen if entry.found is not None)
+    told = tuple(("entry", f"kept: {entry.name}") for entry in chosen)
+    return enroll(account, Import(credentials=found, options=told), task)
+
+
+def _read(reader: Callable[[], Any]) -> Any:
+    """What a reader finds. Raises Error."""
+    try:
+        return reader()
+    except Unusable as unusable:
+        hint = import_report.whole_hint(unusable.hint)
+        raise Error(unusable.message, hint or "pam-totp import --help") from None

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What an import says of each user. No secret and no code is in it."""
+
+import json
+import shlex
+import sys
+from collections import Counter
+from typing import Any
+
+from pam_totp.enrollment.importing import FAULT, IMPORTED, PLANNED, UNCHANGED
+from pam_totp.errors import Error, printable
+from pam_totp.listing import fit
+
+MAX_NAMED = 3  # users in the error, before the rest is only counted
+_SUMMARY = {
+    IMPORTED: "imported",
+    PLANNED: "would be imported",
+    UNCHANGED: "enrolled with the same secret already",
+    FAULT: "cannot be imported",
+}
+
+
+def print_report(rows: list[dict[str, Any]], *, is_applied: bool, as_json: bool) -> None:
+    """Prints it. Raises Error if there are faults."""
+    counts = Counter(row["outcome"] for row in rows)
+    if as_json:
+        shown = [{key: value for key, value in row.items() if key != "hint"} for row in rows]
+        found = {"changed": bool(counts[IMPORTED]), "applied": is_applied, "users": shown}
+        print(json.dumps(found, indent=2))
+    else:
+        for row in rows:
+            print(fit("\n".join(_lines(row))))
+        parts = [f"{counts[each]} {words}" for each, words in _SUMMARY.items() if counts[each]]
+        print(fit(f"Users: {', '.join(parts) or 'none'}."))
+        if counts[PLANNED]:
+            print(f"Nothing was changed. To import, run:\n  {_with('--apply')}")
+    faulty = [row for row in rows if row["fault"]]
+    if faulty:
+        raise _error(faulty)
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    kinds = ", ".join(_kind(each) for each in row["credentials"])
+    outcome = f"{row['outcome']}: {row['fault']}" if row["fault"] else row["outcome"]
+    lines = [f"{printable(row['user'])}: {printable(outcome)}{f' ({kinds})' if kinds else ''}"]
+    width = max((len(each["option"]) for each in row["options"]), default=0)
+    return lines + [
+        f"  {each['option'].ljust(width)}  {printable(each['becomes'])}" for each in row["options"]
+    ]
+
+
+def _kind(credential: dict[str, Any]) -> str:
+    words = [credential["type"].upper(), f"{credential['digits']} digits"]
+    words += [f"{credential['period']} s"] if "period" in credential else []
+    words += [credential["algorithm"]] if credential["algorithm"] != "SHA1" else []
+    return " ".join(words)
+
+
+def _with(option: str) -> str:
+    """This command, with one more option."""
+    return shlex.join(["pam-totp", *sys.argv[1:], option])
+
+
+def _error(faulty: list[dict[str, Any]]) -> Error:
+    named = "; ".join(f"{row['user']}: {row['fault']}" for row in faulty[:MAX_NAMED])
+    more = f"; and {len(faulty) - MAX_NAMED} more" if len(faulty) > MAX_NAMED else ""
+    hints = (row["hint"] for row in faulty if row["hint"])
+    hint = whole_hint(next(hints, "")) or f"pam-totp enroll --user {faulty[0]['user']}"
+    return Error(f"not everything was imported: {named}{more}", hint)
+
+
+def whole_hint(hint: str) -> str:
+    """A hint that is an option, as this command with it."""
+    return _with(hint) if hint.startswith("--") else hint

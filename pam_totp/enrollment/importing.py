@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""Enrolling one user with what a file of another program holds.
+
+- An existing secret MUST stay, unless root asked for its replacement.
+- A code that was used there MUST be refused here: time steps are recorded before the secret is
+  saved, so that no login falls between.
+- A recovery code that was used here MUST stay used, though the file there still has it.
+"""
+
+import pwd
+from contextlib import closing, suppress
+from typing import Any
+
+from pam_totp import repair
+from pam_totp.enrollment import save
+from pam_totp.enrollment.asked import forget_mark
+from pam_totp.enrollment.closed_home import warning_of
+from pam_totp.enrollment.identity import caller
+from pam_totp.enrollment.uri import host_name
+from pam_totp.errors import Error
+from pam_totp.imports.found import HOTP, Found, Import, Unusable, line_of, read_line
+from pam_totp.records.host import action_log
+from pam_totp.records.storage.denial import NamingSecretDir
+from pam_totp.records.storage.secret_dir import SecretDir, stores_of
+from pam_totp.records.user import recovery, secret
+from pam_totp.records.user.attempts import Attempts
+from pam_totp.rules.reasons import Failure
+from pam_totp.rules.record import Record
+from pam_totp.rules.repair_for_root import repair_for_root
+
+PLANNED, IMPORTED, UNCHANGED, FAULT = "would be imported", "imported", "unchanged", "fault"
+
+
+class Task(Record):
+    """source: the program; device: what the credentials are named; store: the active one;
+    is_applied: whether to change anything; is_replacing: whether an existing secret may be
+    replaced."""
+
+    source: str
+    device: str
+    store: str
+    is_applied: bool
+    is_replacing: bool
+
+
+def fault(user: str, message: str, hint: str = "") -> dict[str, Any]:
+    """The row of a user of whom nothing was changed; `hint`: one command or sentence, if known."""
+    row: dict[str, Any] = {"user": user, "outcome": FAULT, "credentials": []}
+    return row | {"recovery_codes": 0, "options": [], "fault": message, "hint": hint}
+
+
+def enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, Any]:
+    """The row of a user: what was done, or would be, with plain values. Raises nothing of ours."""
+    user = account.pw_name
+    try:
+        return _enroll(account, given, task)
+    except Unusable as unusable:
+        return fault(user, unusable.message, unusable.hint)
+    except Error as error:
+        return fault(user, error.message, error.hint)
+    except Failure as refused:
+        return refusal(account, refused.detail)
+    except OSError as failure:
+        return refusal(account, failure.strerror or str(failure))
+
+
+def refusal(account: pwd.struct_passwd, detail: str) -> dict[str, Any]:
+    """The row of a user whose files cannot be read or written."""
+    message, hint = repair.split(repair_for_root(detail, account), account.pw_dir)
+    return fault(account.pw_name, message, hint)
+
+
+def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, Any]:
+    user = account.pw_name
+    secret_dir = NamingSecretDir(account, task.store)
+    lines = _lines(user, given, task.device)
+    row = fault(user, "") | {
+        "outcome": PLANNED,
+        "credentials": [_told(each) for each in given.credentials],
+        "recovery_codes": len(given.codes),
+        "options": [{"option": name, "becomes": fate} for name, fate in given.options],
+    }
+    existing = secret_dir.read(secret.NAME)
+    if existing is not None and _has_all(existing, lines):
+        return row | {"outcome": UNCHANGED}
+    if existing is not None and not task.is_replacing:
+        raise Error(f"{user} is already enrolled with another secret", "--replace")
+    if existing is None and _is_elsewhere(account, task.store):
+        raise Error("the secret is in the other store", f"pam-totp migrate {user}")
+    warning = warning_of(secret_dir).partition("\n")[0]
+    if warning:
+        row["options"].append({"option": "home", "becomes": warning})
+    if not task.is_applied:
+        return row
+    text = secret.HEADER + "".join(f"{line}\n" for line in lines)
+    message = _apply(secret_dir, given, text.encode(), existing)
+    action_log.write(f"import-{task.source}", user=user, by=caller())
+    return row | {"outcome": IMPORTED, "fault": message}
+
+
+def _lines(user: str, given: Import, device: str) -> list[str]:
+    host = host_name()
+    names = [device, *(f"{device}-{number}" for number in range(2, len(given.credentials) + 1))]
+    pairs = zip(given.credentials, names, strict=True)
+    return [line_of(found, f"{user}@{host}", host, name) for found, name in pairs]
+
+
+def _told(found: Found) -> dict[str, Any]:
+    """A credential without its secret."""
+    told: dict[str, Any] = {"type": found.kind, "algorithm": found.algorithm}
+    told["digits"] = found.digits
+    is_hotp = found.kind == HOTP
+    return told | ({"counter": found.counter} if is_hotp else {"period": found.period})
+
+
+def _has_all(existing: bytes, lines: list[str]) -> bool:
+    """Whether the secret file has the credentials of all lines already."""
+    known = set()
+    for line in existing.decode("utf-8", "replace").split("\n"):
+        with suppress(Unusable):
+            known.add(read_line(line).identity)
+    return known.issuperset(read_line(line).identity for line in lines)
+
+
+def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:
+    others = [store for store in stores_of(account) if store != active]
+    with suppress(Failure):  # a home that cannot be read holds no secret that anything reads
+        return any(SecretDir(account, each).read(secret.NAME) is not None for each in others)
+    return False
+
+
+def _apply(secret_dir: SecretDir, given: Import, content: bytes, existing: bytes | None) -> str:
+    """Saves it; what is not well then, if anything. Raises Error, Failure or OSError: the old
+    secret stays."""
+    save.try_out(secret_dir, recovery.NAME, secret.NAME)
+    codes = _codes(secret_dir, given)
+    forget_mark(secret_dir.account)
+    _record_used(secret_dir.account.pw_uid, given)
+    try:
+        if codes is None:
+            save.save(secret_dir, secret.NAME, content, (secret.NAME, existing))
+        else:
+            save.save_enrollment(secret_dir, content, codes, (secret.NAME, existing))
+    except save.TookEffect as effect:
+        return effect.message
+    return ""
+
+
+def _codes(secret_dir: SecretDir, given: Import) -> bytes | None:
+    """The file of recovery codes that belongs to the new secret; None if none is needed. An old
+    one is always replaced."""
+    old = recovery.read(secret_dir)
+    if old is None and not given.codes:
+        return None
+    codes = list(given.codes)
+    if old is not None:
+        used = set(recovery.used(secret_dir.account.pw_uid))
+        codes = [each for each in codes if recovery.hash_code(each, old[0]) not in used]
+    return recovery.new_file(codes)
+
+
+def _record_used(uid: int, given: Import) -> None:
+    """Has codes refused that were used there. Raises Failure."""
+    latest = {_identity(found): found.used_step for found in given.credentials}
+    latest = {name: step for name, step in latest.items() if step >= 0}
+    if not latest:
+        return
+    with closing(Attempts(uid)) as attempts:
+        steps = {name: max(step, attempts.steps.get(name, -1)) for name, step in latest.items()}
+        attempts.record(attempts.steps | steps, attempts.failures)
+
+
+def _identity(found: Found) -> str:
+    return read_line(line_of(found, "user", "host", "device")).identity
