@@ -24,6 +24,7 @@ COMMON_AUTH = """\
 auth [success=1 default=ignore] pam_unix.so nullok
 auth requisite pam_deny.so
 auth required pam_permit.so"""
+AFTER_THE_PASSWORD = ("password-then-code", "with-google-authenticator")
 LINE = re.compile(r"auth\s+(\[[^]]*\]|\w+)\s+(\S+)(.*)")
 
 
@@ -113,7 +114,8 @@ class Snippet:
     def _place(module: str, options: str) -> str:
         if module == "pam_totp.so":
             return {"publickey_passed": "key", "combined": "split"}.get(options, "code")
-        return {"pam_exec.so": "code", "pam_unix.so": "password"}.get(module, module)
+        others = {"pam_unix.so": "password", "pam_google_authenticator.so": "theirs"}
+        return ({"pam_exec.so": "code"} | others).get(module, module)
 
     def write(self, folder: Path, security: Path, answers: dict[str, int]) -> Path:
         """A folder with this snippet as a service; places in `answers` answer that."""
@@ -123,7 +125,10 @@ class Snippet:
             else f"auth {control} {module}\n"
             for place, (control, module, _) in zip(self.places, self.lines, strict=True)
         )
-        if self.name == "password-then-code":  # stands after the password's own lines
+        if self.name in (
+            "password-then-code",
+            "with-google-authenticator",
+        ):  # stands after the password's own lines
             answer = answers.get("password", SUCCESS)
             text = (
                 f"auth [success=1 default=ignore] {security}/pam_exec.so code={answer}\n"
@@ -153,6 +158,13 @@ INTENDED: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "key-or-password-then-code": (
         ("key", "password", "code"),
         lambda key, password, code: SUCCESS in (key, password) and no_code_needed(code),
+    ),
+    # Who needs no code here is asked by the other module.
+    "with-google-authenticator": (
+        ("password", "code", "theirs"),
+        lambda password, code, theirs: (
+            password == SUCCESS and (code == SUCCESS or (code == IGNORE and no_code_needed(theirs)))
+        ),
     ),
     "one-prompt": ONE_PROMPT,
     "screen-locker": ONE_PROMPT,
@@ -194,6 +206,7 @@ CREDENTIALS = [
     ("key-or-password-then-code", False, True),
     ("one-prompt", False, True),
     ("screen-locker", False, True),
+    ("with-google-authenticator", False, True),
 ]
 
 
@@ -203,7 +216,7 @@ def test_setcred_agrees_in_a_process_that_never_authenticated(
 ) -> None:
     """The trap in sshd: it authenticates in a child and calls pam_setcred in the parent."""
     lines = [" ".join(("auth", *line)) for line in Snippet(name).lines]
-    if name == "password-then-code":
+    if name in AFTER_THE_PASSWORD:
         lines.insert(0, "auth required pam_permit.so")
     folder = libpam.write_services(tmp_path / "pam", {"sshd": "\n".join(lines) + "\n"})
     variables = (PUBLICKEY,) if with_key else ()
