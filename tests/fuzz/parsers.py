@@ -14,6 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pam_totp.imports import (
+    aegis,
+    andotp,
+    freeotp_plus,
+    google_authenticator,
+    otpauth,
+    users_oath,
+)
+from pam_totp.imports.found import Found, Unusable, line_of, read_line
 from pam_totp.records.config import settings
 from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
@@ -227,11 +236,64 @@ def configuration_file(content: bytes) -> None:
     assert sum(len(fault) for fault in faults) <= 1000 + 200 * len(content)
 
 
+def is_kept(found: Found) -> bool:
+    """A credential that is imported becomes a line that a login reads, or is refused as a whole."""
+    try:
+        line = line_of(found, "alice@server", "server", "phone")
+    except Unusable:
+        return True
+    read = read_line(line)
+    same = (read.secret, read.digits, read.device) == (found.secret, found.digits, "phone")
+    return same and is_documented(read) and PRINTABLE_LINE.fullmatch(line) is not None
+
+
+def google_authenticator_file(content: bytes) -> None:
+    try:
+        given = google_authenticator.read(content, NOW, 1)
+    except Unusable as fault:
+        assert PRINTABLE_LINE.fullmatch(fault.message)
+        return
+    (found,) = given.credentials
+    assert is_kept(found) and 1 <= found.period <= 60
+    assert -1 <= found.used_step <= NOW // found.period + 100
+    assert all(re.fullmatch("[1-9][0-9]{7}", code, re.ASCII) for code in given.codes)
+    shown = "".join(name + fate for name, fate in given.options)
+    assert PRINTABLE_LINE.fullmatch(shown) and not any(code in shown for code in given.codes)
+
+
+def users_oath_file(content: bytes) -> None:
+    try:
+        users = users_oath.read(content, NOW)
+    except Unusable:
+        return
+    assert users.imports.keys() | users.faults.keys()
+    assert not users.imports.keys() & users.faults.keys()
+    for given in users.imports.values():
+        assert 1 <= len(given.credentials) <= credential.MAX_CREDENTIALS
+        for found in given.credentials:
+            assert is_kept(found) and found.counter >= 0
+            assert -1 <= found.used_step <= NOW // found.period + 100
+
+
+def exports_of_apps(content: bytes) -> None:
+    for read in (aegis.read, andotp.read, freeotp_plus.read, otpauth.read):
+        try:
+            entries = read(content)
+        except Unusable:
+            continue
+        assert len(entries) <= 1000
+        for entry in entries:
+            assert entry.name.isprintable() and len(entry.name) <= 100
+            assert bool(entry.found) != bool(entry.fault)
+            assert entry.found is None or is_kept(entry.found)
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     parser.__name__: parser
     for parser in (
         *(secret_file, otpauth_uri, recovery_file, attempts_record, grant_file, settings_snapshot),
         *(spent_file, typed_code, typed_recovery_code, environment, configuration_file),
+        *(google_authenticator_file, users_oath_file, exports_of_apps),
     )
 }
 _HASH = hashlib.sha256(b"").hexdigest().encode()
@@ -272,6 +334,28 @@ SEEDS: dict[str, list[bytes]] = {
     "configuration_file": [
         b"store: system\nthrottle:\n  free_tries: 5\n  first_wait: 30\n  longest_wait: 900\n",
         b'&a {store: *a, "\\x41": !!str b, ? [c] : |\n d\n}\n',
+    ],
+    "google_authenticator_file": [
+        b'JBSWY3DPEHPK3PXP\n" RATE_LIMIT 3 30\n" WINDOW_SIZE 17\n" DISALLOW_REUSE 59999999\n'
+        b'" TIME_SKEW -1\n" TOTP_AUTH\n12345678\n87654321\n',
+        b'JBSWY3DPEHPK3PXP\n" HOTP_COUNTER 7\n" LAST0 host 1800000000\n',
+    ],
+    "users_oath_file": [
+        b"# users\nHOTP/T30/8 alice - 3132333435363738393031 -1 12345678 2027-01-15T08:00:00L\n"
+        b"HOTP/E\tbob\t+\t3132333435363738393031\t5\t755224\t2027-01-15T08:00:00L\n",
+        b"HOTP root pw 3132333435363738393031\n",
+    ],
+    "exports_of_apps": [
+        b'{"db": {"entries": [{"type": "hotp", "name": "a", "issuer": "b", "info": {"secret": '
+        b'"JBSWY3DPEHPK3PXP", "algo": "SHA1", "digits": 6, "counter": 5}}]}}',
+        b'[{"secret": "JBSWY3DPEHPK3PXP", "issuer": "a", "label": "b", "digits": 6, "type": "TOTP",'
+        b' "algorithm": "SHA256", "period": 30}]',
+        b'{"tokens": [{"algo": "SHA1", "digits": 6, "issuerExt": "a", "label": "b", "period": 30,'
+        b' "secret": [1, -2, 3, 4, 5, 6, 7, 8, 9, 10], "type": "TOTP"}]}',
+        b"# mine\n"
+        + _URI
+        + b"\notpauth-migration://offline?data=CiUKFDEyMzQ1Njc4OTAxMjM0NTY3ODkwEgFhGgRz"
+        b"aXRlIAEoATACEAEYASAAKE0%3D\n",
     ],
 }
 assert SEEDS.keys() == PARSERS.keys()
