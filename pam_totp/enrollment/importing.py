@@ -132,7 +132,8 @@ def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:
 def _apply(secret_dir: SecretDir, given: Import, content: bytes, existing: bytes | None) -> str:
     """Saves it; what is not well then, if anything. Raises Error, Failure or OSError: the old
     secret stays."""
-    save.try_out(secret_dir, recovery.NAME, secret.NAME)
+    if existing is not None:  # of two new files, one may not take the place of an old one
+        save.try_out(secret_dir, recovery.NAME, secret.NAME)
     codes = _codes(secret_dir, given)
     forget_mark(secret_dir.account)
     _record_used(secret_dir.account.pw_uid, given)

@@ -17,6 +17,7 @@ from tests.commands.commands import pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.fuse import fuse_device
+from tests.host.oath import enroll_with_google
 from tests.host.programs import COMMAND
 from tests.host.terminal import CTRL_C, Conversation, converse
 
@@ -57,6 +58,19 @@ def test_listing_goes_on_to_the_others_and_names_the_home(
     rows = {each["user"]: each for each in json.loads(output)}
     assert f"the home '{silent.home}' gives no answer" in rows[silent.name]["fault"]
     assert (rows[silent.name]["enrolled"], rows[after.name]["enrolled"]) == (None, True)
+    assert seconds < 20
+
+
+def test_import_goes_on_to_the_others_and_names_the_user(
+    silent: User, make_user: Callable[..., User]
+) -> None:
+    after = make_user("zoe")
+    for user in (silent, after):
+        enroll_with_google(user)
+    seconds, output = seconds_of("import", "google-authenticator", "--all", "--apply", "--json")
+    rows = {each["user"]: each for each in json.loads(output)["users"]}
+    assert "no answer within 5 seconds" in rows[silent.name]["fault"]
+    assert rows[after.name]["outcome"] == "imported"
     assert seconds < 20
 
 

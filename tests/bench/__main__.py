@@ -23,6 +23,7 @@ def main() -> int:
         crowd,
         doctor,
         growth,
+        importing,
         kinds,
         listing,
         logins,
@@ -47,6 +48,7 @@ def main() -> int:
         "slow_home": slow_home,
         "growth": growth,
         "doctor": doctor,
+        "import": importing,
         "listing": listing,
     }
     names = sys.argv[1:] or list(sections)

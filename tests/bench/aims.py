@@ -4,7 +4,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.bench import credentials, descriptors, growth, logins, policies, programs, steps
+from tests.bench import (
+    credentials,
+    descriptors,
+    growth,
+    importing,
+    logins,
+    policies,
+    programs,
+    steps,
+)
 from tests.bench.rounds import Measured
 
 MAX_TIME, MAX_MEMORY = 1.25, 1.20
@@ -41,6 +50,10 @@ class Figures:
         own, other = self._all.get((section, name)), self._all.get((section, base))
         return own.wall_ratio(other) if own and other else None
 
+    def seconds(self, section: str, name: str) -> float | None:
+        own = self._all.get((section, name))
+        return own.wall / 1000 if own else None
+
     def cpu_over(self, section: str, name: str, base: str) -> float | None:
         own, other = self._all.get((section, name)), self._all.get((section, base))
         return own.cpu_over(other) if own and other and other.cpu else None
@@ -54,6 +67,7 @@ def render(measured: Sequence[Measured], memory: Mapping[str, float]) -> str:
         *of_stacks(figures),
         *of_logins(figures),
         *of_records(figures),
+        *of_commands(figures),
     ]
     return "\n".join(["", f"{'aims':<52}{'is':>10}{'at most':>9}", *(aim.line() for aim in every)])
 
@@ -105,3 +119,8 @@ def of_records(figures: Figures) -> Iterator[Aim]:
         ratio = figures.wall_ratio(growth.SECTION, many, few)
         what = f"{name.partition(':')[0]}: {growth.MANY:,} users to {growth.FEW}"
         yield Aim(what, ratio, MAX_GROWTH)
+
+
+def of_commands(figures: Figures) -> Iterator[Aim]:
+    seconds = figures.seconds(importing.SECTION, importing.NAME)
+    yield Aim(f"import of {importing.USERS:,} users", seconds, importing.MAX_SECONDS, " s")

@@ -26,6 +26,7 @@ from tests.commands.commands import (
     tree,
     verify,
 )
+from tests.commands.test_marks_taken_away import unchangeable
 from tests.host.accounts import User
 from tests.host.credentials import Credential, new_secrets
 from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE
@@ -295,6 +296,17 @@ def test_full_or_read_only_disk_changes_nothing(user: User, google: Credential) 
     with mounted(config, f"size=4k,nr_inodes=2,mode=700,uid={user.uid},gid={user.gid}"):
         assert_refused(pam_totp("import", GOOGLE, user.name, "--apply"), "No space left")
     assert not secret_of(user).exists()
+
+
+def test_secret_that_cannot_be_replaced_leaves_its_recovery_codes(
+    user: User, google: Credential, enrolled: Callable[..., Credential]
+) -> None:
+    enrolled(user)
+    codes = new_recovery_codes(user)
+    with unchangeable(secret_of(user)):
+        answer = pam_totp("import", GOOGLE, user.name, "--apply", "--replace")
+        assert_refused(answer, "Operation not permitted")
+    assert verify(user, codes[0]).code == ACCEPTED
 
 
 def test_nothing_is_saved_where_used_codes_cannot_be_recorded(user: User) -> None:
