@@ -157,6 +157,9 @@ def _of_users_file(content: bytes, task: Task) -> Iterator[dict[str, Any]]:
         except Error as error:
             unknown[name] = error.message
             continue
+        if account.pw_name in known:
+            unknown[name] = f"the file has the same user as {known[account.pw_name]!a}, too"
+            continue
         known[account.pw_name] = name
         accounts.append(account)
     yield from (fault(name, message) for name, message in unknown.items())

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pam_totp.imports.found import MAX_ENTRIES, MAX_NUMBER_DIGITS, Entry, Found, Unusable, entry_of
+from pam_totp.imports.found import MAX_ENTRIES, Entry, Found, Unusable, entry_of
 from pam_totp.rules.credential import Malformed, decode_base32
 
 PLAIN = "in the app, export again, without encryption"
@@ -14,7 +14,7 @@ PLAIN = "in the app, export again, without encryption"
 def load(content: bytes) -> Any:
     """The value of the text. Raises Unusable."""
     try:
-        return json.loads(content.decode("utf-8"), parse_int=_number, parse_constant=_refuse)
+        return json.loads(content.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError):
         message = "the file is not JSON, or is encrypted"
         raise Unusable(message, PLAIN) from None
@@ -71,12 +71,6 @@ def base32(value: str) -> bytes:
         return decode_base32(value)
     except Malformed as fault:
         raise Unusable(f"the entry {fault}") from None
-
-
-def _number(digits: str) -> int:
-    if len(digits) > MAX_NUMBER_DIGITS:
-        raise ValueError("a number that is too long")
-    return int(digits)
 
 
 def _refuse(constant: str) -> None:

@@ -279,7 +279,10 @@ def test_file_of_somebody_else_in_the_home_is_not_imported(user: User, google: C
 
 def test_home_that_others_may_write_to_is_refused(user: User, google: Credential) -> None:
     user.home.chmod(0o777)
-    assert_refused(pam_totp("import", GOOGLE, user.name, "--apply"), "is writable by others")
+    for store in ("user", "system"):
+        with configured(f"store: {store}\n"):
+            answer = pam_totp("import", GOOGLE, user.name, "--apply")
+            assert_refused(answer, f"{user.home} is writable by others")
 
 
 def test_home_that_the_users_own_group_may_write_to_is_read(user: User, google: Credential) -> None:
@@ -296,6 +299,18 @@ def test_full_or_read_only_disk_changes_nothing(user: User, google: Credential) 
     with mounted(config, f"size=4k,nr_inodes=2,mode=700,uid={user.uid},gid={user.gid}"):
         assert_refused(pam_totp("import", GOOGLE, user.name, "--apply"), "No space left")
     assert not secret_of(user).exists()
+
+
+def test_replacing_a_secret_takes_the_mark_away_that_a_login_left(
+    user: User, google: Credential, enrolled: Callable[..., Credential]
+) -> None:
+    mark = RECORDS / "certain" / user.name
+    assert verify(user, enrolled(user).fresh_code()).code == ACCEPTED
+    assert mark.exists()
+    assert pam_totp("import", GOOGLE, user.name, "--apply").code == 1
+    assert mark.exists()
+    assert pam_totp("import", GOOGLE, user.name, "--apply", "--replace").code == 0
+    assert not mark.exists()
 
 
 def test_secret_that_cannot_be_replaced_leaves_its_recovery_codes(
@@ -359,6 +374,23 @@ def test_all_users_of_users_oath_are_imported(
         assert hidden not in answer.output + answer.errors
 
 
+def test_second_name_of_an_account_is_a_fault_and_does_not_replace_the_first(
+    user: User, tmp_path: Path
+) -> None:
+    """Nothing of either line is lost in silence."""
+    accounts = Path("/etc/passwd")
+    before = accounts.read_text()
+    first, second = "31" * 20, "32" * 20
+    lines = [f"HOTP/T30 {user.name} - {first}", f"HOTP/T30 second-name - {second}"]
+    try:
+        accounts.write_text(f"{before}second-name:x:{user.uid}:{user.gid}::{user.home}:/bin/sh\n")
+        answer = pam_totp("import", "oath", oath_file(tmp_path, *lines), "--apply")
+    finally:
+        accounts.write_text(before)
+    assert_refused(answer, f"second-name: the file has the same user as '{user.name}', too")
+    assert secret_of(user).read_text().count("otpauth://") == 1
+
+
 def test_secret_of_less_than_80_bits_is_a_fault_of_its_user(user: User, tmp_path: Path) -> None:
     path = oath_file(tmp_path, f"HOTP/T30 {user.name} - 3132333435")
     assert_refused(pam_totp("import", "oath", path, "--apply"), "must have a secret of 10 to 128")
@@ -420,11 +452,21 @@ def test_hostile_export_ends_in_an_error_of_two_lines(
     assert not secret_of(user).exists()
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/proc", "/nowhere", "FIFO"])
-def test_what_is_no_file_is_an_error_at_once(user: User, tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/dev/zero", "/dev/zero is not a file"),
+        ("/proc", "/proc: Is a directory"),
+        ("/nowhere", "/nowhere: No such file"),
+        ("FIFO", "FIFO is not a file"),
+    ],
+)
+def test_what_is_no_file_is_an_error_at_once(
+    user: User, tmp_path: Path, path: str, message: str
+) -> None:
     os.mkfifo(tmp_path / "FIFO")
     began = time.monotonic()
-    assert_refused(pam_totp("import", "oath", str(tmp_path / path)), "")
+    assert_refused(pam_totp("import", "oath", str(tmp_path / path)), message)
     assert time.monotonic() - began < 5
 
 

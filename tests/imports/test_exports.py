@@ -113,6 +113,11 @@ def migration(*entries: bytes, count: int = 1, part: int = 0) -> str:
     return f"otpauth-migration://offline?data={quote(base64.b64encode(message))}"
 
 
+# An entry that is said to be longer than what is left of the message.
+_CUT = base64.b64encode(varint(1 << 3 | 2) + varint(127) + field(1, KEY))
+CUT_OFF = f"otpauth-migration://offline?data={quote(_CUT)}"
+
+
 @pytest.mark.parametrize("app", EXPORTS)
 def test_every_field_of_an_export_is_kept(app: str) -> None:
     reader, write = EXPORTS[app]
@@ -162,7 +167,7 @@ def test_the_parts_of_googles_export_may_come_in_any_order() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    ids=range(11),
+    ids=range(12),
     argvalues=[
         ([migration(in_google(PLAIN), count=2, part=1)], "part 1 of the export is missing"),
         ([migration(in_google(PLAIN))] * 2, "line 2: part 1 of the export is there twice"),
@@ -172,6 +177,7 @@ def test_the_parts_of_googles_export_may_come_in_any_order() -> None:
         (["otpauth-migration://offline?data=%00"], "is not base64"),
         (["otpauth-migration://offline?data=" + "A" * 100_000], "is not base64"),
         (["otpauth-migration://offline?data=////////"], "is damaged"),
+        ([CUT_OFF], "is damaged"),
         (
             ["otpauth-migration://offline?data=" + base64.b64encode(b"\x0a\x7fx").decode()],
             "damaged",
