@@ -150,19 +150,20 @@ def _everybody() -> list[pwd.struct_passwd]:
 def _of_users_file(content: bytes, task: Task) -> Iterator[dict[str, Any]]:
     users = _read(lambda: users_oath.read(content, time.time()))
     accounts, known = list[pwd.struct_passwd](), dict[str, str]()
-    unknown = dict(users.faults)
+    hint = "correct the file, and run the command again"
+    unknown = {name: (message, hint) for name, message in users.faults.items()}
     for name in users.imports:
         try:
             account = find(name)
         except Error as error:
-            unknown[name] = error.message
+            unknown[name] = error.message, error.hint
             continue
         if account.pw_name in known:
-            unknown[name] = f"the file has the same user as {known[account.pw_name]!a}, too"
+            unknown[name] = f"the file has the same user as {known[account.pw_name]!a}, too", hint
             continue
         known[account.pw_name] = name
         accounts.append(account)
-    yield from (fault(name, message) for name, message in unknown.items())
+    yield from (fault(name, *words) for name, words in unknown.items())
     yield from _each(accounts, lambda each: enroll(each, users.imports[known[each.pw_name]], task))
 
 

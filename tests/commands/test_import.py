@@ -388,7 +388,14 @@ def test_second_name_of_an_account_is_a_fault_and_does_not_replace_the_first(
     finally:
         accounts.write_text(before)
     assert_refused(answer, f"second-name: the file has the same user as '{user.name}', too")
+    assert answer.errors.splitlines()[1] == "hint: correct the file, and run the command again"
     assert secret_of(user).read_text().count("otpauth://") == 1
+
+
+def test_user_of_the_file_who_is_not_there_is_not_to_be_enrolled(tmp_path: Path) -> None:
+    answer = pam_totp("import", "oath", oath_file(tmp_path, f"HOTP nobody-here - {'31' * 20}"))
+    assert_refused(answer, "there is no user 'nobody-here'")
+    assert answer.errors.splitlines()[1] == "hint: getent passwd"
 
 
 def test_secret_of_less_than_80_bits_is_a_fault_of_its_user(user: User, tmp_path: Path) -> None:
