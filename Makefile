@@ -130,7 +130,7 @@ place = install -D -m $(1) $(2) '$(DESTDIR)'$(3).new && mv '$(DESTDIR)'$(3).new 
 # The first line deletes what an older release left: no stray module may stay importable.
 install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
-	for file in $$(find pam_totp -name '*.py'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
+	for file in $$(find pam_totp -name '*.py' -o -name '*.yaml'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
 	$(call put,755,scripts/login.py,$(PROGRAMS)/show-enrollment)
 	$(call put,755,scripts/roll-back,$(PROGRAMS)/roll-back)
 	for name in gate verify; do $(call place,755,build/$$name,$(PROGRAMS)/$$name); done

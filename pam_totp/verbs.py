@@ -19,6 +19,7 @@ VERBS = (
     "check",
     "recovery-codes",
     "users",
+    "sheet",
     "reset",
     "unlock",
     "grant",

@@ -39,6 +39,19 @@ ARROWS: dict[str, set[str]] = {
         "signals",
         "spelling",
     },
+    "sheets": {
+        "sheets",
+        "enrollment",
+        "review",
+        "records",
+        "rules",
+        "errors",
+        "listing",
+        "progress",
+        "repair",
+        "signals",
+        "spelling",
+    },
     "setup": {
         "setup",
         "enrollment",
@@ -57,6 +70,7 @@ ARROWS: dict[str, set[str]] = {
     "commands": {
         "enrollment",
         "imports",
+        "sheets",
         "setup",
         "review",
         "access",

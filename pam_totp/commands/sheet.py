@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp sheet`: a page to print for each user, with the QR code of the enrolled secret."""
+
+import argparse
+import os
+import pwd
+import time
+
+from pam_totp.enrollment import save
+from pam_totp.enrollment.identity import caller, find, secret_dir_of
+from pam_totp.enrollment.uri import host_name
+from pam_totp.errors import Error
+from pam_totp.records.host import audit
+from pam_totp.records.storage.secret_dir import SecretDir
+from pam_totp.records.user import recovery
+from pam_totp.rules.credential import Credential
+from pam_totp.rules.reasons import Failure
+from pam_totp.sheets.made import sheet_of, uri_of
+from pam_totp.sheets.new_file import NewFile, Pipe
+from pam_totp.sheets.options import add_texts_to
+from pam_totp.sheets.page import END, KEPT, NONE, Around, head, page
+from pam_totp.sheets.texts import texts_of
+
+HELP = "root: print a page for users, with QR code and key"
+
+Wanted = tuple[pwd.struct_passwd, SecretDir, Credential, str]  # and why there are no codes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp sheet`."""
+    parser.add_argument("names", metavar="USER", nargs="+")
+    parser.add_argument(
+        "--html", metavar="OUT", required=True, help="a new file, or - for standard output"
+    )
+    parser.add_argument("--device", metavar="NAME", help="which one, of users with several")
+    parser.add_argument(
+        "--new-recovery-codes", action="store_true", help="make new ones, which replace the old"
+    )
+    add_texts_to(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes one document with a page for each user. Raises Error."""
+    accounts = {account.pw_uid: account for account in map(find, options.names)}
+    os.umask(0o077)
+    texts = texts_of(options.language)
+    wanted = [_wanted(account, options.device) for account in accounts.values()]
+    if options.new_recovery_codes:
+        for _, secret_dir, _, _ in wanted:
+            save.try_out(secret_dir, recovery.NAME)
+    around = Around(texts, host_name(), options.contact or "", time.strftime("%Y-%m-%d"))
+    with Pipe() if options.html == "-" else NewFile(options.html) as out:
+        out.write(head(around))
+        for number, each in enumerate(wanted, 1):
+            _add(out, each, around, number, options.new_recovery_codes)
+        out.write(END)
+    return 0
+
+
+def _wanted(account: pwd.struct_passwd, device: str | None) -> Wanted:
+    """What the page of a user is of. Raises Error."""
+    name = account.pw_name
+    secret_dir = secret_dir_of(account)
+    try:
+        credentials = secret_dir.credentials()
+        codes = recovery.read(secret_dir)
+    except Failure as refused:
+        fault, hint = save.with_repair(refused.detail, secret_dir)
+        raise Error(f"the secret of {name} cannot be used: {fault}", hint) from None
+    if credentials is None:
+        raise Error(f"{name} is not enrolled", "pam-totp enroll --users FILE --sheets DIR")
+    found = [each for each in credentials if device is None or each.device == device]
+    if len(found) != 1:
+        devices = ", ".join(each.device or "''" for each in credentials)
+        message = f"{name} has the devices {devices}"
+        if device is not None and not found:
+            message = f"{name} has no device {device!a}, but {devices}"
+        raise Error(message, f"pam-totp sheet {name} --device NAME --html OUT")
+    return account, secret_dir, found[0], KEPT if codes and codes[1] else NONE
+
+
+def _add(out: NewFile, wanted: Wanted, around: Around, number: int, has_codes: bool) -> None:
+    """One page; with new recovery codes, which take effect once the page is on the disk. Raises
+    Error: then there is no page of this user."""
+    account, secret_dir, credential, no_codes = wanted
+    codes = recovery.new_codes() if has_codes else []
+    hashed = recovery.new_file(codes) if has_codes else b""
+    sheet = sheet_of(account.pw_name, credential, uri_of(credential), codes, no_codes)
+    audit.write_action("show-secret", account.pw_name, caller())
+    before = out.size()
+    out.write(page(sheet, around, number))
+    if not has_codes:
+        return
+    try:
+        save.save(secret_dir, recovery.NAME, hashed)
+    except save.TookEffect:
+        out.is_kept = True
+        audit.write_action("recovery-codes", account.pw_name, caller())
+        raise
+    except Error as error:
+        out.cut(before)
+        message = f"{error.message}; there is no page of {account.pw_name} and of those after"
+        raise Error(message, error.hint) from None
+    out.is_kept = True  # the codes on it are seen nowhere else
+    audit.write_action("recovery-codes", account.pw_name, caller())

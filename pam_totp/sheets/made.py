@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What is made for one user before anything is saved: secret, recovery codes, and the sheet."""
+
+import base64
+from dataclasses import dataclass
+
+from pam_totp.enrollment.uri import key_of, new_uri
+from pam_totp.records.user import recovery
+from pam_totp.rules.credential import Credential, parse_line
+from pam_totp.sheets.folder import Row
+from pam_totp.sheets.page import END, KEPT, NONE, Around, Sheet, grouped, head, page
+
+MAX_VERSION = 12  # of the QR code: on paper a large one can be scanned, unlike in a terminal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """For all users. chosen: as for new_uri; has_codes: whether to make recovery codes."""
+
+    around: Around
+    chosen: dict[str, str]
+    device: str
+    has_codes: bool
+
+
+def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str, list[str]]:
+    """The URI, the content of the recovery file, the sheet as a document, and the recovery codes.
+    more: what tells the entry of the app from an earlier one. Raises ValueError where the names are
+    too long for a QR code, or no text."""
+    from qrcode.exceptions import DataOverflowError
+
+    codes = recovery.new_codes() if plan.has_codes else []
+    try:
+        uri = new_uri(user, plan.chosen, MAX_VERSION, more=more)
+        credential = parse_line(f"{uri} {plan.device}")
+        sheet = sheet_of(user, credential, uri, codes, NONE)
+        row = row_of(sheet, plan.device)
+        document = head(plan.around, row.element()) + page(sheet, plan.around) + END
+    except (DataOverflowError, UnicodeError):
+        raise ValueError("the names are too long for a QR code, or are no text") from None
+    return uri, recovery.new_file(codes), document, codes
+
+
+def row_of(sheet: Sheet, device: str) -> Row:
+    """The same for programs."""
+    return Row(sheet.user, device, sheet.key, sheet.uri, [grouped(code) for code in sheet.codes])
+
+
+def sheet_of(
+    user: str, credential: Credential, uri: str, codes: list[str], no_codes: str = KEPT
+) -> Sheet:
+    """What is printed of a credential."""
+    return Sheet(
+        user=user,
+        account=credential.account,
+        uri=uri,
+        key=key_of(uri),
+        algorithm=credential.algorithm,
+        digits=credential.digits,
+        period=credential.period,
+        codes=codes,
+        no_codes=no_codes,
+    )
+
+
+def uri_of(credential: Credential) -> str:
+    """A URI of an enrolled credential, of what it means alone: people write what they like into the
+    file, and some of it is ours."""
+    from urllib.parse import quote
+
+    issuer = credential.account.partition(":")[0] if ":" in credential.account else ""
+    key = base64.b32encode(credential.secret).decode("ascii").rstrip("=")
+    parameters = [f"secret={key}"]
+    parameters += [f"issuer={quote(issuer)}"] if issuer else []
+    if credential.algorithm != "SHA1":
+        parameters.append(f"algorithm={credential.algorithm}")
+    parameters += [f"digits={credential.digits}"] if credential.digits != 6 else []
+    parameters += [f"period={credential.period}"] if credential.period != 30 else []
+    label = quote(credential.account, safe=":")
+    return f"otpauth://totp/{label}?{'&'.join(parameters)}"

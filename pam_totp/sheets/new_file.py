@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""A new file that holds secrets: root's alone from its first byte on, and never over another."""
+
+import contextlib
+import os
+import shlex
+import stat
+from types import TracebackType
+
+from pam_totp import repair
+from pam_totp.errors import Error
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class NewFile:
+    """`with` it: then it is there, empty and 0600. What is raised in the block removes it again,
+    unless it was kept (`is_kept`). Raises Error where a name is taken or nothing can be written."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_kept = False
+        self.file = -1
+
+    def __enter__(self) -> "NewFile":
+        try:
+            self.file = os.open(self.path, _FLAGS, 0o600)
+        except FileExistsError:
+            message = f"{self.path} exists, and is never overwritten; nothing was changed"
+            raise Error(message, f"rm {shlex.quote(self.path)}") from None
+        except (OSError, ValueError) as failure:
+            raise self.error(failure) from None
+        status = os.fstat(self.file)
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+            self.__exit__(Error, None, None)
+            message = f"the file system of {self.path} shows new files to others"
+            raise Error(message, "name a file on another file system")
+        return self
+
+    def write(self, text: str) -> None:
+        """Adds to it, on the disk. Raises Error: then nothing was added."""
+        before = os.lseek(self.file, 0, os.SEEK_CUR)
+        content = text.encode("utf-8", "replace")
+        try:
+            while content:
+                content = content[os.write(self.file, content) :]
+            os.fsync(self.file)
+        except OSError as failure:
+            self.cut(before)
+            raise self.error(failure) from None
+
+    def size(self) -> int:
+        """How many bytes were written."""
+        return os.lseek(self.file, 0, os.SEEK_CUR)
+
+    def cut(self, size: int) -> None:
+        """Takes back what was written after that many bytes."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.file, size)
+            os.lseek(self.file, size, os.SEEK_SET)
+
+    def error(self, failure: OSError | ValueError) -> Error:
+        """That of a system call on it."""
+        said = failure.strerror if isinstance(failure, OSError) else None
+        fault, hint = repair.split(said or str(failure), self.path)
+        return Error(f"cannot write {self.path}: {fault}", hint)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _value: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        os.close(self.file)
+        if kind is not None and not self.is_kept:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+class Pipe(NewFile):
+    """Standard output, where it is none that a person reads. What was written stays written."""
+
+    def __init__(self) -> None:
+        super().__init__("standard output")
+
+    def __enter__(self) -> "Pipe":
+        if os.isatty(1):
+            message = "the sheet holds secrets, and standard output is a terminal"
+            raise Error(message, "name a file: --html OUT")
+        self.file = os.dup(1)
+        return self
+
+    def write(self, text: str) -> None:
+        """As NewFile.write; a pipe is no disk."""
+        content = text.encode("utf-8", "replace")
+        try:
+            while content:
+                content = content[os.write(self.file, content) :]
+        except OSError as failure:
+            raise self.error(failure) from None
+
+    def size(self) -> int:
+        """Nothing can be taken back."""
+        return 0
+
+    def cut(self, size: int) -> None:
+        """Nothing can be taken back."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _value: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        os.close(self.file)

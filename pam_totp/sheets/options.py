@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""The options of sheets: of `pam-totp sheet`, and of `pam-totp enroll` for many users."""
+
+import argparse
+
+from pam_totp.sheets.texts import MAX_SHOWN
+
+OF_MANY = (
+    *("users", "group", "sheets", "table", "age", "replace", "without_codes"),
+    *("contact", "language"),
+)
+OF_ONE = {"user": "--user", "label": "--label", "add": "--add"}  # no use for many
+
+
+def add_texts_to(parser: argparse.ArgumentParser) -> None:
+    """What is the same on every sheet."""
+    parser.add_argument(
+        "--contact", metavar="TEXT", type=_contact, help="whom the sheet says to ask"
+    )
+    parser.add_argument(
+        "--language", metavar="CODE", help="of the sheet, such as de (default: the locale's)"
+    )
+
+
+def add_many_to(parser: argparse.ArgumentParser) -> None:
+    """Those of `pam-totp enroll` for many users."""
+    many = parser.add_argument_group("many users at once, each with a sheet to print (root only)")
+    many.add_argument("--users", metavar="FILE", help="names, one a line; - for standard input")
+    many.add_argument("--group", metavar="GROUP", help="the members of this group")
+    many.add_argument("--sheets", metavar="DIR", help="folder for the sheets, USER.html each")
+    many.add_argument("--table", metavar="FILE", help="also one .csv or .json with all of them")
+    many.add_argument("--age", metavar="RECIPIENT", help="encrypt the table to this age recipient")
+    many.add_argument("--replace", action="store_true", help="replace secrets that exist")
+    many.add_argument(
+        "--no-recovery-codes", dest="without_codes", action="store_true", help="make none"
+    )
+    add_texts_to(parser)
+
+
+def is_for_many(options: argparse.Namespace) -> bool:
+    """Whether one of them was given."""
+    return any(getattr(options, name) for name in OF_MANY)
+
+
+def _contact(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > MAX_SHOWN:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MAX_SHOWN} printable characters")
+    return text
