@@ -27,6 +27,7 @@ from pam_totp.rules.reasons import Failure
 HELP = "root: list enrolled users and faults"
 
 COLUMNS = ("user", "enrolled", "since (UTC)", "last code (UTC)", "recovery")
+ENROLLED = {True: "yes", False: "no", None: "unknown"}
 Look = TypeVar("Look")
 MAX_NAME = 24  # a longer one has a line of its own, so that 80 columns hold the table
 
@@ -98,9 +99,9 @@ def _without_user(name: str) -> dict[str, Any]:
     """The row of a secret in the system's store whose name no user has."""
     fault = f"there is no such user; if renamed, run: pam-totp migrate NEW --renamed-from {name}"
     row: dict[str, Any] = {"user": name, "uid": None, "enrolled": None}
-    row |= {"devices": None, "since": None, "last_code_at": None, "recovery_codes_left": None}
-    row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False}
-    return row | {"fault": fault}
+    row |= {"unconfirmed": None, "devices": None, "since": None, "last_code_at": None}
+    row |= {"recovery_codes_left": None, "waiting_seconds": 0, "granted_until": None}
+    return row | {"granted_once": False, "fault": fault}
 
 
 def _table(found: list[dict[str, Any]]) -> str:
@@ -122,7 +123,7 @@ def _table(found: list[dict[str, Any]]) -> str:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         printable(row["user"]),
-        {True: "yes", False: "no", None: "unknown"}[row["enrolled"]],
+        "unconfirmed" if row["unconfirmed"] else ENROLLED[row["enrolled"]],
         _moment(row["since"]),
         _moment(row["last_code_at"]),
         "unknown" if row["recovery_codes_left"] is None else str(row["recovery_codes_left"]),

@@ -13,6 +13,7 @@ from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import attempts, enforced, grant, recovery, secret
 from pam_totp.review import secret_file
 from pam_totp.review.everybody import names_without_user
+from pam_totp.review.unconfirmed import is_unconfirmed
 from pam_totp.review.visited import Above, Visited, stat_file
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.reasons import Failure
@@ -57,7 +58,8 @@ def describe(
     else:
         if status is None and not known and not elsewhere:
             return None
-        fill(lambda: _enrolled(secret_dir, status, credentials))
+        is_recorded = uid in records[enforced.KIND]
+        fill(lambda: _enrolled(secret_dir, status, credentials, is_recorded))
         fill(lambda: _codes_left(secret_dir, uid in records[recovery.KIND]))
         if elsewhere:
             row["fault"] = (
@@ -87,18 +89,29 @@ def told(fault: str, account: pwd.struct_passwd) -> str:
 def empty_row(account: pwd.struct_passwd) -> dict[str, Any]:
     """One of which nothing is known yet."""
     row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
-    row |= {"devices": None, "since": None, "last_code_at": None, "recovery_codes_left": None}
-    return row | {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
+    row |= {"unconfirmed": None, "devices": None, "since": None, "last_code_at": None}
+    row |= {"recovery_codes_left": None, "waiting_seconds": 0, "granted_until": None}
+    return row | {"granted_once": False, "fault": ""}
 
 
 def _enrolled(
-    secret_dir: Visited, status: os.stat_result | None, credentials: list[Credential]
+    secret_dir: Visited,
+    status: os.stat_result | None,
+    credentials: list[Credential],
+    is_recorded: bool,
 ) -> dict[str, Any]:
-    enrolled, found, faults = secret_file.look(secret_dir)
+    content = secret_dir.read(secret.NAME)
+    enrolled, found, faults = secret_file.judge(content, f"{secret_dir.path}/{secret.NAME}")
     credentials += found
     since = int(status.st_mtime) if status and enrolled else None
-    row = {"enrolled": enrolled, "since": since, "fault": secret_file.summary(faults)}
-    return row | {"devices": [each.device for each in found] if enrolled is not None else None}
+    last = _last_code_at(secret_dir.account.pw_uid) if is_recorded else None
+    return {
+        "enrolled": enrolled,
+        "unconfirmed": enrolled and is_unconfirmed(content or b"", last),
+        "devices": [each.device for each in found] if enrolled is not None else None,
+        "since": since,
+        "fault": secret_file.summary(faults),
+    }
 
 
 def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:
