@@ -31,8 +31,10 @@ class LookFailed(Exception):
 class Process:
     """It and what it has said. A look that takes too long ends it, and another one goes on."""
 
-    def __init__(self, items: Sequence[Any], look: Callable[[Any], Any]) -> None:
-        self._items, self._look = items, look
+    def __init__(
+        self, items: Sequence[Any], look: Callable[[Any], Any], max_seconds: float = MAX_SECONDS
+    ) -> None:
+        self._items, self._look, self._max_seconds = items, look, max_seconds
         self._said = deque[tuple[int, Any]]()
         self._told = 0  # how many items have an answer
         self._silent = set[int]()  # which of them get none
@@ -75,7 +77,7 @@ class Process:
                 time.sleep(0.001)
 
     def _receive(self) -> None:
-        wait = MAX_SECONDS + _MAX_SECONDS_UNTOLD
+        wait = self._max_seconds + _MAX_SECONDS_UNTOLD
         if not select.select([self._pipe], [], [], wait)[0]:
             self._silent.add(max(self._told, int.from_bytes(self._current[:], "little")))
             self.end()
