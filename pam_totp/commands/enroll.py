@@ -20,6 +20,8 @@ from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import devices_of, line_of, with_line
 from pam_totp.rules.credential import MAX_CREDENTIALS, parse_file, parse_line
 from pam_totp.rules.hashes import ALGORITHMS
+from pam_totp.sheets import many
+from pam_totp.sheets.options import add_many_to, is_for_many
 from pam_totp.stack import services
 
 HELP = "show a QR code, and save the secret after a correct code"
@@ -31,6 +33,8 @@ MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 def run(options: argparse.Namespace) -> int:
     """Enrolls a device of a user. Raises Error; the old secret stays then."""
+    if is_for_many(options):
+        return many.run(options, DEVICE)
     account = account_of(options.user)
     os.umask(0o077)
     secret_dir = secret_dir_of(account)
@@ -161,6 +165,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithm", choices=tuple(ALGORITHMS), help="hash function (default: see settings)"
     )
+    add_many_to(parser)
 
 
 def _refuse_too_many(secret_dir: SecretDir, content: bytes, *, is_addition: bool) -> None:
