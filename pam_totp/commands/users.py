@@ -29,7 +29,7 @@ HELP = "root: list enrolled users and faults"
 COLUMNS = ("user", "enrolled", "since (UTC)", "last code (UTC)", "recovery")
 ENROLLED = {True: "yes", False: "no", None: "unknown"}
 Look = TypeVar("Look")
-MAX_NAME = 24  # a longer one has a line of its own, so that 80 columns hold the table
+MAX_NAME = 21  # a longer one has a line of its own, so that 80 columns hold the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

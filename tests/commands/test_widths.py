@@ -170,13 +170,14 @@ def test_name_that_is_too_long_for_the_table_has_a_line_of_its_own() -> None:
     row: dict[str, object] = {
         "enrolled": True,
         "devices": ["phone"],
+        "unconfirmed": True,
         "since": 1,
         "last_code_at": 1,
         "recovery_codes_left": 10,
     }
     row |= {"waiting_seconds": 0, "granted_until": None, "granted_once": False, "fault": ""}
-    short, long = {"user": "a" * 24, **row}, {"user": "b" * 32, **row}
+    short, long = {"user": "a" * 21, **row}, {"user": "b" * 32, **row}
     lines = _table([short, long]).split("\n")
     assert [line for line in lines if len(line) > 80] == []
     assert lines[2] == "b" * 32
-    assert lines[3].index("yes") == lines[0].index("enrolled")
+    assert lines[3].index("unconfirmed") == lines[0].index("enrolled")
