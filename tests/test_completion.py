@@ -85,6 +85,12 @@ def completed(shell: "pexpect.spawn[str]", typed: str) -> list[str]:
             "pam-totp devices show phone --png /etc/hostna",
             ["pam-totp", "devices", "show", "phone", "--png", "/etc/hostname"],
         ),
+        ("pam-totp enroll --group nogr", ["pam-totp", "enroll", "--group", "nogroup"]),
+        ("pam-totp sheet nobo", ["pam-totp", "sheet", "nobody"]),
+        (
+            "pam-totp sheet x --html /etc/hostna",
+            ["pam-totp", "sheet", "x", "--html", "/etc/hostname"],
+        ),
         ("pam-totp disable --al", ["pam-totp", "disable", "--all"]),
         ("pam-totp nothing-like-this", ["pam-totp", "nothing-like-this"]),
     ],

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", metavar="OUT", required=True, help="a new file, or - for standard output"
     )
-    parser.add_argument("--device", metavar="NAME", help="which one, of users with several")
+    parser.add_argument("--device", metavar="DEVICE", help="which one, of users with several")
     parser.add_argument(
         "--new-recovery-codes", action="store_true", help="make new ones, which replace the old"
     )
