@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, device: str) -> int:
                 print(fit(line))
     print(f"{crowd.so_far()}.")
     if crowd.faults:
-        raise Error(f"{crowd.faults:,} users could not be enrolled", "pam-totp users")
+        raise Error(f"users that could not be enrolled: {crowd.faults:,}", "pam-totp users")
     return 0
 
 

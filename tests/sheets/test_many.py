@@ -165,7 +165,7 @@ def test_every_user_who_is_skipped_is_named_with_the_reason(
     finally:
         Path("/home/away").rename(homeless.home)
     why = skipped(answer.output)
-    assert_refused(answer, "3 users could not be enrolled")
+    assert_refused(answer, "users that could not be enrolled: 3")
     assert "the settings never ask for a code" in why[never.name]
     assert "does not exist, so it cannot hold a secret" in why[homeless.name]
     assert "is writable by others" in why[open_to_all.name]
@@ -230,7 +230,7 @@ def test_members_of_a_group_are_enrolled_and_names_that_no_user_has_are_told(
     try:
         GROUP.write_text(f"{before}crowd:x:29999:{first.name},gone,{second.name},{first.name}\n")
         answer = pam_totp("enroll", "--group", "crowd", *command)
-        assert_refused(answer, "1 users could not be enrolled")
+        assert_refused(answer, "users that could not be enrolled: 1")
         assert skipped(answer.output) == {"gone": "there is no such user"}
         assert_whole([first, second], sheets)
         GROUP.write_text(f"{before}crowd:x:29999:\n")
@@ -261,7 +261,7 @@ def test_five_thousand_names_are_answered_one_by_one(user: User, sheets: Path) -
         answer = pam_totp(*command, typed=names)
     finally:
         PASSWD.write_text(before)
-    assert_refused(answer, "5,000 users could not be enrolled")
+    assert_refused(answer, "users that could not be enrolled: 5,000")
     assert skipped(answer.output).keys() == set(others)
     assert_whole([user], sheets)
 
@@ -305,7 +305,7 @@ def test_names_are_data_whatever_they_look_like(sheets: Path) -> None:
         PASSWD.write_text(before + "".join(lines))
         command = ["enroll", "--users", "-", "--sheets", str(sheets), "--no-recovery-codes"]
         answer = pam_totp(*command, typed="\n".join(names))
-        assert_refused(answer, "2 users could not be enrolled")
+        assert_refused(answer, "users that could not be enrolled: 2")
         assert answer.output.count("the user name cannot be used as a file name") == 2
         made = {path.name.removesuffix(".html") for path in sheets.iterdir()}
         assert made == set(names) - {"a/b", "n" * 246}
@@ -396,7 +396,7 @@ def test_sheet_never_takes_the_place_of_another_file(user: User, sheets: Path) -
         path = sheet_of(user, sheets)
         make(path)
         answer = enroll([user], sheets)
-        assert_refused(answer, "1 users could not be enrolled")
+        assert_refused(answer, "users that could not be enrolled: 1")
         assert f"run: rm {path}" in skipped(answer.output)[user.name]
         assert not secret_of(user).exists()
         run("rm", "-r", str(path))
@@ -423,7 +423,7 @@ def test_full_disk_of_one_user_skips_that_user_alone(
     options = f"size=4k,nr_inodes=3,mode=700,uid={users[1].uid},gid={users[1].gid}"
     with mounted(home, options):
         answer = enroll(users, sheets)
-        assert_refused(answer, "1 users could not be enrolled")
+        assert_refused(answer, "users that could not be enrolled: 1")
         assert "No space left on device; nothing was changed" in answer.output
         assert not secret_of(users[1]).exists()
     assert_whole([users[0], users[2]], sheets)
@@ -435,7 +435,7 @@ def test_read_only_home_skips_that_user_alone(make_user: Callable[..., User], sh
     users = [make_user() for _ in range(2)]
     with read_only(users[0].home):
         answer = enroll(users, sheets)
-        assert_refused(answer, "1 users could not be enrolled")
+        assert_refused(answer, "users that could not be enrolled: 1")
         assert "Read-only file system" in skipped(answer.output)[users[0].name]
     assert_whole(users[1:], sheets)
 
