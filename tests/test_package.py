@@ -56,7 +56,9 @@ def test_package_holds_what_the_contract_names(unpacked: Path) -> None:
     names = set(files_below(unpacked))
     module = str(module_in(unpacked).relative_to(unpacked))
     sources = {
-        f"usr/lib/pam-totp/{path.relative_to(ROOT)}" for path in (ROOT / "pam_totp").rglob("*.py")
+        f"usr/lib/pam-totp/{path.relative_to(ROOT)}"
+        for path in (ROOT / "pam_totp").rglob("*")
+        if path.suffix in (".py", ".yaml")
     }
     promised = (
         PROGRAMS
