@@ -10,7 +10,7 @@ from pam_totp.enrollment import save
 from pam_totp.enrollment.identity import caller, find, secret_dir_of
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
 from pam_totp.rules.credential import Credential
@@ -86,7 +86,7 @@ def _add(out: NewFile, wanted: Wanted, around: Around, number: int, has_codes: b
     codes = recovery.new_codes() if has_codes else []
     hashed = recovery.new_file(codes) if has_codes else b""
     sheet = sheet_of(account.pw_name, credential, uri_of(credential), codes, no_codes)
-    audit.write_action("show-secret", account.pw_name, caller())
+    action_log.write("show-secret", user=account.pw_name, by=caller())
     before = out.size()
     out.write(page(sheet, around, number))
     if not has_codes:
@@ -95,11 +95,11 @@ def _add(out: NewFile, wanted: Wanted, around: Around, number: int, has_codes: b
         save.save(secret_dir, recovery.NAME, hashed)
     except save.TookEffect:
         out.is_kept = True
-        audit.write_action("recovery-codes", account.pw_name, caller())
+        action_log.write("recovery-codes", user=account.pw_name, by=caller())
         raise
     except Error as error:
         out.cut(before)
         message = f"{error.message}; there is no page of {account.pw_name} and of those after"
         raise Error(message, error.hint) from None
     out.is_kept = True  # the codes on it are seen nowhere else
-    audit.write_action("recovery-codes", account.pw_name, caller())
+    action_log.write("recovery-codes", user=account.pw_name, by=caller())

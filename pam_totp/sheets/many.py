@@ -20,13 +20,13 @@ from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
-from pam_totp.records.host import audit
+from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.state_dir import Halfway, Unsynced
 from pam_totp.records.user import recovery, secret
+from pam_totp.records.user.devices import UNCONFIRMED, line_of
 from pam_totp.review.looking import LookFailed
-from pam_totp.review.unconfirmed import marked
 from pam_totp.rules.reasons import Failure
 from pam_totp.sheets import names
 from pam_totp.sheets.folder import Row, SheetFolder
@@ -162,7 +162,8 @@ class Crowd:
         """The sheet first, then the secret, then the sheet's name. Raises Error."""
         account, name = state.account, state.account.pw_name
         secret_dir = NamingSecretDir(account, self._active.store)
-        content = f"{secret.HEADER}{marked(uri, time.time())} {self._plan.device}\n".encode()
+        line = line_of(uri, self._plan.device, time.time(), UNCONFIRMED)
+        content = f"{secret.HEADER}{line}\n".encode()
         # The codes first, and always: old ones are never good beside a new secret.
         files = [(recovery.NAME, hashed), (secret.NAME, content)]
         self._folder.write(name, document)
@@ -185,7 +186,7 @@ class Crowd:
                 self._folder.discard(name)
                 self.skip(name, fault, is_fault=True)
                 return
-            audit.write_action("enroll", name, caller())
+            action_log.write("enroll", user=name, by=caller())
             self._new += 1
             self._folder.publish(name)
             row = self._folder.find(name)

@@ -72,8 +72,8 @@ def test_key_on_a_sheet_lets_its_user_log_in_and_that_confirms_the_enrollment(
 
 def test_qr_code_and_table_do_not_have_the_mark(user: User, sheets: Path) -> None:
     assert enroll([user], sheets).code == 0
-    assert "x-pam-totp" not in sheet_of(user, sheets).read_text()
-    assert "x-pam-totp=unconfirmed." in secret_of(user).read_text()
+    assert "unconfirmed" not in sheet_of(user, sheets).read_text()
+    assert "&unconfirmed=2" in secret_of(user).read_text()
 
 
 def test_recovery_codes_on_a_sheet_are_accepted_once(user: User, sheets: Path) -> None:

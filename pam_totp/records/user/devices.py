@@ -2,7 +2,8 @@
 """The devices of a secret file, and the file without one, with one more, or with another name.
 
 For commands only. Beyond what a login needs, a line has the time when `pam-totp` made it, as the
-parameter `added=` (20261129T1711Z, in UTC), which no app gets to see.
+parameter `added=` (20261129T1711Z, in UTC), which no app gets to see; `unconfirmed=` in its place
+where root made the secret, and no code has proved that the user has it.
 
 - A line that is not changed MUST stay byte for byte: comments, faulty lines, those of other
   devices.
@@ -20,7 +21,7 @@ from urllib.parse import quote
 from pam_totp.rules.credential import Credential, Malformed, parse_line
 
 ID_DIGITS = 8
-ADDED, FORMAT = "added", "%Y%m%dT%H%MZ"
+ADDED, UNCONFIRMED, FORMAT = "added", "unconfirmed", "%Y%m%dT%H%MZ"
 # What is left as it is in a URI: whatever is quoted there already, and all that divides nothing.
 _PLAIN = "%:@+,;!$'()*~/"
 
@@ -64,10 +65,10 @@ def devices_of(content: bytes | None) -> list[Device]:
     return found
 
 
-def line_of(uri: str, name: str, now: float) -> str:
-    """The line of a device that is added now."""
-    added = time.strftime(FORMAT, time.gmtime(now))
-    return f"{uri}&{ADDED}={added} {name}".rstrip()
+def line_of(uri: str, name: str, now: float, how: str = ADDED) -> str:
+    """The line of a device that is added now. how: ADDED or UNCONFIRMED."""
+    moment = time.strftime(FORMAT, time.gmtime(now))
+    return f"{uri}&{how}={moment} {name}".rstrip()
 
 
 def with_line(content: bytes, line: str, old: Sequence[Device] = ()) -> bytes:
@@ -127,8 +128,8 @@ def _uri_and_time(line: str, credential: Credential) -> tuple[str, int | None]:
     kept, since = [], None
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if name.lower() == ADDED:
-            since = _moment_of(value)
+        if name.lower() in (ADDED, UNCONFIRMED):
+            since = moment_of(value)
         elif name.lower() == "secret":
             key = b32encode(credential.secret).decode("ascii").rstrip("=")
             kept.append(f"secret={key}")
@@ -138,7 +139,8 @@ def _uri_and_time(line: str, credential: Credential) -> tuple[str, int | None]:
     return f"otpauth://totp/{quote(label, safe=_PLAIN)}?{'&'.join(kept)}", since
 
 
-def _moment_of(text: str) -> int | None:
+def moment_of(text: str) -> int | None:
+    """Unix seconds of a time in FORMAT, None if it is none."""
     if not re.fullmatch(r"[0-9]{8}T[0-9]{4}Z", text, re.ASCII):
         return None
     try:
