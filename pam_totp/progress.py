@@ -37,9 +37,9 @@ def told(
             columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
             line = f"{what}: {seen:,} of {total:,}"
             line += rate(seen, total, time.monotonic() - begun) if with_rate else ""
-            line = line[: max(0, columns - _ECHO - 1)]
-            _write(f"\r{line.ljust(shown)}")
-            shown = max(shown, len(line))
+            line = line[: max(0, columns - _ECHO - 1)].ljust(shown)
+            shown = len(line)  # before it is: Ctrl-C may come at once
+            _write(f"\r{line}")
         is_writing = False
 
     before = signal.signal(signal.SIGALRM, show)
