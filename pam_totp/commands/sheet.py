@@ -6,24 +6,25 @@ import os
 import pwd
 import time
 
-from pam_totp.enrollment import save
+from pam_totp.enrollment import devices, save
 from pam_totp.enrollment.identity import caller, find, secret_dir_of
+from pam_totp.enrollment.new_file import NewFile, Pipe
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error
 from pam_totp.records.host import action_log
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import recovery
-from pam_totp.rules.credential import Credential
+from pam_totp.records.user import recovery, secret
+from pam_totp.records.user.devices import Device, devices_of
+from pam_totp.review import secret_file
 from pam_totp.rules.reasons import Failure
-from pam_totp.sheets.made import sheet_of, uri_of
-from pam_totp.sheets.new_file import NewFile, Pipe
+from pam_totp.sheets.made import sheet_of
 from pam_totp.sheets.options import add_texts_to
 from pam_totp.sheets.page import END, KEPT, NONE, Around, head, page
 from pam_totp.sheets.texts import texts_of
 
-HELP = "root: print a page for users, with QR code and key"
+HELP = "root: write a page to print for users, with QR code and key"
 
-Wanted = tuple[pwd.struct_passwd, SecretDir, Credential, str]  # and why there are no codes
+Wanted = tuple[pwd.struct_passwd, SecretDir, Device, str]  # and why there are no codes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", metavar="OUT", required=True, help="a new file, or - for standard output"
     )
-    parser.add_argument("--device", metavar="DEVICE", help="which one, of users with several")
+    parser.add_argument("--device", metavar="DEVICE", help="its name or id, of users with several")
     parser.add_argument(
-        "--new-recovery-codes", action="store_true", help="make new ones, which replace the old"
+        "--new-recovery-codes",
+        action="store_true",
+        help="make new recovery codes; the old ones end",
     )
     add_texts_to(parser)
 
@@ -50,10 +53,10 @@ def run(options: argparse.Namespace) -> int:
             save.try_out(secret_dir, recovery.NAME)
     around = Around(texts, host_name(), options.contact or "", time.strftime("%Y-%m-%d"))
     with Pipe() if options.html == "-" else NewFile(options.html) as out:
-        out.write(head(around))
+        out.write(_encoded(head(around)))
         for number, each in enumerate(wanted, 1):
             _add(out, each, around, number, options.new_recovery_codes)
-        out.write(END)
+        out.write(_encoded(END))
     return 0
 
 
@@ -62,33 +65,42 @@ def _wanted(account: pwd.struct_passwd, device: str | None) -> Wanted:
     name = account.pw_name
     secret_dir = secret_dir_of(account)
     try:
-        credentials = secret_dir.credentials()
+        content = secret_dir.read(secret.NAME)
         codes = recovery.read(secret_dir)
     except Failure as refused:
         fault, hint = save.with_repair(refused.detail, secret_dir)
         raise Error(f"the secret of {name} cannot be used: {fault}", hint) from None
-    if credentials is None:
+    if content is None:
         raise Error(f"{name} is not enrolled", "pam-totp enroll --users FILE --sheets DIR")
-    found = [each for each in credentials if device is None or each.device == device]
-    if len(found) != 1:
-        devices = ", ".join(each.device or "''" for each in credentials)
-        message = f"{name} has the devices {devices}"
-        if device is not None and not found:
-            message = f"{name} has no device {device!a}, but {devices}"
+    enrolled = devices_of(content)
+    if not enrolled:
+        fault = secret_file.judge(content, f"{secret_dir.path}/{secret.NAME}")[2][0]
+        message = f"the secret of {name} cannot be used: {fault}"
+        raise Error(message, f"pam-totp enroll --user {name}")
+    found = enrolled if device is None else devices.find(enrolled, device)
+    if not found:
+        message = f"{name} has no device {device!r}{devices.similar(enrolled, device or '')}"
+        raise Error(message, f"{devices.LIST} --user {name}")
+    if devices.count(found) > 1:
+        message = f"{name} has several devices: {devices.listed(enrolled)}"
         raise Error(message, f"pam-totp sheet {name} --device NAME --html OUT")
     return account, secret_dir, found[0], KEPT if codes and codes[1] else NONE
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _add(out: NewFile, wanted: Wanted, around: Around, number: int, has_codes: bool) -> None:
     """One page; with new recovery codes, which take effect once the page is on the disk. Raises
     Error: then there is no page of this user."""
-    account, secret_dir, credential, no_codes = wanted
+    account, secret_dir, device, no_codes = wanted
     codes = recovery.new_codes() if has_codes else []
     hashed = recovery.new_file(codes) if has_codes else b""
-    sheet = sheet_of(account.pw_name, credential, uri_of(credential), codes, no_codes)
+    sheet = sheet_of(account.pw_name, device.credential, device.uri, codes, no_codes)
     action_log.write("show-secret", user=account.pw_name, by=caller())
     before = out.size()
-    out.write(page(sheet, around, number))
+    out.write(_encoded(page(sheet, around, number)))
     if not has_codes:
         return
     try:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The QR code of a secret as a picture, in memory and in a file.
 
-- A picture is as secret as what it shows: it MUST be its owner's alone from its first byte on, and
-  MUST NOT take the place of anything, nor pass through a link at its name.
+- A picture is as secret as what it shows: it MUST be a NewFile (pam_totp.enrollment.new_file).
 - One that a logo has made unreadable MUST NOT be written.
 """
 
@@ -14,8 +13,8 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from pam_totp.enrollment.new_file import NewFile
 from pam_totp.errors import Error
-from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS
 
 if TYPE_CHECKING:
     import qrcode
@@ -41,12 +40,6 @@ def refuse_without(*, png: bool, logo: bool) -> None:
     if logo and shutil.which(READER[0]) is None:
         message = "a code with a logo is tried out with zbarimg, which is not installed"
         raise Error(message, "apt-get install zbar-tools")
-
-
-def refuse_existing(path: str) -> None:
-    """Raises Error where something has the name."""
-    if os.path.lexists(path):
-        raise Error(f"{path} already exists", "give another name, or remove it first")
 
 
 def svg(uri: str) -> bytes:
@@ -76,27 +69,8 @@ def png(uri: str, logo: str | None = None) -> bytes:
 
 def write_new(path: str, content: bytes) -> None:
     """Writes a file that was not there. Raises Error: then there is none."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        file = os.open(path, flags, 0o600)
-    except FileExistsError:
-        refuse_existing(path)
-        raise
-    except (OSError, ValueError) as failure:
-        why = failure.strerror if isinstance(failure, OSError) else failure
-        raise Error(f"cannot write {path}: {why}", "give another name") from None
-    try:
-        with os.fdopen(file, "wb") as opened:
-            if os.fstat(file).st_mode & OPEN_TO_OTHERS:
-                what = f"cannot write {path}: others could read it on that file system"
-                raise Error(what, "give the name of a file in your home")
-            opened.write(content)
-    except BaseException as failure:
-        os.unlink(path)
-        if isinstance(failure, OSError):
-            what = f"cannot write {path}: {failure.strerror}; nothing was written"
-            raise Error(what, f"df -h {os.path.dirname(path) or '.'}") from None
-        raise
+    with NewFile(path) as new:
+        new.write(content)
 
 
 def _code_of(uri: str, *, is_damaged: bool) -> "qrcode.QRCode[Any]":

@@ -11,6 +11,7 @@ import shlex
 from pam_totp.enrollment import devices, display, picture
 from pam_totp.enrollment.change_devices import Opened
 from pam_totp.enrollment.identity import log_shown
+from pam_totp.enrollment.new_file import refuse_existing
 from pam_totp.enrollment.owner import confirm_with_code
 from pam_totp.enrollment.terminal import tell
 from pam_totp.errors import Error, UsageError
@@ -31,7 +32,7 @@ def show(options: argparse.Namespace) -> int:
     device, path = found[0], options.png or options.svg
     picture.refuse_without(png=bool(options.png), logo=bool(options.logo))
     if path:
-        picture.refuse_existing(path)
+        refuse_existing(path)
     if not opened.is_by_root:
         credentials = [each.credential for each in opened.devices]
         confirm_with_code(opened.account, credentials, opened.by_root)

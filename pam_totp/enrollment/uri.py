@@ -42,7 +42,7 @@ def new_uri(
 
 def key_of(uri: str) -> str:
     """The secret in groups of four, for those who type it in."""
-    return " ".join(re.findall(".{1,4}", uri.partition("secret=")[2].partition("&")[0]))
+    return " ".join(re.findall(".{1,4}", re.split("[?&]secret=", uri)[1].partition("&")[0]))
 
 
 def host_name() -> str:

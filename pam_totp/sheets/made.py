@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What is made for one user before anything is saved: secret, recovery codes, and the sheet."""
 
-import base64
 from dataclasses import dataclass
 
 from pam_totp.enrollment.uri import key_of, new_uri
@@ -61,20 +60,3 @@ def sheet_of(
         codes=codes,
         no_codes=no_codes,
     )
-
-
-def uri_of(credential: Credential) -> str:
-    """A URI of an enrolled credential, of what it means alone: people write what they like into the
-    file, and some of it is ours."""
-    from urllib.parse import quote
-
-    issuer = credential.account.partition(":")[0] if ":" in credential.account else ""
-    key = base64.b32encode(credential.secret).decode("ascii").rstrip("=")
-    parameters = [f"secret={key}"]
-    parameters += [f"issuer={quote(issuer)}"] if issuer else []
-    if credential.algorithm != "SHA1":
-        parameters.append(f"algorithm={credential.algorithm}")
-    parameters += [f"digits={credential.digits}"] if credential.digits != 6 else []
-    parameters += [f"period={credential.period}"] if credential.period != 30 else []
-    label = quote(credential.account, safe=":")
-    return f"otpauth://totp/{label}?{'&'.join(parameters)}"

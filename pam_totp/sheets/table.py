@@ -10,15 +10,14 @@ import csv
 import io
 import json
 import os
-import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from pam_totp.enrollment.new_file import NewFile, refuse_existing
 from pam_totp.errors import Error, UsageError
 from pam_totp.sheets.folder import Row
-from pam_totp.sheets.new_file import NewFile
 
 SUFFIXES = (".csv", ".json")
 HEAD = ("user", "device", "key", "uri", "recovery codes")
@@ -40,9 +39,7 @@ class Table:
         if self._suffix == ".csv" and odd is not None:
             message = f"a spreadsheet would take the name {odd!a} for a formula"
             raise Error(message, "use a .json file")
-        if os.path.lexists(path):
-            message = f"{path} exists, and is never overwritten; nothing was changed"
-            raise Error(message, f"rm {shlex.quote(path)}")
+        refuse_existing(path)
         if recipient is not None:
             self._encrypt(b"", subprocess.DEVNULL)
         with self._begun():
@@ -57,10 +54,11 @@ class Table:
         """Raises Error: then there is none."""
         text = as_csv(rows) if self._suffix == ".csv" else as_json(rows)
         with self._begun() as new:
+            content = text.encode("utf-8", "replace")
             if self.recipient is not None:
-                self._encrypt(text.encode("utf-8", "replace"), new.file)
+                self._encrypt(content, new.file)
             else:
-                new.write(text)
+                new.write(content)
             try:
                 os.fsync(new.file)
                 os.link(self._temporary, self.path)  # unlike a rename, never over another file

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """`pam-totp sheet`: a page for each user, of the secret that is there, in a new file of root's."""
 
+import json
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pam_totp.sheets.page import qr_code
 from tests.commands.commands import (
     assert_refused,
     configured,
@@ -160,11 +161,43 @@ def test_one_of_several_devices_has_to_be_named(user: User, out: Path) -> None:
         for name, secret in zip(["phone", "tablet"], secrets, strict=True)
     ]
     user.give(secret_of(user), "".join(lines))
-    assert_refused(pam_totp("sheet", user.name, "--html", str(out)), "the devices phone, tablet")
+    answer = pam_totp("sheet", user.name, "--html", str(out))
+    assert_refused(answer, f"{user.name} has several devices: phone, tablet")
     answer = pam_totp("sheet", user.name, "--html", str(out), "--device", "tab")
-    assert_refused(answer, "no device 'tab', but phone, tablet")
+    assert_refused(answer, "no device 'tab'; did you mean tablet?")
     assert pam_totp("sheet", user.name, "--html", str(out), "--device", "tablet").code == 0
     assert key_of(out.read_text()) == secrets[1]
+
+
+def test_sheet_of_a_device_by_its_id_has_the_code_that_devices_show_has(
+    user: User, out: Path
+) -> None:
+    secret = new_secrets(1)[0]
+    parameters = f"image=x&notsecret=AAAA&secret={secret}&added=20261129T1711Z"
+    user.give(secret_of(user), f"otpauth://totp/s:a?{parameters} phone\n")
+    (device,) = json.loads(pam_totp("devices", "--user", user.name, "--json").output)["devices"]
+    shown = pam_totp("devices", "show", "phone", "--user", user.name, "--uri").output.strip()
+    answer = pam_totp("sheet", user.name, "--device", device["id"], "--html", str(out))
+    assert answer.code == 0
+    assert key_of(out.read_text()) == secret
+    drawn = re.findall(r' d="[^"]*"', qr_code(shown, "", 1))
+    assert drawn and re.findall(r' d="[^"]*"', out.read_text()) == drawn
+
+
+def test_user_without_a_device_is_an_error_that_names_the_command(user: User, out: Path) -> None:
+    user.give(secret_of(user), "# nothing\n")
+    answer = pam_totp("sheet", user.name, "--html", str(out))
+    assert_refused(answer, "no credential in the file")
+    assert answer.errors.endswith(f"hint: pam-totp enroll --user {user.name}\n")
+
+
+def test_standard_output_that_is_full_is_an_error_without_a_path(
+    user: User, credential: Credential
+) -> None:
+    full = ["sh", "-c", 'exec "$@" >/dev/full', "-"]
+    answer = pam_totp("sheet", user.name, "--html", "-", through=full)
+    assert_refused(answer, "cannot write standard output: No space left on device")
+    assert answer.errors.endswith("hint: ls -l /dev/stdout\n")
 
 
 def link(path: Path) -> None:
@@ -187,8 +220,8 @@ def test_name_that_is_taken_stays_as_it_is(
     make(out)
     before = out.lstat()
     answer = pam_totp("sheet", user.name, "--new-recovery-codes", "--html", str(out))
-    assert_refused(answer, f"{out} exists, and is never overwritten; nothing was changed")
-    assert answer.errors.endswith(f"hint: rm {shlex.quote(str(out))}\n")
+    assert_refused(answer, f"{out} already exists, and is never overwritten; nothing was changed")
+    assert answer.errors.endswith("hint: choose another name\n")
     assert (out.lstat().st_ino, out.lstat().st_size) == (before.st_ino, before.st_size)
     assert not recovery_of(user).exists()
     elsewhere = out.with_name("elsewhere")

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+from pam_totp.records.user.devices import devices_of
 from pam_totp.rules.credential import parse_line
-from pam_totp.sheets.made import sheet_of, uri_of
+from pam_totp.sheets.made import sheet_of
 from pam_totp.sheets.page import Around, Sheet, head, page
 from pam_totp.sheets.texts import read_catalogue, texts_of
 from tests.commands.commands import pam_totp
@@ -21,8 +22,8 @@ WIDEST = "W" * 64
 
 
 def sheet(label: str, key: str = "JBSWY3DPEHPK3PXP" * 2, more: str = "", user: str = "") -> Sheet:
-    credential = parse_line(f"otpauth://totp/{label}?secret={key}{more} phone")
-    return sheet_of(user or "alice", credential, uri_of(credential), CODES)
+    (device,) = devices_of(f"otpauth://totp/{label}?secret={key}{more} phone".encode())
+    return sheet_of(user or "alice", device.credential, device.uri, CODES)
 
 
 EVERY_SHEET = {
@@ -83,7 +84,7 @@ def test_qr_code_on_the_paper_is_that_of_the_key(printed: Pages) -> None:
         if kind in EVERY_SHEET:
             assert each.scanned == EVERY_SHEET[kind][0].uri
         else:
-            assert re.fullmatch(r"otpauth://totp/server:\w+%40server\?.*", each.scanned)
+            assert re.fullmatch(r"otpauth://totp/server:\w+@server\?.*", each.scanned)
             assert parse_line(each.scanned).secret == parse_line(EVERY_SHEET["usual"][0].uri).secret
 
 

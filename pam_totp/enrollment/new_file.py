@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A new file that holds secrets: root's alone from its first byte on, and never over another."""
+"""A new file that holds secrets, such as a sheet or a picture.
+
+- It MUST be its owner's alone from its first byte on.
+- It MUST NOT take the place of anything, nor pass through a link at its name.
+"""
 
 import contextlib
 import os
-import shlex
 import stat
 from types import TracebackType
 
@@ -11,6 +14,18 @@ from pam_totp import repair
 from pam_totp.errors import Error
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def taken(path: str) -> Error:
+    """The error where something has the name."""
+    message = f"{path} already exists, and is never overwritten; nothing was changed"
+    return Error(message, "choose another name")
+
+
+def refuse_existing(path: str) -> None:
+    """Raises Error where something has the name."""
+    if os.path.lexists(path):
+        raise taken(path)
 
 
 class NewFile:
@@ -26,21 +41,19 @@ class NewFile:
         try:
             self.file = os.open(self.path, _FLAGS, 0o600)
         except FileExistsError:
-            message = f"{self.path} exists, and is never overwritten; nothing was changed"
-            raise Error(message, f"rm {shlex.quote(self.path)}") from None
+            raise taken(self.path) from None
         except (OSError, ValueError) as failure:
             raise self.error(failure) from None
         status = os.fstat(self.file)
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
             self.__exit__(Error, None, None)
-            message = f"the file system of {self.path} shows new files to others"
+            message = f"cannot write {self.path}: others could read it on that file system"
             raise Error(message, "name a file on another file system")
         return self
 
-    def write(self, text: str) -> None:
+    def write(self, content: bytes) -> None:
         """Adds to it, on the disk. Raises Error: then nothing was added."""
         before = os.lseek(self.file, 0, os.SEEK_CUR)
-        content = text.encode("utf-8", "replace")
         try:
             while content:
                 content = content[os.write(self.file, content) :]
@@ -90,14 +103,18 @@ class Pipe(NewFile):
         self.file = os.dup(1)
         return self
 
-    def write(self, text: str) -> None:
+    def write(self, content: bytes) -> None:
         """As NewFile.write; a pipe is no disk."""
-        content = text.encode("utf-8", "replace")
         try:
             while content:
                 content = content[os.write(self.file, content) :]
         except OSError as failure:
             raise self.error(failure) from None
+
+    def error(self, failure: OSError | ValueError) -> Error:
+        """It has no path that could be repaired."""
+        said = failure.strerror if isinstance(failure, OSError) else failure
+        return Error(f"cannot write {self.path}: {said}", "ls -l /dev/stdout")
 
     def size(self) -> int:
         """Nothing can be taken back."""
