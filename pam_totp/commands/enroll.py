@@ -21,7 +21,7 @@ from pam_totp.records.user.devices import devices_of, line_of, with_line
 from pam_totp.rules.credential import MAX_CREDENTIALS, parse_file, parse_line
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.sheets import many
-from pam_totp.sheets.options import add_many_to, is_for_many
+from pam_totp.sheets.options import add_many_to, chosen_by, is_for_many
 from pam_totp.stack import services
 
 HELP = "show a QR code, and save the secret after a correct code"
@@ -131,12 +131,7 @@ def uri_for(
 ) -> str:
     """A fresh otpauth URI by the options, and by the settings where an option was not given; with
     the first of the additions that leaves a QR code for 80x24, or the last."""
-    chosen = {
-        "issuer": options.issuer or active.values["issuer"],
-        "code.digits": options.digits or active.values["code.digits"],
-        "code.period": options.period or active.values["code.period"],
-        "code.algorithm": options.algorithm or active.values["code.algorithm"],
-    }
+    chosen = chosen_by(options, active)
     uri = ""
     for addition in additions:
         uri = new_uri(user, chosen, MAX_VERSION, options.label or "", addition)
@@ -147,9 +142,11 @@ def uri_for(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp enroll`."""
-    parser.add_argument("--user", metavar="NAME", help="root only: enroll this user")
-    parser.add_argument("--issuer", type=_name, help="name of this system in the app")
-    parser.add_argument("--label", type=_name, help="name of the entry in the app")
+    parser.add_argument("--user", metavar="USER", help="root only: enroll this user")
+    parser.add_argument(
+        "--issuer", metavar="NAME", type=_name, help="name of this system in the app"
+    )
+    parser.add_argument("--label", metavar="NAME", type=_name, help="name of the entry in the app")
     parser.add_argument(
         "--device",
         type=devices.name_or_id,

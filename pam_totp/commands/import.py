@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         else:
             source.add_argument("file", metavar="FILE", help="- for standard input")
         if name in EXPORTS:
-            source.add_argument("--user", metavar="NAME", required=True, help="whose secret it is")
+            source.add_argument("--user", metavar="USER", required=True, help="whose secret it is")
             what = "number or name of an entry, if there are several; may be repeated"
             source.add_argument("--entry", action="append", metavar="ENTRY", help=what)
         source.add_argument("--apply", action="store_true", help="import; else only show it")

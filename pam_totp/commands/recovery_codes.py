@@ -17,7 +17,7 @@ HELP = "make ten codes for a lost phone"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pam-totp recovery-codes`."""
-    parser.add_argument("--user", metavar="NAME", help="root only: make them for this user")
+    parser.add_argument("--user", metavar="USER", help="root only: make them for this user")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Files that an import reads: one that root named, and one in a user's home.
+"""Files that a command is given: one that root named, and one in a user's home.
 
 - A file in a home MUST be read as a secret is: as its user, along a way that nobody else can
   change, and never through a link.
-- A read MUST be bounded and MUST NOT wait.
+- A read MUST be bounded, and MUST NOT wait but where root may name a pipe.
 """
 
 import os
@@ -46,22 +46,28 @@ class Home(NamingSecretDir):
                 posix.close(walk.folder)
 
 
-def read(path: str) -> bytes:
-    """The content of a file that root named, or of standard input. Raises Error."""
-    name = "standard input" if path == STANDARD_INPUT else path
+def shown(path: str) -> str:
+    """What a file that root named is called."""
+    return "standard input" if path == STANDARD_INPUT else path
+
+
+def read(path: str, *, may_be_a_pipe: bool = False) -> bytes:
+    """The content of a file that root named, or of standard input. may_be_a_pipe: as of
+    `<(command)` in a shell; then it is waited for. Raises Error."""
+    name = shown(path)
+    flags = _FLAGS & ~os.O_NONBLOCK if may_be_a_pipe else _FLAGS
     try:
         if path == STANDARD_INPUT:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
-            with open(os.open(path, _FLAGS), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            with open(os.open(path, flags), "rb") as file:
+                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                if not is_file and not may_be_a_pipe:
                     raise Error(f"{name} is not a file", "name a file, or - for standard input")
                 content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as failure:
         message = getattr(failure, "strerror", "") or str(failure)
-        raise Error(f"{name}: {message}", "pam-totp import --help") from None
+        raise Error(f"cannot read {name}: {message}", f"ls -l {name}") from None
     if len(content) > MAX_BYTES:
-        raise Error(
-            f"{name} is larger than {MAX_BYTES} bytes", "name the file of the other program"
-        )
+        raise Error(f"{name} is larger than {MAX_BYTES:,} bytes", "name a smaller file")
     return content

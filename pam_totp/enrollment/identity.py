@@ -57,7 +57,7 @@ def secret_dir_of(account: pwd.struct_passwd, command: str = "enroll") -> Secret
 def log_for_another(action: str, account: pwd.struct_passwd) -> None:
     """Logs that root changed somebody else's second factor; a change of one's own is not logged."""
     if os.geteuid() == 0 and (account.pw_uid != 0 or os.environ.get("SUDO_USER")):
-        action_log.write(action, user=account.pw_name, by=os.environ.get("SUDO_USER", "root"))
+        action_log.write(action, user=account.pw_name, by=caller())
 
 
 def log_shown(account: pwd.struct_passwd, device: str) -> None:

@@ -31,7 +31,7 @@ from pam_totp.rules.reasons import Failure
 from pam_totp.sheets import names
 from pam_totp.sheets.folder import Row, SheetFolder
 from pam_totp.sheets.made import Plan
-from pam_totp.sheets.options import OF_ONE
+from pam_totp.sheets.options import OF_ONE, chosen_by
 from pam_totp.sheets.page import Around
 from pam_totp.sheets.preparing import prepared
 from pam_totp.sheets.states import DONE, ENROLL, FAULT, FINISH, SKIP, State, states
@@ -48,15 +48,11 @@ def run(options: argparse.Namespace, device: str) -> int:
         raise for_root("with --users or --group, this command must be run as root")
     os.umask(0o077)
     active = settings.load()
-    chosen = {
-        "issuer": options.issuer or active.values["issuer"],
-        "code.digits": options.digits or active.values["code.digits"],
-        "code.period": options.period or active.values["code.period"],
-        "code.algorithm": options.algorithm or active.values["code.algorithm"],
-    }
     day = time.strftime("%Y-%m-%d")
     around = Around(texts_of(options.language), host_name(), options.contact or "", day)
-    plan = Plan(around, chosen, options.device or device, not options.without_codes)
+    plan = Plan(
+        around, chosen_by(options, active), options.device or device, not options.without_codes
+    )
     gone: list[str] = []
     if options.group is not None:
         accounts, gone = names.of_group(options.group)
@@ -83,7 +79,8 @@ def run(options: argparse.Namespace, device: str) -> int:
         finally:
             for line in crowd.said:
                 print(fit(line))
-    print(f"{crowd.so_far()}.")
+    said = crowd.so_far()
+    print(f"{said[0].upper()}{said[1:]}.")
     if crowd.faults:
         raise Error(f"users that could not be enrolled: {crowd.faults:,}", "pam-totp users")
     return 0

@@ -2,29 +2,27 @@
 """Who is to be enrolled: the users that a file or a group names."""
 
 import grp
-import os
 import pwd
-import sys
 from collections.abc import Iterable, Iterator
 
+from pam_totp.enrollment import given_file
 from pam_totp.enrollment.identity import no_user
 from pam_totp.errors import Error
 from pam_totp.records.host.account import find
 from pam_totp.rules.reasons import Failure
 from pam_totp.spelling import did_you_mean
 
-MAX_BYTES = 16 * 1024 * 1024
 MAX_TOLD = 10  # unknown names in one message
 Accounts = list[pwd.struct_passwd]
 
 
 def of_file(path: str) -> Accounts:
     """The users named there, once each. Raises Error, also if one is unknown: with its line."""
-    shown = "standard input" if path == "-" else path
+    shown = given_file.shown(path)
     listed = _listed()
     found: Accounts = []
     unknown: list[tuple[int, str]] = []
-    for number, name in _names_in(_content_of(path, shown)):
+    for number, name in _names_in(given_file.read(path, may_be_a_pipe=True)):
         account = listed.get(name) or _found(name)
         if account is None:
             unknown.append((number, name))
@@ -81,16 +79,3 @@ def _names_in(content: bytes) -> Iterator[tuple[int, str]]:
         name = line.strip()
         if name and not name.startswith("#"):
             yield number, name.partition(" #")[0].rstrip()
-
-
-def _content_of(path: str, shown: str) -> bytes:
-    try:
-        file = os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY)
-        with open(file, "rb") as names:
-            content = names.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as failure:
-        said = failure.strerror if isinstance(failure, OSError) else failure
-        raise Error(f"cannot read {shown}: {said}", f"ls -l {shown}") from None
-    if len(content) > MAX_BYTES:
-        raise Error(f"{shown} is larger than {MAX_BYTES:,} bytes", "split it into smaller files")
-    return content

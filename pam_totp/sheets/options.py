@@ -3,16 +3,27 @@
 
 import argparse
 
+from pam_totp.records.config import settings
 from pam_totp.sheets.texts import MAX_SHOWN
 
 OF_MANY = (
     *("users", "group", "sheets", "table", "age", "replace", "without_codes"),
     *("contact", "language"),
 )
-OF_ONE = {"user": "--user", "label": "--label", "add": "--add"}  # no use for many
+OF_ONE = {"user": "--user", "label": "--label"}  # no use for many
 
 
-def add_texts_to(parser: argparse.ArgumentParser) -> None:
+def chosen_by(options: argparse.Namespace, active: settings.Settings) -> dict[str, str]:
+    """What a new secret is like, by the options, and by the settings where one was not given."""
+    return {
+        "issuer": options.issuer or active.values["issuer"],
+        "code.digits": options.digits or active.values["code.digits"],
+        "code.period": options.period or active.values["code.period"],
+        "code.algorithm": options.algorithm or active.values["code.algorithm"],
+    }
+
+
+def add_texts_to(parser: argparse._ActionsContainer) -> None:
     """What is the same on every sheet."""
     parser.add_argument(
         "--contact", metavar="TEXT", type=_contact, help="whom the sheet says to ask"
@@ -30,11 +41,14 @@ def add_many_to(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--sheets", metavar="DIR", help="folder for the sheets, USER.html each")
     many.add_argument("--table", metavar="FILE", help="also one .csv or .json with all of them")
     many.add_argument("--age", metavar="RECIPIENT", help="encrypt the table to this age recipient")
-    many.add_argument("--replace", action="store_true", help="replace secrets that exist")
+    many.add_argument("--replace", action="store_true", help="replace existing secrets, too")
     many.add_argument(
-        "--no-recovery-codes", dest="without_codes", action="store_true", help="make none"
+        "--no-recovery-codes",
+        dest="without_codes",
+        action="store_true",
+        help="make no recovery codes",
     )
-    add_texts_to(parser)
+    add_texts_to(many)
 
 
 def is_for_many(options: argparse.Namespace) -> bool:

@@ -173,7 +173,7 @@ def test_every_user_who_is_skipped_is_named_with_the_reason(
     assert why[done.name] == "already enrolled"
     assert fine.name not in why
     assert_whole([fine], sheets)
-    assert "enrolled 1 of 6 users" in answer.output
+    assert f"Enrolled 1 of 6 users, sheets in {sheets}.\n" in answer.output
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_line_of_progress_says_how_long_the_rest_takes(
     command = f"{COMMAND} enroll --users {names} --sheets {sheets} --no-recovery-codes"
     shown = str(pexpect.run(f"{slow} {command}", encoding="utf-8", timeout=60))
     assert re.search(r"users: [12] of 3, \d+\.\d a second, \d+ s left", shown), shown
-    assert "enrolled 3 of 3 users" in shown
+    assert "Enrolled 3 of 3 users" in shown
 
 
 def test_second_command_does_not_write_into_the_same_folder(user: User, sheets: Path) -> None:
