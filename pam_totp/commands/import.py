@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         source.set_defaults(source=name)
         if name == GOOGLE:
             source.add_argument("names", metavar="USER", nargs="*")
-            source.add_argument("--all", action="store_true", help="all users who have the file")
+            source.add_argument(
+                import_report.ALL, action="store_true", help="all users who have the file"
+            )
         else:
             source.add_argument("file", metavar="FILE", help="- for standard input")
         if name in EXPORTS:

@@ -11,6 +11,7 @@ from pam_totp.enrollment.importing import FAULT, IMPORTED, PLANNED, UNCHANGED
 from pam_totp.errors import Error, printable
 from pam_totp.listing import fit
 
+ALL = "--all"
 MAX_NAMED = 3  # users in the error, before the rest is only counted
 _SUMMARY = {
     IMPORTED: "imported",
@@ -36,7 +37,7 @@ def print_report(rows: list[dict[str, Any]], *, is_applied: bool, as_json: bool)
             print(f"Nothing was changed. To import, run:\n  {_with('--apply')}")
     faulty = [row for row in rows if row["fault"]]
     if faulty:
-        raise _error(faulty)
+        raise _error(faulty, is_applied=is_applied)
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
@@ -56,19 +57,21 @@ def _kind(credential: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def _with(option: str) -> str:
-    """This command, with one more option."""
-    return shlex.join(["pam-totp", *sys.argv[1:], option])
+def _with(option: str, user: str = "") -> str:
+    """This command with one more option; of all users, for the one that is named alone."""
+    words = [user if user and word == ALL else word for word in sys.argv[1:]]
+    return shlex.join(["pam-totp", *words, option])
 
 
-def _error(faulty: list[dict[str, Any]]) -> Error:
+def _error(faulty: list[dict[str, Any]], *, is_applied: bool) -> Error:
     named = "; ".join(f"{row['user']}: {row['fault']}" for row in faulty[:MAX_NAMED])
     more = f"; and {len(faulty) - MAX_NAMED} more" if len(faulty) > MAX_NAMED else ""
-    hints = (row["hint"] for row in faulty if row["hint"])
-    hint = whole_hint(next(hints, "")) or f"pam-totp enroll --user {faulty[0]['user']}"
-    return Error(f"not everything was imported: {named}{more}", hint)
+    told = next((row for row in faulty if row["hint"]), faulty[0])
+    hint = whole_hint(told["hint"], told["user"]) or f"pam-totp enroll --user {told['user']}"
+    what = "was" if is_applied else "can be"
+    return Error(f"not everything {what} imported: {named}{more}", hint)
 
 
-def whole_hint(hint: str) -> str:
-    """A hint that is an option, as this command with it."""
-    return _with(hint) if hint.startswith("--") else hint
+def whole_hint(hint: str, user: str = "") -> str:
+    """A hint that is an option, as this command with it; for one user, if one is named."""
+    return _with(hint, user) if hint.startswith("--") else hint

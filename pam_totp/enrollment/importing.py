@@ -84,7 +84,7 @@ def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, 
     if existing is not None and _has_all(existing, lines):
         return row | {"outcome": UNCHANGED}
     if existing is not None and not task.is_replacing:
-        raise Error(f"{user} is already enrolled with another secret", "--replace")
+        raise Error("already enrolled with another secret", "--replace")
     if existing is None and _is_elsewhere(account, task.store):
         raise Error("the secret is in the other store", f"pam-totp migrate {user}")
     warning = warning_of(secret_dir).partition("\n")[0]

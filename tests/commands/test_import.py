@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -149,13 +150,30 @@ def test_existing_secret_stays_unless_its_replacement_is_asked_for(
     old_codes = new_recovery_codes(user)
     before = tree(user.home)
     refused = pam_totp("import", GOOGLE, user.name, "--apply")
-    assert_refused(refused, "is already enrolled with another secret")
+    assert_refused(refused, "already enrolled with another secret")
     command = refused.errors.splitlines()[1].removeprefix("hint: ")
     assert command == f"pam-totp import {GOOGLE} {user.name} --apply --replace"
     assert tree(user.home) == before
     assert run(command.split()).code == 0
     assert verify(user, google.fresh_code()).code == ACCEPTED
     assert verify(user, old_codes[0]).code == REFUSED
+
+
+def test_hint_for_all_users_replaces_the_secret_of_one(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    users = [make_user(), make_user()]
+    for user in users:
+        give_google(user, new_secrets()[0])
+        enrolled(user)
+    shown = pam_totp("import", GOOGLE, "--all")
+    assert_refused(shown, "not everything can be imported: ")
+    refused = pam_totp("import", GOOGLE, "--all", "--apply")
+    assert_refused(refused, ": already enrolled with another secret; ")
+    (name,) = re.findall(
+        rf"hint: pam-totp import {GOOGLE} (\S+) --apply --replace\n", refused.errors
+    )
+    assert name in [user.name for user in users]
 
 
 def test_old_recovery_codes_are_void_where_the_file_brings_none(
