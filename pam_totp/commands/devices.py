@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_common(action, user=argparse.SUPPRESS, json=argparse.SUPPRESS)
     action.set_defaults(act=_list)
 
-    action = actions.add_parser("remove", help="accept the codes of a device no longer")
+    action = actions.add_parser("remove", help="no longer accept the codes of a device")
     action.add_argument("name", metavar="DEVICE", help="its name or id")
     action.add_argument("--yes", action="store_true", help="also if it is the only one")
     _add_common(action, user=argparse.SUPPRESS, json=argparse.SUPPRESS)
@@ -87,10 +87,11 @@ def _list(options: argparse.Namespace) -> int:
         listed = {"user": account.pw_name, "enrolled": enrolled, "devices": rows, "faults": faults}
         print(json.dumps(listed, indent=2))
         return 1 if faults else 0
+    enroll = "pam-totp enroll" if options.user is None else f"pam-totp enroll --user {options.user}"
     if enrolled is False:
-        print(f"{account.pw_name}: not enrolled; run: pam-totp enroll")
+        print(f"{account.pw_name}: not enrolled; run: {enroll}")
         return 0
-    lines = _table(rows) if rows else [f"{account.pw_name} has no device; run: pam-totp enroll"]
+    lines = _table(rows) if rows else [f"{account.pw_name} has no device; run: {enroll}"]
     if rows:
         lines += [
             "Only root can see when a code of each was used last."

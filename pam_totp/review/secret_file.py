@@ -6,7 +6,7 @@ from pam_totp.records.user import secret
 from pam_totp.rules.credential import Credential, parse_file
 
 OF_ANOTHER_PROGRAM = (
-    "in the format of google-authenticator, which cannot be read; run: pam-totp enroll"
+    "in the format of google-authenticator, which a login cannot read; run: pam-totp enroll"
 )
 
 

@@ -151,7 +151,9 @@ def test_faulty_line_is_shown_beside_the_devices(user: User, two: list[Credentia
 def test_nobody_enrolled_is_no_fault(user: User) -> None:
     answer = pam_totp("devices", user=user)
     assert (answer.code, answer.errors) == (0, "")
-    assert "not enrolled; run: pam-totp enroll" in answer.output
+    assert answer.output == f"{user.name}: not enrolled; run: pam-totp enroll\n"
+    by_root = pam_totp("devices", "--user", user.name)
+    assert by_root.output == f"{user.name}: not enrolled; run: pam-totp enroll --user {user.name}\n"
 
 
 def test_other_users_devices_are_roots_to_see(

@@ -254,7 +254,7 @@ def test_file_of_google_authenticator_is_called_that(user: User) -> None:
     code, found = status(user)
     (fault,) = found["faults"]
     assert (code, found["enrolled"]) == (1, None)
-    what = "in the format of google-authenticator, which cannot be read; run: pam-totp enroll"
+    what = "in the format of google-authenticator, which a login cannot read; run: pam-totp enroll"
     assert fault == f"{secret_file(user)}: {what}"
     assert fault_in_users(user) == fault
     assert "JBSWY3DP" not in json.dumps(found)
