@@ -128,7 +128,7 @@ class Crowd:
                 todo.append(state)
             else:
                 self._settle(state)
-        moment = time.strftime("%Y-%m-%dT%H:%M")
+        moment = time.strftime("%Y-%m-%dT%H%M")  # without a colon, at which apps split a label
         jobs = [
             (state.account.pw_name, moment if state.existing is not None else "") for state in todo
         ]
