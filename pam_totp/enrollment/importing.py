@@ -162,8 +162,11 @@ def _codes(secret_dir: SecretDir, given: Import) -> bytes | None:
 
 def _record_used(uid: int, given: Import) -> None:
     """Has codes refused that were used there. Raises Failure."""
-    latest = {_identity(found): found.used_step for found in given.credentials}
-    latest = {name: step for name, step in latest.items() if step >= 0}
+    latest = dict[str, int]()
+    for found in given.credentials:  # several may have one secret, and so one record
+        name = _identity(found)
+        if found.used_step > latest.get(name, -1):
+            latest[name] = found.used_step
     if not latest:
         return
     with closing(Attempts(uid)) as attempts:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pam_totp.rules.credential import decode_base32
 from tests.commands.commands import (
     assert_refused,
     configured,
@@ -390,6 +391,22 @@ def test_all_users_of_users_oath_are_imported(
     assert "&counter=5&issuer=server oath" in line
     for hidden in (*secrets, *hexes, " pw "):
         assert hidden not in answer.output + answer.errors
+
+
+@pytest.mark.parametrize("is_used_first", [True, False])
+def test_code_that_was_used_stays_used_though_another_line_has_the_same_secret(
+    user: User, tmp_path: Path, is_used_first: bool
+) -> None:
+    """pam_oath notes the last code in one of the lines, while a login here has one record for a
+    secret."""
+    credential = Credential(user, new_secrets()[0])
+    hexed, code = decode_base32(credential.secret).hex(), credential.fresh_code()
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SL", time.localtime(Credential.step() * 30))
+    lines = [f"HOTP/T30 {user.name} - {hexed} 0 {code} {moment}", f"HOTP/T30 {user.name} - {hexed}"]
+    path = oath_file(tmp_path, *(lines if is_used_first else reversed(lines)))
+    assert pam_totp("import", "oath", path, "--apply").code == 0
+    assert verify(user, code).code == REFUSED
+    assert verify(user, credential.fresh_code()).code == ACCEPTED
 
 
 def test_second_name_of_an_account_is_a_fault_and_does_not_replace_the_first(
