@@ -153,11 +153,13 @@ def _codes(secret_dir: SecretDir, given: Import) -> bytes | None:
     old = recovery.read(secret_dir)
     if old is None and not given.codes:
         return None
-    codes = list(given.codes)
-    if old is not None:
-        used = set(recovery.used(secret_dir.account.pw_uid))
-        codes = [each for each in codes if recovery.hash_code(each, old[0]) not in used]
-    return recovery.new_file(codes)
+    # Of one secret the same in each import, whatever codes its user has had between: so a code that
+    # is recorded as used has the very hash again.
+    salt = bytes.fromhex(_identity(given.credentials[0]))
+    salts = [salt] if old is None else [salt, old[0]]
+    used = set(recovery.used(secret_dir.account.pw_uid))
+    hashes = {code: {recovery.hash_code(code, each) for each in salts} for code in given.codes}
+    return recovery.new_file([code for code in hashes if used.isdisjoint(hashes[code])], salt)
 
 
 def _record_used(uid: int, given: Import) -> None:

@@ -202,6 +202,24 @@ def test_scratch_code_that_was_used_here_stays_used_after_another_import(
     assert len(recovery_of(user).read_text().splitlines()) == 1 + len(SCRATCH) - 1
 
 
+def test_scratch_code_that_was_used_here_stays_used_though_its_user_enrolled_anew(
+    user: User, google: Credential, enrolled: Callable[..., Credential]
+) -> None:
+    """New recovery codes have a new salt, so that nothing of the file tells of the old ones."""
+    imported(GOOGLE, user.name, "--apply")
+    first_hash = recovery_of(user).read_text().splitlines()[1]
+    (STATE / "used").mkdir(mode=0o700, exist_ok=True)
+    (STATE / "used" / str(user.uid)).write_text(f"{first_hash}\n")
+    enrolled(user)
+    new_recovery_codes(user)
+    imported(GOOGLE, user.name, "--apply", "--replace")
+    assert len(recovery_of(user).read_text().splitlines()) == 1 + len(SCRATCH) - 1
+    recovery_of(user).unlink()
+    enrolled(user)
+    imported(GOOGLE, user.name, "--apply", "--replace")
+    assert len(recovery_of(user).read_text().splitlines()) == 1 + len(SCRATCH) - 1
+
+
 def test_secret_in_the_other_store_is_not_forgotten(
     user: User, google: Credential, enrolled: Callable[..., Credential]
 ) -> None:

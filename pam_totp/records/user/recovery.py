@@ -50,9 +50,10 @@ def new_codes() -> list[str]:
     return [b32encode(posix.urandom(CODE_BYTES)).decode("ascii").lower() for _ in range(HOW_MANY)]
 
 
-def new_file(codes: list[str]) -> bytes:
-    """The content of a file that takes these codes and no others."""
-    salt = posix.urandom(SALT_BYTES)
+def new_file(codes: list[str], salt: bytes = b"") -> bytes:
+    """The content of a file that takes these codes and no others. salt: SALT_BYTES; fresh if
+    empty."""
+    salt = salt or posix.urandom(SALT_BYTES)
     hashes = [hash_code(code, salt) for code in codes]
     return "\n".join([f"pam-totp recovery 1 {salt.hex()}", *hashes, ""]).encode()
 
