@@ -19,7 +19,7 @@ from pam_totp.review import secret_file
 from pam_totp.rules.reasons import Failure
 from pam_totp.sheets.made import sheet_of
 from pam_totp.sheets.options import add_texts_to
-from pam_totp.sheets.page import END, KEPT, NONE, Around, head, page
+from pam_totp.sheets.page import END, KEPT, NONE, Around, fits_qr_code, head, page
 from pam_totp.sheets.texts import texts_of
 
 HELP = "root: write a page to print for users, with QR code and key"
@@ -84,6 +84,9 @@ def _wanted(account: pwd.struct_passwd, device: str | None) -> Wanted:
     if devices.count(found) > 1:
         message = f"{name} has several devices: {devices.listed(enrolled)}"
         raise Error(message, f"pam-totp sheet {name} --device NAME --html OUT")
+    if not fits_qr_code(uri_of(found[0])):  # users write what they like into their file
+        message = f"the names in the secret file of {name} are too long for a QR code"
+        raise Error(message, f"pam-totp enroll --user {name}")
     return account, secret_dir, found[0], KEPT if codes and codes[1] else NONE
 
 

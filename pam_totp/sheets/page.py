@@ -8,8 +8,12 @@
 import base64
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pam_totp.sheets.texts import Texts, escaped
+
+if TYPE_CHECKING:
+    import qrcode
 
 STYLE = """
 @page { margin: 12mm 15mm }
@@ -148,14 +152,31 @@ def grouped(code: str) -> str:
 
 def qr_code(uri: str, title: str, number: int) -> str:
     """The QR code as an SVG element with a title, which must be escaped."""
-    import qrcode  # as pam_totp.enrollment.qr does
-    from qrcode.constants import ERROR_CORRECT_M
     from qrcode.image.svg import SvgPathImage
 
-    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=QUIET_MODULES)
-    code.add_data(uri)
+    code = _code_of(uri)
     drawn: str = code.make_image(image_factory=SvgPathImage).to_string(encoding="unicode")
     drawn = drawn[drawn.index("<svg") :].replace(' id="qr-path"', "")
     name = f"qr-{number}"
     opened, _, rest = drawn.partition(">")
     return f'{opened} role="img" aria-labelledby="{name}"><title id="{name}">{title}</title>{rest}'
+
+
+def fits_qr_code(uri: str) -> bool:
+    """Whether there is a QR code as large as that."""
+    from qrcode.exceptions import DataOverflowError
+
+    try:
+        _code_of(uri).best_fit()
+    except (DataOverflowError, ValueError):  # releases differ
+        return False
+    return True
+
+
+def _code_of(uri: str) -> "qrcode.QRCode[Any]":
+    import qrcode  # as pam_totp.enrollment.qr does
+    from qrcode.constants import ERROR_CORRECT_M
+
+    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=QUIET_MODULES)
+    code.add_data(uri)
+    return code

@@ -147,6 +147,22 @@ def test_page_of_codes_that_could_not_be_saved_is_not_in_the_file(
     assert verify(second, old[0]).code == ACCEPTED
 
 
+def test_names_that_no_qr_code_holds_are_found_before_anybody_gets_new_codes(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], out: Path
+) -> None:
+    """The names are the user's own, who is not to spoil the sheets of others."""
+    first, hostile = make_user(), make_user()
+    enrolled(first)
+    codes = new_recovery_codes(first)
+    secret = new_secrets()[0]
+    hostile.give(secret_of(hostile), f"otpauth://totp/{'x' * 3000}?secret={secret} phone\n")
+    arguments = [first.name, hostile.name, "--html", str(out), "--new-recovery-codes"]
+    answer = pam_totp("sheet", *arguments)
+    assert_refused(answer, f"the names in the secret file of {hostile.name} are too long")
+    assert secret not in answer.errors and not out.exists()
+    assert verify(first, codes[0]).code == ACCEPTED
+
+
 def test_user_who_is_not_enrolled_is_an_error_that_names_the_command(user: User, out: Path) -> None:
     answer = pam_totp("sheet", user.name, "--html", str(out))
     assert_refused(answer, f"{user.name} is not enrolled")
