@@ -16,6 +16,7 @@ from pam_totp.imports.found import (
     read_line,
 )
 
+MAX_LINE = 256 * 1024  # characters; of an export, each may be three (RFC 3986, section 2.1)
 _COUNTER = re.compile(r"[?&]counter=([^&# ]*)", re.IGNORECASE)
 
 
@@ -26,12 +27,15 @@ def read(content: bytes) -> list[Entry]:
     for at, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
         uri = line.strip().removeprefix("\ufeff")
         try:
-            if uri.startswith(google_export.BEGIN):
+            if len(uri) > MAX_LINE:
+                fault = "the line is too long for a URI"
+                entries.append(Entry(name=f"line {at}", found=None, fault=fault))
+            elif uri.startswith(google_export.BEGIN):
                 entries += parts.read(uri)
             elif uri and not uri.startswith("#"):
                 entries.append(_entry(uri, at))
-        except Unusable as fault:
-            raise Unusable(f"line {at}: {fault.message}", fault.hint) from None
+        except Unusable as refused:
+            raise Unusable(f"line {at}: {refused.message}", refused.hint) from None
         if len(entries) > MAX_ENTRIES:
             raise Unusable(f"the file has more than {MAX_ENTRIES} entries")
     parts.refuse_missing()

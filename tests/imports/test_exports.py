@@ -3,6 +3,7 @@
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -290,6 +291,20 @@ def test_a_line_that_is_no_uri_is_a_fault_of_its_own() -> None:
     assert "counter must be a number" in third.fault
     with pytest.raises(Unusable, match="more than 1000 entries"):
         otpauth.read(b"x\n" * 1_000_000)
+
+
+@pytest.mark.parametrize("piece", ["%41", "&", "?", " "])
+@pytest.mark.parametrize("begin", ["otpauth://totp/a?x=", f"{google_export.BEGIN}offline?data="])
+def test_a_line_of_megabytes_takes_no_multiple_of_that(begin: str, piece: str) -> None:
+    """A user's export is read by root, and each of its characters would become an object."""
+    content = f"{begin}{piece * 1_000_000}\u00e9".encode()
+    tracemalloc.start()
+    try:
+        (entry,) = otpauth.read(content)
+        assert (entry.found, entry.fault) == (None, "the line is too long for a URI")
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(content)
+    finally:
+        tracemalloc.stop()
 
 
 def test_nothing_is_taken_that_was_not_named() -> None:
