@@ -113,7 +113,8 @@ def _prove(folder: int, secret_dir: SecretDir, temporary: str, name: str = SECRE
 
 
 def _clear_away(folder: int, *beginnings: str) -> None:
-    """Removes what a command that was killed has left."""
-    for name in os.listdir(folder):
-        if name.startswith(beginnings):
+    """Removes what a command that was killed has left. One name after another: the folder is the
+    user's, who may fill it, and the memory root's."""
+    with os.scandir(folder) as names:
+        for name in (each.name for each in names if each.name.startswith(beginnings)):
             os.unlink(name, dir_fd=folder)
