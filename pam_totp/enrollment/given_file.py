@@ -53,14 +53,15 @@ def shown(path: str) -> str:
 
 def read(path: str, *, may_be_a_pipe: bool = False) -> bytes:
     """The content of a file that root named, or of standard input. may_be_a_pipe: as of
-    `<(command)` in a shell; then it is waited for. Raises Error."""
+    `<(command)` in a shell; then who writes to it is waited for, but not for somebody who would
+    open it. Raises Error."""
     name = shown(path)
-    flags = _FLAGS & ~os.O_NONBLOCK if may_be_a_pipe else _FLAGS
     try:
         if path == STANDARD_INPUT:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
-            with open(os.open(path, flags), "rb") as file:
+            with open(os.open(path, _FLAGS), "rb") as file:
+                os.set_blocking(file.fileno(), True)
                 is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
                 if not is_file and not may_be_a_pipe:
                     raise Error(f"{name} is not a file", "name a file, or - for standard input")

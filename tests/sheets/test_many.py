@@ -223,6 +223,20 @@ def test_file_that_cannot_be_read_is_an_error_in_time(sheets: Path, path: str) -
     assert_refused(answer, path)
 
 
+def test_pipe_that_nobody_writes_to_is_not_waited_for(sheets: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "names")
+    answer = pam_totp("enroll", "--users", str(tmp_path / "names"), "--sheets", str(sheets))
+    assert_refused(answer, f"{tmp_path}/names names no user")
+
+
+def test_names_come_from_a_pipe_however_late(user: User, sheets: Path) -> None:
+    """As of a command in the shell: --users <(getent group staff | …)."""
+    typed = f'exec "$@" --users <(sleep 1; echo {user.name})'
+    command = ["enroll", "--no-recovery-codes", "--sheets", str(sheets)]
+    assert pam_totp(*command, through=["bash", "-c", typed, "-"]).code == 0
+    assert sheet_of(user, sheets).exists()
+
+
 def test_members_of_a_group_are_enrolled_and_names_that_no_user_has_are_told(
     make_user: Callable[..., User], sheets: Path
 ) -> None:
