@@ -13,7 +13,7 @@ from typing import Any
 
 from pam_totp import progress, repair
 from pam_totp.enrollment import given_file, import_report
-from pam_totp.enrollment.identity import find
+from pam_totp.enrollment.identity import find, no_user
 from pam_totp.enrollment.importing import IMPORTED, Task, enroll, fault, refusal
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.imports import (
@@ -27,6 +27,7 @@ from pam_totp.imports import (
 )
 from pam_totp.imports.found import Entry, Import, Unusable
 from pam_totp.records.config import settings
+from pam_totp.records.host.account import find as find_account
 from pam_totp.records.storage import state_dir
 from pam_totp.review import everybody
 from pam_totp.review.in_time import NO_ANSWER, LookFailed, each_in_time
@@ -36,6 +37,7 @@ from pam_totp.rules.reasons import Failure
 HELP = "root: enroll users with secrets of other programs"
 
 GOOGLE, OATH = "google-authenticator", "oath"
+MAX_COMPARED = 3  # unknown names of a users file, which may have thousands: with all that are known
 DEVICE = "phone"  # what the export of an app is from
 # What several entries are read from, for one user: the reader, and what it is called.
 EXPORTS: dict[str, tuple[Callable[[bytes], list[Entry]], str]] = {
@@ -156,8 +158,9 @@ def _of_users_file(content: bytes, task: Task) -> Iterator[dict[str, Any]]:
     unknown = {name: (message, hint) for name, message in users.faults.items()}
     for name in users.imports:
         try:
-            account = find(name)
-        except Error as error:
+            account = find_account(name)
+        except Failure:
+            error = no_user(name, is_compared=len(unknown) < MAX_COMPARED)
             unknown[name] = error.message, error.hint
             continue
         if account.pw_name in known:

@@ -36,9 +36,11 @@ def account_of(name: str | None) -> pwd.struct_passwd:
         raise no_user(name) from None
 
 
-def no_user(name: str) -> Error:
-    """The error that names the user who may be meant."""
-    near = did_you_mean(name, (each.pw_name for each in pwd.getpwall()))
+def no_user(name: str, *, is_compared: bool = True) -> Error:
+    """The error that names the user who may be meant. To compare a name with all takes long where
+    there are many."""
+    known = (each.pw_name for each in pwd.getpwall()) if is_compared else ()
+    near = did_you_mean(name, known)
     return Error(f"there is no user {name!a}{near}", "getent passwd")
 
 

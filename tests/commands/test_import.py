@@ -36,6 +36,7 @@ from tests.host.system_log import SystemLog
 
 GOOGLE = "google-authenticator"
 SCRATCH = ["12345678", "87654321"]
+MAX_COMPARED = 3
 OPTIONS = ['" RATE_LIMIT 3 30', '" WINDOW_SIZE 17', '" DISALLOW_REUSE', '" TOTP_AUTH']
 
 
@@ -449,6 +450,17 @@ def test_user_of_the_file_who_is_not_there_is_not_to_be_enrolled(tmp_path: Path)
     answer = pam_totp("import", "oath", oath_file(tmp_path, f"HOTP nobody-here - {'31' * 20}"))
     assert_refused(answer, "there is no user 'nobody-here'")
     assert answer.errors.splitlines()[1] == "hint: getent passwd"
+
+
+def test_what_an_unknown_name_resembles_is_told_of_the_first_alone(
+    user: User, tmp_path: Path
+) -> None:
+    """A users file may have thousands of names that are gone: each would be compared with all."""
+    lines = [f"HOTP/T30 {user.name}{'x' * at} - {'31' * 20}" for at in range(1, 40)]
+    found = imported("oath", oath_file(tmp_path, *lines))["users"]
+    told = [f"did you mean {user.name}?" in row["fault"] for row in found]
+    assert len(found) == len(lines) and told[0] and not any(told[MAX_COMPARED:])
+    assert all("there is no user" in row["fault"] for row in found)
 
 
 def test_secret_of_less_than_80_bits_is_a_fault_of_its_user(user: User, tmp_path: Path) -> None:
