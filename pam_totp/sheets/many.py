@@ -15,6 +15,7 @@ from contextlib import closing
 
 from pam_totp import progress
 from pam_totp.enrollment import save
+from pam_totp.enrollment.devices import is_id
 from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError, for_root
@@ -93,6 +94,8 @@ def refuse_misuse(options: argparse.Namespace) -> None:
         raise UsageError(message, "pam-totp enroll --users FILE --sheets DIR")
     if options.age is not None and options.table is None:
         raise UsageError("--age encrypts the table of --table", "pam-totp enroll --help")
+    if options.device is not None and is_id(options.device):
+        raise UsageError("--device takes no id with many users", "pam-totp enroll --help")
     if not options.qr:
         raise UsageError("--no-qr is for one user", "pam-totp enroll --help")
     for name, option in OF_ONE.items():

@@ -468,6 +468,7 @@ def test_read_only_home_skips_that_user_alone(make_user: Callable[..., User], sh
         ["--users", "x", "--sheets", "x", "--no-qr"],
         ["--users", "x", "--sheets", "x", "--age", "x"],
         ["--users", "x", "--sheets", "x", "--language", "xx"],
+        ["--users", "x", "--sheets", "x", "--device", "1a2b3c4d"],
         ["--contact", "x"],
         ["--replace"],
     ],
