@@ -130,6 +130,7 @@ LOGIN_PATH = PURE | {
 # who enroll at the login.
 SELDOM = {
     "pam_totp.records.user.recovery": {"_hashlib", "base64", "re"},
+    "pam_totp.records.config.edited": set(),
     "pam_totp.records.config.reader": {"contextlib", "os", "typing", "yaml"},
     "pam_totp.records.config.values": {"collections.abc", "datetime", "ipaddress", "re"},
     "pam_totp.records.config.way": {"os", "pwd"},
@@ -143,7 +144,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1748, 644, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1748, 690, 200
 MAX_C_LINES = {"pam_totp.c": 220, "launch.c": 120, "certain.c": 70}
 
 

@@ -15,7 +15,7 @@ the rules (pam_totp.rules.encoding), and the line "end".
 
 import posix
 import time
-from errno import EMFILE, ENFILE, ENOENT, ENOMEM
+from errno import ENOENT
 
 from pam_totp.records.config.table import DEFAULTS
 from pam_totp.records.storage.state_dir import RUN, VAR
@@ -31,12 +31,11 @@ MAX_BYTES = 4 * 1024 * 1024  # of a snapshot
 # A file that was changed so lately can change again without another time or size to tell, so what
 # is read of it is read again at the next login.
 UNSETTLED_SECONDS = 0.1
-SCARCE = (EMFILE, ENFILE, ENOMEM)
 MESSAGE = "messages."
 NO_FILE = "0 0 0 0 0"
 
-_HEADER = "pam-totp settings 1 "
-_RULES, _END = b"\nrules", b"end\n"
+HEADER = "pam-totp settings 1 "
+RULES, END = b"\nrules", b"end\n"
 
 
 class Settings(Record):
@@ -68,31 +67,18 @@ def load(*, keeps: bool = True) -> Settings:
     try:
         identity = identity_of(PATH)
     except OSError as failure:
-        return _without_the_file(posix.strerror(failure.errno or 0), keeps, is_known=False)
+        return without_the_file(posix.strerror(failure.errno or 0), keeps, is_known=False)
     if identity == NO_FILE:
-        return _without_the_file("", keeps)
+        return without_the_file("", keeps)
     try:
         kept = last_good(identity, keeps=keeps)
     except (OSError, Failure, ValueError):
         kept = None  # it is made anew
     if kept is not None:
         return kept
-    try:
-        from pam_totp.records.config import reader  # PyYAML: only in the first one after a change
+    from pam_totp.records.config.edited import load_edited  # only the first login after an edit
 
-        values, rules, fault = reader.read(PATH)
-        typed(values, rules)
-    except (MemoryError, SystemError, Failure):  # SystemError: it had no memory to say so
-        raise
-    except Exception as failure:  # a broken library must not lock everybody out
-        if isinstance(failure, OSError) and failure.errno in SCARCE:
-            raise
-        return _without_the_file(f"{type(failure).__name__}: {failure}", keeps, is_known=False)
-    if fault:
-        return _without_the_file(fault, keeps)
-    lines = [_HEADER + identity, *(f"{key} {value}" for key, value in values.items())]
-    snapshot = "\n".join(lines).encode() + _RULES + rules + _END
-    return typed(values, rules, _keep(snapshot) if keeps else "")
+    return load_edited(identity, keeps=keeps)
 
 
 def identity_of(path: str) -> str:
@@ -138,14 +124,16 @@ def last_good(identity: str = "", *, keeps: bool = True) -> Settings | None:
     if snapshot is None or not identity:
         content = RUN.read(KIND, NAME, MAX_BYTES)
         if content is not None and (latest := _parse(content, identity)) is not None:
-            snapshot, fault = latest, _keep(content) if keeps else ""
+            from pam_totp.records.config.edited import keep  # only after a full disk
+
+            snapshot, fault = latest, keep(content) if keeps else ""
     if snapshot is None:
         return None
     values, rules = snapshot
     return typed(DEFAULTS | values, rules, fault)
 
 
-def _without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Settings:
+def without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Settings:
     """The settings if the file cannot be used: the last good ones, or the defaults if there never
     were any. If it is not known what the file says, or what there was, every user must enter a
     code."""
@@ -166,29 +154,12 @@ def _without_the_file(fault: str, keeps: bool, *, is_known: bool = True) -> Sett
 
 def _parse(content: bytes, identity: str) -> tuple[dict[str, str], bytes] | None:
     """The values of a snapshot and its rules; None if it is of another file."""
-    end_of_head = content.find(_RULES + b"\n")
+    end_of_head = content.find(RULES + b"\n")
     header, *lines = content[: max(end_of_head, 0)].decode().split("\n")
-    if identity and header != _HEADER + identity:
+    if identity and header != HEADER + identity:
         return None
-    if not (header.startswith(_HEADER) and content.endswith(b"\n" + _END)):
+    if not (header.startswith(HEADER) and content.endswith(b"\n" + END)):
         raise ValueError("no snapshot")
     pairs = [line.partition(" ") for line in lines]
     values = {key: value for key, _, value in pairs if key in DEFAULTS}
-    return values, content[end_of_head + len(_RULES) : -len(_END)]
-
-
-def _keep(snapshot: bytes) -> str:
-    """Keeps a snapshot; why it is not kept for good, empty if it is."""
-    if posix.geteuid() != 0:
-        return ""
-    try:
-        VAR.write(KIND, NAME, snapshot)
-        RUN.remove(KIND, NAME)
-        return ""
-    except (OSError, Failure) as failure:
-        detail = failure.detail if isinstance(failure, Failure) else failure.strerror
-    try:
-        RUN.write(KIND, NAME, snapshot)
-    except (OSError, Failure):
-        pass  # the next login reads the file again
-    return f"the settings cannot be kept: {detail}"
+    return values, content[end_of_head + len(RULES) : -len(END)]
