@@ -41,6 +41,7 @@ FIXTURES = (
     "tests.host.system_log",
     "tests.host.accounts",
     "tests.host.credentials",
+    "tests.host.tokens",
     "tests.host.debian_package",
     "tests.host.encrypted_disk",
     "tests.host.pam_services",

@@ -140,11 +140,14 @@ SELDOM = {
     "pam_totp.rules.encoding": set(),
     "pam_totp.login.enroll_at_login": {"contextlib", "pwd"},
     "pam_totp.login.check_recovery_code": {"contextlib", "pwd"},
+    "pam_totp.login.check_tokens": set(),
+    "pam_totp.records.user.counters": set(),
+    "pam_totp.rules.tokens": set(),
 }
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1748, 690, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1748, 833, 200
 MAX_C_LINES = {"pam_totp.c": 220, "launch.c": 120, "certain.c": 70}
 
 

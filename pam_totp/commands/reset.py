@@ -15,7 +15,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
+from pam_totp.records.user import counters, enforced, grant, pending, recovery, remembered, secret
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
@@ -88,7 +88,7 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
     for kind in (pending.KIND, remembered.KIND):
         if state_dir.RUN.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.RUN.path}/{kind}/{account.pw_uid}")
-    for kind in (recovery.KIND, enforced.KIND):
+    for kind in (recovery.KIND, counters.KIND, enforced.KIND):
         if state_dir.VAR.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.VAR.path}/{kind}/{account.pw_uid}")
     state = f"{state_dir.RUN.path}/{account.pw_uid}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from pam_totp.enrollment import closed_home
 from pam_totp.enrollment.identity import own_account, secret_dir_of
+from pam_totp.enrollment.terminal import describe_seconds
 from pam_totp.listing import fit
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import Device, devices_of
@@ -74,6 +75,18 @@ def _moment(seconds: int | None) -> str:
         return "?"  # users can set any time on their files
 
 
+def _of_device(row: dict[str, Any]) -> str:
+    text = "device {device!r}: {account!r}, {algorithm}, {digits} digits, ".format(**row)
+    if "counter" in row:
+        return text + f"by counter, from {row['counter']} on"
+    text += f"{row['period']} s"
+    seconds = row.get("offset_seconds", 0)
+    if seconds:
+        direction = "ahead" if seconds > 0 else "behind"
+        text += f", its clock is {describe_seconds(abs(seconds))} {direction}"
+    return text
+
+
 def _as_text(found: dict[str, Any]) -> str:
     if found["enrolled"] is False:
         lines = [f"{found['user']}: not enrolled; run: pam-totp enroll"]
@@ -87,12 +100,7 @@ def _as_text(found: dict[str, Any]) -> str:
             else "enrollment unknown"
         )
         lines = [f"{found['user']}: {state}"]
-        lines += [
-            "  device {device!r}: {account!r}, {algorithm}, {digits} digits, {period} s".format(
-                **each
-            )
-            for each in found["devices"]
-        ]
+        lines += [f"  {_of_device(each)}" for each in found["devices"]]
         lines += [f"  file {found['secret_file']}"]
         made = found["recovery_codes_made"]
         if made is not None:

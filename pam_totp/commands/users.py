@@ -16,7 +16,7 @@ from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import enforced, grant, recovery, secret
+from pam_totp.records.user import counters, enforced, grant, recovery, secret
 from pam_totp.review.active_settings import fault_of
 from pam_totp.review.everybody import accounts, names, names_without_user
 from pam_totp.review.in_time import LookFailed, each_in_time
@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
         raise for_root("this command must be run as root")
     try:
         gone = [_without_user(name) for name in names_without_user()]
-        records = {kind: names(kind) for kind in (enforced.KIND, grant.KIND, recovery.KIND)}
+        kinds = (enforced.KIND, grant.KIND, recovery.KIND, counters.KIND)
+        records = {kind: names(kind) for kind in kinds}
     except Failure as failure:
         raise Error(*repair.split(failure.detail, state_dir.VAR.path)) from None
     active = settings.load()

@@ -5,11 +5,12 @@ import os
 import pwd
 import time
 
+from pam_totp.enrollment import token_check
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import secret_dir_of
 from pam_totp.enrollment.proof import SKEW_SECONDS, WINDOW_STEPS, command_without
 from pam_totp.errors import Error
-from pam_totp.records.user import attempts
+from pam_totp.records.user import attempts, counters
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
 from pam_totp.rules.otp import Verdict, nearest_step, read_code, verdict_on
@@ -33,21 +34,31 @@ def credentials_of(account: pwd.struct_passwd) -> list[Credential]:
     return credentials
 
 
-def device_of(account: pwd.struct_passwd, credentials: list[Credential], typed: str) -> str:
-    """The device whose code was typed. Raises Error where a login would refuse it."""
+def credential_of(
+    account: pwd.struct_passwd, credentials: list[Credential], typed: str
+) -> tuple[Credential, int | None]:
+    """The credential of the code that was typed and, of a token that counts, its counter. Raises
+    Error where a login would refuse it; of a token's code only root can know that."""
     if not typed.strip():  # not the words of a login, where nobody may have been asked
         raise Error(f"refused ({BAD_INPUT}): no code was entered", _HINTS[BAD_INPUT])
     try:
         code = read_code(typed.encode("utf-8", "replace"))
         used = _used_steps(account.pw_uid)
+        accepted = _accepted_counters(account.pw_uid, credentials)
     except Failure as failure:
         raise _error_of(failure) from None
     now = time.time()
-    verdict = verdict_on(credentials, code, now, used)
-    if not verdict.accepted:
-        raise _refusal(verdict, credentials, code, now)
-    assert verdict.credential is not None
-    return verdict.credential.device
+    phones = [each for each in credentials if each.counter is None]
+    tokens = [each for each in credentials if each.counter is not None]
+    found = token_check.look(tokens, code, accepted)
+    if found is not None:
+        return found
+    verdict = verdict_on(phones, code, now, used)
+    if verdict.accepted and verdict.credential is not None:
+        return verdict.credential, None
+    if tokens and verdict.reason == WRONG_CODE:
+        token_check.refuse(tokens, code, accepted, has_phone=bool(phones))
+    raise _refusal(verdict, phones, code, now)
 
 
 def _error_of(failure: Failure) -> Error:
@@ -59,8 +70,8 @@ def _refusal(verdict: Verdict, credentials: list[Credential], code: str, now: fl
     message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
     seconds = 0
     if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
-        period = verdict.credential.period
-        seconds = (verdict.step - int(now // period)) * period
+        period, offset = verdict.credential.period, verdict.credential.offset
+        seconds = (verdict.step - offset - int(now // period)) * period
     elif verdict.reason == WRONG_CODE:
         for credential in credentials:
             ignored = ignored_parameters(credential, code, now, WINDOW_STEPS)
@@ -80,6 +91,13 @@ def _seconds_off(credentials: list[Credential], code: str, now: float) -> int:
         if steps:
             return steps * credential.period
     return 0
+
+
+def _accepted_counters(uid: int, credentials: list[Credential]) -> dict[str, int] | None:
+    """None where only root could know them."""
+    if os.geteuid() != 0:
+        return None
+    return counters.read(uid) if any(each.counter is not None for each in credentials) else {}
 
 
 def _used_steps(uid: int) -> dict[str, int]:

@@ -16,7 +16,12 @@ def confirm_with_code(
     account: pwd.struct_passwd, credentials: list[Credential], by_root: str
 ) -> None:
     """Asks for a code and, after an empty answer, for the password. Raises Error, with the command
-    by which root helps a user who has neither."""
+    by which root helps a user who has neither. Only root knows which codes of a token that counts
+    are used, so they prove nothing here."""
+    credentials = [each for each in credentials if each.counter is None]
+    if not credentials:
+        confirm(account, by_root)
+        return
     typed = ask("Code from the app (or press Enter to use the system password): ")
     if not typed.strip():
         confirm(account, by_root)

@@ -109,9 +109,14 @@ def check_code(
     # Compared with several secrets, a code is as many guesses. Where the budget is nearly used up
     # it is compared with fewer, the one that was used last first.
     latest = sorted(credentials, key=lambda each: used.get(each.identity, -1), reverse=True)
-    compared, counted = count_try(before, booted, settings.limits, len(credentials))
+    judge = verdict_on
+    if any(each.counter is not None for each in latest):
+        from pam_totp.login.check_tokens import with_tokens  # few users have one
+
+        latest, judge = with_tokens(attempts, latest)
+    compared, counted = count_try(before, booted, settings.limits, len(latest))
     attempts.record(used, counted)
-    verdict = verdict_on(latest[:compared], code, now, used, settings.window_steps)
+    verdict = judge(latest[:compared], code, now, used, settings.window_steps)
     if verdict.accepted:
         assert verdict.credential is not None
         names = {each.identity for each in credentials}  # those that the user still has
@@ -119,8 +124,8 @@ def check_code(
         attempts.record(steps | {verdict.credential.identity: verdict.step}, clear(before))
     elif verdict.reason == REUSED_CODE:
         attempts.record(used, before)  # the owner in a hurry; it tells a guesser nothing
-    elif compared < len(credentials):
-        detail = f"too many guesses, so compared with {compared} of {len(credentials)} secrets"
+    elif compared < len(latest):
+        detail = f"too many guesses, so {compared} of {len(latest)} comparisons were made"
         details = "; ".join(filter(None, [verdict.detail, detail]))
         return Verdict(**vars(verdict) | {"detail": details})
     return verdict

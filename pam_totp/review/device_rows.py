@@ -10,9 +10,10 @@ from pam_totp.rules.reasons import Failure
 
 
 def describe(device: Device) -> dict[str, Any]:
-    """A device without its secret. Times are Unix seconds."""
+    """A device without its secret. Times are Unix seconds. A token that counts has no period but a
+    counter, and one whose clock is off says so."""
     credential = device.credential
-    return {
+    row: dict[str, Any] = {
         "device": device.name,
         "id": device.id,
         "account": credential.account,
@@ -22,6 +23,11 @@ def describe(device: Device) -> dict[str, Any]:
         "period": credential.period,
         "since": device.since,
     }
+    if credential.counter is not None:
+        row |= {"period": None, "counter": credential.counter}
+    if credential.offset:
+        row["offset_seconds"] = credential.offset * credential.period
+    return row
 
 
 def is_known() -> bool:

@@ -6,6 +6,7 @@ many guesses (pam_totp.rules.throttle).
 """
 
 from pam_totp.rules.throttle import BUDGET_TRIES
+from pam_totp.rules.tokens import CODES_A_GUESS
 
 # RFC 4226, section 7.3.
 GUESSING_SECONDS = 30 * 86400
@@ -38,7 +39,10 @@ def told(values: dict[str, str]) -> str:
     keys = ("code.digits", "code.window", "throttle.longest_wait")
     named = ", ".join(f"{key} {values[key]}" for key in keys)
     chance = percent(chance_with(values))
-    return (
+    text = (
         f"Somebody who knows a password and guesses codes for 30 days logs in with a chance of at "
         f"most {chance} ({named}), however many devices the user has."
     )
+    if int(values["code.window"]) == 0:  # of a token a guess is as many codes as with a window of 1
+        text += f" With a token that counts it is {CODES_A_GUESS} times as much."
+    return text

@@ -10,7 +10,7 @@ from typing import Any
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import attempts, enforced, grant, recovery, secret
+from pam_totp.records.user import attempts, counters, enforced, grant, recovery, secret
 from pam_totp.review import secret_file
 from pam_totp.review.everybody import names_without_user
 from pam_totp.review.unconfirmed import is_unconfirmed
@@ -76,6 +76,9 @@ def describe(
                 command = f"pam-totp migrate {account.pw_name} --renamed-from"
                 gone += f"; if renamed, run: {command} {nobodys[0]}"
             row["fault"] = row["fault"] or gone
+    has_token = any(each.counter is not None for each in credentials)
+    if has_token and uid in records.get(counters.KIND, (uid,)):
+        fill(lambda: _fault_of_counters(account.pw_uid))
     if uid in records.get(TRIES, (uid,)):
         fill(lambda: _waiting(account.pw_uid, active))
     return row
@@ -130,6 +133,11 @@ def _waiting(uid: int, active: settings.Settings) -> dict[str, Any]:
     _, failures = attempts.look(uid)
     wait = wait_seconds(failures, attempts.boot_seconds(), active.limits)
     return {"waiting_seconds": whole_seconds(wait)}
+
+
+def _fault_of_counters(uid: int) -> dict[str, Any]:
+    counters.read(uid)
+    return {}
 
 
 def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:

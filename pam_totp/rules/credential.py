@@ -18,7 +18,7 @@ MAX_CREDENTIALS = 32
 MIN_KEY_WORD = 16  # A word of base32 this long is a key, whatever its case.
 
 # What is known of a query: text behind a space is a part of it where one of these follows.
-_PARAMETERS = ("secret", "issuer", "algorithm", "digits", "period")
+_PARAMETERS = ("secret", "issuer", "algorithm", "digits", "period", "counter", "offset")
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _DIGITS = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")  # as int(text, 32) reads them
 
@@ -28,11 +28,13 @@ class Malformed(ValueError):
 
 
 class Credential(Record):
-    """A TOTP secret with its parameters.
+    """A secret with its parameters.
 
     secret: key bytes; algorithm: a key of ALGORITHMS; digits: 6 to 8; period: seconds;
     account: "Issuer:user@host" as the app shows it; device: the comment, may be empty;
-    identity: 32 hex digits that name this secret in root's state without telling it.
+    identity: 32 hex digits that name this secret in root's state without telling it; counter: None
+    with TOTP, with HOTP the next one, as the line has it; offset: time steps by which a token's
+    clock is ahead.
     """
 
     secret: bytes
@@ -42,6 +44,8 @@ class Credential(Record):
     account: str
     device: str
     identity: str
+    counter: int | None = None
+    offset: int = 0
 
 
 def parse_line(line: str) -> Credential:
@@ -51,8 +55,8 @@ def parse_line(line: str) -> Credential:
     kind, _, label = path.partition("/")
     if scheme.lower() != "otpauth":
         raise Malformed("is not an otpauth:// URI")
-    if kind.lower() != "totp":
-        raise Malformed("is not of type totp")
+    if kind.lower() not in ("totp", "hotp"):
+        raise Malformed("is not of type totp or hotp")
     query, device = _split(rest)
     parameters: dict[str, str] = {}
     for pair in query.partition("#")[0].split("&"):
@@ -78,7 +82,7 @@ def parse_line(line: str) -> Credential:
     if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
         raise Malformed(f"must have a secret of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
     new_hash, _ = ALGORITHMS["SHA256"]
-    return Credential(
+    credential = Credential(
         secret=secret,
         algorithm=algorithm,
         digits=digits,
@@ -87,6 +91,11 @@ def parse_line(line: str) -> Credential:
         device=device,
         identity=new_hash(b"pam-totp credential 1\0" + secret).hexdigest()[:32],
     )
+    if kind.lower() == "totp" and "offset" not in parameters:
+        return credential
+    from pam_totp.rules.tokens import as_token  # few users have one
+
+    return as_token(credential, kind.lower(), parameters)
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def verdict_on(
     """Whether `code` (ASCII digits) is correct at `now` (Unix seconds) and not yet used."""
     reason, matched, matched_step, detail = WRONG_CODE, None, 0, ""
     for credential in credentials:
-        current = int(now // credential.period)
+        current = int(now // credential.period) + credential.offset
         used = used_steps.get(credential.identity, -1)
         window = range(current - window_steps, current + window_steps + 1)
         step = max(matching_steps(credential, code, window), default=-1)
@@ -98,7 +98,7 @@ def verdict_on(
     for credential in credentials:  # a search, so not before all were compared
         if reason == WRONG_CODE and (offset := nearest_step(credential, code, now)):
             reason, matched = CLOCK_SKEW, credential
-            matched_step = int(now // credential.period) + offset
+            matched_step = int(now // credential.period) + credential.offset + offset
             seconds = offset * credential.period
             when = f"be correct in {seconds} s"
             if seconds < 0:
@@ -113,7 +113,7 @@ def nearest_step(
     credential: Credential, code: str, now: float, reach_steps: int = SKEW_STEPS
 ) -> int:
     """How many time steps from now `code` is correct, the nearest within reach; 0: none."""
-    current = int(now // credential.period)
+    current = int(now // credential.period) + credential.offset
     around = range(current - reach_steps, current + reach_steps + 1)
     offsets = [step - current for step in matching_steps(credential, code, around)]
     return min(offsets, key=abs, default=0)

@@ -2,6 +2,7 @@
 """The reasons of every decision, a closed set, and the refusal that carries one. Pure."""
 
 TOTP = "totp"
+HOTP = "hotp"
 REMEMBERED = "remembered"
 RECOVERY_CODE = "recovery-code"
 EXEMPT = "exempt"

@@ -5,7 +5,7 @@ import pwd
 import shlex
 import sys
 
-from pam_totp.enrollment.code_check import credentials_of, device_of
+from pam_totp.enrollment.code_check import credential_of, credentials_of
 from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error
 from pam_totp.rules.credential import Credential
@@ -40,7 +40,7 @@ def ask_code(of: Enrolled) -> None:
     for left in reversed(range(TRIES if sys.stdin.isatty() else 1)):
         typed = ask("Verification code: ")
         try:
-            device_of(account, credentials, typed)
+            credential_of(account, credentials, typed)
             return
         except Error as fault:
             if not left:

@@ -9,7 +9,9 @@ import pytest
 
 from pam_totp.review.guessing import chance_of_a_guesser
 from pam_totp.rules import throttle
+from pam_totp.rules.credential import parse_line
 from pam_totp.rules.otp import WINDOW_STEPS
+from pam_totp.rules.tokens import CODES_A_GUESS, by_guesses
 from tests.attacks.programs import failing, verify
 from tests.host.credentials import Credential
 from tests.host.programs import RECORDS, REFUSED
@@ -51,17 +53,28 @@ def tries_of_a_patient_guesser(
     return tries
 
 
-@pytest.mark.parametrize("secrets", [1, 2, 32])
+def guesses_of(phones: int, tokens: int) -> int:
+    """How often a code is compared for a user with so many devices."""
+    uri = f"otpauth://{{}}/x:u?secret={'A' * 32}&counter=0 device"
+    lines = [uri.format("totp")] * phones + [uri.format("hotp")] * tokens
+    return len(by_guesses([parse_line(line) for line in lines]))
+
+
+TOKENS = [guesses_of(0, 1), guesses_of(1, 1), guesses_of(16, 16), guesses_of(0, 32)]
+
+
+@pytest.mark.parametrize("secrets", [1, 2, 32, *TOKENS])
 @pytest.mark.parametrize(
     "owner_logs_in_every", [60.0, 900.0, 901.0, 3600.0, 8.0 * 3600, 365.0 * DAY]
 )
 def test_thirty_days_of_guessing_succeed_in_less_than_one_of_a_hundred(
     owner_logs_in_every: float, secrets: int
 ) -> None:
-    """Rule 26, RFC 4226 section 7.3: every step in the window is one chance a guess, however many
-    devices are enrolled."""
+    """Rules 26 and 33, RFC 4226 section 7.3: every step in the window is one chance a guess,
+    however many phones and tokens are enrolled. Of a token each guess is three codes, too."""
     tries = tries_of_a_patient_guesser(owner_logs_in_every, secrets)
-    chance_of_a_try = (2 * WINDOW_STEPS + 1) / 10**DIGITS
+    assert CODES_A_GUESS == 2 * WINDOW_STEPS + 1
+    chance_of_a_try = CODES_A_GUESS / 10**DIGITS
     assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MAX_WAIT_SECONDS + 1
     assert 1 - (1 - chance_of_a_try) ** tries < MAX_PROBABILITY
 
@@ -71,7 +84,7 @@ def test_administrator_who_ends_the_wait_every_minute_gives_a_guesser_no_more_tr
     assert tries <= throttle.BUDGET_TRIES + DAYS * DAY / throttle.MAX_WAIT_SECONDS + 1
 
 
-@pytest.mark.parametrize("secrets", [1, 2, 32])
+@pytest.mark.parametrize("secrets", [1, 2, 32, *TOKENS])
 @pytest.mark.parametrize(
     ("free_tries", "first_wait", "longest_wait"),
     [(5, 30, 900), (20, 1, 900), (1, 900, 900), (5, 30, 300), (20, 1, 120), (5, 30, 31)],

@@ -38,6 +38,7 @@ SAVES_SECRET = calls_on(r"secret\.new-", "openat", "write", "fsync", r"rename\w*
 RECORDS_RECOVERY_CODE = calls_on(
     "/var/lib/pam-totp.*used", "openat", "write", "fsync", r"rename\w*"
 )
+RECORDS_COUNTER = calls_on("/var/lib/pam-totp.*counters", "openat", "write", "fsync", r"rename\w*")
 USES_GRANT = calls_on("/var/lib/pam-totp.*grants", "openat", "read", "unlinkat", "fsync")
 # What is tried once more after EACCES: with the user's other groups; a lock that is taken.
 TRIED_TWICE = (*BECOMES_USER, *READS_HOME, "F_SETLK")
@@ -129,6 +130,23 @@ def check_right_code(run: Run) -> None:
         assert recorded == run.step, "accepted, and the step is not recorded"
         assert run.subject.verify(run.typed).status != 0, "accepted twice with one code"
     check_fresh_code(run)
+
+
+def code_of_token(subject: Subject, step: int) -> str:
+    return subject.credential.code_of(9)
+
+
+def check_code_of_token(run: Run) -> None:
+    """Its counter is 9, two presses ahead."""
+    subject = run.subject
+    recorded = run.after.last_counters.get(subject.identity, -1)
+    assert recorded in (9, run.before.last_counters.get(subject.identity, -1))
+    if run.ended.status == 0:
+        assert recorded == 9, "accepted, and the counter is not recorded"
+    assert (subject.verify(run.typed).status == 0) is (recorded != 9), "good once, however often"
+    assert subject.verify(run.typed).status != 0, "accepted twice with one code"
+    assert subject.verify(subject.credential.code_of(8)).status != 0, "an earlier code is good"
+    assert subject.verify(subject.credential.code_of(10)).status == 0, "the next one is refused"
 
 
 def check_recovery_code(run: Run) -> None:
@@ -234,6 +252,19 @@ SCENARIOS = (
         lambda subject, step: subject.recovery.codes[0],
         must_refuse=(*READS_SECRET, *RECORDS_RECOVERY_CODE),
         must_accept=SETS_MARK,
+    ),
+    Scenario(
+        *("verify, code of a token", VERIFY, 0, Subject.enroll_token, check_code_of_token),
+        code_of_token,
+        must_refuse=(*READS_SECRET, *RECORDS_STEP, *RECORDS_COUNTER),
+        must_accept=LEAVES_MARK,
+    ),
+    Scenario(
+        *("verify, first code of a token", VERIFY, 0),
+        lambda subject: subject.enroll_token(recorded=False),
+        *(check_code_of_token, code_of_token),
+        must_refuse=(*READS_SECRET, *RECORDS_STEP, *RECORDS_COUNTER),
+        must_accept=LEAVES_MARK,
     ),
     Scenario(
         *("gate, exempt by a rule", GATE, 0, Subject.enroll, check_exempt),

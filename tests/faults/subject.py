@@ -17,6 +17,7 @@ from tests.faults.injection import Ended, run
 from tests.host.accounts import User
 from tests.host.credentials import Credential, enroll, new_secrets
 from tests.host.programs import GATE, RECORDS, STATE, VERIFY
+from tests.host.tokens import Token
 
 RUN, VAR = RECORDS, STATE
 RECORD_BYTES = 4096
@@ -24,6 +25,7 @@ RECORD_BYTES = 4096
 _RECORD = re.compile(
     r"pam-totp attempts 1\n((?:step [0-9a-f]{32} \d+\n)*)(?:failures (\d+) (\d+) (\d+)\n)? *"
 )
+_COUNTERS = re.compile(r"pam-totp counters 1\n((?:[0-9a-f]{32} \d+\n)*)")
 _RECOVERY = re.compile(r"pam-totp recovery 1 [0-9a-f]{32}\n(?:[0-9a-f]{64}\n){10}")
 
 
@@ -54,12 +56,20 @@ class Kept:
     marked: bool
     grant: bytes | None
     spent: bytes | None
+    counters: bytes | None
 
     @property
     def spent_hashes(self) -> set[str]:
         hashes = (self.spent or b"").decode("ascii").split()
         assert all(re.fullmatch("[0-9a-f]{64}", each) for each in hashes), hashes
         return set(hashes)
+
+    @property
+    def last_counters(self) -> dict[str, int]:
+        """The last accepted counter of each token."""
+        found = _COUNTERS.fullmatch((self.counters or b"pam-totp counters 1\n").decode("ascii"))
+        assert found, f"torn record of counters: {self.counters!r}"
+        return {name: int(last) for name, last in map(str.split, found[1].splitlines())}
 
 
 class RecoveryCodes:
@@ -123,7 +133,7 @@ class Subject:
             RUN / "certain" / self.user.name,
             self.system_secret,
             self.pending,
-            *map(self.root, ("enforced", "grants", "used")),
+            *map(self.root, ("enforced", "grants", "used", "counters")),
         ]
         for path in paths:
             path.unlink(missing_ok=True)
@@ -164,6 +174,15 @@ class Subject:
             lines = f"pam-totp attempts 1\nstep {self.identity} {step}\nfailures 1 {seconds} 0\n"
             self.write(self.record_path, lines.ljust(RECORD_BYTES))
 
+    def enroll_token(self, recorded: bool = True) -> None:
+        """Enrolls a token that counts in place of the phone: 7 is the next counter. recorded: as
+        root's record says, which is ahead of the line."""
+        self.enroll()
+        token = Token(self.user, self.credential.secret)
+        token.enroll(counter=3 if recorded else 7)
+        if recorded:
+            self.write(self.root("counters"), f"pam-totp counters 1\n{self.identity} 6\n")
+
     def grant_once(self) -> None:
         now = int(time.time())
         self.write(
@@ -184,6 +203,7 @@ class Subject:
             self.root("enforced").exists(),
             _read(self.root("grants")),
             _read(self.root("used")),
+            _read(self.root("counters")),
         )
 
     def gate(self) -> Ended:

@@ -110,6 +110,27 @@ def test_a_recovery_code_is_accepted_or_not_used_up_while_run_is_broken(
 
 
 @pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("places", ["var", "var+home", "var+home+run"])
+@pytest.mark.parametrize("recorded", [True, False], ids=["with-a-record", "without"])
+def test_a_code_of_a_token_is_refused_where_it_cannot_be_recorded_and_is_good_later(
+    subject: Subject, syslog: SystemLog, state: str, places: str, recorded: bool
+) -> None:
+    """And however often the owner tries it meanwhile, there is no wait."""
+    subject.enroll_token(recorded)
+    code, before = subject.credential.code_of(7), subject.kept()
+    with disks(folders(places, subject)) as mounted:
+        for disk in mounted:
+            disk.become(state)
+        assert [subject.verify(code).status for _ in range(7)] == [1] * 7
+        assert {each["reason"] for each in syslog.decisions()} == {"state-unavailable"}
+        assert re.search(ERRORS[state], refusal(syslog)["detail"])
+        for disk in mounted:
+            disk.repair()
+        assert subject.kept() == before
+        assert [subject.verify(code).status == 0 for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("state", STATES)
 def test_a_grant_that_cannot_be_used_up_exempts_nobody(subject: Subject, state: str) -> None:
     subject.grant_once()
     with disks([VAR]) as [var]:

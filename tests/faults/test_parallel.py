@@ -83,6 +83,17 @@ def test_of_50_processes_with_one_code_exactly_one_gets_in(
     count(f"one code: {ROUNDS} x 50 processes at once, {ROUNDS} x 1 accepted")
 
 
+def test_of_50_processes_with_one_code_of_a_token_exactly_one_gets_in(
+    subject: Subject, count: Callable[[str], None]
+) -> None:
+    for _ in range(ROUNDS):
+        subject.enroll_token()
+        accepted = at_once([VERIFY], subject, [subject.credential.code_of(7)] * 50)
+        assert accepted.count(True) == 1
+        assert subject.kept().last_counters == {subject.identity: 7}
+    count(f"one code of a token: {ROUNDS} x 50 processes at once, {ROUNDS} x 1 accepted")
+
+
 def test_of_50_processes_with_one_recovery_code_exactly_one_gets_in(
     subject: Subject, count: Callable[[str], None]
 ) -> None:

@@ -136,6 +136,8 @@ def check_files(subject: Subject, before: Kept, after: Kept) -> None:
     assert before.secret is None or after.recovery == before.recovery, "the codes are others"
     assert after.marked or not before.marked, "the mark is gone"
     assert after.spent_hashes >= before.spent_hashes, "a used recovery code is forgotten"
+    for identity, last in before.last_counters.items():
+        assert after.last_counters.get(identity, -1) >= last, "a used counter is forgotten"
     steps = Record.parse(after.record or b"").steps
     for identity, step in Record.parse(before.record or b"").steps.items():
         assert steps.get(identity, -1) >= step, "a used step is forgotten"
@@ -188,6 +190,17 @@ def test_no_failing_call_opens_or_spoils_or_blocks_a_login(
                 r"^fsync\(.*/used/\d+\.new-",
                 r"^rename",
                 r"^fsync\(\d+</var/lib/pam-totp/used>",
+            ],
+        ),
+        (
+            "verify, code of a token",
+            [
+                r"^pwrite64\(.*/run/pam-totp",
+                r"^write\(.*/counters/\d+\.new-",
+                r"^fsync\(.*/counters/\d+\.new-",
+                r"^rename",
+                r"^fsync\(\d+</var/lib/pam-totp/counters>",
+                r"^pwrite64\(.*/run/pam-totp",
             ],
         ),
         (

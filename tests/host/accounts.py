@@ -99,7 +99,7 @@ def remove_user(user: User) -> None:
         Path("/run/user") / str(user.uid),
         *(
             Path("/var/lib/pam-totp") / kind / str(user.uid)
-            for kind in ("enforced", "used", "grants")
+            for kind in ("enforced", "used", "grants", "counters")
         ),
         Path("/var/lib/pam-totp/secrets") / user.name,
         Path("/root") / f"key-of-{user.name}",

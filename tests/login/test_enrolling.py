@@ -378,7 +378,7 @@ def test_owner_is_not_kept_waiting_when_guesses_are_used_up_but_the_newest_secre
     assert verify(user, early.fresh_code()).code == REFUSED
     decision = syslog.decisions()[-1]
     assert decision["detail"] == (
-        "too many guesses, so compared with 1 of 2 secrets; "
+        "too many guesses, so 1 of 2 comparisons were made; "
         "2 secrets were shown in the last 10 minutes"
     )
     let_pass(user, 900)

@@ -233,14 +233,15 @@ def test_period_of_a_second_to_an_hour_is_taken(period: int) -> None:
         SECRET,
         f"https://totp/a?secret={SECRET}",
         f"otpauth:/totp/a?secret={SECRET}",
-        f"otpauth://hotp/a?secret={SECRET}&counter=0",
+        f"otpauth://hotp/a?secret={SECRET}",
+        f"otpauth://motp/a?secret={SECRET}",
         "otpauth://totp/a",
         "otpauth://totp/a?",
         "otpauth-migration://offline?data=abc",
         f'"{URI}"',
     ],
 )
-def test_line_that_is_no_totp_uri_is_malformed(line: str) -> None:
+def test_line_that_is_no_uri_of_ours_is_malformed(line: str) -> None:
     with pytest.raises(Malformed):
         parse_line(line)
 

@@ -36,10 +36,10 @@ class Attempts:
     codes. `folder`: where it is, instead of the usual place.
     """
 
-    __slots__ = ("_file", "failures", "steps")
+    __slots__ = ("_file", "failures", "steps", "uid")
 
     def __init__(self, uid: int, folder: str = "") -> None:
-        self._file = -1
+        self.uid, self._file = uid, -1
         kept_in = _kept_in(folder)
         path = f"{kept_in.path}/{uid}"
         try:

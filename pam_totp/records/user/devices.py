@@ -2,8 +2,9 @@
 """The devices of a secret file, and the file without one, with one more, or with another name.
 
 For commands only. Beyond what a login needs, a line has the time when `pam-totp` made it, as the
-parameter `added=` (20261129T1711Z, in UTC), which no app gets to see; `unconfirmed=` in its place
-where root made the secret, and no code has proved that the user has it.
+parameter `added=` (20261129T1711Z, in UTC); `unconfirmed=` in its place where root made the secret,
+and no code has proved that the user has it. A token whose clock was found again has the last time
+step of which a code proved that, as `resynced=`. No app gets to see any of these.
 
 - A line that is not changed MUST stay byte for byte: comments, faulty lines, those of other
   devices.
@@ -22,6 +23,7 @@ from pam_totp.rules.credential import Credential, Malformed, parse_line
 
 ID_DIGITS = 8
 ADDED, UNCONFIRMED, FORMAT = "added", "unconfirmed", "%Y%m%dT%H%MZ"
+OFFSET, RESYNCED = "offset", "resynced"
 # What is left as it is in a URI: whatever is quoted there already, and all that divides nothing.
 _PLAIN = "%:@+,;!$'()*~/"
 
@@ -29,13 +31,15 @@ _PLAIN = "%:@+,;!$'()*~/"
 @dataclasses.dataclass(frozen=True)
 class Device:
     """line: its number in the file, from 0; uri: for an app; kind: of codes; since: when it was
-    added (Unix seconds), None if that is not known."""
+    added (Unix seconds), None if that is not known; resynced: the last time step of the codes by
+    which its clock was found again, -1 if it never was."""
 
     line: int
     credential: Credential
     uri: str
     kind: str
     since: int | None
+    resynced: int = -1
 
     @property
     def name(self) -> str:
@@ -59,9 +63,12 @@ def devices_of(content: bytes | None) -> list[Device]:
             credential = parse_line(line)
         except Malformed:
             continue
-        uri, since = _uri_and_time(line, credential)
         kind = line.partition("://")[2].partition("/")[0].lower()
-        found.append(Device(number, credential, uri, kind, since))
+        uri, own = _uri_and_own(line, kind, credential)
+        step = own.get(RESYNCED, "")
+        resynced = int(step) if re.fullmatch("[0-9]{1,18}", step) else -1
+        since = moment_of(own.get(ADDED, own.get(UNCONFIRMED, "")))
+        found.append(Device(number, credential, uri, kind, since, resynced))
     return found
 
 
@@ -109,6 +116,31 @@ def renamed(content: bytes, old: Iterable[Device], name: str) -> bytes | None:
     return b"\n".join(lines)
 
 
+def with_numbers(content: bytes, old: Iterable[Device], numbers: dict[str, int]) -> bytes | None:
+    """The file with other numbers for some parameters of devices; None if a line is written in a
+    way in which that cannot be done."""
+    lines = content.split(b"\n")
+    for device in old:
+        line = lines[device.line]
+        for name, number in numbers.items():
+            pair = f"{name}={number}".encode()
+            known = re.compile(rb"(?<=[?&;])" + name.encode() + rb"=[^&#\s]*", re.IGNORECASE)
+            line = known.sub(pair, line, 1) if known.search(line) else _inserted(line, pair)
+        lines[device.line] = line
+        wanted = {key: value for key, value in numbers.items() if key != RESYNCED}
+        read = devices_of(line)
+        if not read or vars(read[0].credential) != vars(device.credential) | wanted:
+            return None
+        if read[0].resynced != numbers.get(RESYNCED, device.resynced):
+            return None
+    return b"\n".join(lines)
+
+
+def _inserted(line: bytes, pair: bytes) -> bytes:
+    head, _, query = line.partition(b"?")
+    return head + b"?" + pair + b"&" + query
+
+
 def _without(lines: list[bytes], old: Iterable[Device]) -> bytes:
     gone = {device.line for device in old}
     return b"\n".join(line for number, line in enumerate(lines) if number not in gone)
@@ -120,23 +152,23 @@ def _text_of(raw: bytes) -> str:
     return text.replace("\t", " ").replace("&amp;", "&")
 
 
-def _uri_and_time(line: str, credential: Credential) -> tuple[str, int | None]:
+def _uri_and_own(line: str, kind: str, credential: Credential) -> tuple[str, dict[str, str]]:
     """The URI as an app gets it, whatever people have typed: with the key in one piece and without
-    the time, which is beside it."""
+    the parameters of our own, which are beside it."""
     head, _, rest = line.partition("?")
     query = rest.removesuffix(credential.device).partition("#")[0].strip()
-    kept, since = [], None
+    kept, own = [], {}
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if name.lower() in (ADDED, UNCONFIRMED):
-            since = moment_of(value)
+        if name.lower() in (ADDED, UNCONFIRMED, OFFSET, RESYNCED):
+            own[name.lower()] = value
         elif name.lower() == "secret":
             key = b32encode(credential.secret).decode("ascii").rstrip("=")
             kept.append(f"secret={key}")
         else:
             kept.append(quote(pair, safe=f"{_PLAIN}="))
     label = head.partition("://")[2].partition("/")[2]
-    return f"otpauth://totp/{quote(label, safe=_PLAIN)}?{'&'.join(kept)}", since
+    return f"otpauth://{kind}/{quote(label, safe=_PLAIN)}?{'&'.join(kept)}", own
 
 
 def moment_of(text: str) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pam_totp.records.storage.secret_dir import SYSTEM_STORE
 from pam_totp.records.storage.state_dir import TEMPORARY, VAR
-from pam_totp.records.user import enforced, grant, recovery
+from pam_totp.records.user import counters, enforced, grant, recovery
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names, names_without_user
@@ -21,7 +21,7 @@ def find(host: Host) -> Iterator[Finding]:
     """See the module."""
     known = {str(account.pw_uid): account.pw_name for account in host.accounts}
     temporary: list[str] = []
-    for kind in (enforced.KIND, recovery.KIND, grant.KIND):
+    for kind in (enforced.KIND, recovery.KIND, counters.KIND, grant.KIND):
         gone: list[str] = []
         for name in sorted(names(kind)):
             path = f"{VAR.path}/{kind}/{name}"

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from pam_totp.records.user import enforced, grant, recovery
+from pam_totp.records.user import counters, enforced, grant, recovery
 from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
@@ -33,6 +33,7 @@ KINDS = {
     "is open to others": "secret-mode",
     "is writable by": "secret-folder-writable",
     "google-authenticator": "secret-of-another-program",
+    f"{counters.KIND}/": "counters-unusable",
     "malformed; run: rm": "attempts-unusable",
 }
 WITHOUT_CODES = "recovery-codes-missing", "recovery-codes-few"
@@ -41,7 +42,7 @@ Person = tuple[pwd.struct_passwd, dict[str, Any]]
 
 def find(host: Host) -> Iterator[Finding]:
     """See the module."""
-    kinds = (enforced.KIND, grant.KIND, recovery.KIND)
+    kinds = (enforced.KIND, grant.KIND, recovery.KIND, counters.KIND)
     records = {kind: names(kind) for kind in kinds}
     faulty: dict[str, list[Person]] = {}
     none: list[str] = []
