@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A recovery code in place of a code of the app.
+"""A recovery code in place of a code of the app: ours, or a scratch code of another program.
 
 - A correct one MUST never wait: 80 bits cannot be guessed, and users whom somebody else's guesses
   keep waiting log in with one. Incorrect ones are counted, and answered ever later.
+- A scratch code, of eight digits, can be guessed: it MUST be counted as a try, and wait as others.
 
 Runs only for users who enter one.
 """
@@ -22,6 +23,8 @@ from pam_totp.rules.throttle import clear
 
 # After so many incorrect codes in a row the answer to the next is held back, longer each time.
 FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
+# With so many a try of eight digits is still less likely correct than one of six.
+MAX_SCRATCH_CODES = 100
 
 
 def check_recovery_code(secret_dir: SecretDir, code: str) -> Verdict:
@@ -42,6 +45,21 @@ def check_recovery_code(secret_dir: SecretDir, code: str) -> Verdict:
     if count > FREE_TRIES:  # and nobody is kept from the record meanwhile
         time.sleep(min(count - FREE_TRIES, MAX_DELAY_SECONDS))
     raise Failure(reasons.WRONG_CODE, f"unknown recovery code: {count} in a row")
+
+
+def check_scratch_code(
+    secret_dir: SecretDir, attempts: Attempts, code: str, refused: Verdict
+) -> Verdict:
+    """The verdict on eight digits that are no code of the app, once that try is counted. Raises
+    OSError or Failure."""
+    codes = recovery.read(secret_dir) if posix.geteuid() == 0 else None
+    if codes is None:
+        return refused
+    salt, hashes = codes
+    digest = recovery.hash_code(code, salt)
+    if not sum([_compare_digest(digest, known) for known in hashes[:MAX_SCRATCH_CODES]]):
+        return refused
+    return use_up(secret_dir.account.pw_uid, attempts, digest, hashes)
 
 
 def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verdict:

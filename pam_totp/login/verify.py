@@ -17,9 +17,9 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import certain, enforced, remembered
 from pam_totp.records.user.attempts import Attempts, boot_seconds
 from pam_totp.rules import reasons
-from pam_totp.rules.credential import Credential
+from pam_totp.rules.credential import DIGITS, Credential
 from pam_totp.rules.otp import RECOVERY_CHARACTERS, Verdict, read_code, verdict_on
-from pam_totp.rules.reasons import REUSED_CODE, THROTTLED, Failure
+from pam_totp.rules.reasons import REUSED_CODE, THROTTLED, WRONG_CODE, Failure
 from pam_totp.rules.request import Request, read_request
 from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
 
@@ -92,7 +92,12 @@ def check_answer(
         return check_recovery_code(secret_dir, code)
     attempts = Attempts(user.pw_uid)
     try:
-        return check_code(attempts, credentials, code, settings, now)
+        verdict = check_code(attempts, credentials, code, settings, now)
+        if verdict.reason == WRONG_CODE and len(code) == DIGITS[-1]:  # a scratch code?
+            from pam_totp.login.check_recovery_code import check_scratch_code
+
+            return check_scratch_code(secret_dir, attempts, code, verdict)
+        return verdict
     finally:
         attempts.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyotp
 import pytest
 
+from pam_totp.login.check_recovery_code import MAX_SCRATCH_CODES
 from pam_totp.review.guessing import chance_of_a_guesser
 from pam_totp.rules import throttle
 from pam_totp.rules.credential import parse_line
@@ -132,6 +133,13 @@ def test_code_that_is_compared_with_several_secrets_counts_as_so_many_guesses(
     record = (RECORDS / str(user.uid)).read_text(encoding="ascii")
     _, last, budget_used = (int(word) for word in record.split("failures ")[1].split())
     assert budget_used - last == devices * throttle.MAX_WAIT_SECONDS
+
+
+def test_try_of_eight_digits_with_all_scratch_codes_is_no_better_guess_than_one_of_six() -> None:
+    """It counts as a try. The devices with codes of six digits are no part of it, and each of eight
+    counts as in any try, for a hundredth of the chance: the scratch codes fit in between."""
+    of_devices = CODES_A_GUESS / 10**8
+    assert MAX_SCRATCH_CODES / 10**8 + of_devices < CODES_A_GUESS / 10**DIGITS
 
 
 def test_owner_waits_fifteen_minutes_at_most_whatever_a_guesser_does() -> None:
