@@ -17,6 +17,7 @@ VERBS = (
     "status",
     "devices",
     "check",
+    "resync",
     "recovery-codes",
     "users",
     "sheet",

@@ -93,10 +93,18 @@ class Opened:
 
     def change(self, content: bytes, action: str) -> None:
         """Saves the new content, once the password was typed. Raises Error."""
+        self.permit()
+        self.save(content, action)
+
+    def permit(self) -> None:
+        """Asks for the password, where the file can be changed. Raises Error."""
         os.umask(0o077)
         save.try_out(self.secret_dir, secret.NAME)
         if not self.is_by_root:
             confirm(self.account, self.by_root)
+
+    def save(self, content: bytes, action: str) -> None:
+        """Saves the new content over the one that was read. Raises Error."""
         over = (secret.NAME, self.content)
         try:
             save.save(self.secret_dir, secret.NAME, content, over, self.command)

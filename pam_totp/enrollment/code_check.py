@@ -44,7 +44,7 @@ def credential_of(
     try:
         code = read_code(typed.encode("utf-8", "replace"))
         used = _used_steps(account.pw_uid)
-        accepted = _accepted_counters(account.pw_uid, credentials)
+        accepted = accepted_counters(account.pw_uid, credentials)
     except Failure as failure:
         raise _error_of(failure) from None
     now = time.time()
@@ -93,7 +93,7 @@ def _seconds_off(credentials: list[Credential], code: str, now: float) -> int:
     return 0
 
 
-def _accepted_counters(uid: int, credentials: list[Credential]) -> dict[str, int] | None:
+def accepted_counters(uid: int, credentials: list[Credential]) -> dict[str, int] | None:
     """None where only root could know them."""
     if os.geteuid() != 0:
         return None

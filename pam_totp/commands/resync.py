@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""`pam-totp resync`: a token's counter, or how far its clock is off, found by two codes in a row.
+
+- It is an explicit act of the owner or root's: a login MUST NOT learn either from guesses.
+"""
+
+import argparse
+import os
+import shlex
+from contextlib import closing
+
+from pam_totp.enrollment import devices
+from pam_totp.enrollment.change_devices import Opened
+from pam_totp.enrollment.terminal import describe_seconds
+from pam_totp.enrollment.two_codes import find_counter, find_offset
+from pam_totp.errors import Error
+from pam_totp.records.user import counters
+from pam_totp.records.user.attempts import Attempts
+from pam_totp.records.user.devices import OFFSET, RESYNCED, Device, with_numbers
+from pam_totp.rules.reasons import Failure
+from pam_totp.rules.tokens import expected
+
+HELP = "find the counter or the clock of a hardware token again"
+COUNTER = "counter"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pam-totp resync`."""
+    parser.add_argument("name", metavar="DEVICE", nargs="?", help="its name or id")
+    parser.add_argument("--user", metavar="USER", help="root only: a device of this user")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Asks for two codes and saves where the token is. Raises Error: then nothing was changed."""
+    opened = Opened(options, shlex.join(["resync", *([options.name] if options.name else [])]))
+    found = _find(opened, options.name)
+    device = found[0]
+    opened.permit()
+    steps, accepted = _used(opened)
+    if device.credential.counter is not None:
+        start = expected(device.credential, accepted or {})
+        counter = find_counter(device.credential, start, is_known=accepted is not None)
+        numbers = {COUNTER: counter + 1}
+        text = f"the counter of {devices.called(device)} is now {counter + 1}"
+    else:
+        used_step = (steps or {}).get(device.credential.identity, -1)
+        offset, step = find_offset(device, used_step)
+        numbers = {OFFSET: offset, RESYNCED: step}
+        text = f"the clock of {devices.called(device)} {_apart(offset * device.credential.period)}"
+    content = with_numbers(opened.content, found, numbers)
+    if content is None:
+        path = f"{opened.secret_dir.path}/secret"
+        raise Error("the line of the device cannot be changed; nothing was changed", f"edit {path}")
+    opened.save(content, "resync-device")
+    if accepted is not None:
+        _record(opened.account.pw_uid, device, numbers)
+    text = f"Saved: {text}."
+    if accepted is None and COUNTER in numbers:
+        text += "\nIf root has recorded later codes as used, logins go by that record."
+    return opened.tell(device.name, device, text, options.json)
+
+
+def _find(opened: Opened, word: str | None) -> list[Device]:
+    """The lines of the device that is meant: without a word the only token, or the only device."""
+    if word is not None:
+        found = devices.find(opened.devices, word)
+        if not found:
+            opened.refuse_unless_absent(word)
+            raise devices.absent(opened.devices, word, opened.listing)
+        return found
+    tokens = [each for each in opened.devices if each.credential.counter is not None]
+    found = tokens or opened.devices
+    if not found:
+        raise Error(f"{opened.account.pw_name} has no device", "pam-totp enroll --token")
+    if devices.count(found) > 1:
+        message = f"{opened.account.pw_name} has several devices: {devices.listed(found)}"
+        raise Error(message, f"name one of them: {opened.command} NAME")
+    return found
+
+
+def _used(opened: Opened) -> tuple[dict[str, int] | None, dict[str, int] | None]:
+    """The time steps and the counters that were used last; None where only root could know them.
+    Raises Error."""
+    if os.geteuid() != 0:
+        return None, None
+    uid = opened.account.pw_uid
+    try:
+        with closing(Attempts(uid)) as attempts:
+            return attempts.steps, counters.read(uid)
+    except Failure as failure:
+        fault, _, command = failure.detail.partition("; run: ")
+        raise Error(f"{fault}; nothing was changed", command or "pam-totp doctor") from None
+
+
+def _record(uid: int, device: Device, numbers: dict[str, int]) -> None:
+    """Has the two codes refused at logins. Raises Error."""
+    identity = device.credential.identity
+    try:
+        with closing(Attempts(uid)) as attempts:
+            if COUNTER in numbers:
+                known = counters.read(uid)
+                last = max(numbers[COUNTER] - 1, known.get(identity, -1))
+                counters.use_up(uid, identity, last, known)
+                return
+            step = max(numbers[RESYNCED], attempts.steps.get(identity, -1))
+            attempts.record(attempts.steps | {identity: step}, attempts.failures)
+    except (OSError, Failure) as failure:  # the text of either
+        message = f"saved, but the codes are not recorded as used: {failure.args[1]}"
+        raise Error(message, "pam-totp doctor") from None
+
+
+def _apart(seconds: int) -> str:
+    if not seconds:
+        return "agrees with this machine's"
+    direction = "ahead of" if seconds > 0 else "behind"
+    return f"is now known to be {describe_seconds(abs(seconds))} {direction} this machine's"
