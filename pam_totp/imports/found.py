@@ -102,12 +102,7 @@ def line_of(found: Found, account: str, issuer: str, device: str) -> str:
 
 
 def read_line(line: str) -> Credential:
-    """The credential of a line, of either kind. Raises Unusable.
-
-    Of a HOTP line all but the type and the counter is as in a TOTP line."""
-    begin = f"otpauth://{HOTP}/"
-    if line.strip().lower().startswith(begin):
-        line = f"otpauth://{TOTP}/{line.strip()[len(begin) :]}"
+    """The credential of a line, of either kind. Raises Unusable."""
     try:
         return parse_line(line)
     except Malformed as fault:

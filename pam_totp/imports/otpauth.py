@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A text of otpauth URIs, one a line; those of Google Authenticator's export, too. Pure."""
 
-import re
-
 from pam_totp.imports import google_export
 from pam_totp.imports.found import (
     HOTP,
@@ -12,12 +10,10 @@ from pam_totp.imports.found import (
     Found,
     Unusable,
     entry_of,
-    number,
     read_line,
 )
 
 MAX_LINE = 256 * 1024  # characters; of an export, each may be three (RFC 3986, section 2.1)
-_COUNTER = re.compile(r"[?&]counter=([^&# ]*)", re.IGNORECASE)
 
 
 def read(content: bytes) -> list[Entry]:
@@ -51,16 +47,12 @@ def _entry(uri: str, at: int) -> Entry:
 
 
 def _found(uri: str) -> Found:
-    read, values = read_line(uri), {}
-    kind = HOTP if uri.lower().startswith(f"otpauth://{HOTP}/") else TOTP
-    if kind == HOTP:
-        counter = _COUNTER.search(uri)
-        values["counter"] = number(counter[1] if counter else "", "counter")
+    read = read_line(uri)
     return Found(
         secret=read.secret,
-        kind=kind,
+        kind=TOTP if read.counter is None else HOTP,
         algorithm=read.algorithm,
         digits=read.digits,
         period=read.period,
-        **values,
+        counter=read.counter or 0,
     )

@@ -33,6 +33,7 @@ from tests.host.accounts import User
 from tests.host.credentials import Credential, new_secrets
 from tests.host.programs import ACCEPTED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
+from tests.host.tokens import Token
 
 GOOGLE = "google-authenticator"
 SCRATCH = ["12345678", "87654321"]
@@ -576,3 +577,19 @@ def test_killed_import_leaves_each_user_whole_and_can_be_repeated(
 def test_manual_describes_every_key(user: User, google: Credential) -> None:
     output = pam_totp("import", GOOGLE, user.name, "--json").output
     assert keys_not_in_manual("import", output) == set()
+
+
+def test_imported_token_and_scratch_codes_log_in_here(user: User) -> None:
+    """The counter of their file is the next one; each scratch code is good once."""
+    token = Token(user)
+    user.give(
+        user.home / ".google_authenticator",
+        "\n".join([token.secret, '" HOTP_COUNTER 5', '" WINDOW_SIZE 17', *SCRATCH, ""]),
+        mode=0o400,
+    )
+    answer = pam_totp("import", "google-authenticator", user.name, "--apply")
+    assert answer.code == 0, answer.errors
+    assert verify(user, token.code(4)).code == REFUSED
+    assert verify(user, token.code(5)).code == ACCEPTED
+    assert [verify(user, SCRATCH[0]).code for _ in range(2)] == [ACCEPTED, REFUSED]
+    assert verify(user, token.code(6)).code == ACCEPTED
