@@ -4,8 +4,9 @@
 import argparse
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 
-from pam_totp.enrollment import devices, display, save
+from pam_totp.enrollment import devices, display, new_token, save, used_codes
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.proof import Unsaved, prove
@@ -33,6 +34,7 @@ MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 def run(options: argparse.Namespace) -> int:
     """Enrolls a device of a user. Raises Error; the old secret stays then."""
+    new_token.refuse_options(options)
     if is_for_many(options):
         return many.run(options, DEVICE)
     account = account_of(options.user)
@@ -40,9 +42,10 @@ def run(options: argparse.Namespace) -> int:
     secret_dir = secret_dir_of(account)
     existing = save.existing_content(secret_dir)
     enrolled = devices_of(existing)
-    replaced = devices.to_replace(account.pw_name, enrolled, options.device)
+    word = options.device or (new_token.free_name(enrolled) if options.token else None)
+    replaced = devices.to_replace(account.pw_name, enrolled, word)
     staying = [each for each in enrolled if each not in replaced]
-    name = replaced[0].name if replaced else options.device
+    name = replaced[0].name if replaced else word
     name = name or ("" if staying else DEVICE)
     save.try_out(secret_dir, *(() if staying else (recovery.NAME,)), secret.NAME)
     if existing is not None and enrolled:
@@ -59,13 +62,18 @@ def run(options: argparse.Namespace) -> int:
     warning = warning_of(secret_dir)
     if warning:
         say(warning.rstrip())
-    additions = additions_to_label(options.device and name, existing, time.localtime())
-    uri = uri_for(options, account.pw_name, additions, settings.load())
-    credential = parse_line(f"{uri} {name}")
-    display.show(uri, credential, options.qr)
-    unsaved = Unsaved(secret_dir, existing)
-    with unsaved:
-        prove(credential)
+    active, last = settings.load(), -1
+    unsaved: AbstractContextManager[None] = Unsaved(secret_dir, existing)
+    if options.token:
+        unsaved, accepted = nullcontext(), used_codes.counters_of(account)
+        uri, last = new_token.proved_uri(options, account, active, staying, accepted)
+    else:
+        additions = additions_to_label(options.device and name, existing, time.localtime())
+        uri = uri_for(options, account.pw_name, additions, active)
+        credential = parse_line(f"{uri} {name}")
+        display.show(uri, credential, options.qr)
+        with unsaved:
+            prove(credential)
     kept = existing if existing is not None and enrolled else secret.HEADER.encode()
     content = with_line(kept, line_of(uri, name, time.time()), replaced)
     codes = [] if staying else recovery.new_codes()
@@ -80,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
     tell(text, Error(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
     if trouble is not None:
         raise trouble
+    if options.token and os.geteuid() == 0:
+        used_codes.record(account.pw_uid, parse_line(uri), last)
     asking = services.that_ask()
     if asking:
         print(f"A code is asked for by: {', '.join(asking)}.")
@@ -162,6 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithm", choices=tuple(ALGORITHMS), help="hash function (default: see settings)"
     )
+    new_token.add_arguments(parser)
     add_many_to(parser)
 
 

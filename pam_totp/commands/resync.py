@@ -9,7 +9,7 @@ import os
 import shlex
 from contextlib import closing
 
-from pam_totp.enrollment import devices
+from pam_totp.enrollment import devices, used_codes
 from pam_totp.enrollment.change_devices import Opened
 from pam_totp.enrollment.terminal import describe_seconds
 from pam_totp.enrollment.two_codes import find_counter, find_offset
@@ -41,12 +41,12 @@ def run(options: argparse.Namespace) -> int:
     if device.credential.counter is not None:
         start = expected(device.credential, accepted or {})
         counter = find_counter(device.credential, start, is_known=accepted is not None)
-        numbers = {COUNTER: counter + 1}
+        numbers, last = {COUNTER: counter + 1}, counter
         text = f"the counter of {devices.called(device)} is now {counter + 1}"
     else:
         used_step = (steps or {}).get(device.credential.identity, -1)
-        offset, step = find_offset(device, used_step)
-        numbers = {OFFSET: offset, RESYNCED: step}
+        offset, last = find_offset(device, used_step)
+        numbers = {OFFSET: offset, RESYNCED: last}
         text = f"the clock of {devices.called(device)} {_apart(offset * device.credential.period)}"
     content = with_numbers(opened.content, found, numbers)
     if content is None:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         raise Error("the line of the device cannot be changed; nothing was changed", f"edit {path}")
     opened.save(content, "resync-device")
     if accepted is not None:
-        _record(opened.account.pw_uid, device, numbers)
+        used_codes.record(opened.account.pw_uid, device.credential, last)
     text = f"Saved: {text}."
     if accepted is None and COUNTER in numbers:
         text += "\nIf root has recorded later codes as used, logins go by that record."
@@ -91,23 +91,6 @@ def _used(opened: Opened) -> tuple[dict[str, int] | None, dict[str, int] | None]
     except Failure as failure:
         fault, _, command = failure.detail.partition("; run: ")
         raise Error(f"{fault}; nothing was changed", command or "pam-totp doctor") from None
-
-
-def _record(uid: int, device: Device, numbers: dict[str, int]) -> None:
-    """Has the two codes refused at logins. Raises Error."""
-    identity = device.credential.identity
-    try:
-        with closing(Attempts(uid)) as attempts:
-            if COUNTER in numbers:
-                known = counters.read(uid)
-                last = max(numbers[COUNTER] - 1, known.get(identity, -1))
-                counters.use_up(uid, identity, last, known)
-                return
-            step = max(numbers[RESYNCED], attempts.steps.get(identity, -1))
-            attempts.record(attempts.steps | {identity: step}, attempts.failures)
-    except (OSError, Failure) as failure:  # the text of either
-        message = f"saved, but the codes are not recorded as used: {failure.args[1]}"
-        raise Error(message, "pam-totp doctor") from None
 
 
 def _apart(seconds: int) -> str:

@@ -85,9 +85,10 @@ def tell(text: str, unseen: Error) -> None:
         raise Error(f"{unseen.message}: {failure.strerror}", unseen.hint) from None
 
 
-def ask_password(prompt: str) -> str:
-    """A line typed without echo, or one that a program has passed on already. Raises Error where it
-    would be typed at a terminal that shows it: an ssh client's, if this end has none."""
+def ask_password(prompt: str, what: str = "password") -> str:
+    """A password, or another secret (`what`): a line typed without echo, or one that a program has
+    passed on already. Raises Error where it would be typed at a terminal that shows it: an ssh
+    client's, if this end has none."""
     sys.stdout.flush()
     try:
         if _terminal() is not None or sys.stdin.isatty():
@@ -96,7 +97,7 @@ def ask_password(prompt: str) -> str:
             command = shlex.join(["pam-totp", *sys.argv[1:]])
             if "SSH_CONNECTION" in os.environ:
                 command = f"ssh -t {socket.gethostname()} {command}"
-            message = "without a terminal the password would be shown; nothing was changed"
+            message = f"without a terminal the {what} would be shown; nothing was changed"
             raise Error(message, command)
         line = sys.stdin.readline()
         if not line:
@@ -106,7 +107,7 @@ def ask_password(prompt: str) -> str:
         _end_line()
         if sys.stdout.isatty():
             print()
-        raise Error("no password; nothing was changed", "run it at a terminal") from None
+        raise Error(f"no {what}; nothing was changed", "run it at a terminal") from None
     except KeyboardInterrupt:
         _end_line()
         raise

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The key of a hardware token, as its maker hands it over: hex, base32 or an otpauth URI.
+
+- It MUST NOT come by an argument, which every user can see, and no message may quote it.
+"""
+
+import os
+import re
+import stat
+import sys
+from base64 import b32encode
+from urllib.parse import quote
+
+from pam_totp.enrollment.terminal import ask_password
+from pam_totp.errors import Error, UsageError
+from pam_totp.rules.credential import Credential, Malformed, decode_base32, parse_line
+
+MAX_BYTES = 4096
+PROMPT = "Key of the token (hex, base32 or otpauth URI): "
+HELP = "pam-totp enroll --help"
+_NOTHING = "; nothing was changed"
+
+
+def read(path: str | None) -> str:
+    """The key, typed without echo or from a file of one line (`-`: standard input). Raises
+    Error."""
+    if path is None:
+        text = ask_password(PROMPT, "key")
+    elif path == "-":
+        text = sys.stdin.readline(MAX_BYTES + 1)
+    else:
+        text = _content_of(path)
+    lines = text.removeprefix("\ufeff").strip().splitlines()
+    if len(lines) != 1 or len(text) > MAX_BYTES:
+        raise Error(f"the key must be one line of at most {MAX_BYTES} bytes{_NOTHING}", HELP)
+    return lines[0]
+
+
+def _content_of(path: str) -> str:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise Error(f"{path!r} is not a regular file{_NOTHING}", HELP)
+            return os.read(file, MAX_BYTES + 1).decode("utf-8", "replace")
+        finally:
+            os.close(file)
+    except (OSError, ValueError) as failure:
+        why = failure.strerror if isinstance(failure, OSError) else "not the name of a file"
+        raise Error(f"cannot read {path!r}: {why}{_NOTHING}", HELP) from None
+
+
+def credential_of(text: str, chosen: dict[str, str | int | None]) -> Credential:
+    """The credential of a key. chosen: hotp, counter, algorithm, digits and period, None where
+    there was no option, as there must be none beside a URI. Raises Error."""
+    given = [name for name, value in chosen.items() if value is not None]
+    try:
+        if text.lower().startswith("otpauth://"):
+            if given:
+                message = "the parameters are in the URI"
+                raise UsageError(message, f"leave out --{given[0]}")
+            return parse_line(text)
+        key = b32encode(bytes_of(text)).decode("ascii").rstrip("=")
+        kind, parameters = "totp", chosen | {"hotp": None}
+        if chosen["hotp"]:
+            kind, parameters["counter"] = "hotp", chosen["counter"] or 0
+        more = [f"&{name}={value}" for name, value in parameters.items() if value is not None]
+        return parse_line(f"otpauth://{kind}/token?secret={key}{''.join(more)}")
+    except Malformed as fault:
+        raise Error(f"the key cannot be used: it {fault}{_NOTHING}", HELP) from None
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes of a key in hex or base32, in groups or not. Raises Error or Malformed."""
+    word, _, rest = text.partition(":")
+    named = word.strip().lower() if word.strip().lower() in ("hex", "base32") else ""
+    key = re.sub(r"[\s:.-]", "", rest if named else text)
+    is_hex = bool(re.fullmatch("(0[xX])?([0-9A-Fa-f]{2})+", key))
+    try:
+        by_base32 = decode_base32(key)
+    except Malformed:
+        if is_hex and named != "base32":
+            return bytes.fromhex(key[2 * key.lower().startswith("0x") :])
+        raise Malformed("is neither hex nor base32") from None
+    if is_hex and not named:
+        raise Error(
+            f"the key may be hex or base32{_NOTHING}", "put hex: or base32: in front of the key"
+        )
+    return bytes.fromhex(key) if is_hex and named == "hex" else by_base32
+
+
+def uri_of(credential: Credential, issuer: str, account: str) -> str:
+    """The URI of a token, under names of this host."""
+    key = b32encode(credential.secret).decode("ascii").rstrip("=")
+    parameters = [f"secret={key}"]
+    is_counting = credential.counter is not None
+    if is_counting:
+        parameters.append(f"counter={credential.counter}")
+    if credential.algorithm != "SHA1":
+        parameters.append(f"algorithm={credential.algorithm}")
+    if credential.digits != 6:
+        parameters.append(f"digits={credential.digits}")
+    if not is_counting and credential.period != 30:
+        parameters.append(f"period={credential.period}")
+    if credential.offset:
+        parameters.append(f"offset={credential.offset}")
+    parameters.append(f"issuer={quote(issuer, safe='')}")
+    label = quote(f"{issuer}:{account}", safe=":@")
+    kind = "hotp" if is_counting else "totp"
+    return f"otpauth://{kind}/{label}?{'&'.join(parameters)}"
