@@ -71,7 +71,7 @@ TOKENS = [guesses_of(0, 1), guesses_of(1, 1), guesses_of(16, 16), guesses_of(0, 
 def test_thirty_days_of_guessing_succeed_in_less_than_one_of_a_hundred(
     owner_logs_in_every: float, secrets: int
 ) -> None:
-    """Rules 26 and 33, RFC 4226 section 7.3: every step in the window is one chance a guess,
+    """Rules 26 and 34, RFC 4226 section 7.3: every step in the window is one chance a guess,
     however many phones and tokens are enrolled. Of a token each guess is three codes, too."""
     tries = tries_of_a_patient_guesser(owner_logs_in_every, secrets)
     assert CODES_A_GUESS == 2 * WINDOW_STEPS + 1

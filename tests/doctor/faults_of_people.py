@@ -113,6 +113,15 @@ USERS = (
         repaired=True,
     ),
     Fault(
+        "a damaged record of a token's counter",
+        f"sed -i '$s,otpauth://totp/,otpauth://hotp/,;$s,?,?counter=0\\&,' {SECRET};"
+        f" install -d -m 700 {VAR}/counters; echo nothing >{VAR}/counters/{ALICE};"
+        f" chmod 600 {VAR}/counters/{ALICE}",
+        "counters-unusable",
+        f"{VAR}/counters/{ALICE} is malformed",
+        repaired=True,
+    ),
+    Fault(
         "a user who must enroll",
         "useradd -m -s /bin/bash carol; sed -i '/^rules/s/^/enrollment: required\\n/;s/rules: \\[/"
         f"rules: [{{user: root, code: never}}, /' {CONFIG}",
@@ -178,6 +187,14 @@ RECORDS = (
         f"touch {VAR}/enforced/40404; chmod 600 {VAR}/enforced/40404",
         "record-without-user",
         "enforced/40404",
+        repaired=True,
+    ),
+    Fault(
+        "a counter of a user who is gone",
+        f"install -d -m 700 {VAR}/counters; touch {VAR}/counters/40404;"
+        f" chmod 600 {VAR}/counters/40404",
+        "record-without-user",
+        "counters/40404",
         repaired=True,
     ),
     Fault(

@@ -28,10 +28,10 @@ from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import grant, recovery
+from pam_totp.records.user import counters, grant, recovery
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.review.settings_faults import check
-from pam_totp.rules import credential, otp, reasons, throttle
+from pam_totp.rules import credential, otp, reasons, throttle, tokens
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import read_request
 
@@ -96,6 +96,8 @@ def is_documented(each: credential.Credential) -> bool:
         and 1 <= each.period <= 3600
         and each.algorithm in ("SHA1", "SHA256", "SHA512")
         and re.fullmatch("[0-9a-f]{32}", each.identity) is not None
+        and (each.counter is None or (0 <= each.counter < 2**63 and each.period == 30))
+        and abs(each.offset) <= 14 * 3600
     )
 
 
@@ -106,9 +108,15 @@ def secret_file(content: bytes) -> None:
     assert all(PRINTABLE_LINE.fullmatch(fault) for fault in faults)
     for each in credentials:
         typed = "0" * each.digits
+        if each.counter is not None:
+            counted = [each.counter + ahead for ahead in range(tokens.LOOK_AHEAD)]
+            found = tokens.accepting(tokens.by_guesses([each]), typed, {})
+            assert (found is not None) == (typed in [right_code(each, at) for at in counted])
+            continue
         judged = otp.verdict_on([each], typed, NOW, {})
         window = range(-1, 2)
-        codes = [right_code(each, int(NOW // each.period) + offset) for offset in window]
+        now = int(NOW // each.period) + each.offset
+        codes = [right_code(each, now + offset) for offset in window if now + offset >= 0]
         assert judged.accepted == (typed in codes)
 
 
@@ -119,6 +127,24 @@ def otpauth_uri(content: bytes) -> None:
         assert PRINTABLE_LINE.fullmatch(str(fault))
     else:
         assert is_documented(parsed)
+
+
+def counters_record(content: bytes) -> None:
+    """What is read is written again as it was; but for a line that is there twice, or a number with
+    a sign or zeros in front."""
+    record = STATE / counters.KIND / str(UID)
+    record.parent.mkdir(mode=0o700, exist_ok=True)
+    record.write_bytes(content)
+    record.chmod(0o600)
+    try:
+        found = counters.read(UID)
+    except Failure as refused:
+        assert refused.reason == reasons.STATE_UNAVAILABLE
+        return
+    finally:
+        record.unlink()
+    assert content.startswith(b"pam-totp counters 1\n")
+    assert all(0 <= each <= tokens.MAX_COUNTER for each in found.values())
 
 
 def recovery_file(content: bytes) -> None:
@@ -292,6 +318,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     parser.__name__: parser
     for parser in (
         *(secret_file, otpauth_uri, recovery_file, attempts_record, grant_file, settings_snapshot),
+        counters_record,
         *(spent_file, typed_code, typed_recovery_code, environment, configuration_file),
         *(google_authenticator_file, users_oath_file, exports_of_apps),
     )
@@ -299,11 +326,18 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
 _HASH = hashlib.sha256(b"").hexdigest().encode()
 _URI = b"otpauth://totp/server:alice@server?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=server"
 SEEDS: dict[str, list[bytes]] = {
-    "secret_file": [b"# comment\n" + _URI + b" phone\n", _URI + b"&digits=8&period=60\n" * 2],
+    "secret_file": [
+        *(b"# comment\n" + _URI + b" phone\n", _URI + b"&digits=8&period=60\n" * 2),
+        _URI.replace(b"totp", b"hotp") + b"&counter=7 token\n" + _URI + b"&offset=-9 other\n",
+    ],
     "otpauth_uri": [
         _URI,
         _URI + b"&algorithm=SHA512#f",
         b"otpauth://totp/%41%C3%BC?secret=MFRGGZDFMZTWQ2LK",
+    ],
+    "counters_record": [
+        b"pam-totp counters 1\n" + _HASH[:32] + b" 7\n",
+        b"pam-totp counters 1\n" + _HASH[:32] + b" 9223372036854775808\n",
     ],
     "recovery_file": [
         b"pam-totp recovery 1 00112233445566778899aabbccddeeff\n" + _HASH + b"\n",

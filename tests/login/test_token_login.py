@@ -151,7 +151,7 @@ def guesses_counted(user: User) -> int:
 def test_code_that_is_compared_with_a_token_counts_as_four_guesses(
     user: User, token: Token, both: Credential
 ) -> None:
-    """Rule 33: twelve codes are four times the three that are compared of a phone."""
+    """Rule 34: twelve codes are four times the three that are compared of a phone."""
     assert verify(user.name, "00000000") == REFUSED, "of eight digits: no code of theirs"
     assert guesses_counted(user) == 5
     token.enroll()
@@ -175,7 +175,7 @@ def spend_budget(user: User, guesses_left: int) -> None:
 def test_where_the_budget_is_nearly_used_up_fewer_codes_of_a_token_are_compared(
     user: User, token: Token, syslog: SystemLog, guesses_left: int
 ) -> None:
-    """Rule 33. At least three are, as of a phone, so that the owner gets in."""
+    """Rule 34. At least three are, as of a phone, so that the owner gets in."""
     codes = 3 * guesses_left
     spend_budget(user, guesses_left)
     assert verify(user.name, token.code(codes)) == REFUSED
