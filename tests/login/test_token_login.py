@@ -243,6 +243,10 @@ def test_screen_locker_accepts_the_phone_and_not_the_token(
     assert by_the_user(user, both.fresh_code()) == ACCEPTED
     token.enroll()
     assert by_the_user(user, token.code(0)) == REFUSED
+    assert reason_and_detail(syslog) == (
+        "state-unavailable",
+        "only root can record a token's counter as used",
+    )
     assert verify(user.name, token.code(0)) == ACCEPTED
 
 
