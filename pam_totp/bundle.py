@@ -20,7 +20,6 @@ from types import CodeType, ModuleType
 PROGRAMS = ("gate", "verify")
 LIBRARY = Path(__file__).resolve().parents[1]
 LOADER = "pam_totp.loader"
-FOLDERS = ("access", "login", "records", "rules")  # no login imports from others
 
 
 def main() -> None:
@@ -56,11 +55,22 @@ def bundle_of(program: str) -> bytes:
 
 
 def sources_of_logins() -> Iterator[Path]:
-    """Every module of ours that a login may load."""
-    for name in ("__init__", "loader"):
-        yield LIBRARY / "pam_totp" / f"{name}.py"
-    for folder in FOLDERS:
-        yield from sorted((LIBRARY / "pam_totp" / folder).rglob("*.py"))
+    """Every module of ours that a login may load, at its start or later. No other, because each
+    login looks whether one of them has changed."""
+    waiting, known = [LOADER, *(f"pam_totp.login.{name}" for name in PROGRAMS)], set[str]()
+    while waiting:
+        name = waiting.pop()
+        path = LIBRARY / name.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name in known or not path.is_file():
+            continue  # what is imported from a module is no module, mostly
+        known.add(name)
+        yield path
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "pam_totp":
+                waiting += [f"{node.module}.{each.name}" for each in node.names]
+                waiting.append(str(node.module))
 
 
 class _Bare(ast.NodeTransformer):

@@ -296,11 +296,15 @@ def test_login_path_loads_only_modules_compiled_into_the_interpreter(script: str
     assert {name for name in loaded if not is_ours(name)} <= set(sys.builtin_module_names)
 
 
-def test_bundle_holds_all_that_a_login_may_import() -> None:
-    """Whatever it lacked would be looked for among files that an upgrade replaces meanwhile."""
+def test_bundle_holds_all_that_a_login_may_import_and_no_more() -> None:
+    """Whatever it lacked would be looked for among files that an upgrade replaces meanwhile. And
+    no more: whether a source has changed costs each login a system call."""
     reached = set.union(*(reached_by(f"pam_totp.login.{script}") for script in LOGIN_PROGRAMS))
-    held = {str(path.relative_to(ROOT)) for path in bundle.sources_of_logins()}
-    assert {str(sources()[name].relative_to(ROOT)) for name in reached} <= held
+    held = [str(path.relative_to(ROOT)) for path in bundle.sources_of_logins()]
+    assert len(held) == len(set(held))
+    modules = {str(sources()[name].relative_to(ROOT)) for name in reached | {bundle.LOADER}}
+    assert modules <= set(held)
+    assert {Path(name).name for name in set(held) - modules} == {"__init__.py"}
 
 
 @pytest.mark.parametrize("script", COMMANDS)
