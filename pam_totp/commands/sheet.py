@@ -84,7 +84,10 @@ def _wanted(account: pwd.struct_passwd, device: str | None) -> Wanted:
     if devices.count(found) > 1:
         message = f"{name} has several devices: {devices.listed(enrolled)}"
         raise Error(message, f"pam-totp sheet {name} --device NAME --html OUT")
-    if not fits_qr_code(uri_of(found[0])):  # users write what they like into their file
+    if found[0].kind != "totp":  # what a sheet says of the app is not true of these
+        message = f"the codes of {found[0].name!r} of {name} go by a counter, not by the time"
+        raise Error(message, f"pam-totp devices show {found[0].id} --user {name}")
+    if not fits_qr_code(found[0].uri):  # users write what they like into their file
         message = f"the names in the secret file of {name} are too long for a QR code"
         raise Error(message, f"pam-totp enroll --user {name}")
     return account, secret_dir, found[0], KEPT if codes and codes[1] else NONE

@@ -200,6 +200,16 @@ def test_sheet_of_a_device_by_its_id_has_the_code_that_devices_show_has(
     assert drawn and re.findall(r' d="[^"]*"', out.read_text()) == drawn
 
 
+def test_token_that_counts_has_no_sheet(user: User, credential: Credential, out: Path) -> None:
+    """What a sheet says of the app and of the clock is not true of it."""
+    text = secret_of(user).read_text().replace("totp/", "hotp/").replace("?", "?counter=0&")
+    secret_of(user).write_text(text)
+    answer = pam_totp("sheet", user.name, "--html", str(out))
+    assert_refused(answer, "go by a counter")
+    assert "pam-totp devices show" in answer.errors
+    assert not out.exists()
+
+
 def test_user_without_a_device_is_an_error_that_names_the_command(user: User, out: Path) -> None:
     user.give(secret_of(user), "# nothing\n")
     answer = pam_totp("sheet", user.name, "--html", str(out))
