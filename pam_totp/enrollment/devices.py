@@ -22,8 +22,6 @@ def new_name(text: str) -> str:
     """A name for a device; argparse's type."""
     if not text.strip() or not text.isprintable() or len(text) > 64:
         raise argparse.ArgumentTypeError("must be 1 to 64 printable characters")
-    if text.lstrip().startswith("-"):
-        raise argparse.ArgumentTypeError("must not begin with a dash")
     try:
         read = parse_line(f"otpauth://totp/?secret={'A' * 32}&issuer=x {text}").device
     except Malformed:

@@ -275,18 +275,6 @@ def test_new_name_that_cannot_be_one_is_wrong_usage(
     assert tree(user.home) == before
 
 
-@pytest.mark.parametrize("new", ["-", "-x", "--yes"])
-def test_new_name_that_looks_like_an_option_is_wrong_usage(
-    user: User, two: list[Credential], new: str
-) -> None:
-    """A hint would be another command than is meant, and a device without a name is shown as -."""
-    before = tree(user.home)
-    message = "must not begin with a dash"
-    assert_refused(change(user, "rename", "--", "phone", new), message, code=2)
-    assert_refused(pam_totp("enroll", f"--device={new}", user=user), message, code=2)
-    assert tree(user.home) == before
-
-
 def test_secret_that_another_device_has_too_is_not_left_behind(user: User) -> None:
     """Of a stolen phone: under the other name its codes would still be accepted."""
     (secret,) = new_secrets()
