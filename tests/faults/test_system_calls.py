@@ -21,7 +21,7 @@ from tests.faults import injection
 from tests.faults.injection import ERRORS, KILL, NOT_THERE, Call, Error
 from tests.faults.scenarios import SCENARIOS, TRIED_TWICE, Run, Scenario, matches, with_purpose
 from tests.faults.sizes import SOAK
-from tests.faults.subject import VAR, Kept, Record, Subject
+from tests.faults.subject import RUN, VAR, Kept, Record, Subject
 from tests.host.accounts import add_user, remove_user
 
 CONFIGURATION = Path("/etc/pam-totp/config.yaml")
@@ -54,7 +54,8 @@ def settings() -> Iterator[Callable[[str], None]]:
 
     yield choose
     CONFIGURATION.unlink(missing_ok=True)
-    shutil.rmtree(VAR / "settings", ignore_errors=True)
+    for kept in (VAR, RUN):  # there, where a fault kept it from being here
+        shutil.rmtree(kept / "settings", ignore_errors=True)
 
 
 def first_and_last(calls: list[Call]) -> list[Call]:

@@ -58,9 +58,9 @@ def scan(screen: str, folder: Path, theme: Theme = DARK_THEME) -> str:
 
 
 def kept_uri(secret: Path) -> str:
-    """The URI of the one credential in a secret file."""
+    """The URI of the one credential in a secret file, as an app has it: without the time."""
     (found,) = SECRET_LINE.findall(secret.read_text(encoding="ascii"))
-    return str(found[0])
+    return re.sub(r"&added=[0-9TZ]+", "", str(found[0]))
 
 
 def recovery_codes_on(screen: str) -> list[str]:

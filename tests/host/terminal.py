@@ -68,7 +68,6 @@ class Session:
             dimensions=size,
             preexec_fn=lambda: os.fchown(0, *owner),
         )
-        self._child.delaybeforesend = None  # whoever shows a prompt has stopped the echo before
         self._deadline = time.monotonic() + SECONDS_IN_ALL
         self.screen = ""  # all that was shown
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
@@ -104,7 +103,10 @@ class Session:
             began = time.monotonic()
             typed = typed(self.screen)
             self._deadline += time.monotonic() - began  # a phone may wait for its next code
-        self._child.send(typed if typed.endswith((CTRL_C, CTRL_D)) else typed + ENTER_KEY)
+        is_key = typed.endswith((CTRL_C, CTRL_D))
+        # sudo takes note of Ctrl-C and then waits for a line, if it comes between prompt and wait.
+        self._child.delaybeforesend = 0.05 if is_key else None
+        self._child.send(typed if is_key else typed + ENTER_KEY)
 
     def finish(self) -> Conversation:
         """Wait for the end; raises if the program asks once more, or does not end within 30 s."""

@@ -96,7 +96,8 @@ def test_office_and_service_account_are_exempt_and_everybody_else_has_until_the_
     phone = enrolled(alice)
     with configured(policy(chapter, 40)):
         checked = pam_totp("config", "check")
-        assert (checked.code, checked.output) == (0, f"{CONFIGURATION}: valid\n")
+        assert checked.code == 0
+        assert checked.output.startswith(f"{CONFIGURATION}: valid\n")
         assert says(backup, BACKUP_HOST) == says(alice, OFFICE) == "no code is asked for"
         assert says(alice, OUTSIDE) == "the settings ask for a code"
         assert says(bob, OUTSIDE) == "no code is asked for"

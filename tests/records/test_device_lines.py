@@ -4,7 +4,7 @@
 from base64 import b32encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.enrollment.uri import new_uri
@@ -135,6 +135,7 @@ def test_uri_that_people_wrote_is_one_that_apps_read(line: str) -> None:
     assert device.credential.secret == parse_line(device.uri).secret
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_no_file_breaks_the_reader(name: str, junk: str) -> None:
     content = f"{junk}\n{URIS[0]} {name}\n{junk}".encode("utf-8", "replace")
