@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import time
 from typing import Any
 
 from pam_totp.enrollment import devices, save
@@ -11,7 +10,7 @@ from pam_totp.enrollment.change_devices import remove, rename
 from pam_totp.enrollment.identity import account_of, secret_dir_of
 from pam_totp.enrollment.show_device import show
 from pam_totp.errors import printable
-from pam_totp.listing import fit
+from pam_totp.listing import columns, fit, moment
 from pam_totp.records.user import secret
 from pam_totp.records.user.devices import devices_of
 from pam_totp.review import secret_file
@@ -91,8 +90,10 @@ def _list(options: argparse.Namespace) -> int:
     if enrolled is False:
         print(f"{account.pw_name}: not enrolled; run: {enroll}")
         return 0
-    lines = _table(rows) if rows else [f"{account.pw_name} has no device; run: {enroll}"]
+    lines = [f"{account.pw_name} has no device; run: {enroll}"]
     if rows:
+        table = columns([COLUMNS, *(_cells(row) for row in rows)], MAX_NAME)
+        lines = [line for each in table for line in each]
         lines += [
             "Only root can see when a code of each was used last."
             if not is_known()
@@ -103,27 +104,6 @@ def _list(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    table = [COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
-    widths[0] = min(widths[0], MAX_NAME)
-    lines: list[str] = []
-    for name, *others in table:
-        if len(name) > MAX_NAME:
-            lines.append(name)
-            name = ""
-        padded = (cell.ljust(width) for cell, width in zip([name, *others], widths, strict=True))
-        lines.append("  ".join(padded).rstrip())
-    return lines
-
-
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    used = _moment(row["last_used_at"]) if is_known() else "?"
-    return printable(row["device"]) or "-", row["type"], _moment(row["since"]), used, row["id"]
-
-
-def _moment(seconds: int | None) -> str:
-    try:
-        return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
-    except (OverflowError, OSError, ValueError):
-        return "?"
+    used = moment(row["last_used_at"]) if is_known() else "?"
+    return printable(row["device"]) or "-", row["type"], moment(row["since"]), used, row["id"]

@@ -6,13 +6,12 @@ import json
 import os
 import pwd
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pam_totp import progress, repair
 from pam_totp.errors import Error, for_root, printable
-from pam_totp.listing import fit
+from pam_totp.listing import columns, fit, moment
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
@@ -108,25 +107,17 @@ def _without_user(name: str) -> dict[str, Any]:
 def _table(found: list[dict[str, Any]]) -> str:
     """A line for each user, and below it one for each thing that needs attention."""
     rows = [COLUMNS, *(_cells(row) for row in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    widths[0] = min(widths[0], MAX_NAME)
-    lines: list[str] = []
-    for cells, notes in zip(rows, [[], *(_notes(row) for row in found)], strict=True):
-        name, *others = cells
-        if len(name) > MAX_NAME:
-            lines.append(name)
-            name = ""
-        padded = (cell.ljust(width) for cell, width in zip([name, *others], widths, strict=True))
-        lines += ["  ".join(padded).rstrip(), *notes]
-    return "\n".join(lines)
+    notes = [[], *(_notes(row) for row in found)]
+    listed = zip(columns(rows, MAX_NAME), notes, strict=True)
+    return "\n".join(line for lines, more in listed for line in [*lines, *more])
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         printable(row["user"]),
         "unconfirmed" if row["unconfirmed"] else ENROLLED[row["enrolled"]],
-        _moment(row["since"]),
-        _moment(row["last_code_at"]),
+        moment(row["since"] or None),
+        moment(row["last_code_at"] or None),
         "unknown" if row["recovery_codes_left"] is None else str(row["recovery_codes_left"]),
     )
 
@@ -139,14 +130,7 @@ def _notes(row: dict[str, Any]) -> list[str]:
         notes.append(f"  waiting: {row['waiting_seconds']} s after incorrect codes")
     if row["granted_until"]:
         once = "once, " if row["granted_once"] else ""
-        notes.append(f"  grant: {once}until {_moment(row['granted_until'])} UTC")
+        notes.append(f"  grant: {once}until {moment(row['granted_until'])} UTC")
     if row["fault"]:
         notes.append(f"  fault: {printable(row['fault'])}")
     return notes
-
-
-def _moment(seconds: int | None) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "-"
-    except (OverflowError, OSError, ValueError):
-        return "?"  # users can set any time on their files

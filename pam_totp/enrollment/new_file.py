@@ -95,6 +95,7 @@ class Pipe(NewFile):
 
     def __init__(self) -> None:
         super().__init__("standard output")
+        self.is_kept = True
 
     def __enter__(self) -> "Pipe":
         if os.isatty(1):
@@ -122,11 +123,3 @@ class Pipe(NewFile):
 
     def cut(self, size: int) -> None:
         """Nothing can be taken back."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        _value: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        os.close(self.file)

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 
 from pam_totp.enrollment import token_key
 from pam_totp.enrollment.devices import is_same
-from pam_totp.enrollment.terminal import ask, say
-from pam_totp.enrollment.two_codes import SKEW_SECONDS
+from pam_totp.enrollment.terminal import say
+from pam_totp.enrollment.two_codes import SKEW_SECONDS, asked
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.user.devices import Device
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.hashes import ALGORITHMS
-from pam_totp.rules.otp import WINDOW_STEPS, matching_steps, read_code
-from pam_totp.rules.reasons import Failure
+from pam_totp.rules.otp import WINDOW_STEPS, matching_steps
 from pam_totp.rules.tokens import LOOK_AHEAD, MAX_COUNTER, RESYNC_REACH, expected, successive
 
 NAME = "token"
@@ -100,7 +99,7 @@ def _prove_counter(token: Credential, start: int) -> int:
     """The counter of a code that was typed."""
     previous = ""
     for _ in range(TRIES):
-        code = _ask_code(token)
+        code = asked(token, PROMPT, "; --digits changes that")
         if not code:
             continue
         window = range(start, start + LOOK_AHEAD)
@@ -121,7 +120,7 @@ def _prove_clock(token: Credential) -> tuple[int, int]:
     """By how many steps the token's clock is ahead, and the time step of a code that was typed."""
     previous, reach_steps = "", SKEW_SECONDS // token.period
     for _ in range(TRIES):
-        code = _ask_code(token)
+        code = asked(token, PROMPT, "; --digits changes that")
         if not code:
             continue
         now = int(time.time() // token.period)
@@ -137,17 +136,6 @@ def _prove_clock(token: Credential) -> tuple[int, int]:
         say("If the token's clock may be off, wait for its next code and enter that.")
         previous = code
     raise Error(f"{TRIES} incorrect codes; nothing was changed", COMMAND)
-
-
-def _ask_code(token: Credential) -> str:
-    try:
-        code = read_code(ask(PROMPT).encode("utf-8", "replace"))
-    except Failure:
-        code = ""
-    if len(code) == token.digits:
-        return code
-    say(f"A code of this token has {token.digits} digits; --digits changes that.")
-    return ""
 
 
 def _fitting(token: Credential, code: str) -> str:

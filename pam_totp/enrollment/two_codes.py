@@ -85,13 +85,21 @@ def _until_found(token: Credential, look: Callable[[str, str], Found]) -> Found:
     raise AssertionError("one try is always made")
 
 
+def asked(token: Credential, prompt: str, more: str = "") -> str:
+    """A code that the token may have made; empty, once the person was told, for anything else."""
+    try:
+        code = read_code(ask(prompt).encode("utf-8", "replace"))
+    except Failure:
+        code = ""
+    if len(code) == token.digits:
+        return code
+    say(f"A code of this token has {token.digits} digits{more}.")
+    return ""
+
+
 def _ask_code(token: Credential, prompt: str) -> str:
     for _ in range(TRIES):
-        try:
-            code = read_code(ask(prompt).encode("utf-8", "replace"))
-        except Failure:
-            code = ""
-        if len(code) == token.digits:
+        code = asked(token, prompt)
+        if code:
             return code
-        say(f"A code of this token has {token.digits} digits.")
     raise Error(f"that is no code{_NOTHING}", AGAIN)

@@ -22,10 +22,10 @@ class Plan:
     has_codes: bool
 
 
-def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str, list[str]]:
-    """The URI, the content of the recovery file, the sheet as a document, and the recovery codes.
-    more: what tells the entry of the app from an earlier one. Raises ValueError where the names are
-    too long for a QR code, or no text."""
+def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str]:
+    """The URI, the content of the recovery file, and the sheet as a document. more: what tells the
+    entry of the app from an earlier one. Raises ValueError where the names are too long for a QR
+    code, or no text."""
     from qrcode.exceptions import DataOverflowError
 
     codes = recovery.new_codes() if plan.has_codes else []
@@ -37,7 +37,7 @@ def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str, list[str]]:
         document = head(plan.around, row.element()) + page(sheet, plan.around) + END
     except (DataOverflowError, UnicodeError):
         raise ValueError("the names are too long for a QR code, or are no text") from None
-    return uri, recovery.new_file(codes), document, codes
+    return uri, recovery.new_file(codes), document
 
 
 def row_of(sheet: Sheet, device: str) -> Row:

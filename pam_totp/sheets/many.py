@@ -148,17 +148,15 @@ class Crowd:
         """Where there is nothing to make."""
         name = state.account.pw_name
         if state.what == FINISH:
-            self._folder.publish(name)
-            self._new += 1
-        if state.what in (FINISH, DONE):
-            row = self._folder.find(name)
-            self.rows += [row] if row else []
+            self._finish(name)
+        if state.what == DONE:
+            self._keep_row(name)
         if state.what in (DONE, SKIP):
             self._folder.discard(name)  # of a secret that is not there any more
         if state.what in (DONE, SKIP, FAULT):
             self.skip(name, state.why, is_fault=state.what == FAULT)
 
-    def _save(self, state: State, uri: str, hashed: bytes, document: str, _: list[str]) -> None:
+    def _save(self, state: State, uri: str, hashed: bytes, document: str) -> None:
         """The sheet first, then the secret, then the sheet's name. Raises Error."""
         account, name = state.account, state.account.pw_name
         secret_dir = NamingSecretDir(account, self._active.store)
@@ -187,7 +185,14 @@ class Crowd:
                 self.skip(name, fault, is_fault=True)
                 return
             action_log.write("enroll", user=name, by=caller())
-            self._new += 1
-            self._folder.publish(name)
-            row = self._folder.find(name)
-            self.rows += [row] if row else []
+            self._finish(name)
+
+    def _finish(self, name: str) -> None:
+        """The user is enrolled, and the sheet gets its name."""
+        self._new += 1
+        self._folder.publish(name)
+        self._keep_row(name)
+
+    def _keep_row(self, name: str) -> None:
+        row = self._folder.find(name)
+        self.rows += [row] if row else []

@@ -9,7 +9,7 @@ from pam_totp.review.looking import LookFailed, Process
 from pam_totp.sheets.made import Plan, make
 
 MAX_SECONDS = 600.0  # nothing waits in there, but another load may have all processors
-Made = tuple[str, bytes, str, list[str]] | str
+Made = tuple[str, bytes, str] | str
 
 
 def prepared(

@@ -14,6 +14,7 @@ from pam_totp.login.enroll_at_login import save_first_recovery_codes
 from pam_totp.records.config.table import DEFAULTS
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
+from pam_totp.verbs import VERBS
 from tests.commands.commands import configured, pam_totp, secret_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential
@@ -21,20 +22,6 @@ from tests.host.programs import COMMAND
 from tests.host.terminal import CTRL_C, Conversation
 
 OnTerminal = Callable[..., Conversation]
-VERBS = (
-    *(
-        "enroll",
-        "status",
-        "devices",
-        "check",
-        "recovery-codes",
-        "users",
-        "reset",
-        "unlock",
-        "grant",
-    ),
-    *("explain", "enable", "disable", "confirm", "doctor", "import", "migrate", "config"),
-)
 
 
 def assert_fits(shown: Conversation) -> None:
