@@ -30,7 +30,6 @@ OF_SU = Path("/etc/default/su")  # not login.defs: useradd of Debian 12 does not
 PAM_UNIX = re.compile(r"^(auth\b.*\bpam_unix\.so\b.*)$", re.MULTILINE)
 # The longest first; of what is a folder, all files in it.
 LONG_FILES = (
-    "tests/review/test_ways.py",  # not long: it looks at all services, before another file has more
     *("tests/faults/test_system_calls.py", "tests/attacks/test_disks.py", "tests/doctor/"),
     *("tests/faults/", "tests/trial/", "tests/test_dpkg.py", "tests/test_package.py"),
     *("tests/host/test_screen_lockers.py", "tests/commands/test_explain.py"),

@@ -241,10 +241,12 @@ def test_json_says_what_was_changed(user: User, token: Token) -> None:
 
 
 class Clock:
-    """A token with TOTP whose clock is off by some time steps."""
+    """A token with TOTP whose clock is off by some time steps. It stands still, so that its codes
+    are in a row however long the commands between them take."""
 
     def __init__(self, user: User, off: int) -> None:
-        self.user, self.off = user, off
+        self.user = user
+        self._step = int(time.time() // 30) + off
         (self.secret,) = new_secrets()
         self._generator = pyotp.TOTP(self.secret)
         self.enroll()
@@ -254,7 +256,7 @@ class Clock:
         self.user.give(secret_of(self.user), line)
 
     def code(self, ahead: int = 0) -> str:
-        return str(self._generator.generate_otp(int(time.time() // 30) + self.off + ahead))
+        return str(self._generator.generate_otp(self._step + ahead))
 
     def line(self) -> str:
         return secret_of(self.user).read_text(encoding="ascii")

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,24 @@ def test_a_random_stack_returns_what_the_model_says(
     shutil.rmtree(tmp_path)
 
 
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[list[Path]]:
+    """Where a service may be. Those that a test makes there are no services of this host after it:
+    other files look at all of them."""
+    folders = [Path("/etc/pam.d"), Path("/usr/lib/pam.d"), tmp_path]
+    found = [folder / f"model{number}" for number, folder in enumerate(folders)]
+    yield found
+    for path in found:
+        path.unlink(missing_ok=True)
+
+
 def test_an_include_without_a_folder_is_looked_for_where_the_model_says(
-    programs: Path, tmp_path: Path
+    programs: Path, tmp_path: Path, places: list[Path]
 ) -> None:
     line = f"auth required {programs}/pam_scripted.so"
-    for number, folder in enumerate(("/etc/pam.d", "/usr/lib/pam.d", str(tmp_path))):
-        Path(folder).mkdir(exist_ok=True)
-        (Path(folder) / f"model{number}").write_text(f"{line} in{number} 0 0\n")
+    for number, path in enumerate(places):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{line} in{number} 0 0\n")
         (tmp_path / f"include{number}").write_text(f"auth include model{number}\n{line} x 0 0\n")
         (tmp_path / f"at{number}").write_text(f"@include model{number}\n{line} x 0 0\n")
     names = [f"{how}{number}" for how in ("include", "at") for number in range(3)]
