@@ -35,8 +35,10 @@ def describe(
     of TRIES may not be known. `credentials`: gets those of the secret, for a caller who looks at
     them too; `above`: what is known of the folders above the homes."""
     uid = str(account.pw_uid)
-    known = uid in records[enforced.KIND] or uid in records[grant.KIND]
+    is_recorded = uid in records[enforced.KIND]
+    known = is_recorded or uid in records[grant.KIND]
     row = empty_row(account)
+    row["last_code_at"] = _last_code_at(account.pw_uid) if is_recorded else None
 
     def fill(look: Callable[[], dict[str, Any]]) -> None:
         """A fault leaves its own values None, and does not affect the others."""
@@ -58,8 +60,7 @@ def describe(
     else:
         if status is None and not known and not elsewhere:
             return None
-        is_recorded = uid in records[enforced.KIND]
-        fill(lambda: _enrolled(secret_dir, status, credentials, is_recorded))
+        fill(lambda: _enrolled(secret_dir, status, credentials, row["last_code_at"]))
         fill(lambda: _codes_left(secret_dir, uid in records[recovery.KIND]))
         if elsewhere:
             row["fault"] = (
@@ -67,15 +68,13 @@ def describe(
             )
     if uid in records[grant.KIND]:
         fill(lambda: _granted(account.pw_uid))
-    if uid in records[enforced.KIND]:
-        row["last_code_at"] = _last_code_at(account.pw_uid)
-        if row["enrolled"] is False and not row["granted_until"]:
-            gone = "the secret is missing, so every login is refused"
-            nobodys = names_without_user() if active.store == "system" else []
-            if nobodys:
-                command = f"pam-totp migrate {account.pw_name} --renamed-from"
-                gone += f"; if renamed, run: {command} {nobodys[0]}"
-            row["fault"] = row["fault"] or gone
+    if is_recorded and row["enrolled"] is False and not row["granted_until"]:
+        gone = "the secret is missing, so every login is refused"
+        nobodys = names_without_user() if active.store == "system" else []
+        if nobodys:
+            command = f"pam-totp migrate {account.pw_name} --renamed-from"
+            gone += f"; if renamed, run: {command} {nobodys[0]}"
+        row["fault"] = row["fault"] or gone
     has_token = any(each.counter is not None for each in credentials)
     if has_token and uid in records.get(counters.KIND, (uid,)):
         fill(lambda: _fault_of_counters(account.pw_uid))
@@ -101,13 +100,12 @@ def _enrolled(
     secret_dir: Visited,
     status: os.stat_result | None,
     credentials: list[Credential],
-    is_recorded: bool,
+    last: int | None,
 ) -> dict[str, Any]:
     content = secret_dir.read(secret.NAME)
     enrolled, found, faults = secret_file.judge(content, f"{secret_dir.path}/{secret.NAME}")
     credentials += found
     since = int(status.st_mtime) if status and enrolled else None
-    last = _last_code_at(secret_dir.account.pw_uid) if is_recorded else None
     return {
         "enrolled": enrolled,
         "unconfirmed": enrolled and is_unconfirmed(content or b"", last),
