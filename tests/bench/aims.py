@@ -9,6 +9,7 @@ from tests.bench import (
     descriptors,
     growth,
     importing,
+    listing,
     logins,
     many,
     policies,
@@ -19,7 +20,9 @@ from tests.bench.rounds import Measured
 
 MAX_TIME, MAX_MEMORY = 1.25, 1.20
 # With an interpreter for each, both programs took 1.22 of two idle ones: 0.62 of that.
-MAX_STEP, MAX_TO_IDLE, MAX_LOGIN, MAX_LOGIN_CPU_MS = 1.0, 0.76, 1.05, 11.0
+MAX_STEP, MAX_TO_IDLE, MAX_LOGIN = 1.0, 0.76, 1.05
+# 11 ms and 2.6 s where a bare interpreter takes 6.0 ms: on other machines as many of those.
+MAX_LOGIN_CPU, MAX_LISTING = 11 / 6.0, 2600 / 6.0
 MAX_MANY = 0.5
 MAX_POLICY, MAX_RULES, MAX_CREDENTIALS, MAX_GROWTH = 1.5, 1.08, 1.10, 1.05
 
@@ -39,7 +42,7 @@ class Aim:
         else:
             figure = f"{self.figure:.2f}{self.unit}"
             mark = "ok" if self.figure <= self.most else "MISSED"
-        return f"  {self.what:<50}{figure:>10}{self.most:>9.2f}  {mark}"
+        return f"  {self.what:<52}{figure:>10}{self.most:>9.2f}  {mark}"
 
 
 class Figures:
@@ -51,6 +54,11 @@ class Figures:
     def wall_ratio(self, section: str, name: str, base: str) -> float | None:
         own, other = self._all.get((section, name)), self._all.get((section, base))
         return own.wall_ratio(other) if own and other else None
+
+    def in_interpreters(self, milliseconds: float | None) -> float | None:
+        """So many bare interpreters take that time on this machine."""
+        bare = self._all.get((programs.SECTION, programs.BARE))
+        return milliseconds / bare.cpu if bare and milliseconds is not None else None
 
     def seconds(self, section: str, name: str) -> float | None:
         own = self._all.get((section, name))
@@ -72,7 +80,7 @@ def render(measured: Sequence[Measured], memory: Mapping[str, float]) -> str:
         *of_commands(figures),
         *of_many(figures),
     ]
-    return "\n".join(["", f"{'aims':<52}{'is':>10}{'at most':>9}", *(aim.line() for aim in every)])
+    return "\n".join(["", f"{'aims':<54}{'is':>10}{'at most':>9}", *(aim.line() for aim in every)])
 
 
 def of_programs(figures: Figures, memory: Mapping[str, float]) -> Iterator[Aim]:
@@ -101,9 +109,9 @@ def of_logins(figures: Figures) -> Iterator[Aim]:
         yield Aim(f"ssh login to google-authenticator's, run {number}", ratio, MAX_LOGIN)
     for number in range(1, logins.RUNS + 1):
         over = figures.cpu_over(logins.section_of(number), logins.OURS, logins.GOOGLE)
-        yield Aim(
-            f"CPU of the ssh server over google's, run {number}", over, MAX_LOGIN_CPU_MS, " ms"
-        )
+        figure = figures.in_interpreters(over)
+        what = f"ssh server's CPU over google's, interpreters, run {number}"
+        yield Aim(what, figure, MAX_LOGIN_CPU)
 
 
 def of_many(figures: Figures) -> Iterator[Aim]:
@@ -130,5 +138,8 @@ def of_records(figures: Figures) -> Iterator[Aim]:
 
 
 def of_commands(figures: Figures) -> Iterator[Aim]:
+    seconds = figures.seconds(listing.SECTION, listing.NAME)
+    figure = figures.in_interpreters(seconds and seconds * 1000)
+    yield Aim(f"{listing.NAME}, interpreters", figure, MAX_LISTING)
     seconds = figures.seconds(importing.SECTION, importing.NAME)
     yield Aim(f"import of {importing.USERS:,} users", seconds, importing.MAX_SECONDS, " s")
