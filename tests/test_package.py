@@ -104,6 +104,13 @@ def test_package_has_no_conffile_that_could_stop_an_upgrade(package: Path, unpac
     assert "conffiles" not in run("dpkg-deb", "--info", package)
 
 
+def test_package_names_the_source_of_the_library_that_it_holds_parts_of(package: Path) -> None:
+    pattern = "${source:Package} (= ${source:Version})"
+    source = run("dpkg-query", "-W", "-f", pattern, "libc6-dev")
+    assert source.startswith("glibc (= ")
+    assert run("dpkg-deb", "-f", package, "Built-Using").strip() == source
+
+
 def test_private_service_never_asks_for_a_code(unpacked: Path) -> None:
     lines = (unpacked / "usr/lib/pam.d/pam-totp").read_text().splitlines()
     stack = [line for line in lines if not line.startswith("#")]
