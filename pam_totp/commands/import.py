@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         store=active.store,
         is_applied=options.apply,
         is_replacing=options.replace,
+        is_of_many=options.source == OATH or getattr(options, "all", False),
     )
     rows = list[dict[str, Any]]()
     try:

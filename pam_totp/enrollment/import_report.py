@@ -5,9 +5,10 @@ import json
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from pam_totp.enrollment.importing import FAULT, IMPORTED, PLANNED, UNCHANGED
+from pam_totp.enrollment.importing import FAULT, IMPORTED, OTHERWISE, PLANNED, UNCHANGED
 from pam_totp.errors import Error, printable
 from pam_totp.listing import fit
 
@@ -17,6 +18,7 @@ _SUMMARY = {
     IMPORTED: "imported",
     PLANNED: "would be imported",
     UNCHANGED: "enrolled with the same secret already",
+    OTHERWISE: OTHERWISE,
     FAULT: "cannot be imported",
 }
 
@@ -37,7 +39,7 @@ def print_report(rows: list[dict[str, Any]], *, is_applied: bool, as_json: bool)
             print(f"Nothing was changed. To import, run:\n  {_with('--apply')}")
     faulty = [row for row in rows if row["fault"]]
     if faulty:
-        raise _error(faulty, is_applied=is_applied)
+        raise _error(faulty, {row["user"] for row in rows}, is_applied=is_applied)
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
@@ -57,21 +59,29 @@ def _kind(credential: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def _with(option: str, user: str = "") -> str:
-    """This command with one more option; of all users, for the one that is named alone."""
-    words = [user if user and word == ALL else word for word in sys.argv[1:]]
-    return shlex.join(["pam-totp", *words, option])
+def _with(option: str, words: Sequence[str] = ()) -> str:
+    """This command with one more option, or what was typed after the program in place of that."""
+    return shlex.join(["pam-totp", *sys.argv[1:3], *(words or sys.argv[3:]), option])
 
 
-def _error(faulty: list[dict[str, Any]], *, is_applied: bool) -> Error:
+def _for_one(option: str, user: str, others: set[str]) -> str:
+    """This command with one more option, for one of the users alone: to others it may do what it
+    should not. Where that one cannot be named, what lets the same command enroll the user."""
+    words = [user if word == ALL else word for word in sys.argv[3:] if word not in others]
+    return _with(option, words) if user in words else f"pam-totp reset {user}"
+
+
+def _error(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool) -> Error:
     named = "; ".join(f"{row['user']}: {row['fault']}" for row in faulty[:MAX_NAMED])
     more = f"; and {len(faulty) - MAX_NAMED} more" if len(faulty) > MAX_NAMED else ""
     told = next((row for row in faulty if row["hint"]), faulty[0])
-    hint = whole_hint(told["hint"], told["user"]) or f"pam-totp enroll --user {told['user']}"
+    hint = told["hint"] or f"pam-totp enroll --user {told['user']}"
+    if hint.startswith("--"):
+        hint = _for_one(hint, told["user"], users - {told["user"]})
     what = "was" if is_applied else "can be"
     return Error(f"not everything {what} imported: {named}{more}", hint)
 
 
-def whole_hint(hint: str, user: str = "") -> str:
-    """A hint that is an option, as this command with it; for one user, if one is named."""
-    return _with(hint, user) if hint.startswith("--") else hint
+def whole_hint(hint: str) -> str:
+    """A hint that is an option, as this command with it."""
+    return _with(hint) if hint.startswith("--") else hint

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Enrolling one user with what a file of another program holds.
 
-- An existing secret MUST stay, unless root asked for its replacement.
+- An existing secret MUST stay, unless root asked for its replacement. Of many users, those who have
+  enrolled here by themselves are no fault: so a move from another program ends.
 - A code that was used there MUST be refused here: time steps are recorded before the secret is
   saved, so that no login falls between.
 - A recovery code that was used here MUST stay used, though the file there still has it.
@@ -29,18 +30,20 @@ from pam_totp.rules.record import Record
 from pam_totp.rules.repair_for_root import repair_for_root
 
 PLANNED, IMPORTED, UNCHANGED, FAULT = "would be imported", "imported", "unchanged", "fault"
+OTHERWISE = "enrolled with another secret"
 
 
 class Task(Record):
     """source: the program; device: what the credentials are named; store: the active one;
     is_applied: whether to change anything; is_replacing: whether an existing secret may be
-    replaced."""
+    replaced; is_of_many: whether nobody was named."""
 
     source: str
     device: str
     store: str
     is_applied: bool
     is_replacing: bool
+    is_of_many: bool = False
 
 
 def fault(user: str, message: str, hint: str = "") -> dict[str, Any]:
@@ -84,6 +87,8 @@ def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, 
     if existing is not None and _has_all(existing, lines):
         return row | {"outcome": UNCHANGED}
     if existing is not None and not task.is_replacing:
+        if task.is_of_many and _has_others_alone(existing, lines):
+            return fault(user, "") | {"outcome": OTHERWISE}
         raise Error("already enrolled with another secret", "--replace")
     if existing is None and _is_elsewhere(account, task.store):
         raise Error("the secret is in the other store", f"pam-totp migrate {user}")
@@ -115,11 +120,21 @@ def _told(found: Found) -> dict[str, Any]:
 
 def _has_all(existing: bytes, lines: list[str]) -> bool:
     """Whether the secret file has the credentials of all lines already."""
+    return _identities(existing.decode("utf-8", "replace").split("\n")) >= _identities(lines)
+
+
+def _has_others_alone(existing: bytes, lines: list[str]) -> bool:
+    """Whether the user has enrolled, and with nothing of the lines."""
+    known = _identities(existing.decode("utf-8", "replace").split("\n"))
+    return bool(known) and known.isdisjoint(_identities(lines))
+
+
+def _identities(lines: list[str]) -> set[str]:
     known = set()
-    for line in existing.decode("utf-8", "replace").split("\n"):
+    for line in lines:
         with suppress(Unusable):
             known.add(read_line(line).identity)
-    return known.issuperset(read_line(line).identity for line in lines)
+    return known
 
 
 def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:

@@ -162,21 +162,69 @@ def test_existing_secret_stays_unless_its_replacement_is_asked_for(
     assert verify(user, old_codes[0]).code == REFUSED
 
 
-def test_hint_for_all_users_replaces_the_secret_of_one(
+def test_users_who_have_enrolled_by_themselves_are_no_fault_of_a_move_of_all(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], tmp_path: Path
+) -> None:
+    """They are its normal end, and stay as they are."""
+    user, late = make_user(), make_user()
+    secrets = new_secrets(2)
+    credentials = [give_google(*each) for each in zip((user, late), secrets, strict=True)]
+    own = enrolled(user)
+    before = tree(user.home)
+    lines = [f"HOTP/T30 {each.user.name} - {decode_base32(each.secret).hex()}" for each in credentials]
+    for arguments in ([GOOGLE, "--all"], ["oath", oath_file(tmp_path, *lines)]):
+        shown = pam_totp("import", *arguments)
+        assert (shown.code, shown.errors) == (0, "")
+        assert f"{user.name}: enrolled with another secret\n" in shown.output
+        assert shown.output.splitlines()[-3].endswith(", 1 enrolled with another secret.")
+    answer = pam_totp("import", GOOGLE, "--all", "--apply", "--json")
+    assert (answer.code, answer.errors) == (0, "")
+    rows = {row["user"]: row for row in json.loads(answer.output)["users"]}
+    assert rows[late.name]["outcome"] == "imported"
+    row = rows[user.name]
+    assert (row["outcome"], row["fault"]) == ("enrolled with another secret", "")
+    assert (row["credentials"], row["options"], row["recovery_codes"]) == ([], [], 0)
+    assert tree(user.home) == before
+    assert verify(user, own.fresh_code()).code == ACCEPTED
+    assert pam_totp("import", GOOGLE, "--all", "--apply", "--replace").code == 0
+    assert verify(user, credentials[0].fresh_code()).code == ACCEPTED
+
+
+def test_secret_file_without_a_device_is_a_fault_of_a_move_of_all(
     make_user: Callable[..., User], enrolled: Callable[..., Credential]
 ) -> None:
-    users = [make_user(), make_user()]
+    """Every login of such a user is refused. What helps one does nothing to the others."""
+    emptied, own = make_user(), make_user()
+    for user in (emptied, own):
+        give_google(user, new_secrets()[0])
+        enrolled(user)
+    emptied.give(secret_of(emptied), "# no device\n")
+    before = tree(own.home)
+    refused = pam_totp("import", GOOGLE, "--all", "--apply")
+    assert_refused(refused, f"not everything was imported: {emptied.name}: already enrolled")
+    command = refused.errors.splitlines()[1].removeprefix("hint: ")
+    assert command == f"pam-totp import {GOOGLE} {emptied.name} --apply --replace"
+    assert run(command.split()).code == 0
+    assert tree(own.home) == before
+
+
+def test_hint_that_replaces_names_one_user_alone(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], tmp_path: Path
+) -> None:
+    """Of several that were named; and of a file of users, none of whom can be."""
+    users = [make_user() for _ in range(2)]
     for user in users:
         give_google(user, new_secrets()[0])
         enrolled(user)
-    shown = pam_totp("import", GOOGLE, "--all")
-    assert_refused(shown, "not everything can be imported: ")
-    refused = pam_totp("import", GOOGLE, "--all", "--apply")
-    assert_refused(refused, ": already enrolled with another secret; ")
-    (name,) = re.findall(
-        rf"hint: pam-totp import {GOOGLE} (\S+) --apply --replace\n", refused.errors
-    )
-    assert name in [user.name for user in users]
+    refused = pam_totp("import", GOOGLE, *(user.name for user in users), "--apply")
+    assert_refused(refused, "already enrolled with another secret")
+    hint = f"hint: pam-totp import {GOOGLE} {users[0].name} --apply --replace\n"
+    assert refused.errors.endswith(hint)
+    known = decode_base32(re.findall("secret=([A-Z2-7]+)", secret_of(users[0]).read_text())[0])
+    lines = [f"HOTP/T30 {users[0].name} - {key}" for key in (known.hex(), "31" * 20)]
+    partly = pam_totp("import", "oath", oath_file(tmp_path, *lines), "--apply")
+    assert_refused(partly, f"{users[0].name}: already enrolled with another secret")
+    assert partly.errors.endswith(f"hint: pam-totp reset {users[0].name}\n")
 
 
 def test_old_recovery_codes_are_void_where_the_file_brings_none(

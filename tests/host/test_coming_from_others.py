@@ -83,18 +83,20 @@ def test_before_during_and_after_the_import_each_user_is_asked_once(
     who_asks: Callable[..., list[str]],
     log_in: Converse,
 ) -> None:
-    moved, late, never, new = (make_user() for _ in range(4))
+    moved, late, never, new, anew = (make_user() for _ in range(5))
     of_moved, of_late = enroll_with_google(moved), enroll_with_google(late)
+    enroll_with_google(anew)
     # Before: their line alone.
     assert who_asks(moved, of_moved) == [THEIRS]
     assert who_asks(never) == []
     # Both lines, and nobody has come yet but one who has enrolled here alone.
     lines_of_sshd(pam_services, *BOTH)
-    of_new = enrolled(new)
+    of_new, of_anew = enrolled(new), enrolled(anew)
     assert who_asks(moved, of_moved) == [THEIRS]
     assert who_asks(late, of_late) == [THEIRS]
     assert who_asks(never) == []
     assert who_asks(new, of_new) == [OURS]
+    assert who_asks(anew, of_anew) == [OURS]
     # One has come, and the phone shows the same codes. No used code is good a second time.
     last = of_moved.code_of(of_moved._last_step)
     assert pam_totp(*COMMAND, moved.name, "--apply").code == 0
@@ -107,9 +109,18 @@ def test_before_during_and_after_the_import_each_user_is_asked_once(
     # All have come.
     assert pam_totp(*COMMAND, "--all", "--apply").code == 0
     assert who_asks(late, of_late) == [OURS]
+    left = pam_totp(*COMMAND, "--all", "--json")
+    outcomes = {row["user"]: row["outcome"] for row in json.loads(left.output)["users"]}
+    assert (left.code, left.errors) == (0, "")
+    assert outcomes == {
+        moved.name: "unchanged",
+        late.name: "unchanged",
+        anew.name: "enrolled with another secret",
+    }
     # After: our line alone.
     lines_of_sshd(pam_services, ONE_LINE)
-    for user, credential in ((moved, of_moved), (late, of_late), (new, of_new)):
+    came = ((moved, of_moved), (late, of_late), (new, of_new), (anew, of_anew))
+    for user, credential in came:
         assert who_asks(user, credential) == [OURS]
     assert who_asks(never) == []
 
