@@ -9,6 +9,7 @@
 """
 
 import pwd
+import time
 from contextlib import closing, suppress
 from typing import Any
 
@@ -19,12 +20,13 @@ from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error
-from pam_totp.imports.found import HOTP, Found, Import, Unusable, line_of, read_line
+from pam_totp.imports.found import HOTP, Found, Import, Unusable, read_line, uri_of
 from pam_totp.records.host import action_log
 from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.attempts import Attempts
+from pam_totp.records.user.devices import line_of
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.record import Record
 from pam_totp.rules.repair_for_root import repair_for_root
@@ -104,10 +106,10 @@ def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, 
 
 
 def _lines(user: str, given: Import, device: str) -> list[str]:
-    host = host_name()
+    host, now = host_name(), time.time()
     names = [device, *(f"{device}-{number}" for number in range(2, len(given.credentials) + 1))]
     pairs = zip(given.credentials, names, strict=True)
-    return [line_of(found, f"{user}@{host}", host, name) for found, name in pairs]
+    return [line_of(uri_of(found, f"{user}@{host}", host), name, now) for found, name in pairs]
 
 
 def _told(found: Found) -> dict[str, Any]:
@@ -192,4 +194,4 @@ def _record_used(uid: int, given: Import) -> None:
 
 
 def _identity(found: Found) -> str:
-    return read_line(line_of(found, "user", "host", "device")).identity
+    return read_line(uri_of(found, "user", "host")).identity

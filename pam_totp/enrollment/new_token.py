@@ -15,6 +15,7 @@ from pam_totp.enrollment.terminal import say
 from pam_totp.enrollment.two_codes import SKEW_SECONDS, asked
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError
+from pam_totp.imports.found import found_of, uri_of
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.user.devices import Device
 from pam_totp.rules.credential import Credential
@@ -92,7 +93,7 @@ def proved_uri(
         token = Credential(**vars(token) | {"offset": offset})
     issuer = options.issuer or active.values["issuer"] or host_name()
     label = options.label or f"{account.pw_name}@{host_name()}"
-    return token_key.uri_of(token, issuer, label), last
+    return uri_of(found_of(token), label, issuer), last
 
 
 def _prove_counter(token: Credential, start: int) -> int:

@@ -9,7 +9,6 @@ import re
 import stat
 import sys
 from base64 import b32encode
-from urllib.parse import quote
 
 from pam_totp.enrollment.terminal import ask_password
 from pam_totp.errors import Error, UsageError
@@ -87,24 +86,3 @@ def bytes_of(text: str) -> bytes:
             f"the key may be hex or base32{_NOTHING}", "put hex: or base32: in front of the key"
         )
     return bytes.fromhex(key) if is_hex and named == "hex" else by_base32
-
-
-def uri_of(credential: Credential, issuer: str, account: str) -> str:
-    """The URI of a token, under names of this host."""
-    key = b32encode(credential.secret).decode("ascii").rstrip("=")
-    parameters = [f"secret={key}"]
-    is_counting = credential.counter is not None
-    if is_counting:
-        parameters.append(f"counter={credential.counter}")
-    if credential.algorithm != "SHA1":
-        parameters.append(f"algorithm={credential.algorithm}")
-    if credential.digits != 6:
-        parameters.append(f"digits={credential.digits}")
-    if not is_counting and credential.period != 30:
-        parameters.append(f"period={credential.period}")
-    if credential.offset:
-        parameters.append(f"offset={credential.offset}")
-    parameters.append(f"issuer={quote(issuer, safe='')}")
-    label = quote(f"{issuer}:{account}", safe=":@")
-    kind = "hotp" if is_counting else "totp"
-    return f"otpauth://{kind}/{label}?{'&'.join(parameters)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a file of another program holds for one user, and how a line of ours says the same. Pure.
+"""What a file of another program holds for one user, and how a URI of ours says the same. Pure.
 
 - What a login here could not keep as it is MUST be Unusable: nothing is rounded, cut or guessed.
 - The message of an Unusable MUST NOT hold a secret or a code.
@@ -34,7 +34,8 @@ class Unusable(Exception):
 
 class Found(Record):
     """A credential. secret: key bytes; kind: TOTP or HOTP; counter: the next one that a HOTP login
-    expects; used_step: the last time step of which a code was used, -1 if there is none."""
+    expects; offset: time steps by which a token's clock is ahead; used_step: the last time step of
+    which a code was used, -1 if there is none."""
 
     secret: bytes
     kind: str = TOTP
@@ -42,6 +43,7 @@ class Found(Record):
     digits: int = 6
     period: int = 30
     counter: int = 0
+    offset: int = 0
     used_step: int = -1
 
 
@@ -78,8 +80,22 @@ def kept_step(step: int, period: int, now: float) -> int:
     return step if 0 <= step <= now // period + MAX_STEPS_AHEAD else -1
 
 
-def line_of(found: Found, account: str, issuer: str, device: str) -> str:
-    """The line of a secret file. Raises Unusable if a login could not keep the credential."""
+def found_of(credential: Credential) -> Found:
+    """The same of a line of ours, or of another otpauth URI."""
+    return Found(
+        secret=credential.secret,
+        kind=TOTP if credential.counter is None else HOTP,
+        algorithm=credential.algorithm,
+        digits=credential.digits,
+        period=credential.period,
+        counter=credential.counter or 0,
+        offset=credential.offset,
+    )
+
+
+def uri_of(found: Found, account: str, issuer: str) -> str:
+    """The URI in the line of a secret file, without what is every app's default. Raises Unusable if
+    a login could not keep the credential."""
     if found.kind not in (TOTP, HOTP):
         raise Unusable("the credential is of a type that no login here knows")
     if not 0 <= found.counter <= MAX_COUNTER:
@@ -93,12 +109,14 @@ def line_of(found: Found, account: str, issuer: str, device: str) -> str:
         parameters["digits"] = str(found.digits)
     if found.kind == TOTP and found.period != 30:
         parameters["period"] = str(found.period)
+    if found.kind == TOTP and found.offset:
+        parameters["offset"] = str(found.offset)
     parameters["issuer"] = quote(issuer, safe="")
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
     label = quote(f"{issuer}:{account}", safe=":@")
-    line = f"otpauth://{found.kind}/{label}?{query} {device}"
-    read_line(line)
-    return line
+    uri = f"otpauth://{found.kind}/{label}?{query}"
+    read_line(uri)
+    return uri
 
 
 def read_line(line: str) -> Credential:
@@ -117,7 +135,7 @@ def entry_of(issuer: object, account: object, make: Callable[[Given], Found], of
     name = "".join(each if each.isprintable() else "?" for each in name)
     try:
         found = make(of)
-        line_of(found, "user", "host", "device")
+        uri_of(found, "user", "host")
     except Unusable as fault:
         return Entry(name=name, found=None, fault=fault.message)
     return Entry(name=name, found=found)

@@ -3,13 +3,12 @@
 
 from pam_totp.imports import google_export
 from pam_totp.imports.found import (
-    HOTP,
     MAX_ENTRIES,
-    TOTP,
     Entry,
     Found,
     Unusable,
     entry_of,
+    found_of,
     read_line,
 )
 
@@ -47,12 +46,4 @@ def _entry(uri: str, at: int) -> Entry:
 
 
 def _found(uri: str) -> Found:
-    read = read_line(uri)
-    return Found(
-        secret=read.secret,
-        kind=TOTP if read.counter is None else HOTP,
-        algorithm=read.algorithm,
-        digits=read.digits,
-        period=read.period,
-        counter=read.counter or 0,
-    )
+    return found_of(read_line(uri))

@@ -99,6 +99,27 @@ def test_imported_user_logs_in_with_the_same_phone_and_the_original_stays(
         assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (user.uid, 0o600)
 
 
+def test_time_of_the_import_is_when_the_device_was_added(user: User, google: Credential) -> None:
+    before = int(time.time()) // 60 * 60
+    imported(GOOGLE, user.name, "--apply")
+    (device,) = json.loads(pam_totp("devices", "--user", user.name, "--json").output)["devices"]
+    assert before <= device["since"] <= time.time()
+    rows = {row["user"]: row for row in json.loads(pam_totp("users", "--json").output)}
+    assert rows[user.name]["unconfirmed"] is False
+
+
+def test_line_of_a_token_whose_clock_is_off_is_imported_as_it_is(
+    make_user: Callable[..., User], tmp_path: Path
+) -> None:
+    """As for a user who moves here from another host of ours."""
+    user, secret = make_user(), new_secrets()[0]
+    line = f"otpauth://totp/x?secret={secret}&offset=-40&issuer=y&added=20261129T1711Z token"
+    (tmp_path / "line").write_text(line)
+    done = pam_totp("import", "otpauth", str(tmp_path / "line"), "--user", user.name, "--apply")
+    assert done.code == 0, done.errors
+    assert verify(user, Credential(user, secret).code(-40)).code == ACCEPTED
+
+
 def test_each_option_is_told_and_no_secret_and_no_code_is(user: User, google: Credential) -> None:
     answers = [
         pam_totp("import", GOOGLE, user.name, *more) for more in ([], ["--json"], ["--apply"])
@@ -456,7 +477,7 @@ def test_all_users_of_users_oath_are_imported(
     assert verify(users[1], credentials[1].code_of(step + 1)).code == ACCEPTED
     line = secret_of(users[2]).read_text().splitlines()[1]
     assert line.startswith(f"otpauth://hotp/server:{users[2].name}@server?secret=")
-    assert "&counter=5&issuer=server oath" in line
+    assert re.search(r"&counter=5&issuer=server&added=[0-9]{8}T[0-9]{4}Z oath$", line)
     for hidden in (*secrets, *hexes, " pw "):
         assert hidden not in answer.output + answer.errors
 

@@ -22,7 +22,7 @@ from pam_totp.imports import (
     otpauth,
     users_oath,
 )
-from pam_totp.imports.found import Found, Unusable, line_of, read_line
+from pam_totp.imports.found import Found, Unusable, read_line, uri_of
 from pam_totp.records.config import settings
 from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
@@ -265,7 +265,7 @@ def configuration_file(content: bytes) -> None:
 def is_kept(found: Found) -> bool:
     """A credential that is imported becomes a line that a login reads, or is refused as a whole."""
     try:
-        line = line_of(found, "alice@server", "server", "phone")
+        line = f"{uri_of(found, 'alice@server', 'server')} phone"
     except Unusable:
         return True
     read = read_line(line)

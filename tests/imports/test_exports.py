@@ -18,9 +18,9 @@ from pam_totp.imports.found import (
     Entry,
     Found,
     Unusable,
-    line_of,
-    read_line,
+    uri_of,
 )
+from pam_totp.rules.credential import parse_line
 
 KEY = b"12345678901234567890"
 BASE32 = base64.b32encode(KEY).decode()
@@ -126,7 +126,7 @@ def test_every_field_of_an_export_is_kept(app: str) -> None:
     assert [each.name for each in entries] == ["site:name0", "site:name1", "site:name2"]
     for entry, found in zip(entries, (PLAIN, OTHER, COUNTED), strict=True):
         assert entry.found is not None, entry.fault
-        assert line_of(entry.found, "a", "b", "c") == line_of(found, "a", "b", "c")
+        assert uri_of(entry.found, "a", "b") == uri_of(found, "a", "b")
 
 
 def test_a_secret_of_freeotp_plus_has_bytes_of_either_sign() -> None:
@@ -137,18 +137,32 @@ def test_a_secret_of_freeotp_plus_has_bytes_of_either_sign() -> None:
 
 @pytest.mark.parametrize("found", [PLAIN, OTHER, COUNTED])
 def test_an_otpauth_uri_is_kept_with_its_counter(found: Found) -> None:
-    uri = line_of(found, "name0", "site", "device")
+    uri = uri_of(found, "name0", "site")
     (entry,) = otpauth.read(f"# mine\n\n{uri}\n".encode())
     assert entry.found is not None and entry.name == "site:name0"
-    assert line_of(entry.found, "name0", "site", "device") == uri
+    assert uri_of(entry.found, "name0", "site") == uri
 
 
-def test_the_line_of_a_counted_credential_has_the_format_that_is_promised() -> None:
-    line = line_of(COUNTED, "alice@host", "host", "token")
-    assert line == (
-        f"otpauth://hotp/host:alice@host?secret={BASE32}&counter=5&digits=7&issuer=host token"
+def test_the_uri_of_a_counted_credential_has_the_format_that_is_promised() -> None:
+    uri = uri_of(COUNTED, "alice@host", "host")
+    assert uri == (
+        f"otpauth://hotp/host:alice@host?secret={BASE32}&counter=5&digits=7&issuer=host"
     )
-    assert read_line(line).device == "token"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["", "&digits=8&algorithm=SHA512&period=60", "&offset=-40", "&offset=3&period=60"],
+)
+@pytest.mark.parametrize("kind", ["totp/x?", "hotp/x?counter=7&"])
+def test_a_line_of_ours_that_is_imported_makes_the_same_codes(kind: str, parameters: str) -> None:
+    """Also of a token whose clock is off, which has an offset."""
+    line = f"otpauth://{kind}secret={BASE32}{parameters}"
+    (entry,) = otpauth.read(line.encode())
+    assert entry.found is not None
+    names = {"account": "site:name", "device": "token"}
+    read = parse_line(f"{uri_of(entry.found, 'name', 'site')} token")
+    assert vars(read) == vars(parse_line(line)) | names
 
 
 @pytest.mark.parametrize("found", [PLAIN, Found(secret=KEY, algorithm="SHA512", digits=8)])
@@ -156,8 +170,8 @@ def test_an_entry_of_googles_export_is_kept(found: Found) -> None:
     counted = Found(secret=KEY, kind=HOTP, counter=2**40)
     entries = otpauth.read(migration(in_google(found), in_google(counted, "more")).encode())
     assert [each.name for each in entries] == ["site:name0", "site:more"]
-    lines = [line_of(each.found, "a", "b", "c") for each in entries if each.found]
-    assert lines == [line_of(each, "a", "b", "c") for each in (found, counted)]
+    uris = [uri_of(each.found, "a", "b") for each in entries if each.found]
+    assert uris == [uri_of(each, "a", "b") for each in (found, counted)]
 
 
 def test_the_parts_of_googles_export_may_come_in_any_order() -> None:
@@ -284,7 +298,7 @@ def test_an_encrypted_export_says_how_to_export_plain() -> None:
 
 
 def test_a_line_that_is_no_uri_is_a_fault_of_its_own() -> None:
-    uri = line_of(PLAIN, "name", "site", "d")
+    uri = uri_of(PLAIN, "name", "site")
     bad = "otpauth://hotp/x?secret=" + BASE32
     first, second, third = otpauth.read(f"hello\n{uri}\n{bad}\n".encode())
     assert (first.name, first.found) == ("line 1", None) and second.found is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pam_totp.imports import google_authenticator
-from pam_totp.imports.found import HOTP, TOTP, Import, Unusable, line_of
+from pam_totp.imports.found import HOTP, TOTP, Import, Unusable, uri_of
 from pam_totp.rules.otp import hotp
 
 NOW = 1_800_000_000.0
@@ -81,7 +81,7 @@ def test_every_file_that_the_real_command_makes_is_read_whole(tmp_path: Path) ->
         options = {line.split()[1] for line in lines if line.startswith('"')}
         assert options <= {name for name, _ in given.options}
         assert not any("unknown" in fate for _, fate in given.options)
-        assert line_of(found, "alice@host", "host", "device")
+        assert uri_of(found, "alice@host", "host")
 
 
 @pytest.mark.parametrize("step", [STEP - 4000, STEP - 1, STEP, STEP + 1, STEP + 50])
@@ -155,10 +155,10 @@ def test_what_a_login_here_could_not_keep_is_refused(lines: list[str], message: 
 def test_a_first_line_that_is_no_secret_is_refused(secret: str) -> None:
     with pytest.raises(Unusable, match=r"line 1 is not a secret|must have a secret"):
         given = google_authenticator.read(f'{secret}\n" TOTP_AUTH\n'.encode(), NOW, WINDOW)
-        line_of(given.credentials[0], "a", "b", "c")
+        uri_of(given.credentials[0], "a", "b")
 
 
 def test_a_secret_of_less_than_80_bits_is_refused() -> None:
     given = google_authenticator.read(b'JBSWY3DPEHPK3P\n" TOTP_AUTH\n', NOW, WINDOW)
     with pytest.raises(Unusable, match="must have a secret of 10 to 128 bytes"):
-        line_of(given.credentials[0], "a", "b", "c")
+        uri_of(given.credentials[0], "a", "b")

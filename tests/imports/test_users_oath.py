@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pam_totp.imports import users_oath
-from pam_totp.imports.found import HOTP, TOTP, Found, Unusable, line_of
+from pam_totp.imports.found import HOTP, TOTP, Found, Unusable, uri_of
 from pam_totp.rules.credential import DIGITS
 
 NOW = 1_800_000_000.0
@@ -48,7 +48,7 @@ def test_every_type_of_the_grammar_is_read(kind: str) -> None:
     assert (found.digits, found.kind) == (digits, TOTP if period else HOTP)
     assert found.secret == b"12345678901234567890"
     assert not period or found.period == period
-    assert line_of(found, "alice@host", "host", "oath").startswith(f"otpauth://{found.kind}/")
+    assert uri_of(found, "alice@host", "host").startswith(f"otpauth://{found.kind}/")
 
 
 @pytest.mark.parametrize("between", [" ", "\t", " \t  "])
