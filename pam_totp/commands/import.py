@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             what = "number or name of an entry, if there are several; may be repeated"
             source.add_argument("--entry", action="append", metavar="ENTRY", help=what)
         source.add_argument("--apply", action="store_true", help="import; else only show it")
-        replacing = "replace an existing secret and its recovery codes"
+        replacing = "what the file does not have goes: other devices and recovery codes"
         source.add_argument("--replace", action="store_true", help=replacing)
         source.add_argument("--json", action="store_true", help="print JSON")
 

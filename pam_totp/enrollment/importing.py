@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Enrolling one user with what a file of another program holds.
 
-- An existing secret MUST stay, unless root asked for its replacement. Of many users, those who have
+- An existing secret MUST stay, unless root asked for its replacement: then the user ends with exactly
+  what the file holds, and the devices that go are named before. Of many users, those who have
   enrolled here by themselves are no fault: so a move from another program ends.
 - A code that was used there MUST be refused here: time steps are recorded before the secret is
   saved, so that no login falls between.
@@ -17,6 +18,7 @@ from pam_totp import repair
 from pam_totp.enrollment import save
 from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.closed_home import warning_of
+from pam_totp.enrollment.devices import listed
 from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error
@@ -26,7 +28,7 @@ from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.attempts import Attempts
-from pam_totp.records.user.devices import line_of
+from pam_totp.records.user.devices import Device, devices_of, line_of
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.record import Record
 from pam_totp.rules.repair_for_root import repair_for_root
@@ -78,7 +80,8 @@ def refusal(account: pwd.struct_passwd, detail: str) -> dict[str, Any]:
 def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, Any]:
     user = account.pw_name
     secret_dir = NamingSecretDir(account, task.store)
-    lines = _lines(user, given, task.device)
+    content = _content(user, given, task.device)
+    wanted = set(map(_codes_of, devices_of(content)))
     row = fault(user, "") | {
         "outcome": PLANNED,
         "credentials": [_told(each) for each in given.credentials],
@@ -86,30 +89,37 @@ def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, 
         "options": [{"option": name, "becomes": fate} for name, fate in given.options],
     }
     existing = secret_dir.read(secret.NAME)
-    if existing is not None and _has_all(existing, lines):
+    enrolled = devices_of(existing)
+    known = set(map(_codes_of, enrolled))
+    if existing is not None and (known == wanted if task.is_replacing else known >= wanted):
         return row | {"outcome": UNCHANGED}
     if existing is not None and not task.is_replacing:
-        if task.is_of_many and _has_others_alone(existing, lines):
+        has_others_alone = {each[0] for each in known}.isdisjoint(each[0] for each in wanted)
+        if task.is_of_many and known and has_others_alone:
             return fault(user, "") | {"outcome": OTHERWISE}
         raise Error("already enrolled with another secret", "--replace")
     if existing is None and _is_elsewhere(account, task.store):
         raise Error("the secret is in the other store", f"pam-totp migrate {user}")
+    gone = [each for each in enrolled if _codes_of(each) not in wanted]
+    if gone:
+        row["options"].append({"option": "devices", "becomes": f"removed: {listed(gone)}"})
     warning = warning_of(secret_dir).partition("\n")[0]
     if warning:
         row["options"].append({"option": "home", "becomes": warning})
     if not task.is_applied:
         return row
-    text = secret.HEADER + "".join(f"{line}\n" for line in lines)
-    message = _apply(secret_dir, given, text.encode(), existing)
+    message = _apply(secret_dir, given, content, existing)
     action_log.write(f"import-{task.source}", user=user, by=caller())
     return row | {"outcome": IMPORTED, "fault": message}
 
 
-def _lines(user: str, given: Import, device: str) -> list[str]:
+def _content(user: str, given: Import, device: str) -> bytes:
+    """The new secret file. Raises Unusable."""
     host, now = host_name(), time.time()
     names = [device, *(f"{device}-{number}" for number in range(2, len(given.credentials) + 1))]
     pairs = zip(given.credentials, names, strict=True)
-    return [line_of(uri_of(found, f"{user}@{host}", host), name, now) for found, name in pairs]
+    uris = [(uri_of(found, f"{user}@{host}", host), name) for found, name in pairs]
+    return (secret.HEADER + "".join(f"{line_of(*each, now)}\n" for each in uris)).encode()
 
 
 def _told(found: Found) -> dict[str, Any]:
@@ -120,23 +130,10 @@ def _told(found: Found) -> dict[str, Any]:
     return told | ({"counter": found.counter} if is_hotp else {"period": found.period})
 
 
-def _has_all(existing: bytes, lines: list[str]) -> bool:
-    """Whether the secret file has the credentials of all lines already."""
-    return _identities(existing.decode("utf-8", "replace").split("\n")) >= _identities(lines)
-
-
-def _has_others_alone(existing: bytes, lines: list[str]) -> bool:
-    """Whether the user has enrolled, and with nothing of the lines."""
-    known = _identities(existing.decode("utf-8", "replace").split("\n"))
-    return bool(known) and known.isdisjoint(_identities(lines))
-
-
-def _identities(lines: list[str]) -> set[str]:
-    known = set()
-    for line in lines:
-        with suppress(Unusable):
-            known.add(read_line(line).identity)
-    return known
+def _codes_of(device: Device) -> tuple[str, str, str, int, int]:
+    """What makes its codes; first the identity of its secret."""
+    of = device.credential
+    return of.identity, device.kind, of.algorithm, of.digits, of.period
 
 
 def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:

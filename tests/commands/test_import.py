@@ -248,6 +248,40 @@ def test_hint_that_replaces_names_one_user_alone(
     assert partly.errors.endswith(f"hint: pam-totp reset {users[0].name}\n")
 
 
+def test_with_replace_the_user_ends_with_exactly_what_the_file_holds(
+    user: User, google: Credential
+) -> None:
+    """Whether or not the secret of the file is there already; what goes is named before."""
+    imported(GOOGLE, user.name, "--apply")
+    tablet = Credential(user, new_secrets()[0])
+    added = f"otpauth://totp/x?secret={tablet.secret} tablet\n"
+    user.give(secret_of(user), secret_of(user).read_text() + added)
+    before = tree(user.home)
+    assert imported(GOOGLE, user.name, "--apply")["users"][0]["outcome"] == "unchanged"
+    shown = pam_totp("import", GOOGLE, user.name, "--replace")
+    assert "devices        removed: tablet\n" in shown.output
+    assert tree(user.home) == before
+    found = imported(GOOGLE, user.name, "--replace", "--apply")["users"][0]
+    assert {"option": "devices", "becomes": "removed: tablet"} in found["options"]
+    assert found["outcome"] == "imported"
+    assert verify(user, tablet.fresh_code()).code == REFUSED
+    assert verify(user, google.fresh_code()).code == ACCEPTED
+    again = imported(GOOGLE, user.name, "--replace", "--apply")
+    assert (again["changed"], again["users"][0]["outcome"]) == (False, "unchanged")
+
+
+@pytest.mark.parametrize("other", ["&digits=8", "&algorithm=SHA256", "&period=60"])
+def test_same_secret_that_makes_other_codes_is_another_one(
+    user: User, google: Credential, other: str
+) -> None:
+    """As after an import with a mistake."""
+    user.give(secret_of(user), f"otpauth://totp/x?secret={google.secret}{other} phone\n")
+    refused = pam_totp("import", GOOGLE, user.name, "--apply")
+    assert_refused(refused, "already enrolled with another secret")
+    assert imported(GOOGLE, user.name, "--apply", "--replace")["changed"]
+    assert verify(user, google.fresh_code()).code == ACCEPTED
+
+
 def test_old_recovery_codes_are_void_where_the_file_brings_none(
     user: User, enrolled: Callable[..., Credential]
 ) -> None:
