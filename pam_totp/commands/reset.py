@@ -7,15 +7,17 @@ import pwd
 import sys
 
 from pam_totp import repair
+from pam_totp.enrollment import used_there
 from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.enrollment.terminal import is_confirmed, say
 from pam_totp.errors import Error
+from pam_totp.imports.google_authenticator import NAME as GOOGLE_FILE
 from pam_totp.records.config import settings
 from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import counters, enforced, grant, pending, recovery, remembered, secret
+from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
@@ -50,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
     finish_undisturbed()
     forget_mark(account)
-    removed: list[str] = []  # paths
+    removed, kept = list[str](), list[str]()  # paths
     fault = hint = ""
     try:
-        _remove_everything(account, removed)
+        _remove_everything(account, removed, kept)
     except Error as failure:
         fault, hint = failure.message, failure.hint
     except Failure as failure:
@@ -63,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     if removed or fault:
         action_log.write("reset-in-part" if fault else "reset", user=account.pw_name, by=caller())
     print("".join(f"removed {path}\n" for path in removed), end="")
+    for path in kept:
+        print(f"kept {path}, because {account.pw_dir}/{GOOGLE_FILE} may have these used codes")
     if fault:
         raise Error(f"not everything was removed: {fault}", hint)
     if not removed:
@@ -75,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
+def _remove_everything(account: pwd.struct_passwd, removed: list[str], kept: list[str]) -> None:
     # The record of earlier logins goes last: a reset that fails half-way must not exempt anybody.
     for store in stores_of(account):
         for name in (secret.NAME, recovery.NAME):
@@ -88,9 +92,10 @@ def _remove_everything(account: pwd.struct_passwd, removed: list[str]) -> None:
     for kind in (pending.KIND, remembered.KIND):
         if state_dir.RUN.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.RUN.path}/{kind}/{account.pw_uid}")
-    for kind in (recovery.KIND, counters.KIND, enforced.KIND):
-        if state_dir.VAR.remove(kind, account.pw_uid):
-            removed.append(f"{state_dir.VAR.path}/{kind}/{account.pw_uid}")
+    for found, paths in zip(used_there.forget(account), (removed, kept), strict=True):
+        paths += found
+    if state_dir.VAR.remove(enforced.KIND, account.pw_uid):
+        removed.append(f"{state_dir.VAR.path}/{enforced.KIND}/{account.pw_uid}")
     state = f"{state_dir.RUN.path}/{account.pw_uid}"
     if os.path.lexists(state):
         os.unlink(state)

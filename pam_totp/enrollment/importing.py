@@ -1,33 +1,31 @@
 # SPDX-License-Identifier: MIT
 """Enrolling one user with what a file of another program holds.
 
-- An existing secret MUST stay, unless root asked for its replacement: then the user ends with exactly
-  what the file holds, and the devices that go are named before. Of many users, those who have
-  enrolled here by themselves are no fault: so a move from another program ends.
-- A code that was used there MUST be refused here: time steps are recorded before the secret is
-  saved, so that no login falls between.
-- A recovery code that was used here MUST stay used, though the file there still has it.
+- An existing secret MUST stay, unless root asked for its replacement: then the user ends with
+  exactly what the file holds, and the devices that go are named before. Of many users, those who
+  have enrolled here by themselves are no fault: so a move from another program ends.
+- A code that was used there MUST be refused here (pam_totp.enrollment.used_there): it is recorded
+  before the secret is saved, so that no login falls between.
 """
 
 import pwd
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 from pam_totp import repair
-from pam_totp.enrollment import save
+from pam_totp.enrollment import save, used_there
 from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.devices import listed
 from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error
-from pam_totp.imports.found import HOTP, Found, Import, Unusable, read_line, uri_of
+from pam_totp.imports.found import HOTP, Found, Import, Unusable, uri_of
 from pam_totp.records.host import action_log
 from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import recovery, secret
-from pam_totp.records.user.attempts import Attempts
 from pam_totp.records.user.devices import Device, devices_of, line_of
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.record import Record
@@ -148,9 +146,9 @@ def _apply(secret_dir: SecretDir, given: Import, content: bytes, existing: bytes
     secret stays."""
     if existing is not None:  # of two new files, one may not take the place of an old one
         save.try_out(secret_dir, recovery.NAME, secret.NAME)
-    codes = _codes(secret_dir, given)
+    codes = used_there.recovery_file(secret_dir, given)
     forget_mark(secret_dir.account)
-    _record_used(secret_dir.account.pw_uid, given)
+    used_there.record(secret_dir.account.pw_uid, given)
     try:
         if codes is None:
             save.save(secret_dir, secret.NAME, content, (secret.NAME, existing))
@@ -159,36 +157,3 @@ def _apply(secret_dir: SecretDir, given: Import, content: bytes, existing: bytes
     except save.TookEffect as effect:
         return effect.message
     return ""
-
-
-def _codes(secret_dir: SecretDir, given: Import) -> bytes | None:
-    """The file of recovery codes that belongs to the new secret; None if none is needed. An old
-    one is always replaced."""
-    old = recovery.read(secret_dir)
-    if old is None and not given.codes:
-        return None
-    # Of one secret the same in each import, whatever codes its user has had between: so a code that
-    # is recorded as used has the very hash again.
-    salt = bytes.fromhex(_identity(given.credentials[0]))
-    salts = [salt] if old is None else [salt, old[0]]
-    used = set(recovery.used(secret_dir.account.pw_uid))
-    hashes = {code: {recovery.hash_code(code, each) for each in salts} for code in given.codes}
-    return recovery.new_file([code for code in hashes if used.isdisjoint(hashes[code])], salt)
-
-
-def _record_used(uid: int, given: Import) -> None:
-    """Has codes refused that were used there. Raises Failure."""
-    latest = dict[str, int]()
-    for found in given.credentials:  # several may have one secret, and so one record
-        name = _identity(found)
-        if found.used_step > latest.get(name, -1):
-            latest[name] = found.used_step
-    if not latest:
-        return
-    with closing(Attempts(uid)) as attempts:
-        steps = {name: max(step, attempts.steps.get(name, -1)) for name, step in latest.items()}
-        attempts.record(attempts.steps | steps, attempts.failures)
-
-
-def _identity(found: Found) -> str:
-    return read_line(uri_of(found, "user", "host")).identity

@@ -145,9 +145,7 @@ def test_an_otpauth_uri_is_kept_with_its_counter(found: Found) -> None:
 
 def test_the_uri_of_a_counted_credential_has_the_format_that_is_promised() -> None:
     uri = uri_of(COUNTED, "alice@host", "host")
-    assert uri == (
-        f"otpauth://hotp/host:alice@host?secret={BASE32}&counter=5&digits=7&issuer=host"
-    )
+    assert uri == (f"otpauth://hotp/host:alice@host?secret={BASE32}&counter=5&digits=7&issuer=host")
 
 
 @pytest.mark.parametrize(
