@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""JSON that somebody else wrote, read with bounds. Pure."""
+"""JSON that somebody else wrote, read with bounds. Pure.
+
+- What it takes MUST be bounded before it is parsed: 16 MB of it can become objects of 400 MB.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,10 +12,20 @@ from pam_totp.imports.found import MAX_ENTRIES, Entry, Found, Unusable, entry_of
 from pam_totp.rules.credential import Malformed, decode_base32
 
 PLAIN = "in the app, export again, without encryption"
+FEWER = "in the app, export only the entries that are for this host"
+# A thousand entries have icons of 4 KB each in that. As text it may take four times as much.
+MAX_BYTES = 4 * 1024 * 1024
+# Each value may become an object of two hundred bytes; an entry of these apps has twenty at most.
+MAX_VALUES = 200_000
+_BETWEEN_VALUES = (b"[", b"{", b":", b",")
 
 
 def load(content: bytes) -> Any:
     """The value of the text. Raises Unusable."""
+    if len(content) > MAX_BYTES:
+        raise Unusable(f"the file is larger than {MAX_BYTES:,} bytes", FEWER)
+    if sum(map(content.count, _BETWEEN_VALUES)) > MAX_VALUES:
+        raise Unusable(f"the file holds more than {MAX_VALUES:,} values", FEWER)
     try:
         return json.loads(content.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A text of otpauth URIs, one a line; those of Google Authenticator's export, too. Pure."""
 
+import io
+
 from pam_totp.imports import google_export
 from pam_totp.imports.found import (
     MAX_ENTRIES,
@@ -12,17 +14,18 @@ from pam_totp.imports.found import (
     read_line,
 )
 
-MAX_LINE = 256 * 1024  # characters; of an export, each may be three (RFC 3986, section 2.1)
+MAX_LINE = 256 * 1024  # bytes; of an export, a character may be three (RFC 3986, section 2.1)
 
 
 def read(content: bytes) -> list[Entry]:
     """The entries, in order. Raises Unusable."""
     entries: list[Entry] = []
     parts = google_export.Parts()
-    for at, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
-        uri = line.strip().removeprefix("\ufeff")
+    for at, raw in enumerate(io.BytesIO(content), 1):  # not all at once: they may be millions
+        line = raw.strip()
+        uri = line[: MAX_LINE + 1].decode("utf-8", "replace").removeprefix("\ufeff").strip()
         try:
-            if len(uri) > MAX_LINE:
+            if len(line) > MAX_LINE:
                 fault = "the line is too long for a URI"
                 entries.append(Entry(name=f"line {at}", found=None, fault=fault))
             elif uri.startswith(google_export.BEGIN):

@@ -6,6 +6,7 @@ in hex, the time local. With HOTP the counter is that of the code; with TOTP it 
 steps from TIME the code was.
 """
 
+import io
 import re
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pam_totp.rules.otp import hotp
 MAX_BYTES = 16 * 1024 * 1024
 MAX_FAULTS = 100
 MAX_SECRET_BYTES = 32  # as much as liboath reads
-MAX_USERS = 100_000
+MAX_USERS, MAX_FIELDS = 100_000, 7
 # Where the last code of a line may be, beside the place that the line tells: counters after it, and
 # time steps around it. An hour off, as a local time may be there twice a year.
 LOOKED_AHEAD, NEAR_STEPS, HOUR_SECONDS = 20, (0, -1, 1, -2, 2), 3600
@@ -63,10 +64,12 @@ def read(content: bytes, now: float) -> Users:
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    for number_of_line, line in enumerate(content.split(b"\n"), 1):
-        text = line.decode("utf-8", "surrogateescape").strip(" \t\r")
+    """The fields of each line, at most one more than there may be: neither millions of lines nor
+    millions of fields become as many objects."""
+    for number_of_line, line in enumerate(io.BytesIO(content), 1):
+        text = line.decode("utf-8", "surrogateescape").strip(" \t\r\n")
         if text and not text.startswith("#"):
-            yield number_of_line, _BETWEEN.split(text)
+            yield number_of_line, _BETWEEN.split(text, MAX_FIELDS)
 
 
 def _add(users: Users, name: str, found: Found, options: list[tuple[str, str]]) -> None:
@@ -86,7 +89,7 @@ def _read(fields: list[str], now: float) -> tuple[Found, list[tuple[str, str]]]:
         raise Unusable("pam_oath knows no such type")
     if not all(field.isprintable() for field in fields):
         raise Unusable("the line holds bytes that are not text")
-    if len(fields) not in (4, 7):
+    if len(fields) not in (4, MAX_FIELDS):
         raise Unusable("a line has 4 columns, or 7 once a code was used")
     digits, period = _TYPES[fields[0]]
     secret = _secret(fields[3])

@@ -677,13 +677,14 @@ def test_one_of_several_entries_has_to_be_named(user: User, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("source", "content", "message"),
-    ids=range(11),
+    ids=range(12),
     argvalues=[
         ("aegis", b'{"version": 1, "header": {"slots": []}, "db": "AAAA"}', "is encrypted"),
         ("andotp", os.urandom(1000) + b"\xff", "is not JSON, or is encrypted"),
-        ("freeotp-plus", b"[" * 1_000_000, "is not JSON"),
+        ("freeotp-plus", b"[" * 100_000, "is not JSON"),
         ("freeotp-plus", b'{"tokens": [' + b"1" * 100_000 + b"]}", "is not JSON"),
-        ("andotp", b"[" + b"[]," * 2_000_000 + b"[]]", "has no list of entries"),
+        ("andotp", b"[" + b"[]," * 1_000_000 + b"[]]", "holds more than 200,000 values"),
+        ("aegis", b'["' + b"x" * 5_000_000 + b'"]', "the file is larger than 4,194,304 bytes"),
         ("otpauth", b"\0" * 1_000_000, "not everything was imported"),
         ("otpauth", b"x\n" * 1_000_000, "more than 1000 entries"),
         ("otpauth", b"", "the file has no entry"),

@@ -3,14 +3,23 @@
 
 import base64
 import json
+import subprocess
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from pam_totp.imports import aegis, andotp, choosing, freeotp_plus, google_export, otpauth
+from pam_totp.imports import (
+    aegis,
+    andotp,
+    choosing,
+    freeotp_plus,
+    google_export,
+    otpauth,
+)
 from pam_totp.imports.found import (
     HOTP,
     MAX_COUNTER,
@@ -28,6 +37,31 @@ PLAIN = Found(secret=KEY)
 OTHER = Found(secret=KEY, algorithm="SHA256", digits=8, period=60)
 COUNTED = Found(secret=KEY, kind=HOTP, digits=7, counter=5)
 Read = Callable[[bytes], list[Entry]]
+ROOT = Path(__file__).resolve().parents[2]
+MOST_KILOBYTES = 64 * 1024
+# Prints by how many kilobytes a process grows, at most, while it reads a file of that size.
+GROWTH = """
+import contextlib, importlib, sys
+_, root, program, begin, piece, end, size = sys.argv
+sys.path.insert(0, root)
+from pam_totp.imports.found import Unusable
+reader = importlib.import_module(f"pam_totp.imports.{program}").read
+begin, piece, end = (each.encode() for each in (begin, piece, end))
+content = bytearray(begin)
+content += piece * ((int(size) - len(begin + end)) // len(piece)) + end
+content = bytes(content)
+
+def kilobytes(what):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(what))
+
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak begins anew
+before = kilobytes("VmRSS")
+with contextlib.suppress(Unusable):
+    reader(content, 1e9) if program == "users_oath" else reader(content)
+print(kilobytes("VmHWM") - before)
+"""
 
 
 def in_aegis(*found: Found) -> Any:
@@ -317,6 +351,43 @@ def test_a_line_of_megabytes_takes_no_multiple_of_that(begin: str, piece: str) -
         assert tracemalloc.get_traced_memory()[1] < 8 * len(content)
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("program", "begin", "piece", "end"),
+    ids=range(13),
+    argvalues=[
+        ("andotp", "[", "[],", "[]]"),
+        ("andotp", "[", "{},", "{}]"),
+        ("andotp", "[", '{"":0},', "{}]"),
+        ("andotp", "[", "0.5,", "0]"),
+        ("andotp", "[", '"\u00e9",', "0]"),
+        ("andotp", '["\U0001f600', "x", '"]'),
+        ("andotp", '["\U0001f600', "\\n", '"]'),
+        ("andotp", "", '{"a":', ""),
+        ("otpauth", "", "#abc\n", ""),
+        ("otpauth", "\U0001f600", "x\n", ""),
+        ("otpauth", "\U0001f600", "x", ""),
+        ("users_oath", "", "#abc\n", ""),
+        ("users_oath", "", "a ", ""),
+    ],
+)
+@pytest.mark.parametrize("megabytes", [4, 16])
+def test_no_file_takes_a_multiple_of_the_memory_that_root_would_give_it(
+    program: str, begin: str, piece: str, end: str, megabytes: int
+) -> None:
+    arguments = [str(ROOT), program, begin, piece, end, str(megabytes << 20)]
+    command = ["/usr/bin/python3", "-ISc", GROWTH, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < MOST_KILOBYTES
+
+
+def test_an_export_of_a_thousand_entries_with_icons_is_read() -> None:
+    export = in_aegis(*[PLAIN] * 1000)
+    for entry in export["db"]["entries"]:
+        entry |= {"note": "one, two: [three]", "favorite": False, "groups": ["a", "b"]}
+        entry |= {"icon": "A" * 3000, "icon_mime": "image/png", "icon_hash": "0" * 64}
+    assert len(aegis.read(json.dumps(export).encode())) == 1000
 
 
 def test_nothing_is_taken_that_was_not_named() -> None:
