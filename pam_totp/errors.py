@@ -5,6 +5,7 @@ import io
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 
 
 class Error(Exception):
@@ -22,7 +23,33 @@ class UsageError(Error):
 
 def for_root(message: str) -> Error:
     """The error of a command that must be run as root; the hint is that command with sudo."""
-    return Error(message, f"sudo {shlex.join(['pam-totp', *sys.argv[1:]])}")
+    return Error(message, f"sudo {again()}")
+
+
+def again(*options: str, words: Sequence[str] | None = None) -> str:
+    """The command that was typed, or these words in its place, with more options: as it can be
+    pasted, whatever names are in it."""
+    words = sys.argv[1:] if words is None else words
+    at = words.index("--") if "--" in words else len(words)  # behind it all are names
+    return shlex.join(["pam-totp", *words[:at], *options, *words[at:]])
+
+
+def command(verb: str, *names: str, options: Sequence[str] = (), user: str | None = None) -> str:
+    """Another command of ours, of root's for a user if one is given, as it can be pasted."""
+    more = [*options, *(option("--user", user) if user is not None else [])]
+    if any(each.startswith("-") for each in names):
+        return shlex.join(["pam-totp", *verb.split(), *more, "--", *names])
+    return shlex.join(["pam-totp", *verb.split(), *names, *more])
+
+
+def option(name: str, value: str) -> list[str]:
+    """The words of an option with a value of any kind."""
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
+
+
+def quoted(path: str) -> str:
+    """The name of a file, as it can be pasted behind any command."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
 def give_output_up() -> None:

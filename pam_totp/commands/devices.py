@@ -9,7 +9,7 @@ from pam_totp.enrollment import devices, save
 from pam_totp.enrollment.change_devices import remove, rename
 from pam_totp.enrollment.identity import account_of, secret_dir_of
 from pam_totp.enrollment.show_device import show
-from pam_totp.errors import printable
+from pam_totp.errors import command, printable
 from pam_totp.listing import columns, fit, moment
 from pam_totp.records.user import secret
 from pam_totp.records.user.devices import devices_of
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     """Prints the devices. 0: no faults, also for "not enrolled"; 1: found faults."""
     account = account_of(options.user)
-    secret_dir = secret_dir_of(account, "devices")
+    secret_dir = secret_dir_of(account)
     content = save.existing_content(secret_dir)
     enrolled, _, faults = secret_file.judge(content, f"{secret_dir.path}/{secret.NAME}")
     found = devices_of(content)
@@ -86,7 +86,7 @@ def _list(options: argparse.Namespace) -> int:
         listed = {"user": account.pw_name, "enrolled": enrolled, "devices": rows, "faults": faults}
         print(json.dumps(listed, indent=2))
         return 1 if faults else 0
-    enroll = "pam-totp enroll" if options.user is None else f"pam-totp enroll --user {options.user}"
+    enroll = command("enroll", user=options.user)
     if enrolled is False:
         print(f"{account.pw_name}: not enrolled; run: {enroll}")
         return 0

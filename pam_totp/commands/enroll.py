@@ -13,7 +13,7 @@ from pam_totp.enrollment.proof import Unsaved, prove
 from pam_totp.enrollment.qr import version_of
 from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
-from pam_totp.errors import Error
+from pam_totp.errors import Error, again, command, option
 from pam_totp.records.config import settings
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.storage.secret_writer import Known
@@ -43,19 +43,20 @@ def run(options: argparse.Namespace) -> int:
     existing = save.existing_content(secret_dir)
     enrolled = devices_of(existing)
     word = options.device or (new_token.free_name(enrolled) if options.token else None)
-    replaced = devices.to_replace(account.pw_name, enrolled, word)
+    listing = command("devices", user=options.user)
+    replaced = devices.to_replace(account.pw_name, enrolled, word, listing)
     staying = [each for each in enrolled if each not in replaced]
     name = replaced[0].name if replaced else word
     name = name or ("" if staying else DEVICE)
     save.try_out(secret_dir, *(() if staying else (recovery.NAME,)), secret.NAME)
     if existing is not None and enrolled:
-        _refuse_too_many(secret_dir, existing, is_addition=not replaced)
+        _refuse_too_many(secret_dir, existing, listing, is_addition=not replaced)
     if existing is not None:
         what = "replace the existing secret" if not staying else f"add the device {name!r}"
         if staying and replaced:
             what = f"replace the secret of {devices.called(replaced[0])}, and no other"
         say(f"{account.pw_name} is already enrolled. This will {what}.")
-        confirm(account, f"pam-totp reset {account.pw_name}")
+        confirm(account, command("reset", account.pw_name))
     elif account.pw_uid == 0 and os.environ.get("SUDO_USER"):
         say(f"This enrolls {account.pw_name}, not {os.environ['SUDO_USER']}.")
         say("To enroll yourself, run it without sudo.")
@@ -71,9 +72,10 @@ def run(options: argparse.Namespace) -> int:
         additions = additions_to_label(options.device and name, existing, time.localtime())
         uri = uri_for(options, account.pw_name, additions, active)
         credential = parse_line(f"{uri} {name}")
-        display.show(uri, credential, options.qr)
+        display.show(uri, credential, options.qr, again())
         with unsaved:
-            prove(credential)
+            of_device = option("--device", options.device) if options.device else []
+            prove(credential, command("enroll", options=of_device, user=options.user))
     kept = existing if existing is not None and enrolled else secret.HEADER.encode()
     content = with_line(kept, line_of(uri, name, time.time()), replaced)
     codes = [] if staying else recovery.new_codes()
@@ -85,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         text += f"\n{recovery.describe(codes)}\n"
     unseen = "the new secret is active"
     unseen += f"; {save.UNSEEN_CODES}" if codes else ""
-    tell(text, Error(unseen, "pam-totp recovery-codes" if codes else "pam-totp status"))
+    seen = command("recovery-codes" if codes else "devices", user=options.user)
+    tell(text, Error(unseen, seen))
     if trouble is not None:
         raise trouble
     if options.token and os.geteuid() == 0:
@@ -176,10 +179,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_many_to(parser)
 
 
-def _refuse_too_many(secret_dir: SecretDir, content: bytes, *, is_addition: bool) -> None:
+def _refuse_too_many(
+    secret_dir: SecretDir, content: bytes, listing: str, *, is_addition: bool
+) -> None:
     """A login would not read more; said before anybody types or scans anything."""
     if is_addition and len(parse_file(content)[0]) >= MAX_CREDENTIALS:
-        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", "pam-totp devices remove NAME")
+        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", listing)
     if len(content) + MAX_LINE_BYTES > MAX_BYTES:
         message = "the secret file has no room for one more device"
         raise Error(message, f"remove comments: edit {secret_dir.path}/{secret.NAME}")

@@ -9,7 +9,7 @@ import time
 from pam_totp import repair
 from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error, UsageError
+from pam_totp.errors import Error, UsageError, command
 from pam_totp.listing import fit
 from pam_totp.records.host import action_log
 from pam_totp.records.storage import state_dir
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     if options.end:
         if options.once or options.seconds:
             message = "--end cannot be combined with --for or --once"
-            raise UsageError(message, f"pam-totp grant {account.pw_name} --end")
+            raise UsageError(message, _command_to_end(account))
         return _end_grant(account)
     now = int(time.time())
     until = now + (options.seconds or USUAL_SECONDS)
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     except state_dir.Unsynced as failure:
         action_log.write("grant", user=account.pw_name, by=caller())
         message = f"the grant is active, but a power failure may undo it: {failure.strerror}"
-        raise Error(message, f"pam-totp grant {account.pw_name} --end") from None
+        raise Error(message, _command_to_end(account)) from None
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), _FOLDER)
         raise Error(f"cannot record the grant: {fault}; nothing was changed", hint) from None
@@ -67,8 +67,12 @@ def run(options: argparse.Namespace) -> int:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     what = "once without a code" if options.once else "without a code"
     print(fit(f"{account.pw_name} can log in {what} until {when}."))
-    print(f"To end the grant, run: pam-totp grant {account.pw_name} --end")
+    print(f"To end the grant, run: {_command_to_end(account)}")
     return 0
+
+
+def _command_to_end(account: pwd.struct_passwd) -> str:
+    return command("grant", account.pw_name, options=["--end"])
 
 
 def _end_grant(account: pwd.struct_passwd) -> int:

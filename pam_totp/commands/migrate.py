@@ -10,7 +10,7 @@ from typing import Any
 from pam_totp import repair
 from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error, UsageError, for_root, printable
+from pam_totp.errors import Error, UsageError, command, for_root, printable, quoted
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
 from pam_totp.records.host import action_log
@@ -108,7 +108,7 @@ def _renamed(account: pwd.struct_passwd, old: str) -> SecretDir:
         pwd.getpwnam(old)
     except KeyError:
         return SecretDir(pwd.struct_passwd((old, *account[1:])), "system")
-    raise Error(f"there is a user {old!a}; nothing was changed", f"pam-totp migrate {old}")
+    raise Error(f"there is a user {old!a}; nothing was changed", command("migrate", old))
 
 
 def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, str]]:
@@ -151,7 +151,8 @@ def _what_to_move(source: SecretDir, target: SecretDir) -> dict[str, bytes]:
         existing = target.read(name)
         if existing is not None and existing != content:
             message = f"{target.path}/{name} exists and differs; nothing was changed"
-            raise Error(message, f"diff {source.path}/{name} {target.path}/{name}")
+            paths = f"{source.path}/{name}", f"{target.path}/{name}"
+            raise Error(message, f"diff {' '.join(map(quoted, paths))}")
         found[name] = content
     return found
 

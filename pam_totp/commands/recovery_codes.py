@@ -8,7 +8,7 @@ from pam_totp.enrollment import save
 from pam_totp.enrollment.identity import account_of, log_for_another, secret_dir_of
 from pam_totp.enrollment.owner import confirm_with_code
 from pam_totp.enrollment.terminal import say, tell
-from pam_totp.errors import Error
+from pam_totp.errors import Error, again, command
 from pam_totp.records.user import recovery
 from pam_totp.rules.reasons import SECRET_MALFORMED, Failure
 
@@ -34,13 +34,12 @@ def run(options: argparse.Namespace) -> int:
             hint = "pam-totp status"
         raise Error(f"the secret cannot be used: {fault}", hint) from None
     if credentials is None:
-        command = f"pam-totp enroll --user {account.pw_name}" if options.user else "pam-totp enroll"
-        raise Error(f"{account.pw_name} is not enrolled", command)
+        raise Error(f"{account.pw_name} is not enrolled", command("enroll", user=options.user))
     save.try_out(secret_dir, recovery.NAME)
     if existing is not None and options.user is None:
         say("New recovery codes replace the existing ones.")
     if options.user is None:
-        by_root = f"pam-totp recovery-codes --user {account.pw_name}"
+        by_root = again("--user", account.pw_name)
         confirm_with_code(account, credentials, by_root)
     codes = recovery.new_codes()
     trouble = None
@@ -49,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     except save.TookEffect as effect:
         trouble = effect
     log_for_another("recovery-codes", account)
-    tell(f"{recovery.describe(codes)}\n", Error(save.UNSEEN_CODES, "pam-totp recovery-codes"))
+    tell(f"{recovery.describe(codes)}\n", Error(save.UNSEEN_CODES, again()))
     if trouble is not None:
         raise trouble
     return 0

@@ -11,7 +11,7 @@ from pam_totp.enrollment import used_there
 from pam_totp.enrollment.asked import forget_mark
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.enrollment.terminal import is_confirmed, say
-from pam_totp.errors import Error
+from pam_totp.errors import Error, again, command, quoted
 from pam_totp.imports.google_authenticator import NAME as GOOGLE_FILE
 from pam_totp.records.config import settings
 from pam_totp.records.host import action_log
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if not sys.stdin.isatty():
             raise Error(
                 "standard input is not a terminal; nothing was changed",
-                f"pam-totp reset --yes {options.name}",
+                again("--yes"),
             )
         if not is_confirmed("Continue?"):
             raise Error("not confirmed; nothing was changed", "answer y, or use --yes")
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{account.pw_name} is no longer enrolled.")
     if settings.load().enrollment.mode in (REQUIRED, BY):
         print("Until the user enrolls, logins that require a code are refused. To allow one:")
-        print(f"pam-totp grant {account.pw_name} --for 30m --once")
+        print(command("grant", account.pw_name, options=["--for", "30m", "--once"]))
     return 0
 
 
@@ -124,5 +124,5 @@ def _remove_folder(secret_dir: SecretDir, path: str) -> bool:
         with secret_dir.acting:
             os.rmdir(path)
     except OSError:
-        raise Error(f"{path} is a folder that is not empty", f"rm -r {path}") from None
+        raise Error(f"{path} is a folder that is not empty", f"rm -r {quoted(path)}") from None
     return True

@@ -6,14 +6,13 @@
 
 import argparse
 import os
-import shlex
 from contextlib import closing
 
 from pam_totp.enrollment import devices, used_codes
 from pam_totp.enrollment.change_devices import Opened
 from pam_totp.enrollment.terminal import describe_seconds
 from pam_totp.enrollment.two_codes import find_counter, find_offset
-from pam_totp.errors import Error
+from pam_totp.errors import Error, again, command
 from pam_totp.records.user import counters
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.records.user.devices import OFFSET, RESYNCED, Device, with_numbers
@@ -33,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Asks for two codes and saves where the token is. Raises Error: then nothing was changed."""
-    opened = Opened(options, shlex.join(["resync", *([options.name] if options.name else [])]))
-    found = _find(opened, options.name)
+    opened = Opened(options)
+    found = _find(opened, options)
     device = found[0]
     opened.permit()
     steps, accepted = _used(opened)
@@ -61,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
     return opened.tell(device.name, device, text, options.json)
 
 
-def _find(opened: Opened, word: str | None) -> list[Device]:
-    """The lines of the device that is meant: without a word the only token, or the only device."""
+def _find(opened: Opened, options: argparse.Namespace) -> list[Device]:
+    """The lines of the device that is meant: without a name the only token, or the only device."""
+    word: str | None = options.name
     if word is not None:
         found = devices.find(opened.devices, word)
         if not found:
@@ -72,10 +72,11 @@ def _find(opened: Opened, word: str | None) -> list[Device]:
     tokens = [each for each in opened.devices if each.credential.counter is not None]
     found = tokens or opened.devices
     if not found:
-        raise Error(f"{opened.account.pw_name} has no device", "pam-totp enroll --token")
+        enroll = command("enroll --token", user=options.user)
+        raise Error(f"{opened.account.pw_name} has no device", enroll)
     if devices.count(found) > 1:
         message = f"{opened.account.pw_name} has several devices: {devices.listed(found)}"
-        raise Error(message, f"name one of them: {opened.command} NAME")
+        raise Error(message, f"name one of them: {again()} NAME")
     return found
 
 
@@ -89,8 +90,8 @@ def _used(opened: Opened) -> tuple[dict[str, int] | None, dict[str, int] | None]
         with closing(Attempts(uid)) as attempts:
             return attempts.steps, counters.read(uid)
     except Failure as failure:
-        fault, _, command = failure.detail.partition("; run: ")
-        raise Error(f"{fault}; nothing was changed", command or "pam-totp doctor") from None
+        fault, _, hint = failure.detail.partition("; run: ")
+        raise Error(f"{fault}; nothing was changed", hint or "pam-totp doctor") from None
 
 
 def _apart(seconds: int) -> str:

@@ -10,7 +10,7 @@ from pam_totp.enrollment import devices, save
 from pam_totp.enrollment.identity import caller, find, secret_dir_of
 from pam_totp.enrollment.new_file import NewFile, Pipe
 from pam_totp.enrollment.uri import host_name
-from pam_totp.errors import Error
+from pam_totp.errors import Error, command
 from pam_totp.records.host import action_log
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery, secret
@@ -23,6 +23,8 @@ from pam_totp.sheets.page import END, KEPT, NONE, Around, fits_qr_code, head, pa
 from pam_totp.sheets.texts import texts_of
 
 HELP = "root: write a page to print for users, with QR code and key"
+
+STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 Wanted = tuple[pwd.struct_passwd, SecretDir, Device, str]  # and why there are no codes
 
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         for _, secret_dir, _, _ in wanted:
             save.try_out(secret_dir, recovery.NAME)
     around = Around(texts, host_name(), options.contact or "", time.strftime("%Y-%m-%d"))
-    with Pipe() if options.html == "-" else NewFile(options.html) as out:
+    with Pipe() if options.html in STANDARD_OUTPUT else NewFile(options.html) as out:
         out.write(_encoded(head(around)))
         for number, each in enumerate(wanted, 1):
             _add(out, each, around, number, options.new_recovery_codes)
@@ -76,20 +78,20 @@ def _wanted(account: pwd.struct_passwd, device: str | None) -> Wanted:
     if not enrolled:
         fault = secret_file.judge(content, f"{secret_dir.path}/{secret.NAME}")[2][0]
         message = f"the secret of {name} cannot be used: {fault}"
-        raise Error(message, f"pam-totp enroll --user {name}")
+        raise Error(message, command("enroll", user=name))
     found = enrolled if device is None else devices.find(enrolled, device)
     if not found:
         message = f"{name} has no device {device!r}{devices.similar(enrolled, device or '')}"
-        raise Error(message, f"{devices.LIST} --user {name}")
+        raise Error(message, command("devices", user=name))
     if devices.count(found) > 1:
         message = f"{name} has several devices: {devices.listed(enrolled)}"
-        raise Error(message, f"pam-totp sheet {name} --device NAME --html OUT")
+        raise Error(message, f"{command('sheet', name)} --device NAME --html OUT")
     if found[0].kind != "totp":  # what a sheet says of the app is not true of these
         message = f"the codes of {found[0].name!r} of {name} go by a counter, not by the time"
-        raise Error(message, f"pam-totp devices show {found[0].id} --user {name}")
+        raise Error(message, command("devices show", found[0].id, user=name))
     if not fits_qr_code(found[0].uri):  # users write what they like into their file
         message = f"the names in the secret file of {name} are too long for a QR code"
-        raise Error(message, f"pam-totp enroll --user {name}")
+        raise Error(message, command("enroll", user=name))
     return account, secret_dir, found[0], KEPT if codes and codes[1] else NONE
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pam_totp.enrollment import closed_home
 from pam_totp.enrollment.identity import own_account, secret_dir_of
 from pam_totp.enrollment.terminal import describe_seconds
+from pam_totp.errors import command
 from pam_totp.listing import fit
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import Device, devices_of
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints what is enrolled. 0: no faults, also for "not enrolled"; 1: found faults, and what
     they hide is None."""
     account = own_account()
-    secret_dir = secret_dir_of(account)
+    secret_dir = secret_dir_of(account, command("devices", user=account.pw_name))
     path = f"{secret_dir.path}/{secret.NAME}"
     devices: list[Device] = []
     faults: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pam_totp import progress, repair
-from pam_totp.errors import Error, for_root, printable
+from pam_totp.errors import Error, for_root, printable, quoted
 from pam_totp.listing import columns, fit, moment
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
@@ -97,7 +97,8 @@ def _is_missing(account: pwd.struct_passwd) -> bool:
 
 def _without_user(name: str) -> dict[str, Any]:
     """The row of a secret in the system's store whose name no user has."""
-    fault = f"there is no such user; if renamed, run: pam-totp migrate NEW --renamed-from {name}"
+    renamed = f"pam-totp migrate NEW --renamed-from {quoted(name)}"
+    fault = f"there is no such user; if renamed, run: {renamed}"
     row: dict[str, Any] = {"user": name, "uid": None, "enrolled": None}
     row |= {"unconfirmed": None, "devices": None, "since": None, "last_code_at": None}
     row |= {"recovery_codes_left": None, "waiting_seconds": 0, "granted_until": None}

@@ -5,12 +5,11 @@ import argparse
 import json
 import os
 import pwd
-import shlex
 
 from pam_totp.enrollment import devices, save
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.terminal import tell
-from pam_totp.errors import Error
+from pam_totp.errors import Error, again, command
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import secret
 from pam_totp.records.user.devices import Device, devices_of, renamed, without
@@ -19,8 +18,7 @@ from pam_totp.rules.credential import parse_file
 
 def remove(options: argparse.Namespace) -> int:
     """Removes a device; 0 also if it is not there. Raises Error: then nothing was changed."""
-    command = shlex.join(["devices", "remove", options.name])
-    opened = Opened(options, command)
+    opened = Opened(options)
     gone = devices.find_to_end(opened.devices, options.name)
     if not gone:
         opened.refuse_unless_absent(options.name)
@@ -31,9 +29,9 @@ def remove(options: argparse.Namespace) -> int:
         message = (
             f"{devices.called(gone[0])} is the only device of {opened.account.pw_name}: without it "
             "every login that requires a code is refused, with a recovery code too, until the user "
-            f"enrolls again or root runs: pam-totp reset {opened.account.pw_name}"
+            f"enrolls again or root runs: {command('reset', opened.account.pw_name)}"
         )
-        raise Error(message, f"{opened.command} --yes")
+        raise Error(message, again("--yes"))
     text = (
         f"Removed: the codes of {devices.called(gone[0])} are no longer accepted.\n"
         f"Still enrolled: {devices.listed(left) or 'no device'}."
@@ -44,7 +42,7 @@ def remove(options: argparse.Namespace) -> int:
 
 def rename(options: argparse.Namespace) -> int:
     """Gives a device another name; 0 also if it has it. Raises Error: then nothing was changed."""
-    opened = Opened(options, shlex.join(["devices", "rename", options.name, options.new]))
+    opened = Opened(options)
     found = devices.find(opened.devices, options.name)
     named = [each for each in opened.devices if devices.is_same(each.name, options.new)]
     if {each.name for each in found or named} == {options.new}:
@@ -66,18 +64,15 @@ def rename(options: argparse.Namespace) -> int:
 class Opened:
     """The devices of the user that the options name. Raises Error.
 
-    content: of the file, before anything was asked; command: what was typed, by_root: what root
-    types for this user, listing: what lists the devices."""
+    content: of the file, before anything was asked; by_root: what root types for this user,
+    listing: what lists the devices."""
 
-    def __init__(self, options: argparse.Namespace, command: str) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self.account: pwd.struct_passwd = account_of(options.user)
-        self.command = f"pam-totp {command}"
-        self.by_root = f"{self.command} --user {self.account.pw_name}"
-        self.listing = devices.LIST
         self.is_by_root = options.user is not None
-        if self.is_by_root:
-            self.command, self.listing = self.by_root, f"{self.listing} --user {options.user}"
-        self.secret_dir: SecretDir = secret_dir_of(self.account, command)
+        self.by_root = again() if self.is_by_root else again("--user", self.account.pw_name)
+        self.listing = command("devices", user=options.user)
+        self.secret_dir: SecretDir = secret_dir_of(self.account)
         self.content = save.existing_content(self.secret_dir) or b""
         self.devices = devices_of(self.content)
         self.trouble: save.TookEffect | None = None  # after the change
@@ -107,7 +102,7 @@ class Opened:
         """Saves the new content over the one that was read. Raises Error."""
         over = (secret.NAME, self.content)
         try:
-            save.save(self.secret_dir, secret.NAME, content, over, self.command)
+            save.save(self.secret_dir, secret.NAME, content, over)
         except save.TookEffect as trouble:
             self.trouble = trouble
         log_for_another(action, self.account)

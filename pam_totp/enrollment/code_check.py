@@ -8,8 +8,8 @@ import time
 from pam_totp.enrollment import token_check
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import secret_dir_of
-from pam_totp.enrollment.proof import SKEW_SECONDS, WINDOW_STEPS, command_without
-from pam_totp.errors import Error
+from pam_totp.enrollment.proof import SKEW_SECONDS, WINDOW_STEPS, options_without
+from pam_totp.errors import Error, command
 from pam_totp.records.user import attempts, counters
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
@@ -26,7 +26,8 @@ _HINTS = {
 def credentials_of(account: pwd.struct_passwd) -> list[Credential]:
     """Those that the account has enrolled. Raises Error where there is none."""
     try:
-        credentials = secret_dir_of(account).credentials()
+        by_root = command("explain", account.pw_name)
+        credentials = secret_dir_of(account, by_root).credentials()
     except Failure as failure:
         raise _error_of(failure) from None
     if credentials is None:
@@ -76,7 +77,8 @@ def _refusal(verdict: Verdict, credentials: list[Credential], code: str, now: fl
         for credential in credentials:
             ignored = ignored_parameters(credential, code, now, WINDOW_STEPS)
             if ignored:
-                return Error(f"{message}: {ignored}", command_without(credential))
+                options = options_without(credential)
+                return Error(f"{message}: {ignored}", command("enroll", options=options))
         seconds = _seconds_off(credentials, code, now)
     if seconds:
         *apart, hint = describe_offset(seconds).split("\n")

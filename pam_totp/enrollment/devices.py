@@ -71,9 +71,11 @@ def find_to_end(devices: Sequence[Device], word: str) -> list[Device]:
     return found
 
 
-def to_replace(user: str, devices: list[Device], word: str | None) -> list[Device]:
+def to_replace(
+    user: str, devices: list[Device], word: str | None, hint: str = LIST
+) -> list[Device]:
     """The lines of the device that gets a new secret, without a word of the only one; none if it is
-    a new device. Raises Error."""
+    a new device. Raises Error; `hint`: what lists the devices."""
     if word is None:
         if count(devices) > 1:
             message = f"{user} has several devices: {listed(devices)}"
@@ -81,7 +83,7 @@ def to_replace(user: str, devices: list[Device], word: str | None) -> list[Devic
         return devices
     found = find_to_end(devices, word)
     if not found and is_id(word):
-        raise absent(devices, word)
+        raise absent(devices, word, hint)
     return found
 
 

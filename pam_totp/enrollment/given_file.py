@@ -12,7 +12,7 @@ import pwd
 import stat
 import sys
 
-from pam_totp.errors import Error
+from pam_totp.errors import Error, quoted
 from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.walk import Walk
 from pam_totp.rules.reasons import SECRET_MISSING, Failure
@@ -68,7 +68,8 @@ def read(path: str, *, may_be_a_pipe: bool = False) -> bytes:
                 content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as failure:
         message = getattr(failure, "strerror", "") or str(failure)
-        raise Error(f"cannot read {name}: {message}", f"ls -l {name}") from None
+        hint = "name a file" if path == STANDARD_INPUT else f"ls -l {quoted(path)}"
+        raise Error(f"cannot read {name}: {message}", hint) from None
     if len(content) > MAX_BYTES:
         raise Error(f"{name} is larger than {MAX_BYTES:,} bytes", "name a smaller file")
     return content

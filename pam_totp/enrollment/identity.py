@@ -5,7 +5,7 @@ import os
 import pwd
 
 from pam_totp.enrollment import password
-from pam_totp.errors import Error, for_root
+from pam_totp.errors import Error, again, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import action_log
 from pam_totp.records.host.account import find as find_account
@@ -44,14 +44,14 @@ def no_user(name: str, *, is_compared: bool = True) -> Error:
     return Error(f"there is no user {name!a}{near}", "getent passwd")
 
 
-def secret_dir_of(account: pwd.struct_passwd, command: str = "enroll") -> SecretDir:
+def secret_dir_of(account: pwd.struct_passwd, by_root: str = "") -> SecretDir:
     """Where the account's secret lies by the administrator's settings. Raises Error, with the
-    command that root would run instead."""
+    command that root would run instead: the one that was typed, if not another."""
     store = settings.load().store
     if store == "system" and os.geteuid() != 0:
         raise Error(
             "this machine keeps secrets where only root can read them (store: system)",
-            f"ask root to run: pam-totp {command} --user {account.pw_name}",
+            f"ask root to run: {by_root or again('--user', account.pw_name)}",
         )
     return NamingSecretDir(account, store)
 

@@ -2,14 +2,12 @@
 """What an import says of each user. No secret and no code is in it."""
 
 import json
-import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from pam_totp.enrollment.importing import FAULT, IMPORTED, OTHERWISE, PLANNED, UNCHANGED
-from pam_totp.errors import Error, printable
+from pam_totp.errors import Error, again, command, printable
 from pam_totp.listing import fit
 
 ALL = "--all"
@@ -36,7 +34,7 @@ def print_report(rows: list[dict[str, Any]], *, is_applied: bool, as_json: bool)
         parts = [f"{counts[each]} {words}" for each, words in _SUMMARY.items() if counts[each]]
         print(fit(f"Users: {', '.join(parts) or 'none'}."))
         if counts[PLANNED]:
-            print(f"Nothing was changed. To import, run:\n  {_with('--apply')}")
+            print(f"Nothing was changed. To import, run:\n  {again('--apply')}")
     faulty = [row for row in rows if row["fault"]]
     if faulty:
         raise _error(faulty, {row["user"] for row in rows}, is_applied=is_applied)
@@ -59,23 +57,19 @@ def _kind(credential: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def _with(option: str, words: Sequence[str] = ()) -> str:
-    """This command with one more option, or what was typed after the program in place of that."""
-    return shlex.join(["pam-totp", *sys.argv[1:3], *(words or sys.argv[3:]), option])
-
-
 def _for_one(option: str, user: str, others: set[str]) -> str:
     """This command with one more option, for one of the users alone: to others it may do what it
     should not. Where that one cannot be named, what lets the same command enroll the user."""
-    words = [user if word == ALL else word for word in sys.argv[3:] if word not in others]
-    return _with(option, words) if user in words else f"pam-totp reset {user}"
+    verb, words = sys.argv[1:3], sys.argv[3:]
+    words = [user if word == ALL else word for word in words if word not in others]
+    return again(option, words=verb + words) if user in words else command("reset", user)
 
 
 def _error(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool) -> Error:
     named = "; ".join(f"{row['user']}: {row['fault']}" for row in faulty[:MAX_NAMED])
     more = f"; and {len(faulty) - MAX_NAMED} more" if len(faulty) > MAX_NAMED else ""
     told = next((row for row in faulty if row["hint"]), faulty[0])
-    hint = told["hint"] or f"pam-totp enroll --user {told['user']}"
+    hint = told["hint"] or command("enroll", user=told["user"])
     if hint.startswith("--"):
         hint = _for_one(hint, told["user"], users - {told["user"]})
     what = "was" if is_applied else "can be"
@@ -84,4 +78,4 @@ def _error(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool) -
 
 def whole_hint(hint: str) -> str:
     """A hint that is an option, as this command with it."""
-    return _with(hint) if hint.startswith("--") else hint
+    return again(hint) if hint.startswith("--") else hint

@@ -20,7 +20,7 @@ from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.devices import listed
 from pam_totp.enrollment.identity import caller
 from pam_totp.enrollment.uri import host_name
-from pam_totp.errors import Error
+from pam_totp.errors import Error, command
 from pam_totp.imports.found import HOTP, Found, Import, Unusable, uri_of
 from pam_totp.records.host import action_log
 from pam_totp.records.storage.denial import NamingSecretDir
@@ -97,7 +97,7 @@ def _enroll(account: pwd.struct_passwd, given: Import, task: Task) -> dict[str, 
             return fault(user, "") | {"outcome": OTHERWISE}
         raise Error("already enrolled with another secret", "--replace")
     if existing is None and _is_elsewhere(account, task.store):
-        raise Error("the secret is in the other store", f"pam-totp migrate {user}")
+        raise Error("the secret is in the other store", command("migrate", user))
     gone = [each for each in enrolled if _codes_of(each) not in wanted]
     if gone:
         row["options"].append({"option": "devices", "becomes": f"removed: {listed(gone)}"})

@@ -14,7 +14,7 @@ from pam_totp.enrollment.devices import is_same
 from pam_totp.enrollment.terminal import say
 from pam_totp.enrollment.two_codes import SKEW_SECONDS, asked
 from pam_totp.enrollment.uri import host_name
-from pam_totp.errors import Error, UsageError
+from pam_totp.errors import Error, UsageError, again, command
 from pam_totp.imports.found import found_of, uri_of
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.user.devices import Device
@@ -26,7 +26,6 @@ from pam_totp.rules.tokens import LOOK_AHEAD, MAX_COUNTER, RESYNC_REACH, expecte
 NAME = "token"
 TRIES = 10
 PROMPT = "Code of the token: "
-COMMAND = "pam-totp enroll --token"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,19 +83,19 @@ def proved_uri(
     for other in staying:
         if other.credential.identity == token.identity:
             message = f"this key is already that of {other.name or other.id!r}"
-            raise Error(f"{message}; nothing was changed", "pam-totp devices")
+            raise Error(f"{message}; nothing was changed", command("devices", user=options.user))
     if token.counter is not None:
-        last = _prove_counter(token, expected(token, accepted))
+        last = _prove_counter(token, expected(token, accepted), options.user)
         token = Credential(**vars(token) | {"counter": last + 1})
     else:
-        offset, last = _prove_clock(token)
+        offset, last = _prove_clock(token, options.user)
         token = Credential(**vars(token) | {"offset": offset})
     issuer = options.issuer or active.values["issuer"] or host_name()
     label = options.label or f"{account.pw_name}@{host_name()}"
     return uri_of(found_of(token), label, issuer), last
 
 
-def _prove_counter(token: Credential, start: int) -> int:
+def _prove_counter(token: Credential, start: int, user: str | None) -> int:
     """The counter of a code that was typed."""
     previous = ""
     for _ in range(TRIES):
@@ -111,13 +110,13 @@ def _prove_counter(token: Credential, start: int) -> int:
         first = successive(token, previous, code, reach) if previous not in ("", code) else None
         if first is not None:
             return first + 1
-        say(f"Not one of the next {LOOK_AHEAD} codes{_fitting(token, code)}.")
+        say(f"Not one of the next {LOOK_AHEAD} codes{_fitting(token, code, user)}.")
         say("If the token was pressed before, press it again and enter the next code.")
         previous = code
-    raise Error(f"{TRIES} incorrect codes; nothing was changed", COMMAND)
+    raise Error(f"{TRIES} incorrect codes; nothing was changed", again())
 
 
-def _prove_clock(token: Credential) -> tuple[int, int]:
+def _prove_clock(token: Credential, user: str | None) -> tuple[int, int]:
     """By how many steps the token's clock is ahead, and the time step of a code that was typed."""
     previous, reach_steps = "", SKEW_SECONDS // token.period
     for _ in range(TRIES):
@@ -133,26 +132,28 @@ def _prove_clock(token: Credential) -> tuple[int, int]:
         first = successive(token, previous, code, around) if previous not in ("", code) else None
         if first is not None:
             return first + 1 - now, first + 1
-        say(f"Not a code of this moment{_fitting(token, code)}.")
+        say(f"Not a code of this moment{_fitting(token, code, user)}.")
         say("If the token's clock may be off, wait for its next code and enter that.")
         previous = code
-    raise Error(f"{TRIES} incorrect codes; nothing was changed", COMMAND)
+    raise Error(f"{TRIES} incorrect codes; nothing was changed", again())
 
 
-def _fitting(token: Credential, code: str) -> str:
+def _fitting(token: Credential, code: str, user: str | None) -> str:
     """Options with which the code would be correct, as the end of a sentence; empty if none."""
     now = time.time()
     for algorithm in ALGORITHMS:
-        end = "" if algorithm == "SHA1" else f" --algorithm {algorithm}"
+        more = [] if algorithm == "SHA1" else ["--algorithm", algorithm]
         tried = Credential(**vars(token) | {"algorithm": algorithm})
         if matching_steps(tried, code, range(LOOK_AHEAD)) and token.counter is None:
-            return f", but of this: {COMMAND} --hotp{end}"
+            hotp = command("enroll --token", options=["--hotp", *more], user=user)
+            return f", but of this: {hotp}"
         for period in (30, 60):
             step = int(now // period)
             window = range(step - WINDOW_STEPS, step + WINDOW_STEPS + 1)
             if matching_steps(tried, code, window):
-                more = "" if period == 30 else f" --period {period}"
-                return f", but of this: {COMMAND}{more}{end}"
+                options = [*([] if period == 30 else ["--period", str(period)]), *more]
+                totp = command("enroll --token", options=options, user=user)
+                return f", but of this: {totp}"
     return ""
 
 

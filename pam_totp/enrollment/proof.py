@@ -19,8 +19,9 @@ SKEW_SECONDS = 14 * 3600
 WINDOW_STEPS = 1
 
 
-def prove(credential: Credential) -> None:
-    """Returns once a code of the credential was typed. Raises Error after TRIES incorrect ones."""
+def prove(credential: Credential, command: str) -> None:
+    """Returns once a code of the credential was typed. Raises Error after TRIES incorrect ones.
+    command: the one that does it anew, to which options can be added."""
     for _ in range(TRIES):
         typed = ask("Code from the app: ")
         now = time.time()
@@ -31,18 +32,18 @@ def prove(credential: Credential) -> None:
             continue
         if verdict_on([credential], code, now, {}).accepted:
             return
-        say(what_is_wrong(credential, code, now))
-    raise Error(f"{TRIES} incorrect codes; nothing was changed", "pam-totp enroll")
+        say(what_is_wrong(credential, code, now, command))
+    raise Error(f"{TRIES} incorrect codes; nothing was changed", command)
 
 
-def what_is_wrong(credential: Credential, code: str, now: float) -> str:
-    """What may help a person whose app made an incorrect code."""
+def what_is_wrong(credential: Credential, code: str, now: float, command: str) -> str:
+    """What may help a person whose app made an incorrect code. command: as for `prove`."""
     lines = []
     if len(code) != credential.digits:
         lines = [f"Codes of this secret have {credential.digits} digits, this one has {len(code)}."]
     ignored = ignored_parameters(credential, code, now, WINDOW_STEPS)
     if ignored:
-        return "\n".join([*lines, f"Incorrect code: {ignored}.", _way_out(credential)])
+        return "\n".join([*lines, f"Incorrect code: {ignored}.", _way_out(credential, command)])
     offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
     if offset:
         return display.describe_offset(offset * credential.period)
@@ -61,20 +62,16 @@ def what_is_wrong(credential: Credential, code: str, now: float) -> str:
     )
 
 
-def _way_out(credential: Credential) -> str:
-    return f"Use another app, or press Ctrl-C and run:\n  {command_without(credential)}"
+def _way_out(credential: Credential, command: str) -> str:
+    options = " ".join(options_without(credential))
+    return f"Use another app, or press Ctrl-C and run:\n  {command} {options}"
 
 
-def command_without(credential: Credential) -> str:
-    """The command that enrolls an app that ignores parameters."""
-    options = []
-    if credential.digits != 6:
-        options.append("--digits 6")
-    if credential.period != 30:
-        options.append("--period 30")
-    if credential.algorithm != "SHA1":
-        options.append("--algorithm SHA1")
-    return f"pam-totp enroll {' '.join(options)}"
+def options_without(credential: Credential) -> list[str]:
+    """Those that enroll an app that ignores parameters."""
+    options = ["--digits", "6"] if credential.digits != 6 else []
+    options += ["--period", "30"] if credential.period != 30 else []
+    return options + (["--algorithm", "SHA1"] if credential.algorithm != "SHA1" else [])
 
 
 class Unsaved:

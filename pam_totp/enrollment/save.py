@@ -7,7 +7,7 @@ import stat
 
 from pam_totp import repair
 from pam_totp.enrollment import closed_home
-from pam_totp.errors import Error
+from pam_totp.errors import Error, again, command
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.storage.secret_writer import Changed, Known
@@ -76,14 +76,12 @@ def save(
     name: str,
     content: bytes,
     over: Known | None = None,
-    again: str = "pam-totp enroll",
 ) -> None:
-    """Replaces one file of the secret_dir. Raises Error: what it says of the old one is true, and
-    `again` is the hint where it was changed meanwhile.
+    """Replaces one file of the secret_dir. Raises Error: what it says of the old one is true.
 
     From here on Ctrl-C is ignored: what is left takes a moment, and is all or nothing.
     """
-    failure = _try_to_save(secret_dir, [(name, content)], over, again)
+    failure = _try_to_save(secret_dir, [(name, content)], over)
     if failure:
         raise _unsaved(_CALLED[name], failure, secret_dir)
 
@@ -100,7 +98,7 @@ def save_enrollment(secret_dir: SecretDir, content: bytes, codes: bytes, over: K
     if failure:
         save(secret_dir, secret.NAME, content, over)
         message = f"the new secret is active, but without recovery codes: {failure}"
-        effect = TookEffect(message, "pam-totp recovery-codes")
+        effect = TookEffect(message, _new_codes(secret_dir))
         effect.codes = False
         raise effect
 
@@ -109,7 +107,6 @@ def _try_to_save(
     secret_dir: SecretDir,
     files: list[tuple[str, bytes]],
     over: Known | None,
-    again: str = "pam-totp enroll",
 ) -> str:
     """Empty, or why the system would not save; nothing was changed then. Raises Error."""
     finish_undisturbed()
@@ -123,17 +120,23 @@ def _try_to_save(
         return ""
     except Changed:
         message = f"{called} was changed meanwhile; nothing was changed"
-        raise Error(message, again) from None
+        raise Error(message, again()) from None
     except Unsynced as failure:
         message = f"{called} is active, but a power failure may undo it: {failure.strerror}"
         raise TookEffect(message, "sync") from None
     except Halfway as failure:
         message = f"cannot save {called}: {failure.strerror}; the recovery codes are void"
-        raise Error(message, "pam-totp recovery-codes") from None
+        raise Error(message, _new_codes(secret_dir)) from None
     except Failure as refused:
         raise refusal(called, refused, secret_dir) from None
     except OSError as failure:
         return failure.strerror or str(failure)
+
+
+def _new_codes(secret_dir: SecretDir) -> str:
+    account = secret_dir.account
+    is_own = account.pw_uid == os.getuid()
+    return command("recovery-codes", user=None if is_own else account.pw_name)
 
 
 def refusal(called: str, refused: Failure, secret_dir: SecretDir) -> Error:

@@ -6,7 +6,6 @@
 
 import argparse
 import os
-import shlex
 
 from pam_totp.enrollment import devices, display, picture
 from pam_totp.enrollment.change_devices import Opened
@@ -14,7 +13,7 @@ from pam_totp.enrollment.identity import log_shown
 from pam_totp.enrollment.new_file import refuse_existing
 from pam_totp.enrollment.owner import confirm_with_code
 from pam_totp.enrollment.terminal import tell
-from pam_totp.errors import Error, UsageError
+from pam_totp.errors import Error, UsageError, again, quoted
 
 
 def show(options: argparse.Namespace) -> int:
@@ -23,8 +22,7 @@ def show(options: argparse.Namespace) -> int:
         raise UsageError("--logo needs --png", "pam-totp devices show --help")
     if options.json:
         raise UsageError("the secret is not shown as JSON", "pam-totp devices show --help")
-    command = shlex.join(["devices", "show", options.name])
-    opened = Opened(options, command)
+    opened = Opened(options)
     found = devices.find(opened.devices, options.name)
     if not found:
         opened.refuse_unless_absent(options.name)
@@ -45,14 +43,12 @@ def show(options: argparse.Namespace) -> int:
     if options.uri:
         print(device.uri)
     elif not path:
-        display.show(device.uri, device.credential, options.qr, opened.command)
+        display.show(device.uri, device.credential, options.qr, again())
     else:
         picture.write_new(path, drawn)
         text = (
             f"Saved: {path} shows the secret of {devices.called(device)}. Everyone who sees it\n"
             "can make its codes, so remove it once the phone has read it."
         )
-        tell(
-            text, Error(f"{path} was written, but the output cannot be", f"rm {shlex.quote(path)}")
-        )
+        tell(text, Error(f"{path} was written, but the output cannot be", f"rm {quoted(path)}"))
     return 0

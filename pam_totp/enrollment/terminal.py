@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import TextIO
 
-from pam_totp.errors import Error, PrintableStream, give_output_up, printable
+from pam_totp.errors import Error, PrintableStream, again, give_output_up, printable
 from pam_totp.listing import fit
 
 
@@ -94,9 +94,10 @@ def ask_password(prompt: str, what: str = "password") -> str:
         if _terminal() is not None or sys.stdin.isatty():
             return getpass.getpass(printable(prompt))
         if "SSH_CONNECTION" in os.environ or not _is_readable(sys.stdin):
-            command = shlex.join(["pam-totp", *sys.argv[1:]])
-            if "SSH_CONNECTION" in os.environ:
-                command = f"ssh -t {socket.gethostname()} {command}"
+            command = again()
+            if "SSH_CONNECTION" in os.environ:  # there, another shell reads it
+                words = [command] if "'" in command else command.split(" ")
+                command = shlex.join(["ssh", "-t", socket.gethostname(), *words])
             message = f"without a terminal the {what} would be shown; nothing was changed"
             raise Error(message, command)
         line = sys.stdin.readline()

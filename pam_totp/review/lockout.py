@@ -4,6 +4,7 @@
 import grp
 import os
 import pwd
+import shlex
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ def locked_out(
                 if why is not None:
                     shut.setdefault(why, []).append(service)
         for (position, when), services in shut.items():
-            command = f"pam-totp enroll --user {account.pw_name}"
+            command = f"pam-totp enroll --user {shlex.quote(account.pw_name)}"
             who = f"{account.pw_name}{', the only administrator,' if account.pw_uid else ''}"
             where = ", ".join(services) + ("" if asking else ", once pam_totp.so is added")
             yield (

@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -63,17 +64,16 @@ def describe(
         fill(lambda: _enrolled(secret_dir, status, credentials, row["last_code_at"]))
         fill(lambda: _codes_left(secret_dir, uid in records[recovery.KIND]))
         if elsewhere:
-            row["fault"] = (
-                f"the secret is in the other store; run: pam-totp migrate {account.pw_name}"
-            )
+            command = f"pam-totp migrate {shlex.quote(account.pw_name)}"
+            row["fault"] = f"the secret is in the other store; run: {command}"
     if uid in records[grant.KIND]:
         fill(lambda: _granted(account.pw_uid))
     if is_recorded and row["enrolled"] is False and not row["granted_until"]:
         gone = "the secret is missing, so every login is refused"
         nobodys = names_without_user() if active.store == "system" else []
         if nobodys:
-            command = f"pam-totp migrate {account.pw_name} --renamed-from"
-            gone += f"; if renamed, run: {command} {nobodys[0]}"
+            command = f"pam-totp migrate {shlex.quote(account.pw_name)} --renamed-from"
+            gone += f"; if renamed, run: {command} {shlex.quote(nobodys[0])}"
         row["fault"] = row["fault"] or gone
     has_token = any(each.counter is not None for each in credentials)
     if has_token and uid in records.get(counters.KIND, (uid,)):

@@ -108,7 +108,7 @@ def test_without_a_terminal_it_wants_to_be_told_yes(user: User, marked: Credenti
     before = tree(STATE)
     answer = pam_totp("reset", user.name, typed="y\n")
     assert_refused(answer, "standard input is not a terminal; nothing was changed")
-    assert f"pam-totp reset --yes {user.name}" in answer.errors
+    assert answer.errors.endswith(f"hint: pam-totp reset {user.name} --yes\n")
     assert tree(STATE) == before
 
 

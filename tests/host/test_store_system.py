@@ -91,13 +91,21 @@ def test_secret_and_recovery_codes_are_roots_alone(user: User, system_store: Non
         assert folder.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("arguments", [["enroll"], ["status"], ["check"], ["recovery-codes"]])
+@pytest.mark.parametrize(
+    ("verb", "by_root"),
+    [
+        ("enroll", "enroll --user {}"),
+        ("status", "devices --user {}"),
+        ("check", "explain {}"),
+        ("recovery-codes", "recovery-codes --user {}"),
+    ],
+)
 def test_users_own_commands_say_that_it_is_roots(
-    user: User, system_store: None, arguments: list[str]
+    user: User, system_store: None, verb: str, by_root: str
 ) -> None:
-    answer = pam_totp(*arguments, user=user)
+    answer = pam_totp(verb, user=user)
     assert_refused(answer, "store: system")
-    assert f"ask root to run: pam-totp enroll --user {user.name}" in answer.errors
+    assert answer.errors.endswith(f"ask root to run: pam-totp {by_root.format(user.name)}\n")
 
 
 def test_secret_in_the_home_does_not_count(
