@@ -8,6 +8,7 @@ import time
 from pam_totp.enrollment import token_check
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import secret_dir_of
+from pam_totp.enrollment.one_try import one_try
 from pam_totp.enrollment.proof import SKEW_SECONDS, WINDOW_STEPS, options_without
 from pam_totp.errors import Error, command
 from pam_totp.records.user import attempts, counters
@@ -49,17 +50,25 @@ def credential_of(
     except Failure as failure:
         raise _error_of(failure) from None
     now = time.time()
-    phones = [each for each in credentials if each.counter is None]
-    tokens = [each for each in credentials if each.counter is not None]
-    found = token_check.look(tokens, code, accepted)
+    phones, tokens = _by_kind(credentials)
+    with one_try(account, credentials) as tried:
+        found = token_check.look(tried.compared, code, accepted)
+        verdict = verdict_on(_by_kind(tried.compared)[0], code, now, used)
+        was_used = verdict.reason == REUSED_CODE or token_check.was_used(tokens, code, accepted)
+        tried.is_guess = not (found or verdict.accepted or was_used)
     if found is not None:
         return found
-    verdict = verdict_on(phones, code, now, used)
     if verdict.accepted and verdict.credential is not None:
         return verdict.credential, None
     if tokens and verdict.reason == WRONG_CODE:
         token_check.refuse(tokens, code, accepted, has_phone=bool(phones))
     raise _refusal(verdict, phones, code, now)
+
+
+def _by_kind(credentials: list[Credential]) -> tuple[list[Credential], list[Credential]]:
+    """Those whose codes go by the time, and those that count."""
+    phones = [each for each in credentials if each.counter is None]
+    return phones, [each for each in credentials if each.counter is not None]
 
 
 def _error_of(failure: Failure) -> Error:

@@ -5,6 +5,7 @@ import pwd
 import time
 
 from pam_totp.enrollment.identity import confirm
+from pam_totp.enrollment.one_try import one_try
 from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error
 from pam_totp.rules.credential import Credential
@@ -26,12 +27,19 @@ def confirm_with_code(
     if not typed.strip():
         confirm(account, by_root)
         return
+    if not _is_correct(account, credentials, typed):
+        raise Error(
+            "incorrect code; nothing was changed",
+            "try again; without the phone, press Enter, then enter the system password",
+        )
+
+
+def _is_correct(account: pwd.struct_passwd, credentials: list[Credential], typed: str) -> bool:
     try:
-        if verdict_on(credentials, read_code(typed.encode()), time.time(), {}).accepted:
-            return
+        code = read_code(typed.encode())
     except Failure:
-        pass
-    raise Error(
-        "incorrect code; nothing was changed",
-        "try again; without the phone, press Enter, then enter the system password",
-    )
+        return False
+    with one_try(account, credentials) as tried:
+        is_correct = verdict_on(tried.compared, code, time.time(), {}).accepted
+        tried.is_guess = not is_correct
+    return is_correct

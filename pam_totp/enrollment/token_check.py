@@ -8,12 +8,11 @@ write the secret file, so what its line says may be long ago.
 from pam_totp.errors import Error
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.otp import matching_steps
-from pam_totp.rules.reasons import WRONG_CODE
+from pam_totp.rules.reasons import REUSED_CODE, WRONG_CODE
 from pam_totp.rules.tokens import (
     LOOK_AHEAD,
     RESYNC_REACH,
     accepting,
-    by_guesses,
     expected,
     refused_verdict,
 )
@@ -23,18 +22,25 @@ RESYNC = "pam-totp resync"
 
 
 def look(
-    tokens: list[Credential], code: str, accepted: dict[str, int] | None
+    compared: list[Credential], code: str, accepted: dict[str, int] | None
 ) -> tuple[Credential, int] | None:
     """The token that a code is of, and its counter; None if it is of none. With the counters that
-    were accepted: only a code that a login would accept; without (None), any that one might."""
+    were accepted: only a code that a login would accept; without (None), any that one might.
+    `compared`: as of one_try."""
     if accepted is not None:
-        return accepting(by_guesses(tokens), code, accepted)
-    for token in tokens:
+        return accepting(compared, code, accepted)
+    for token in (each for each in compared if each.counter is not None):
         start = expected(token, {})
         found = matching_steps(token, code, range(start, start + RESYNC_REACH))
         if found:
             return token, found[0]
     return None
+
+
+def was_used(tokens: list[Credential], code: str, accepted: dict[str, int] | None) -> bool:
+    """Whether it is known of a code that it was used, or skipped."""
+    known = refused_verdict(tokens, code, accepted) if accepted is not None else None
+    return known is not None and known.reason == REUSED_CODE
 
 
 def refuse(

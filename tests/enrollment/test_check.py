@@ -173,6 +173,10 @@ def test_check_leaves_every_file_as_it_was(user: User, credential: Credential) -
     assert after == before
 
 
-def test_check_of_root_makes_no_record(root_enrolled: Credential) -> None:
-    run(None, "check", typed=f"{root_enrolled.fresh_code()}\n")
-    assert not (RECORDS / "0").exists()
+def test_check_of_root_records_no_code_as_used(root_enrolled: Credential) -> None:
+    """The try is counted before the code is compared, and taken back for a correct one."""
+    code = root_enrolled.fresh_code()
+    assert run(None, "check", typed=f"{code}\n").status == 0
+    record = (RECORDS / "0").read_text(encoding="ascii").rstrip()
+    assert record == "pam-totp attempts 1\nfailures 0 0 0"
+    assert verify("root", code) == ACCEPTED
