@@ -21,7 +21,7 @@ from pam_totp.review import everybody
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.repair_for_root import repair_for_root
-from pam_totp.signals import finish_undisturbed
+from pam_totp.signals import later
 
 HELP = "root: move secrets into the active store"
 
@@ -44,17 +44,15 @@ def run(options: argparse.Namespace) -> int:
     active = settings.load().store
     moved: list[dict[str, str]] = []
     faults: list[dict[str, str]] = []
-    if options.all:
-        for account in _everybody():
-            try:
-                moved += _move(*_way_of(account, active), active)
-            except Error as fault:
-                faults.append({"user": account.pw_name, "fault": fault.message})
-            except Failure as refused:
-                if may_log_in(account) and not fault_of_home(account):
-                    faults.append({"user": account.pw_name, "fault": refused.detail})
-    else:
-        moved = _move_one(options.name, options.renamed_from, active)
+    try:
+        if options.all:
+            _move_all(active, moved, faults)
+        else:
+            moved = _move_one(options.name, options.renamed_from, active)
+    except KeyboardInterrupt:
+        count = len({each["user"] for each in moved})
+        message = f"interrupted; the secrets of at least {count} users were moved, each wholly"
+        raise Error(message, "run the command again") from None
     if options.json:
         found: dict[str, Any] = {"changed": bool(moved), "moved": moved, "not_moved": faults}
         print(json.dumps(found, indent=2))
@@ -67,6 +65,18 @@ def run(options: argparse.Namespace) -> int:
         users = ", ".join(f"{each['user']} ({each['fault']})" for each in faults)
         raise Error(f"cannot move the secrets of {users}", "pam-totp users")
     return 0
+
+
+def _move_all(active: str, moved: list[dict[str, str]], faults: list[dict[str, str]]) -> None:
+    """Adds to both. Raises KeyboardInterrupt, between two users."""
+    for account in _everybody():
+        try:
+            moved += _move(*_way_of(account, active), active)
+        except Error as fault:
+            faults.append({"user": account.pw_name, "fault": fault.message})
+        except Failure as refused:
+            if may_log_in(account) and not fault_of_home(account):
+                faults.append({"user": account.pw_name, "fault": refused.detail})
 
 
 def _everybody() -> list[pwd.struct_passwd]:
@@ -112,55 +122,64 @@ def _renamed(account: pwd.struct_passwd, old: str) -> SecretDir:
 
 
 def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, str]]:
-    """Moves every file. Raises Error or Failure: what was moved before it is where it belongs."""
-    copied: list[str] = []
+    """Moves every file: all are there, whole, before the first is removed here. Raises Error or
+    Failure: then what is in place is active, and the next run goes on. Raises KeyboardInterrupt at
+    the end."""
     moved: list[dict[str, str]] = []
+    found, new = _what_to_move(source, target)
+    if not found:
+        return []
+    forget_mark(target.account)
     try:
-        found = _what_to_move(source, target)
-        if not found:
-            return []
-        finish_undisturbed()
-        forget_mark(target.account)
-        for name, content in found.items():
-            _save(target, name, content, copied)
-            secret_removal.remove(source, name)
-            moved.append(
-                {
-                    "user": target.account.pw_name,
-                    "from": f"{source.path}/{name}",
-                    "to": f"{target.path}/{name}",
-                }
-            )
-        secret_removal.remove_empty_folder(source)
+        with later():
+            _save(target, new, active)
+            for name in found:
+                secret_removal.remove(source, name)
+                moved.append(
+                    {
+                        "user": target.account.pw_name,
+                        "from": f"{source.path}/{name}",
+                        "to": f"{target.path}/{name}",
+                    }
+                )
+            secret_removal.remove_empty_folder(source)
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), target.path)
         raise Error(f"cannot move the secret: {fault}", hint) from None
-    finally:  # what is there is active, whatever failed after it
-        if copied:
-            action_log.write(f"migrate-to-{active}", user=target.account.pw_name, by=caller())
     return moved
 
 
-def _what_to_move(source: SecretDir, target: SecretDir) -> dict[str, bytes]:
-    """Every file of the source, by name. Raises Error if the target has another one, or Failure."""
-    found = {}
+def _save(target: SecretDir, new: list[tuple[str, bytes]], active: str) -> None:
+    """Saves what is new there, if a command that was interrupted has not done so; what is active
+    then is in the log. Raises OSError or Failure."""
+    unsynced = None
+    try:
+        if new:
+            secret_writer.save(target, new, (new[-1][0], None))
+    except state_dir.Unsynced as failure:
+        unsynced = failure
+    action_log.write(f"migrate-to-{active}", user=target.account.pw_name, by=caller())
+    if unsynced is not None:
+        raise unsynced
+
+
+def _what_to_move(
+    source: SecretDir, target: SecretDir
+) -> tuple[list[str], list[tuple[str, bytes]]]:
+    """The names of the files of the source; and what the target does not have of them, the secret
+    last: it is of no use without its recovery codes. Raises Error if the target has another one, or
+    Failure."""
+    found, new = list[str](), list[tuple[str, bytes]]()
     for name in (secret.NAME, recovery.NAME):
         content = source.read(name)
         if content is None:
             continue
         existing = target.read(name)
-        if existing is not None and existing != content:
+        if existing is None:
+            new.insert(0, (name, content))
+        elif existing != content:
             message = f"{target.path}/{name} exists and differs; nothing was changed"
             paths = f"{source.path}/{name}", f"{target.path}/{name}"
             raise Error(message, f"diff {' '.join(map(quoted, paths))}")
-        found[name] = content
-    return found
-
-
-def _save(target: SecretDir, name: str, content: bytes, copied: list[str]) -> None:
-    try:
-        secret_writer.save(target, [(name, content)])
-    except state_dir.Unsynced:
-        copied.append(name)
-        raise
-    copied.append(name)
+        found.append(name)
+    return found, new

@@ -2,9 +2,15 @@
 """`pam-totp migrate`: a user's secret follows the settings into the active store."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyotp
 import pytest
 
 from tests.commands.commands import (
@@ -19,9 +25,10 @@ from tests.commands.commands import (
     verify,
 )
 from tests.host.accounts import User, run
-from tests.host.credentials import Credential
-from tests.host.programs import ACCEPTED, REFUSED, STATE
+from tests.host.credentials import Credential, new_secrets
+from tests.host.programs import ACCEPTED, COMMAND, REFUSED, STATE
 from tests.host.system_log import SystemLog
+from tests.host.tokens import Token
 
 
 def kept(user: User) -> Path:
@@ -163,6 +170,150 @@ def test_interrupted_move_can_be_repeated(user: User, credential: Credential) ->
         assert pam_totp("migrate", user.name).code == 0
         assert not secret_of(user).exists()
         assert verify(user, credential.fresh_code()).code == ACCEPTED
+
+
+class Equipped:
+    """A user with a phone, a hardware token that counts, a device that nobody has confirmed, a
+    comment and recovery codes."""
+
+    def __init__(self, user: User) -> None:
+        self.user, self.token = user, Token(user)
+        (secret,) = new_secrets()
+        self.phone = Credential(user, secret)
+        label = f"server:{user.name}"
+        self.content = (
+            f"# mine\notpauth://totp/{label}?secret={secret}&added=20261129T1711Z my phone\n"
+            f"{self.token.line(2)}\n"
+            f"otpauth://totp/{label}?secret={pyotp.random_base32()}"
+            "&unconfirmed=20261129T1712Z sheet\n"
+        )
+        user.give(secret_of(user), self.content)
+        self.codes = new_recovery_codes(user)
+
+    def put_back(self, recovery: str) -> None:
+        """As it was before any move."""
+        shutil.rmtree(kept(self.user).parent, ignore_errors=True)
+        self.user.give(secret_of(self.user), self.content)
+        self.user.give(recovery_of(self.user), recovery)
+
+
+@pytest.fixture
+def equipped(user: User) -> Equipped:
+    return Equipped(user)
+
+
+def test_several_devices_move_both_ways_and_what_was_used_stays_used(equipped: Equipped) -> None:
+    user, token, codes = equipped.user, equipped.token, equipped.codes
+    listed = pam_totp("devices", "--user", user.name, "--json").output
+    used = [equipped.phone.fresh_code(), token.code(4), codes[0]]
+    assert [verify(user, each).code for each in used] == [ACCEPTED] * 3
+    with configured("store: system\n"):
+        assert pam_totp("migrate", user.name).code == 0
+        assert kept(user).read_text(encoding="ascii") == equipped.content
+        assert pam_totp("devices", "--user", user.name, "--json").output != ""
+        assert [verify(user, each).code for each in [*used, token.code(3)]] == [REFUSED] * 4
+        more = [equipped.phone.fresh_code(), token.code(6), codes[1]]
+        assert [verify(user, each).code for each in more] == [ACCEPTED] * 3
+    assert pam_totp("migrate", "--all").code == 0
+    assert secret_of(user).read_text(encoding="ascii") == equipped.content
+    assert [verify(user, each).code for each in used + more] == [REFUSED] * 6
+    assert [verify(user, each).code for each in (token.code(7), codes[2])] == [ACCEPTED] * 2
+    now = json.loads(pam_totp("devices", "--user", user.name, "--json").output)
+    before = json.loads(listed)
+    assert [each["since"] for each in now["devices"]] == [e["since"] for e in before["devices"]]
+    assert [each["device"] for each in now["devices"]] == ["my phone", "token", "sheet"]
+
+
+def test_move_that_ends_before_the_old_files_are_removed_leaves_every_code_good(
+    equipped: Equipped,
+) -> None:
+    user = equipped.user
+    with configured("store: system\n"):
+        with read_only(user.home):
+            assert_refused(pam_totp("migrate", user.name), "Read-only file system")
+        good = [equipped.phone.fresh_code(), equipped.token.code(2), equipped.codes[0]]
+        assert [verify(user, each).code for each in good] == [ACCEPTED] * 3
+        assert pam_totp("migrate", user.name).code == 0
+        assert [verify(user, each).code for each in good] == [REFUSED] * 3
+        assert verify(user, equipped.codes[1]).code == ACCEPTED
+    assert not secret_of(user).exists() and not recovery_of(user).exists()
+
+
+@pytest.mark.parametrize("call", ["fsync", "renameat", "unlinkat"])
+def test_move_that_is_killed_at_any_call_is_finished_by_the_next(
+    equipped: Equipped, call: str
+) -> None:
+    """What is in the active store is whole: the secret never without its recovery codes."""
+    user = equipped.user
+    recovery = recovery_of(user).read_text(encoding="ascii")
+    with configured("store: system\n"):
+        for number in range(1, 9):
+            equipped.put_back(recovery)
+            inject = f"inject={call}:signal=KILL:when={number}"
+            through = [
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                f"trace={call}",
+                "-e",
+                inject,
+            ]
+            killed = pam_totp("migrate", user.name, through=through).code != 0
+            there = [path.exists() for path in (kept(user), kept(user).with_name("recovery"))]
+            assert there in ([False, False], [False, True], [True, True])
+            assert any(path.exists() for path in (kept(user), secret_of(user)))
+            assert pam_totp("migrate", user.name).code == 0
+            assert kept(user).read_text(encoding="ascii") == equipped.content
+            assert kept(user).with_name("recovery").read_text(encoding="ascii") == recovery
+            assert not secret_of(user).exists() and not recovery_of(user).exists()
+            if not killed:
+                break
+        assert number > 1 and not killed, "each of these calls was reached"
+
+
+def test_secret_that_comes_about_meanwhile_is_not_overwritten(
+    user: User, credential: Credential, tmp_path: Path
+) -> None:
+    """As by another command of root's, between the look and the move: that is stopped there."""
+    other = "otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP other\n"
+    trace, folder = tmp_path / "trace", kept(user).parent
+    stop = ["-e", "trace=mkdir", "-e", "inject=mkdir:signal=STOP:when=1"]
+    command = ["strace", "-f", "-o", str(trace), *stop, COMMAND, "migrate", user.name]
+    with configured("store: system\n"):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as moving:
+            while "stopped by SIGSTOP" not in (trace.read_text() if trace.exists() else ""):
+                assert moving.poll() is None
+                time.sleep(0.05)
+            folder.mkdir(mode=0o700, parents=True)
+            folder.parent.chmod(0o700)
+            kept(user).write_text(other)
+            kept(user).chmod(0o600)
+            os.kill(int(trace.read_text().split()[0]), signal.SIGCONT)
+            errors = moving.stderr.read() if moving.stderr else ""
+        assert moving.returncode == 1
+        assert "was changed meanwhile" in errors and len(errors.splitlines()) == 2
+    assert kept(user).read_text() == other and secret_of(user).exists()
+
+
+def test_ctrl_c_ends_a_move_of_all_between_two_users(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    users = [make_user() for _ in range(3)]
+    for user in users:
+        enrolled(user)
+    interrupt = ["-e", "trace=renameat", "-e", "inject=renameat:signal=INT:when=1"]
+    with configured("store: system\n", settled=True):
+        pam_totp("users")  # which keeps a snapshot of the settings: another file that is renamed
+        through = ["strace", "-f", "-qq", "-o", "/dev/null", *interrupt]
+        answer = pam_totp("migrate", "--all", through=through)
+        assert_refused(answer, "interrupted; the secrets of at least ")
+        there = [(kept(user).exists(), secret_of(user).exists()) for user in users]
+        assert there == [(True, False), (False, True), (False, True)]
+        assert pam_totp("migrate", "--all").code == 0
+        assert all(kept(user).exists() for user in users)
 
 
 def test_full_disk_loses_no_secret(user: User, credential: Credential) -> None:
