@@ -5,7 +5,7 @@ import argparse
 import json
 from typing import Any
 
-from pam_totp.enrollment import devices, save
+from pam_totp.enrollment import devices, picture_file, save
 from pam_totp.enrollment.change_devices import remove, rename
 from pam_totp.enrollment.identity import account_of, secret_dir_of
 from pam_totp.enrollment.show_device import show
@@ -51,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = action.add_mutually_exclusive_group()
     how.add_argument("--uri", action="store_true", help="print the otpauth URI alone")
     how.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
-    how.add_argument("--png", metavar="FILE", help="write the QR code to a new PNG file")
-    how.add_argument("--svg", metavar="FILE", help="write the QR code to a new SVG file")
-    action.add_argument("--logo", metavar="FILE", help="with --png: a picture for its middle")
+    picture_file.add_arguments(action, how)
     action.set_defaults(act=show)
 
 

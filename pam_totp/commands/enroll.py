@@ -4,16 +4,17 @@
 import argparse
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 
-from pam_totp.enrollment import devices, display, new_token, save, used_codes
+from pam_totp.enrollment import devices, new_token, picture_file, save, used_codes
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
+from pam_totp.enrollment.label import additions_to_label
 from pam_totp.enrollment.proof import Unsaved, prove
 from pam_totp.enrollment.qr import version_of
 from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
-from pam_totp.errors import Error, again, command, option
+from pam_totp.errors import Error, command, option
 from pam_totp.records.config import settings
 from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
 from pam_totp.records.storage.secret_writer import Known
@@ -35,8 +36,10 @@ MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 def run(options: argparse.Namespace) -> int:
     """Enrolls a device of a user. Raises Error; the old secret stays then."""
     new_token.refuse_options(options)
+    picture_file.refuse_misuse(options, "pam-totp enroll")
     if is_for_many(options):
         return many.run(options, DEVICE)
+    picture_file.refuse_unless_possible(options)
     account = account_of(options.user)
     os.umask(0o077)
     secret_dir = secret_dir_of(account)
@@ -64,27 +67,31 @@ def run(options: argparse.Namespace) -> int:
     if warning:
         say(warning.rstrip())
     active, last = settings.load(), -1
-    unsaved: AbstractContextManager[None] = Unsaved(secret_dir, existing)
-    if options.token:
-        unsaved, accepted = nullcontext(), used_codes.counters_of(account)
-        uri, last = new_token.proved_uri(options, account, active, staying, accepted)
-    else:
-        additions = additions_to_label(options.device and name, existing, time.localtime())
-        uri = uri_for(options, account.pw_name, additions, active)
-        credential = parse_line(f"{uri} {name}")
-        display.show(uri, credential, options.qr, again())
-        with unsaved:
+    with ExitStack() as until_saved:
+        if options.token:
+            accepted = used_codes.counters_of(account)
+            uri, last = new_token.proved_uri(options, account, active, staying, accepted)
+        else:
+            additions = additions_to_label(options.device and name, existing, time.localtime())
+            uri = uri_for(options, account.pw_name, additions, active)
+            credential = parse_line(f"{uri} {name}")
+            until_saved.enter_context(picture_file.shown(uri, credential, options))
+            until_saved.enter_context(Unsaved(secret_dir, existing))
             of_device = option("--device", options.device) if options.device else []
             prove(credential, command("enroll", options=of_device, user=options.user))
-    kept = existing if existing is not None and enrolled else secret.HEADER.encode()
-    content = with_line(kept, line_of(uri, name, time.time()), replaced)
-    codes = [] if staying else recovery.new_codes()
-    with unsaved:
-        trouble = _save(secret_dir, content, codes, (secret.NAME, existing))
+        kept = existing if existing is not None and enrolled else secret.HEADER.encode()
+        content = with_line(kept, line_of(uri, name, time.time()), replaced)
+        codes = [] if staying or options.without_codes else recovery.new_codes()
+        trouble = _save(secret_dir, content, None if staying else codes, (secret.NAME, existing))
     log_for_another("enroll", account)
     text = f"Saved: {account.pw_name} is enrolled with device {name!r}.\n"
+    if path := picture_file.path_of(options):
+        text += f"{picture_file.advice(path, repr(name))}\n"
     if codes and (trouble is None or trouble.codes):
         text += f"\n{recovery.describe(codes)}\n"
+    if options.without_codes and not staying:
+        make = command("recovery-codes", user=options.user)
+        text += f"There are no recovery codes. To make ten, run: {make}\n"
     unseen = "the new secret is active"
     unseen += f"; {save.UNSEEN_CODES}" if codes else ""
     seen = command("recovery-codes" if codes else "devices", user=options.user)
@@ -104,36 +111,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _save(
-    secret_dir: SecretDir, content: bytes, codes: list[str], over: Known
+    secret_dir: SecretDir, content: bytes, codes: list[str] | None, over: Known
 ) -> save.TookEffect | None:
-    """Saves the secret, with recovery codes if there are new ones; what is not well then, if
-    anything. Raises Error where the old ones stay."""
+    """Saves the secret, and these recovery codes in place of the old ones, if a list is given; what
+    is not well then, if anything. Raises Error where the old ones stay."""
     # Hashing takes half a second, so it comes before anything is changed.
-    hashed = recovery.new_file(codes) if codes else b""
+    hashed = b"" if codes is None else recovery.new_file(codes)
     try:
-        if codes:
-            save.save_enrollment(secret_dir, content, hashed, over)
-        else:
+        if codes is None:
             save.save(secret_dir, secret.NAME, content, over)
+        else:
+            save.save_enrollment(secret_dir, content, hashed, over)
     except save.TookEffect as effect:
         return effect
     return None
-
-
-def additions_to_label(
-    device: str | None, existing: bytes | None, now: time.struct_time
-) -> tuple[str, ...]:
-    """What may tell the new entry of an app from those made before: the device, if it was named and
-    no entry has it yet, and the time; nothing for the first."""
-    if existing is None:
-        return ("",)
-    name = (device or "").replace(":", ".")  # apps split issuer and label at a colon
-    used = tuple(credential.account for credential in parse_file(existing)[0])
-    minute, second = (time.strftime(f"%Y-%m-%dT%H%M{more}", now) for more in ("", "%S"))
-    moment = second if any(account.endswith(f" {minute}") for account in used) else minute
-    if name and not any(account.endswith(f" {name}") for account in used):
-        return name, moment
-    return (moment,)
 
 
 def uri_for(
@@ -165,7 +156,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=devices.name_or_id,
         help="a device to add, or one whose secret to replace (default: the only one, or phone)",
     )
-    parser.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--no-qr", dest="qr", action="store_false", help="show the key alone")
+    picture_file.add_arguments(parser, how)
     parser.add_argument(
         "--digits", type=int, choices=(6, 7, 8), help="length of a code (default: see settings)"
     )
@@ -174,6 +167,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--algorithm", choices=tuple(ALGORITHMS), help="hash function (default: see settings)"
+    )
+    parser.add_argument(
+        "--no-recovery-codes",
+        dest="without_codes",
+        action="store_true",
+        help="make no recovery codes",
     )
     new_token.add_arguments(parser)
     add_many_to(parser)

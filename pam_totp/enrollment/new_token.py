@@ -54,8 +54,8 @@ def refuse_options(options: argparse.Namespace) -> None:
         raise UsageError("codes by counter have no period", "leave out --period")
     if options.token and (options.users or options.group):
         raise UsageError("each token has a key of its own", "pam-totp enroll --token --user USER")
-    if options.token and not options.qr:
-        raise UsageError("there is no QR code of a token", "leave out --no-qr")
+    if options.token and (options.png or options.svg or not options.qr):
+        raise UsageError("there is no QR code of a token", "leave out --no-qr, --png and --svg")
 
 
 def free_name(enrolled: Sequence[Device]) -> str:

@@ -7,10 +7,11 @@ from pam_totp.records.config import settings
 from pam_totp.sheets.texts import MAX_SHOWN
 
 OF_MANY = (
-    *("users", "group", "sheets", "table", "age", "replace", "without_codes"),
+    *("users", "group", "sheets", "table", "age", "replace"),
     *("contact", "language"),
 )
-OF_ONE = {"user": "--user", "label": "--label"}  # no use for many
+# No use for many.
+OF_ONE = {"user": "--user", "label": "--label", "png": "--png", "svg": "--svg"}
 
 
 def chosen_by(options: argparse.Namespace, active: settings.Settings) -> dict[str, str]:
@@ -42,12 +43,6 @@ def add_many_to(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--table", metavar="FILE", help="also one .csv or .json with all of them")
     many.add_argument("--age", metavar="RECIPIENT", help="encrypt the table to this age recipient")
     many.add_argument("--replace", action="store_true", help="replace existing secrets, too")
-    many.add_argument(
-        "--no-recovery-codes",
-        dest="without_codes",
-        action="store_true",
-        help="make no recovery codes",
-    )
     add_texts_to(many)
 
 

@@ -22,6 +22,7 @@ from tests.commands.commands import (
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.fuse import fuse_device
+from tests.host.pictures import logo_of, read_qr_code, unreadable_logo
 from tests.host.programs import COMMAND
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, Session
@@ -51,14 +52,6 @@ def show(user: User, credential: Credential, *options: str, word: str = "phone")
         return session.finish()
     finally:
         session.close()
-
-
-def read_qr_code(picture: Path) -> str:
-    done = subprocess.run(
-        ["zbarimg", "-q", "--raw", "--nodbus", str(picture)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.rstrip("\n")
 
 
 def shown_actions(syslog: SystemLog) -> list[dict[str, str]]:
@@ -278,13 +271,6 @@ def test_file_system_that_shows_the_picture_to_others_gets_none(
         subprocess.run(["umount", str(point)], check=True)
 
 
-def logo_of(user: User, image: Image.Image, kind: str = "PNG") -> Path:
-    path = user.home / f"logo.{kind.lower()}"
-    image.save(path, kind)
-    os.chown(path, user.uid, user.gid)
-    return path
-
-
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_picture_with_a_logo_is_read(
     user: User, credential: Credential, uri: str, kind: str
@@ -302,10 +288,7 @@ def test_picture_with_a_logo_is_read(
 def test_logo_that_makes_the_code_unreadable_is_refused_and_nothing_is_written(
     user: User, credential: Credential, uri: str, syslog: SystemLog
 ) -> None:
-    """A logo that is a code itself: what is read then is not the URI alone."""
-    import qrcode
-
-    logo = logo_of(user, qrcode.make("hello", box_size=20).get_image().convert("RGB"))
+    logo = unreadable_logo(user)
     picture = user.home / "code.png"
     done = show(user, credential, "--png", str(picture), "--logo", str(logo))
     assert done.status == 1

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pam_totp.commands.enroll import additions_to_label, uri_for
+from pam_totp.commands.enroll import uri_for
 from pam_totp.enrollment import uri as made
 from pam_totp.enrollment.coloured_qr import draw
+from pam_totp.enrollment.label import additions_to_label
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.records.config.settings import typed
 from pam_totp.records.config.table import DEFAULTS
