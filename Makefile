@@ -145,6 +145,7 @@ install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	install -d '$(DESTDIR)/etc/pam-totp'
 	for file in $$(find config -type f ! -path 'config/*.d/*' ! -name $(ROLL_BACK)); do \
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
+	$(call put,755,scripts/mfa,$(EXAMPLES)/mfa)
 	for page in $(notdir $(MANUAL_PAGES)); do \
 		$(call put,644,build/man/$$page,$(MANUALS)/man$${page##*.}/$$page); done
 	$(call put,644,build/completion/pam-totp,$(BASH_COMPLETION)/pam-totp)

@@ -8,6 +8,7 @@ error: what is wrong and what to run next.
 import io
 import os
 import sys
+from collections.abc import Callable
 
 from pam_totp.errors import Error, UsageError, give_output_up, print_only_text, printable
 from pam_totp.listing import fit
@@ -21,8 +22,9 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 READ_ONLY = "doctor"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one verb; the exit code. No traceback ever leaves it."""
+def main(arguments: list[str] | None = None, act: Callable[[], int] | None = None) -> int:
+    """Runs one verb, or what a script does in place of one; the exit code. No traceback ever leaves
+    it."""
     if sys.stdout is None:
         _say_error("standard output is closed; nothing was done", "pam-totp … >/dev/null")
         return 1
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             lost = turned_on.lost()
             if lost:
                 _say("warning", *lost)
-        code = _run(arguments)
+        code = run_verb(arguments) if act is None else act()
         what = "done, but the output cannot be written: "
         sys.stdout.flush()
         return code
@@ -76,7 +78,8 @@ def _take_back_what_was_left() -> None:
         _say("warning", what, "pam-totp status")
 
 
-def _run(arguments: list[str] | None) -> int:
+def run_verb(arguments: list[str] | None) -> int:
+    """Runs the verb that is named; the exit code. Raises Error."""
     try:
         given = sys.argv[1:] if arguments is None else arguments
         options = parser(given[:1]).parse_args(given)

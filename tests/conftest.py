@@ -46,6 +46,7 @@ FIXTURES = (
     "tests.host.encrypted_disk",
     "tests.host.pam_services",
     "tests.host.terminal",
+    "tests.enrollment.person",
     "tests.host.ssh_server",
     "tests.host.ssh_client",
     "tests.faults.counts",

@@ -18,7 +18,7 @@ from pam_totp import bundle
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pam_totp"
 LOGIN_PROGRAMS = ("gate", "verify")
-COMMANDS = ("login.py", "roll-back", "pam-totp")
+COMMANDS = ("login.py", "roll-back", "pam-totp", "mfa")
 
 # Which parts of ours a part may import. Below `records` nothing acts, below `rules` nothing at all.
 ARROWS: dict[str, set[str]] = {
@@ -96,6 +96,7 @@ ARROWS: dict[str, set[str]] = {
     "script login.py": set(),
     "script roll-back": {"setup"},
     "script pam-totp": {"main"},
+    "script mfa": {"main", "login", "enrollment", "rules", "errors", "signals"},
 }
 
 # What draws the QR code at a login is a program of its own, which never ends with 0. What compares

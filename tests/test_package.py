@@ -22,6 +22,7 @@ PROGRAMS = {
     "usr/libexec/pam-totp/show-enrollment",
     "usr/libexec/pam-totp/roll-back",
     "usr/libexec/pam-totp/verify",
+    "usr/share/doc/pam-totp/examples/mfa",
     "usr/share/python3/runtime.d/pam-totp.rtupdate",
     "usr/share/python3/runtime.d/pam-totp-bundle.rtupdate",
 }
@@ -83,6 +84,7 @@ def test_package_ships_every_example_as_it_is(unpacked: Path) -> None:
         for name in files_below(ROOT / "config")
         if not name.startswith(("pam.d/", "tmpfiles.d/")) and UNIT not in name
     }
+    sources["mfa"] = (ROOT / "scripts" / "mfa").read_bytes()
     assert {name: (examples / name).read_bytes() for name in files_below(examples)} == sources
 
 

@@ -48,10 +48,14 @@ def run(command: Sequence[str], typed: str = "", **options: Any) -> Answer:
 
 
 def pam_totp(
-    *arguments: str, user: User | None = None, typed: str = "", through: Sequence[str] = ()
+    *arguments: str,
+    user: User | None = None,
+    typed: str = "",
+    through: Sequence[str] = (),
+    program: str = COMMAND,
 ) -> Answer:
     """`pam-totp ARGUMENTS` by root or by a user, without a terminal, with `typed` piped in."""
-    command = [*through, COMMAND, *arguments]
+    command = [*through, program, *arguments]
     return run(user.command(command) if user else command, typed, start_new_session=True)
 
 

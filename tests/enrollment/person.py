@@ -5,13 +5,14 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pexpect
 import pyotp
+import pytest
 
 from tests.host.accounts import User
 from tests.host.programs import COMMAND
@@ -121,11 +122,12 @@ class Person:
         *arguments: str,
         size: tuple[int, int] = (24, 80),
         through: Sequence[str] = (),
+        program: str = COMMAND,
         **variables: str,
     ) -> None:
         given = {"TERM": "xterm", "LANG": "C.UTF-8"} | variables
         assignments = [f"{key}={value}" for key, value in given.items()]
-        command = user.command([*through, "/usr/bin/env", *assignments, COMMAND, *arguments])
+        command = user.command([*through, "/usr/bin/env", *assignments, program, *arguments])
         # Bytes in, bytes out; its types know of text alone.
         self._child: Any = pexpect.spawn(
             command[0], command[1:], cwd=str(user.home), dimensions=size, timeout=SECONDS
@@ -190,7 +192,21 @@ class Person:
 
 
 Start = Callable[..., Person]
-"""The fixture `start`: begins a command on a terminal, and ends it with the test."""
+"""The fixture `start`."""
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`start(user, "enroll", …)`: the command on a terminal, gone when the test ends."""
+    persons: list[Person] = []
+
+    def begin(*arguments: Any, **options: Any) -> Person:
+        persons.append(Person(*arguments, **options))
+        return persons[-1]
+
+    yield begin
+    for person in persons:
+        person.end()
 
 
 def without_time(saved: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 GATE = "/usr/libexec/pam-totp/gate"
 VERIFY = "/usr/libexec/pam-totp/verify"
 COMMAND = "/usr/bin/pam-totp"
+MFA = "/usr/share/doc/pam-totp/examples/mfa"
 NO_CODE_NEEDED, ASK = 0, 1
 ACCEPTED, REFUSED = 0, 1
 # What they become, with the variables that they would take away: for a clock of its own.
