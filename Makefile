@@ -200,7 +200,7 @@ test: ## everything: the linters, then all tests, real sshd included
 
 # What needs neither root nor a host nor the module.
 QUICK = tests/rules tests/imports/test_exports.py tests/imports/test_users_oath.py \
-	tests/records/test_rule_reader.py tests/stack/test_services.py \
+	tests/imports/test_seeds.py tests/records/test_rule_reader.py tests/stack/test_services.py \
 	tests/records/test_settings_manual.py tests/commands/test_shadowed_rules.py \
 	tests/stack/test_reading_services.py tests/stack/test_ways_in.py tests/test_security_page.py
 quick: ## the pure rules and parsers, in seconds, as any user

@@ -35,11 +35,10 @@ def again(*options: str, words: Sequence[str] | None = None) -> str:
 
 
 def command(verb: str, *names: str, options: Sequence[str] = (), user: str | None = None) -> str:
-    """Another command of ours, of root's for a user if one is given, as it can be pasted."""
-    more = [*options, *(option("--user", user) if user is not None else [])]
-    if any(each.startswith("-") for each in names):
-        return shlex.join(["pam-totp", *verb.split(), *more, "--", *names])
-    return shlex.join(["pam-totp", *verb.split(), *names, *more])
+    """Another command of ours, of root's for a user if one is given, as it can be pasted. names: of
+    users, or ids: none begins with a dash."""
+    of_user = ["--user", user] if user is not None else []
+    return shlex.join(["pam-totp", *verb.split(), *names, *options, *of_user])
 
 
 def option(name: str, value: str) -> list[str]:

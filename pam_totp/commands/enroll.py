@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
     secret_dir = secret_dir_of(account)
     existing = save.existing_content(secret_dir)
     enrolled = devices_of(existing)
-    word = options.device or (new_token.free_name(enrolled) if options.token else None)
+    word = options.device
+    if options.token and not word:
+        word = devices.free_name([each.name for each in enrolled], new_token.NAME)
     listing = command("devices", user=options.user)
     replaced = devices.to_replace(account.pw_name, enrolled, word, listing)
     staying = [each for each in enrolled if each not in replaced]

@@ -9,23 +9,24 @@ import os
 import pwd
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from pam_totp import progress, repair
-from pam_totp.enrollment import given_file, import_report
+from pam_totp.enrollment import adding_tokens, given_file, import_report, token_list
 from pam_totp.enrollment.identity import find, no_user
-from pam_totp.enrollment.importing import IMPORTED, Task, enroll, fault, refusal
-from pam_totp.errors import Error, UsageError, for_root
-from pam_totp.imports import (
-    aegis,
-    andotp,
-    choosing,
-    freeotp_plus,
-    google_authenticator,
-    otpauth,
-    users_oath,
+from pam_totp.enrollment.import_options import (
+    EXPORTS,
+    GOOGLE,
+    OATH,
+    TOKENS,
+    add_arguments,
+    is_assigned,
 )
-from pam_totp.imports.found import Entry, Import, Unusable
+from pam_totp.enrollment.import_row import IMPORTED, Task, fault, refusal
+from pam_totp.enrollment.importing import enroll
+from pam_totp.errors import Error, UsageError, for_root
+from pam_totp.imports import assigning, choosing, google_authenticator, users_oath
+from pam_totp.imports.found import Import, Unusable
 from pam_totp.records.config import settings
 from pam_totp.records.host.account import find as find_account
 from pam_totp.records.storage import state_dir
@@ -34,48 +35,23 @@ from pam_totp.review.in_time import NO_ANSWER, LookFailed, each_in_time
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
 
-HELP = "root: enroll users with secrets of other programs"
+__all__ = ("HELP", "add_arguments", "run")
 
-GOOGLE, OATH = "google-authenticator", "oath"
+HELP = "root: enroll users with secrets of other programs, or tokens"
+
+Given = TypeVar("Given")
 MAX_COMPARED = 3  # unknown names of a users file, which may have thousands: with all that are known
 DEVICE = "phone"  # what the export of an app is from
-# What several entries are read from, for one user: the reader, and what it is called.
-EXPORTS: dict[str, tuple[Callable[[bytes], list[Entry]], str]] = {
-    "otpauth": (otpauth.read, "otpauth URIs, or texts of Google Authenticator's export"),
-    "aegis": (aegis.read, "an export of Aegis, not encrypted"),
-    "andotp": (andotp.read, "an export of andOTP, not encrypted"),
-    "freeotp-plus": (freeotp_plus.read, "an export of FreeOTP+"),
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pam-totp import`."""
-    sources = parser.add_subparsers(title="programs", metavar="PROGRAM", required=True)
-    helps = {GOOGLE: "~/.google_authenticator of users", OATH: "the file of users of pam_oath"}
-    for name, text in (helps | {name: text for name, (_, text) in EXPORTS.items()}).items():
-        source = sources.add_parser(name, help=text)
-        source.set_defaults(source=name)
-        if name == GOOGLE:
-            source.add_argument("names", metavar="USER", nargs="*")
-            source.add_argument(
-                import_report.ALL, action="store_true", help="all users who have the file"
-            )
-        else:
-            source.add_argument("file", metavar="FILE", help="- for standard input")
-        if name in EXPORTS:
-            source.add_argument("--user", metavar="USER", required=True, help="whose secret it is")
-            what = "number or name of an entry, if there are several; may be repeated"
-            source.add_argument("--entry", action="append", metavar="ENTRY", help=what)
-        source.add_argument("--apply", action="store_true", help="import; else only show it")
-        replacing = "what the file does not have goes: other devices and recovery codes"
-        source.add_argument("--replace", action="store_true", help=replacing)
-        source.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints what becomes of each user. 1: some cannot be imported."""
     if os.geteuid() != 0:
         raise for_root("this command must be run as root")
+    if options.source in TOKENS and not is_assigned(options):
+        entries, notes = _read(lambda: token_list.read(options))
+        token_list.show(entries, notes, as_json=options.json)
+        return 0
     active = settings.load()
     task = Task(
         source=options.source,
@@ -104,6 +80,8 @@ def _rows(options: argparse.Namespace, task: Task, window: int) -> Iterator[dict
         yield from _of_homes(options, task, window)
     elif options.source == OATH:
         yield from _of_users_file(given_file.read(options.file), task)
+    elif options.source in TOKENS:
+        yield from _of_tokens(options, task)
     else:
         yield _of_export(options, task)
 
@@ -154,10 +132,19 @@ def _everybody() -> list[pwd.struct_passwd]:
 
 def _of_users_file(content: bytes, task: Task) -> Iterator[dict[str, Any]]:
     users = _read(lambda: users_oath.read(content, time.time()))
+    yield from _of_names(users.imports, users.faults, lambda each, given: enroll(each, given, task))
+
+
+def _of_names(
+    given: dict[str, Given],
+    faults: dict[str, str],
+    look: Callable[[pwd.struct_passwd, Given], dict[str, Any]],
+) -> Iterator[dict[str, Any]]:
+    """The rows of users whom a file names, with what each gets, and those of its faults."""
     accounts, known = list[pwd.struct_passwd](), dict[str, str]()
     hint = "correct the file, and run the command again"
-    unknown = {name: (message, hint) for name, message in users.faults.items()}
-    for name in users.imports:
+    unknown = {name: (message, hint) for name, message in faults.items()}
+    for name in given:
         try:
             account = find_account(name)
         except Failure:
@@ -170,7 +157,7 @@ def _of_users_file(content: bytes, task: Task) -> Iterator[dict[str, Any]]:
         known[account.pw_name] = name
         accounts.append(account)
     yield from (fault(name, *words) for name, words in unknown.items())
-    yield from _each(accounts, lambda each: enroll(each, users.imports[known[each.pw_name]], task))
+    yield from _each(accounts, lambda each: look(each, given[known[each.pw_name]]))
 
 
 def _of_export(options: argparse.Namespace, task: Task) -> dict[str, Any]:
@@ -185,6 +172,23 @@ def _of_export(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     found = tuple(entry.found for entry in chosen if entry.found is not None)
     told = tuple(("entry", f"kept: {entry.name}") for entry in chosen)
     return enroll(account, Import(credentials=found, options=told), task)
+
+
+def _of_tokens(options: argparse.Namespace, task: Task) -> Iterator[dict[str, Any]]:
+    account = find(options.user) if options.user else None
+    table = given_file.read(options.assign) if options.assign else b""
+    entries, notes = _read(lambda: token_list.read(options))
+    if account is not None:
+        chosen = _read(lambda: assigning.chosen(entries, options.entry or []))
+        yield adding_tokens.add(account, chosen, notes, task)
+        return
+    assigned = _read(lambda: assigning.by_user(entries, table))
+    yield from token_list.faults(entries)
+    yield from _of_names(
+        assigned.tokens,
+        assigned.faults,
+        lambda each, tokens: adding_tokens.add(each, tokens, notes, task),
+    )
 
 
 def _read(reader: Callable[[], Any]) -> Any:

@@ -48,6 +48,15 @@ def is_same(name: str, other: str) -> bool:
     return _folded(name) == _folded(other)
 
 
+def free_name(names: Sequence[str], wanted: str) -> str:
+    """The name that is wanted, or the first of NAME-2, NAME-3 … that no device has."""
+    name, number = wanted, 1
+    while any(is_same(each, name) for each in names):
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
 def find(devices: Sequence[Device], word: str) -> list[Device]:
     """The lines of the device with this name or id; none if there is none. Raises Error if several
     devices are meant."""

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from pam_totp.enrollment.importing import FAULT, IMPORTED, OTHERWISE, PLANNED, UNCHANGED
+from pam_totp.enrollment.import_row import FAULT, IMPORTED, OTHERWISE, PLANNED, UNCHANGED
 from pam_totp.errors import Error, again, command, printable
 from pam_totp.listing import fit
 
@@ -37,11 +37,11 @@ def print_report(rows: list[dict[str, Any]], *, is_applied: bool, as_json: bool)
             print(f"Nothing was changed. To import, run:\n  {again('--apply')}")
     faulty = [row for row in rows if row["fault"]]
     if faulty:
-        raise _error(faulty, {row["user"] for row in rows}, is_applied=is_applied)
+        raise error_of(faulty, {row["user"] for row in rows}, is_applied=is_applied)
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
-    kinds = ", ".join(_kind(each) for each in row["credentials"])
+    kinds = ", ".join(kind_of(each) for each in row["credentials"])
     outcome = f"{row['outcome']}: {row['fault']}" if row["fault"] else row["outcome"]
     lines = [f"{printable(row['user'])}: {printable(outcome)}{f' ({kinds})' if kinds else ''}"]
     width = max((len(each["option"]) for each in row["options"]), default=0)
@@ -50,7 +50,8 @@ def _lines(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _kind(credential: dict[str, Any]) -> str:
+def kind_of(credential: dict[str, Any]) -> str:
+    """A credential, as `told` of import_row has it, in a few words."""
     words = [credential["type"].upper(), f"{credential['digits']} digits"]
     words += [f"{credential['period']} s"] if "period" in credential else []
     words += [credential["algorithm"]] if credential["algorithm"] != "SHA1" else []
@@ -65,7 +66,8 @@ def _for_one(option: str, user: str, others: set[str]) -> str:
     return again(option, words=verb + words) if user in words else command("reset", user)
 
 
-def _error(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool) -> Error:
+def error_of(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool) -> Error:
+    """The error of the rows with a fault. users: all who were to be imported."""
     named = "; ".join(f"{row['user']}: {row['fault']}" for row in faulty[:MAX_NAMED])
     more = f"; and {len(faulty) - MAX_NAMED} more" if len(faulty) > MAX_NAMED else ""
     told = next((row for row in faulty if row["hint"]), faulty[0])

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 
 from pam_totp.enrollment import token_key
-from pam_totp.enrollment.devices import is_same
 from pam_totp.enrollment.terminal import say
 from pam_totp.enrollment.two_codes import SKEW_SECONDS, asked
 from pam_totp.enrollment.uri import host_name
@@ -56,15 +55,6 @@ def refuse_options(options: argparse.Namespace) -> None:
         raise UsageError("each token has a key of its own", "pam-totp enroll --token --user USER")
     if options.token and (options.png or options.svg or not options.qr):
         raise UsageError("there is no QR code of a token", "leave out --no-qr, --png and --svg")
-
-
-def free_name(enrolled: Sequence[Device]) -> str:
-    """`token`, or the first of token-2, token-3 … that no device has."""
-    name, number = NAME, 1
-    while any(is_same(each.name, name) for each in enrolled):
-        number += 1
-        name = f"{NAME}-{number}"
-    return name
 
 
 def proved_uri(

@@ -95,9 +95,9 @@ def ask_password(prompt: str, what: str = "password") -> str:
             return getpass.getpass(printable(prompt))
         if "SSH_CONNECTION" in os.environ or not _is_readable(sys.stdin):
             command = again()
-            if "SSH_CONNECTION" in os.environ:  # there, another shell reads it
-                words = [command] if "'" in command else command.split(" ")
-                command = shlex.join(["ssh", "-t", socket.gethostname(), *words])
+            if "SSH_CONNECTION" in os.environ:  # at the other end a second shell reads it
+                words = ["ssh", "-t", socket.gethostname(), *command.split(" ")]
+                command = shlex.join(words)
             message = f"without a terminal the {what} would be shown; nothing was changed"
             raise Error(message, command)
         line = sys.stdin.readline()

@@ -57,12 +57,15 @@ class Import(Record):
 
 
 class Entry(Record):
-    """One of several in the export of an app. name: as the app shows it; found: None if it cannot
-    be imported, and then `fault` says why."""
+    """One of several in the export of an app, or a token of a maker's list. name: as the app shows
+    it, or the serial number; found: None if it cannot be imported, and then `fault` says why, and
+    `hint` as of Unusable; place: where it is in the file, if that is told."""
 
     name: str
     found: Found | None
     fault: str = ""
+    hint: str = ""
+    place: str = ""
 
 
 def number(text: str, what: str, least: int = 0, most: int = MAX_COUNTER) -> int:

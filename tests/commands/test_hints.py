@@ -164,17 +164,17 @@ def test_secret_of_a_user_with_an_odd_name_is_replaced_by_the_hint(user: User) -
     assert google.secret in secret_of(user).read_text()
 
 
+@pytest.mark.parametrize("device", [["--device", "it's mine"], ["--device=-x"]])
 def test_command_for_a_phone_whose_app_ignores_parameters_keeps_the_name_of_the_device(
-    user: User, start_enroll: Callable[..., Person]
+    user: User, start_enroll: Callable[..., Person], device: list[str]
 ) -> None:
-    name = "it's mine"
-    person = start_enroll(user, "--device", name, "--digits", "8")
+    person = start_enroll(user, *device, "--digits", "8")
     phone = person.scan()
     person.type_line(phone.code()[2:])
     person.read_until("Use another app, or press Ctrl-C and run:\r\n  ")
     person.read_until("\r\n")
     line = person.shown.decode().splitlines()[-1].strip()
-    assert shlex.split(line) == ["pam-totp", "enroll", "--device", name, "--digits", "6"]
+    assert shlex.split(line) == ["pam-totp", "enroll", *device, "--digits", "6"]
 
 
 @pytest.fixture

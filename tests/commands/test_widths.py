@@ -41,7 +41,7 @@ def faulty_user(make_user: Callable[[], User], enrolled: Callable[..., Credentia
     return user
 
 
-IMPORTS = [("import", source) for source in ("oath", "aegis")]
+IMPORTS = [("import", source) for source in ("oath", "aegis", "seeds", "pskc")]
 DEVICES = [("devices", action) for action in ("list", "remove", "rename", "show")]
 
 

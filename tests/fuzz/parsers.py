@@ -20,9 +20,11 @@ from pam_totp.imports import (
     freeotp_plus,
     google_authenticator,
     otpauth,
+    pskc,
+    seeds,
     users_oath,
 )
-from pam_totp.imports.found import Found, Unusable, read_line, uri_of
+from pam_totp.imports.found import Entry, Found, Unusable, read_line, uri_of
 from pam_totp.records.config import settings
 from pam_totp.records.config.table import SETTINGS
 from pam_totp.records.host import audit
@@ -34,7 +36,9 @@ from pam_totp.review.settings_faults import check
 from pam_totp.rules import credential, otp, reasons, throttle, tokens
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import read_request
+from tests.imports.pskc_files import FIGURE_3, FIGURE_5, FIGURE_6, FIGURE_6_KEY, FIGURE_7
 
+PSKC_KEY = FIGURE_6_KEY
 UID = 4294900000  # nobody's
 NOW = 1_800_000_000.0
 FOLDER = Path("/run/pam-totp-fuzzed")
@@ -314,13 +318,51 @@ def exports_of_apps(content: bytes) -> None:
             assert entry.found is None or is_kept(entry.found)
 
 
+def maker_list(content: bytes) -> None:
+    """Each token is kept as it is or has a fault, and what is said of it is no key."""
+    for chosen in ({}, {"type": "totp", "digits": 8}):
+        options = dict.fromkeys(("type", "digits", "period", "algorithm")) | chosen
+        try:
+            entries, notes = seeds.read(content, options)
+        except Unusable as fault:
+            assert PRINTABLE_LINE.fullmatch(fault.message)
+            continue
+        assert len({entry.place for entry in entries}) == len(entries) <= seeds.MAX_TOKENS
+        are_tokens_of_a_list(entries)
+        for entry in entries:
+            if entry.found is not None:
+                key = entry.found.secret.hex()
+                assert key not in "".join([*notes, *(each.fault for each in entries)]).lower()
+
+
+def pskc_file(content: bytes) -> None:
+    try:
+        opened = pskc.Container(content)
+        opened.decrypt(PSKC_KEY)
+        entries, _ = opened.tokens(NOW, is_expiry_ignored=True)
+    except Unusable as fault:
+        assert PRINTABLE_LINE.fullmatch(fault.message), fault.message
+        return
+    are_tokens_of_a_list(entries)
+
+
+def are_tokens_of_a_list(entries: list[Entry]) -> None:
+    usable = [entry for entry in entries if entry.found is not None]
+    assert len({entry.name for entry in usable}) == len(usable)
+    assert len({entry.found.secret for entry in usable if entry.found}) == len(usable)
+    for entry in entries:
+        assert seeds.SERIAL.fullmatch(entry.name)
+        assert bool(entry.found) != bool(entry.fault) and PRINTABLE_LINE.fullmatch(entry.fault)
+        assert entry.found is None or is_kept(entry.found)
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     parser.__name__: parser
     for parser in (
         *(secret_file, otpauth_uri, recovery_file, attempts_record, grant_file, settings_snapshot),
         counters_record,
         *(spent_file, typed_code, typed_recovery_code, environment, configuration_file),
-        *(google_authenticator_file, users_oath_file, exports_of_apps),
+        *(google_authenticator_file, users_oath_file, exports_of_apps, maker_list, pskc_file),
     )
 }
 _HASH = hashlib.sha256(b"").hexdigest().encode()
@@ -379,6 +421,13 @@ SEEDS: dict[str, list[bytes]] = {
         b"HOTP/E\tbob\t+\t3132333435363738393031\t5\t755224\t2027-01-15T08:00:00L\n",
         b"HOTP root pw 3132333435363738393031\n",
     ],
+    "maker_list": [
+        b"Serial Number;Secret Key;Type;OTP Length;Time Interval;Counter\r\n"
+        b'"A-1";3132333435363738393031323334353637383930;TOTP;8;60;\r\n'
+        b"A-2;JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP;HOTP;6;;20\r\n",
+        b"1,3132333435363738393031323334353637383930\n2,0x31323334353637383931,hotp\n",
+    ],
+    "pskc_file": [FIGURE_3, FIGURE_5, FIGURE_6, FIGURE_7],
     "exports_of_apps": [
         b'{"db": {"entries": [{"type": "hotp", "name": "a", "issuer": "b", "info": {"secret": '
         b'"JBSWY3DPEHPK3PXP", "algo": "SHA1", "digits": 6, "counter": 5}}]}}',
