@@ -8,19 +8,21 @@ import shlex
 import sys
 
 from pam_totp.enrollment.identity import caller
-from pam_totp.enrollment.terminal import ask, say
-from pam_totp.errors import Error, UsageError, for_root
+from pam_totp.enrollment.terminal import say
+from pam_totp.errors import UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.setup import apply, diff, enabling, summary, trial
+from pam_totp.setup.beside import BESIDE, INSTEAD, NOTHING_TOLD, Choice
 from pam_totp.setup.check_sshd import check_active
 from pam_totp.setup.choosing import SSHD, SshdOptions
 from pam_totp.setup.confirmation import confirm_change
 from pam_totp.setup.enabling import Enabling
 from pam_totp.setup.own_code import ask_code, enrolled, note_of_unenrolled
-from pam_totp.setup.person import Person
+from pam_totp.setup.root_question import RootQuestion
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
+from pam_totp.stack.other_codes import PROGRAMS
 
-TRIES = 3
+OTHERS = tuple(PROGRAMS.values())
 HELP = "root: turn codes on for services"
 
 
@@ -50,6 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="sshd: this account enters a code again",
     )
+    of_others = parser.add_mutually_exclusive_group()
+    for option, text in (
+        (
+            "--beside",
+            f"{' or '.join(OTHERS)}: its module still asks users who have not enrolled here",
+        ),
+        ("--replace", "pam_totp.so takes the place of that program's module"),
+    ):
+        of_others.add_argument(option, metavar="PROGRAM", choices=OTHERS, default="", help=text)
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--trial",
@@ -73,11 +84,16 @@ def run(options: argparse.Namespace) -> int:
     if not options.dry_run:
         apply.refuse_during_a_change("enable")
     exempt, asked = tuple(options.exempt_key), tuple(options.no_exempt_key)
+    is_answered = sys.stdin.isatty() and not (options.yes or options.dry_run)
+    again = shlex.join(["pam-totp", "enable", *options.services, "--root", ROOT_CODE])
     found = enabling.prepare(
         options.services,
         SshdOptions(options.first_factor, options.root, exempt, asked),
-        lambda person: _ask_root(person, options),
+        RootQuestion(again, is_possible=is_answered and not options.json),
+        _told(options),
     )
+    if found.proposed and not is_answered and not options.dry_run:
+        raise _not_chosen(found)
     if not found.change.files:
         if not options.json:
             print("".join(f"{fit(note)}\n" for note in found.notes), end="")
@@ -121,27 +137,16 @@ def run(options: argparse.Namespace) -> int:
     )
 
 
-def _ask_root(person: Person, options: argparse.Namespace) -> str:
-    again = shlex.join(["pam-totp", "enable", *options.services, "--root", ROOT_CODE])
-    if options.yes or options.json or options.dry_run or not sys.stdin.isatty():
-        message = (
-            "root logs in with a key, and PermitRootLogin would refuse root, because a code is "
-            "asked for through PAM; choose --root code, key or no"
-        )
-        raise UsageError(message, again)
-    print("root logs in with a key today. sshd would refuse root (PermitRootLogin), because")
-    print("a code is asked for through PAM. How is root to log in?")
-    print("  code  root enters a code after the key")
-    print("  key   root logs in with the key alone, without a code")
-    print("  no    root cannot log in over ssh")
-    if person.name == "root" and person.address:
-        print("You are logged in as root: with 'no' you could not come back in this way.")
-    for _ in range(TRIES):
-        answer = ask("root [code/key/no]: ").strip().lower()
-        if answer in (ROOT_CODE, ROOT_KEY, ROOT_NO):
-            return answer
-        say("Answer code, key or no.")
-    raise Error("no choice for root; nothing was changed", again)
+def _told(options: argparse.Namespace) -> Choice:
+    if options.beside:
+        return Choice(BESIDE, options.beside)
+    return Choice(INSTEAD, options.replace) if options.replace else NOTHING_TOLD
+
+
+def _not_chosen(found: Enabling) -> UsageError:
+    name, choice = next(iter(found.proposed.items()))
+    message = f"{name} has a line that asks for codes of {choice.program}; nothing was changed"
+    return UsageError(message, f"{shlex.join(['pam-totp', *sys.argv[1:]])} {choice.option}")
 
 
 def _say_unenrolled(options: argparse.Namespace, found: Enabling, seconds: int) -> None:

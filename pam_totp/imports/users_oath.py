@@ -63,6 +63,11 @@ def read(content: bytes, now: float) -> Users:
     return users
 
 
+def names(content: bytes) -> set[str]:
+    """The users that the file names, whether or not their lines can be kept."""
+    return {fields[1] for _, fields in _lines(content) if len(fields) > 1}
+
+
 def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
     """The fields of each line, at most one more than there may be: neither millions of lines nor
     millions of fields become as many objects."""

@@ -13,8 +13,10 @@ from pam_totp.setup.choosing import SSHD
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.judge_sshd import first_of
 from pam_totp.setup.kinds import together
+from pam_totp.setup.moving import strangers_to
+from pam_totp.setup.new_lines import answer_of_ours, shown
 from pam_totp.setup.plan_sshd import without_ours
-from pam_totp.setup.proof import answer_of_ours, is_asking, shown
+from pam_totp.setup.proof import is_asking
 from pam_totp.setup.reached import FOR
 from pam_totp.setup.replay import differences
 from pam_totp.setup.service_names import no_service
@@ -24,6 +26,7 @@ from pam_totp.setup.sshd_settings import choices_of
 from pam_totp.stack import sshd
 from pam_totp.stack.factors import meanings
 from pam_totp.stack.libpam import AUTH_ERR, SUCCESS, Unknown, installed
+from pam_totp.stack.other_codes import answered
 from pam_totp.stack.sshd_config import PATH
 from pam_totp.stack.sshd_match import Login
 
@@ -117,11 +120,13 @@ def _doubts(pam: list[FileChange]) -> list[str]:
             now, then = host.before(name), host.after(name)
             new = [fault for fault in then.faults if fault not in now.faults]
             answer = partial(answer_of_ours, of_code=SUCCESS, of_key=AUTH_ERR)
-            lines = then.stacks["auth"], now.stacks["auth"]
-            lost = [each for each in differences(*lines, meanings, answer) if not each.is_lost]
+            # A code that ours accepts stands for one of another module.
+            were, are = (answered(each.stacks["auth"], SUCCESS) for each in (then, now))
+            lost = [each for each in differences(were, are, meanings, answer) if not each.is_lost]
             where = "; ".join(shown(line) for each in lost for line, _ in each.lines[-1:])
             if new or lost:
                 found.append(f"{name}: {new[0] if new else f'users would be refused ({where})'}")
+            found += strangers_to(then)
     except Unknown as unknown:
         return [str(unknown)]
     return found

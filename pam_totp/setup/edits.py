@@ -14,14 +14,13 @@ from pam_totp.stack.files import File
 from pam_totp.stack.lines import Line
 
 CODE_LINE = "auth required pam_totp.so"
+# Right before so many lines of another module, which ask users of whom ours needs no code.
+BESIDE_LINE = "auth [success={} ignore=ignore default=die] pam_totp.so"
 KEY_LINE = "auth [success={} default=ignore] pam_totp.so publickey_passed"
 KEY_OR_NOTHING = "auth [success=ok default=die] pam_totp.so publickey_passed"
 COMBINED_LINE = "auth required pam_totp.so combined"
-_WRITTEN = re.compile(
-    "|".join(map(re.escape, (CODE_LINE, KEY_OR_NOTHING, COMBINED_LINE)))
-    + "|"
-    + re.escape(KEY_LINE).replace(r"\{\}", r"\d+")
-)
+_LINES = (CODE_LINE, KEY_OR_NOTHING, COMBINED_LINE, KEY_LINE, BESIDE_LINE)
+_WRITTEN = re.compile("|".join(map(re.escape, _LINES)).replace(r"\{\}", r"\d+"))
 # Where a jump lands: after it the stack has decided nothing yet.
 LANDING = "auth required pam_permit.so"
 MAX_LINES = 40
@@ -50,10 +49,12 @@ class Top:
 
 @dataclasses.dataclass(frozen=True)
 class Edit:
-    """after: the content with it. line: of the file, after which the code is asked for."""
+    """after: the content with it. line: of the file, after which the code is asked for, by
+    `code_line`."""
 
     after: bytes
     line: int
+    code_line: str = CODE_LINE
 
 
 def edited(content: bytes) -> list[str]:
@@ -94,7 +95,7 @@ def edits(
     for last in range(len(tops)):
         if place not in (0, tops[last].number):
             continue
-        for ours, first in _blocks(file, tops, last, lines, first_factor, count):
+        for ours, first in blocks(file, tops, last, lines, first_factor, count):
             begin = tops[last].end if first is None else tops[first].begin
             yield Edit(put_in(content, begin, tops[last].end, note, ours), tops[last].number)
 
@@ -123,36 +124,45 @@ def _with_between(content: bytes, part: Sequence[Top], texts: Sequence[str]) -> 
     return [text for text in found if text]
 
 
-def _blocks(
+def blocks(
     file: File,
-    tops: list[Top],
+    tops: Sequence[Top],
     last: int,
     lines: Sequence[Line],
     first_factor: str,
     count: Count,
+    code_line: str = CODE_LINE,
 ) -> Iterator[tuple[list[str], int | None]]:
-    """The lines of a block, and the first line that it stands for; None: it follows the last."""
+    """The lines of a block that ends where the line `last` does, and the first line that it stands
+    for; None: it follows the last. tops: those without a text are left out."""
     by_number = {line.number: line for line in lines if line.file == file.path}
     if first_factor not in (KEY_OR_PASSWORD, KEY_ONLY):
-        yield [CODE_LINE], None
-        changed = _ending(tops[: last + 1], by_number, count)
-        differ = [at for at, top in enumerate(tops[: last + 1]) if changed[at] != top.text]
+        part = tops[: last + 1]
+        texts, changed = [top.text for top in part], _ending(part, by_number, count)
+        left_out = [at for at, text in enumerate(texts) if not text]
+        first = min(left_out, default=None)
+        yield [*_from(first, file, part, texts), code_line], first
+        differ = [at for at, text in enumerate(texts) if changed[at] != text]
         if differ:
-            part = tops[differ[0] : last + 1]
-            whole = _with_between(file.content, part, changed[differ[0] :])
-            yield [*whole, LANDING, CODE_LINE], differ[0]
+            first = min(differ + left_out)
+            yield [*_from(first, file, part, changed), LANDING, code_line], first
         return
     for first in range(last, -1, -1):
         part = tops[first : last + 1]
         texts = [top.text for top in part]
         if first_factor == KEY_ONLY:
             kept = _with_between(file.content, part, [""] * len(part))
-            yield [KEY_OR_NOTHING, CODE_LINE, *kept], first
+            yield [KEY_OR_NOTHING, code_line, *kept], first
             continue
         for changed in (texts, _ending(part, by_number, count)):
-            whole = [*_with_between(file.content, part, changed), LANDING, CODE_LINE]
+            whole = [*_with_between(file.content, part, changed), LANDING, code_line]
             if jump := count(_joined(changed)):  # a jump over nothing is a fault to libpam
                 yield [KEY_LINE.format(jump), *whole], first
+
+
+def _from(first: int | None, file: File, part: Sequence[Top], texts: Sequence[str]) -> list[str]:
+    """The texts for these lines from the first one on; none without it."""
+    return [] if first is None else _with_between(file.content, part[first:], texts[first:])
 
 
 def _ending(part: Sequence[Top], by_number: dict[int, Line], count: Count) -> list[str]:

@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from pam_totp.errors import Error, UsageError
-from pam_totp.setup import people, plan_pam, plan_sshd, sshd_settings
+from pam_totp.setup import moving, people, plan_pam, plan_sshd, sshd_settings
+from pam_totp.setup.beside import NOTHING_TOLD, Choice
 from pam_totp.setup.change import Change
 from pam_totp.setup.choosing import SSHD, AskRoot, SshdOptions, choose
 from pam_totp.setup.host import PamHost
@@ -24,22 +25,28 @@ ROOT_HAS_NO_CODE = (
 @dataclasses.dataclass(frozen=True)
 class Enabling:
     """change: without files there is nothing to do. reached: other services that will ask. notes:
-    sentences. refused: users who would be. key_only: accounts that come with a key and no terminal,
-    with how often; knows_terminals: else it is not known whether they have one. person: who is
-    sitting there. expected: what sshd is to say then; empty without it."""
+    sentences. refused: users who would be. left_behind: users of whom no code would be asked any
+    more, as theirs are of another program. proposed: what nobody has chosen yet, by service.
+    key_only: accounts that come with a key and no terminal, with how often; knows_terminals: else
+    it is not known whether they have one. person: who is sitting there. expected: what sshd is to
+    say then; empty without it."""
 
     change: Change
     reached: tuple[str, ...]
     notes: tuple[str, ...]
     refused: tuple[Refused, ...]
+    left_behind: tuple[str, ...]
+    proposed: Mapping[str, Choice]
     key_only: tuple[tuple[str, int], ...]
     knows_terminals: bool
     person: Person
     expected: Mapping[str, str]
 
 
-def prepare(services: list[str], options: SshdOptions, ask_root: AskRoot) -> Enabling:
-    """Raises Error."""
+def prepare(
+    services: list[str], options: SshdOptions, ask_root: AskRoot, told: Choice = NOTHING_TOLD
+) -> Enabling:
+    """told: what becomes of the lines of another module that asks for codes. Raises Error."""
     try:
         host = PamHost(installed())
         # A partner that this system does not have is missed by nobody.
@@ -54,7 +61,7 @@ def prepare(services: list[str], options: SshdOptions, ask_root: AskRoot) -> Ena
     elif options:
         message = "--first-factor, --root, --exempt-key and --no-exempt-key apply only to sshd"
         raise UsageError(message, "pam-totp enable sshd")
-    found = plan_pam.plan(host, names, choices.first_factor if choices else "")
+    found = plan_pam.plan(host, names, choices.first_factor if choices else "", told)
     notes += found.notes
     files, expected = host.changes(), dict[str, str]()
     if choices:
@@ -72,11 +79,22 @@ def prepare(services: list[str], options: SshdOptions, ask_root: AskRoot) -> Ena
         notes.append(ROOT_HAS_NO_CODE)
     # Who sits there has a terminal; but programs may log in as root, too.
     answering = {*exempted, *([] if person.name == "root" else [person.name])}
+    refused, left_behind = list[Refused](), list[str]()
+    if files:
+        refused = people.refused([*found.services, *found.reached], exempted)
+        shut = {(each.user, service) for each in refused for service in each.services}
+        shut |= {(user, SSHD) for user in exempted}  # of whom PAM is not asked
+        both = moving.refused_by_both(found.choices)
+        refused += [each for each in both if (each.user, *each.services) not in shut]
+        left_behind = moving.left_behind(found.choices, refused)
+        notes += moving.of_unknown(found.choices)
     return Enabling(
         change,
         tuple(found.reached),
         tuple(notes),
-        tuple(people.refused([*found.services, *found.reached], exempted)) if files else (),
+        tuple(refused),
+        tuple(left_behind),
+        {name: each for name, each in found.choices.items() if each.is_proposed},
         tuple(each for each in log.without_terminal() if each[0] not in answering),
         log.knows_terminals,
         person,

@@ -4,10 +4,11 @@
 import os
 
 from pam_totp.errors import Error
-from pam_totp.setup.edits import CODE_LINE
 from pam_totp.setup.host import PamHost
 from pam_totp.setup.proof import Fault
 from pam_totp.stack.control import lower
+from pam_totp.stack.libpam import MODULE_UNKNOWN
+from pam_totp.stack.lines import TYPES
 from pam_totp.stack.service import Service
 
 AUTHSELECT = "/etc/authselect/"
@@ -17,9 +18,20 @@ _AFTER_A_PASSWORD = ("pam_faillock.so", "pam_tally2.so")
 _OTHERWISE = {"sshd": "pam-totp enable sshd --first-factor key"}
 
 
-def not_known(host: PamHost, service: Service, path: str, line: int, fault: Fault) -> Error:
-    """The error where no edit is proved to be right: what fails, and where the line would go."""
-    where = f"the line '{CODE_LINE}' belongs after line {line} of {path}"
+def refusing_faults(service: Service) -> list[str]:
+    """What libpam cannot use, and refuses a login for; not a module that may be missing."""
+    lines = [line for kind in TYPES for line in service.stacks[kind] if line.fault]
+    found = [
+        f"{line.file}, line {line.number} {line.fault}"
+        for line in lines
+        if line.always != MODULE_UNKNOWN or line.actions[MODULE_UNKNOWN] in ("bad", "die")
+    ]
+    return [service.refused] if service.refused else found
+
+
+def not_known(host: PamHost, service: Service, where: str, fault: Fault) -> Error:
+    """The error where no edit is proved to be right: what fails, and where the line would go, in
+    words."""
     culprit = fault.culprit
     if culprit is not None and is_managed(host, culprit.file):
         name, profile = os.path.basename(culprit.file), _profile(host)

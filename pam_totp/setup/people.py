@@ -47,18 +47,19 @@ def refused(services: Sequence[str], exempt: Sequence[str] = ()) -> list[Refused
         found = _of_account(account, asked(account), active, now)
         return [dataclasses.astuple(each) for each in found]
 
-    people = [
-        each
-        for each in accounts(set())
-        if may_log_in(each) and (is_person(each) or each.pw_uid == 0)
-    ]
     refused_ones = list[Refused]()
-    for account, answer in each_in_time(people, look):
+    for account, answer in each_in_time(who_logs_in(), look):
         if answer is NO_ANSWER:
             silent = f"the home gives {NO_ANSWER_WORDS}"
             answer = [(account.pw_name, asked(account), silent)]
         refused_ones += [Refused(user, tuple(shut), why) for user, shut, why in answer]
     return refused_ones
+
+
+def who_logs_in() -> list[pwd.struct_passwd]:
+    """Everybody who may log in, root too."""
+    found = accounts(set())
+    return [each for each in found if may_log_in(each) and (is_person(each) or each.pw_uid == 0)]
 
 
 def has_enrolled(name: str) -> bool:

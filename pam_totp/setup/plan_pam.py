@@ -6,21 +6,24 @@
 """
 
 import os
+import shlex
 from collections.abc import Iterator
 
 from pam_totp.errors import Error, UsageError
 from pam_totp.review.one_prompt import EXAMPLE, ONE_PROMPT
+from pam_totp.setup import beside
+from pam_totp.setup.beside import NOTHING_TOLD, Choice
 from pam_totp.setup.block import choice_of
 from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
 from pam_totp.setup.kinds import LOCKERS, UNATTENDED, is_known, is_shared
+from pam_totp.setup.layouts import refusing_faults
 from pam_totp.setup.places import before_as_on_disk
 from pam_totp.setup.proof import (
     KEY_ONLY,
     PASSWORD_ONLY,
     is_asking,
     prove,
-    refusing_faults,
     without_passwords,
 )
 from pam_totp.setup.reached import (
@@ -39,14 +42,21 @@ from pam_totp.stack.profile import OFF, is_of_profile
 from pam_totp.stack.service import Service
 
 
-def plan(host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY) -> Plan:
-    """Plans all of these services; host.changes() has the files then. Raises Error."""
+def plan(
+    host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY, told: Choice = NOTHING_TOLD
+) -> Plan:
+    """Plans all of these services; host.changes() has the files then. told: what becomes of the
+    lines of another module. Raises Error."""
     found = Plan(services=list(names))
     for name in names:
         _check_kind(name)
     try:
         for name in names:
-            _plan_service(host, name, first_factor if name == "sshd" else PASSWORD_ONLY, found)
+            first = first_factor if name == "sshd" else PASSWORD_ONLY
+            _plan_service(host, name, first, told, found)
+        if told and told not in found.choices.values():
+            message = f"{', '.join(names)}: no line asks for codes of {told.program}"
+            raise UsageError(message, shlex.join(["pam-totp", "enable", *names]))
         plan_reached(host, found)
         found.notes += [note for name in found.services for note in _notes(host, name)]
     except Unknown as unknown:
@@ -75,7 +85,7 @@ def _check_kind(name: str) -> None:
         raise Error(message, f"see {EXAMPLE}")
 
 
-def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> None:
+def _plan_service(host: PamHost, name: str, first_factor: str, told: Choice, found: Plan) -> None:
     file = host.file_of(name)
     if file is None:
         raise no_service(name)
@@ -85,13 +95,12 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
         return
     if name in LOCKERS:
         refuse_linked(host, name)
-    note = "code" if name != "sshd" else first_factor
+    mark = choice_of(file.content)
+    copied = mark[mark.find(" (copied") :] if " (copied" in mark else ""
     if file.path != spelled:
-        note += f" (copied from {file.path})"
+        copied = f" (copied from {file.path})"
         found.notes.append(f"{path} is made as a copy of {file.path}, and is used in its place.")
         host.plain[path] = file.content
-    elif "(copied" in choice_of(file.content):
-        note += " (copied" + choice_of(file.content).partition("(copied")[2]
     found.notes += notes_of_edits(path, file.content)
     plain = host.take_ours_out(path, file.content)
     file = file_of(spelled, plain, host.libpam)
@@ -105,16 +114,25 @@ def _plan_service(host: PamHost, name: str, first_factor: str, found: Plan) -> N
         found.notes.append(
             f"{path} includes {other}, so {other} is changed, and {name} asks for a code, too."
         )
-        _plan_service(host, other, PASSWORD_ONLY, found)
+        _plan_service(host, other, PASSWORD_ONLY, told, found)
         return
     if any(is_asking(line) for line in before.stacks["auth"]):
-        _added_by_hand(host, before, first_factor, found)
+        _added_by_hand(host, before, first_factor, told, found)
         host.plain.pop(path)
         return
     if name in LOCKERS:
         host.would_be[path] = own_lines(host, name, file, "combined")
         return
+    choice = beside.choose(host, before, path, told, mark)
+    note = ("code" if name != "sshd" else first_factor) + choice.mark + copied
     lines, count = before.stacks["auth"], host.count_for(spelled)
+    if choice:
+        found.choices[name] = choice
+        found.notes += beside.notes(name, choice, told)
+        candidates = beside.edits(choice, file, lines, first_factor, note, count)
+        edit = first_proved(host, name, before, path, candidates, first_factor)
+        host.would_be[path] = edit.after
+        return
     place = 0
     if first_factor != KEY_ONLY:
         candidates = edits(file, lines, PASSWORD_ONLY, note, count)
@@ -155,7 +173,9 @@ def _instead(now: Service, host: PamHost, is_profile: bool) -> str:
     return OFF
 
 
-def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) -> None:
+def _added_by_hand(
+    host: PamHost, now: Service, first_factor: str, told: Choice, found: Plan
+) -> None:
     """A service that has lines which enable did not put there. Raises Error if they are wrong."""
     line = next(line for line in now.stacks["auth"] if is_asking(line))
     is_profile = is_of_profile(line)
@@ -166,4 +186,8 @@ def _added_by_hand(host: PamHost, now: Service, first_factor: str, found: Plan) 
     if faults:
         message = f"{now.name} has {where}, and {faults[0].words}"
         raise Error(message, _instead(now, host, is_profile))
+    if told.how == beside.INSTEAD:
+        raise Error(f"{now.name} has {where}", _instead(now, host, is_profile))
+    if told:
+        found.choices[now.name] = told
     found.notes.append(f"{now.name} already asks for a code: it has {where}.")

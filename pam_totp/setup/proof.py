@@ -5,12 +5,14 @@
   own `su` is the one exception.
 - A code MUST be asked for only after the first factor was proved, and never after a wrong one.
 - Whoever got in before with a first factor MUST get in with it and the code, and nobody else.
+- Nobody MUST be asked for two codes. Where another module asks for codes, ours stands for one.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from pam_totp.setup.new_lines import answer_of_ours, shown
 from pam_totp.setup.replay import Difference, differences
 from pam_totp.setup.too_early import codes_too_early
 from pam_totp.stack.credentials import credential_meanings
@@ -19,18 +21,23 @@ from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
 from pam_totp.stack.libpam import (
     AUTH_ERR,
     IGNORE,
-    MODULE_UNKNOWN,
     RETURN_VALUES,
     SUCCESS,
+    USER_UNKNOWN,
     Libpam,
     Unknown,
 )
 from pam_totp.stack.lines import TYPES, Line
+from pam_totp.stack.other_codes import answered, asked_twice, is_code_of_others, of_others
 from pam_totp.stack.service import Service
 from pam_totp.stack.stack_faults import RUN_BY_USERS
 from pam_totp.stack.ways_in import Way, all_ways, ways_in
 
 KEY_OR_PASSWORD, PASSWORD_ONLY, KEY_ONLY = "either", "password", "key"
+
+
+# Of another module that asks for codes: accepted, no secret there (as its options say), refused.
+OF_OTHERS = (SUCCESS, IGNORE, USER_UNKNOWN, AUTH_ERR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,23 +76,13 @@ def prove(
         return [
             *_without_code(after),
             *_too_early(after),
+            *_twice(after),
             *_replayed(before, after, libpam, first_factor),
             *_keys(after, first_factor),
             *_other_types(before, after),
         ]
     except Unknown as unknown:
         return [Fault(f"what PAM would do cannot be determined: {unknown}")]
-
-
-def refusing_faults(service: Service) -> list[str]:
-    """What libpam cannot use, and refuses a login for; not a module that may be missing."""
-    lines = [line for kind in TYPES for line in service.stacks[kind] if line.fault]
-    found = [
-        f"{line.file}, line {line.number} {line.fault}"
-        for line in lines
-        if line.always != MODULE_UNKNOWN or line.actions[MODULE_UNKNOWN] in ("bad", "die")
-    ]
-    return [service.refused] if service.refused else found
 
 
 def without_passwords(service: Service, first_factor: str) -> Iterator[Fault]:
@@ -125,15 +122,17 @@ def _too_early(after: Service) -> Iterator[Fault]:
         yield Fault(f"a code would be asked for {what}", tuple(lines), culprit=culprit)
 
 
+def _twice(after: Service) -> Iterator[Fault]:
+    for line in asked_twice(after.stacks["auth"]):
+        yield Fault("users would be asked for two codes", (shown(line),), culprit=line)
+
+
 def _replayed(
     before: Service, after: Service, libpam: Libpam, first_factor: str
 ) -> Iterator[Fault]:
     lines = before.stacks["auth"], after.stacks["auth"]
     if first_factor != KEY_ONLY:
-        for of_code, words in ((SUCCESS, "a correct code"), (IGNORE, "no code needed")):
-            answer = partial(answer_of_ours, of_code=of_code, of_key=AUTH_ERR)
-            for each in differences(*lines, meanings, answer):
-                yield _fault(each, words)
+        yield from _accepted(*lines)
     for of_key in {KEY_ONLY: [SUCCESS], PASSWORD_ONLY: [AUTH_ERR]}.get(
         first_factor, [SUCCESS, AUTH_ERR]
     ):
@@ -146,16 +145,16 @@ def _replayed(
                 yield Fault(what, _of_difference(each))
 
 
-def answer_of_ours(line: Line, of_code: int, of_key: int, of_combined: int = IGNORE) -> int:
-    """What a line that was added returns. Raises Unknown for a module that enable never adds."""
-    if line.module_name == "pam_totp.so":
-        if "publickey_passed" in line.arguments:
-            return of_key
-        is_combined = any(word.partition("=")[0] == "combined" for word in line.arguments)
-        return of_combined if is_combined else of_code
-    if line.module_name in ("pam_permit.so", "pam_deny.so"):
-        return SUCCESS if line.module_name == "pam_permit.so" else AUTH_ERR
-    raise Unknown(f"{shown(line)} is new")
+def _accepted(before: Sequence[Line], after: Sequence[Line]) -> Iterator[Fault]:
+    for of_code, words in ((SUCCESS, "a correct code"), (IGNORE, "no code needed")):
+        answer = partial(answer_of_ours, of_code=of_code, of_key=AUTH_ERR)
+        for value in OF_OTHERS if of_others(before) else (SUCCESS,):
+            # A code that ours accepts stands for theirs. Where their line goes, ours decides alone.
+            may_gain = value != SUCCESS and (of_code == SUCCESS or not of_others(after))
+            stacks = answered(before, value), answered(after, value)
+            for each in differences(*stacks, meanings, answer):
+                if each.is_lost or not may_gain:
+                    yield _fault(each, words)
 
 
 def _fault(difference: Difference, words: str) -> Fault:
@@ -174,7 +173,10 @@ def _of_difference(difference: Difference) -> tuple[str, ...]:
 def _keys(after: Service, first_factor: str) -> Iterator[Fault]:
     if first_factor == PASSWORD_ONLY:
         return
-    ways = {frozenset(way.proved) for way in all_ways(after.stacks["auth"])}
+    ways = {
+        frozenset(each for each in way.proved if not is_code_of_others(each))
+        for way in all_ways(after.stacks["auth"])
+    }
     for last in (CODE, NO_CODE_NEEDED):
         if frozenset({KEY, last}) not in ways:
             yield Fault(f"a key and {last.words} would not be enough")
@@ -189,10 +191,3 @@ def _other_types(before: Service, after: Service) -> Iterator[Fault]:
 def _known(lines: Sequence[Line]) -> list[Line]:
     """The lines without where they stand."""
     return [dataclasses.replace(line, file="", number=0) for line in lines]
-
-
-def shown(line: Line) -> str:
-    """A line, for people; number 0: one that enable would add."""
-    if not line.number:
-        return f"the new line ({line.described.strip()})"
-    return f"{line.place} ({line.described.strip()})"

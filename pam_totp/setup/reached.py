@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pam_totp.errors import Error
 from pam_totp.setup import layouts
+from pam_totp.setup.beside import Choice
 from pam_totp.setup.block import numbers_on_disk
 from pam_totp.setup.edits import Edit, combined, edited, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost
@@ -27,10 +28,12 @@ NOT_KNOWN = "It is not known whether {} can show a second question: try it."
 @dataclasses.dataclass
 class Plan:
     """services: those that will ask. reached: others that will, through what they include.
-    notes: sentences for the person who is asked."""
+    choices: of the services at which another module asks, by name. notes: sentences for the person
+    who is asked."""
 
     services: list[str] = dataclasses.field(default_factory=list)
     reached: list[str] = dataclasses.field(default_factory=list)
+    choices: dict[str, Choice] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -55,7 +58,8 @@ def first_proved(
     _, edit, faults = best
     after = as_on_disk(host, before, host.with_content(name, path, edit.after))
     told = prove(before_as_on_disk(host, before), after, host.libpam, first_factor) or faults
-    raise layouts.not_known(host, before, path, _line_on_disk(host, path, edit.line), told[0])
+    where = f"the line '{edit.code_line}' belongs after line {_line_on_disk(host, path, edit.line)}"
+    raise layouts.not_known(host, before, f"{where} of {path}", told[0])
 
 
 def _line_on_disk(host: PamHost, path: str, number: int) -> int:
@@ -117,8 +121,8 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             if target:
                 hint = f"cp --remove-destination {target} {path}"
             raise Error(f"{message}; nothing was changed", hint)
-        before = before_as_on_disk(host, host.before(name))
-        faults = prove(before, as_on_disk(host, host.before(name), after), host.libpam)
+        was = host.before(name)
+        faults = prove(before_as_on_disk(host, was), as_on_disk(host, was, after), host.libpam)
         harm = [fault for fault in faults if not fault.is_open]
         if harm:
             message = (

@@ -25,6 +25,9 @@ def as_text(found: Enabling) -> str:
     if found.refused:
         lines.append("These users would be refused until they enroll:")
         lines += _listed([f"{o.user}: {o.why} ({', '.join(o.services)})" for o in found.refused])
+    if found.left_behind:
+        lines.append("These users have a secret of the other program only, and would need no code:")
+        lines += _listed(list(found.left_behind))
     if found.key_only:
         lines.append(_WITHOUT_TERMINAL if found.knows_terminals else _PERHAPS_WITHOUT)
         lines += _listed([f"{user} ({_logins(count)})" for user, count in found.key_only])
@@ -62,6 +65,7 @@ def as_object(found: Enabling, *, changed: bool, dry_run: bool) -> dict[str, Any
         "refused_users": [
             {"user": one.user, "services": one.services, "why": one.why} for one in found.refused
         ],
+        "users_left_behind": found.left_behind,
         "terminals_known": found.knows_terminals,
         "accounts_without_terminal": [
             {"user": user, "logins": count} for user, count in found.key_only

@@ -51,9 +51,12 @@ NOTHING = _names(
 )
 # Modules that return PAM_IGNORE to pam_authenticate with one of these options and never without, so
 # that their `required` line cannot be ignored: by the sources of Linux-PAM 1.7, fprintd 1.94,
-# pam-krb5 4.11, pam-u2f 1.4, sssd 2.10, libpam-pwdfile 2.0 and pam-ssh-agent-auth 0.10.
+# pam-krb5 4.11, pam-u2f 1.4, sssd 2.10, libpam-pwdfile 2.0, pam-ssh-agent-auth 0.10, oath-toolkit
+# 2.6 and google-authenticator 20191231.
 IGNORES_WITH: dict[str, frozenset[str]] = {
-    **dict.fromkeys(_names("fprintd krb5 permit pwdfile ssh_agent_auth unix userdb"), frozenset()),
+    **dict.fromkeys(_names("fprintd krb5 oath permit pwdfile ssh_agent_auth"), frozenset()),
+    **dict.fromkeys(_names("unix userdb"), frozenset()),
+    "google_authenticator": _names("nullok"),
     "sss": _names("ignore_unknown_user ignore_authinfo_unavail"),
     "u2f": _names("nouserok"),
 }

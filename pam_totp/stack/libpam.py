@@ -41,7 +41,7 @@ RETURN_VALUES = (
     "incomplete",
 )
 SUCCESS, PERM_DENIED, AUTH_ERR, NEW_AUTHTOK_REQD = 0, 6, 7, 12
-IGNORE, ABORT, MODULE_UNKNOWN, INCOMPLETE = 25, 26, 28, 31
+USER_UNKNOWN, IGNORE, ABORT, MODULE_UNKNOWN, INCOMPLETE = 10, 25, 26, 28, 31
 # Where libpam looks for a service, in this order; a vendor may add a third folder.
 SERVICE_FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
 LIBRARIES = ("lib/*-linux-*", "usr/lib/*-linux-*", "lib64", "usr/lib64", "lib", "usr/lib")

@@ -3,7 +3,6 @@
 the import each user is asked for one code, and nobody for two or none."""
 
 import json
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +31,6 @@ PASSWORD, CODE = "Password: ", "Verification code: "
 OURS, THEIRS = "ours", "theirs"
 BOTH = shipped_lines("with-google-authenticator")
 COMMAND = ["import", "google-authenticator"]
-README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -175,18 +173,6 @@ def test_enable_changes_nothing_where_both_lines_are(
     assert before == {name: (SERVICES / name).read_bytes() for name in before}
 
 
-def test_readme_shows_the_lines_that_are_walked_here() -> None:
-    text = README.read_text(encoding="utf-8")
-    chapter = text.partition("## Coming from google-authenticator\n")[2].partition("\n## ")[0]
-    assert "\n".join(f"   {line}" for line in BOTH) in chapter
-    commands = re.findall(r"^ +(?:sudo )?pam-totp (import .*)$", chapter, re.MULTILINE)
-    assert commands
-    for command in commands:
-        words = command.partition("#")[0].split()
-        if "FILE" not in words:
-            assert pam_totp(*words).code == 0, command
-
-
 SECRETS = ["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "KRSXG5CTMVRXEZLUKRSXG5CTMVRXEZLU"]
 STACKS = [["-t", "-d", "-w", "3"], ["-t", "-D", "-w", "17"], ["-t", "-d", "-w", "3", "-S", "60"]]
 
@@ -270,6 +256,10 @@ def test_the_same_two_lines_ask_users_of_pam_oath_once(
             assert (asked.prompts == [CODE]) == (each.user is moved)
         refused = ask(tmp_path, unknown, both, "000000")
         assert refused.authenticate != PAM_SUCCESS
+        for_some = "[success=ok user_unknown=ignore default=die]"
+        both[-1] = both[-1].replace("required", for_some)
+        passed = ask(tmp_path, unknown, both, "000000")
+        assert (passed.authenticate, passed.prompts) == (PAM_SUCCESS, [])
     finally:
         OATH_USERS.unlink()
 

@@ -18,13 +18,17 @@ from pam_totp.stack.service import read_service
 from tests.faults.sizes import choose
 
 STACK_TESTS = Path(__file__).resolve().parents[1] / "stack"
-MODULES = ("unix", "unix", "unix", "sss", "permit", "deny", "env", "faillock", "u2f", "mystery")
+MODULES = (
+    *("unix", "unix", "unix", "sss", "permit", "deny", "env", "faillock", "u2f", "mystery"),
+    "google_authenticator",
+)
 CONTROLS = (
     *("required", "requisite", "sufficient", "optional") * 2,
     *("[success=1 default=ignore]", "[success=2 default=ignore]", "[success=1 default=die]"),
     *("[success=ok default=bad]", "[default=die]", "[success=done default=die]", "[success=ok]"),
 )
 OF_CODE = ("required", "required", "required", "requisite", "sufficient", "[success=ok]")
+BESIDE = "[success=1 ignore=ignore default=die]"
 STACKS, LOGINS = 600, 6
 
 
@@ -71,6 +75,9 @@ class Chance:
             for word, other in (("required", "requisite"), ("substack", "include")):
                 after[changed] = after[changed].replace(f"auth {word} ", f"auth {other} ")
         control = self.random.choice(OF_CODE)
+        theirs = [n for n, line in enumerate(after) if "pam_google" in line and n > 0]
+        if theirs and self.random.random() < 0.8:
+            at, control = theirs[0], BESIDE
         return [*after[:at], f"auth {control} {self.modules}/pam_totp.so code", *after[at:]]
 
     def results(self, lines: list[Line], code: int) -> dict[str, tuple[int, int]]:

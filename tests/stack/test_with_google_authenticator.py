@@ -11,6 +11,7 @@ from pam_totp.stack import dispatch, ways_in
 from pam_totp.stack.credentials import credential_meanings
 from pam_totp.stack.libpam import IGNORE, RETURN_VALUES, SUCCESS, Libpam, installed
 from pam_totp.stack.lines import Line
+from pam_totp.stack.other_codes import refuses_strangers
 from pam_totp.stack.service import Service, read_service
 from tests.host.pam_services import shipped_lines
 
@@ -71,6 +72,16 @@ def test_explain_sees_a_code_on_every_way_that_asks(service: tuple[Service, Libp
     words = {way.words for way in ways_in.ways_in(service[0])}
     assert "password, then code" in words
     assert not any(way.startswith(("nothing", "code")) for way in words)
+
+
+def test_users_without_a_secret_there_pass_their_line_only_with_nullok(
+    service: tuple[Service, Libpam],
+) -> None:
+    theirs = service[0].stacks["auth"][-1]
+    words = {way.words for way in ways_in.ways_in(service[0])}
+    is_lenient = "nullok" in theirs.arguments
+    assert ("password, then no code needed" in words) == is_lenient
+    assert refuses_strangers(theirs) == (not is_lenient)
 
 
 def test_a_wrong_password_leads_to_neither_line(service: tuple[Service, Libpam]) -> None:
