@@ -40,9 +40,14 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     lines[1:1] = warnings + [
         f"  by {shown(way['methods'])}: {way['outcome']}" for way in found["sshd_ways"]
     ]
+    instead = found["other_module_note"]
+    if instead and not found["needs_code"]:
+        lines[0] = lines[0].replace(found["outcome"], f"{found['outcome']} by pam_totp.so", 1)
+        lines.insert(1, f"  BUT {instead[0].lower()}{instead[1:-1]}")
     doors, title = found["every_way_in"], f"  every way in at {options.service}:"
     lines += [f"{title} {doors[0]}"] if len(doors) == 1 else [title, *(f"    {d}" for d in doors)]
-    lines += [f"    {found['enrollment_note']}"] if found["enrollment_note"] else []
+    notes = (found["enrollment_note"], instead)
+    lines += [f"    {note}" for note in notes if note]
     for way in found["without_a_code"]:
         lines.append(f"  way in without a code, for {way['who']}: {way['proved']}")
         lines += [f"    {line}" for line in way["lines"]]

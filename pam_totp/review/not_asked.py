@@ -3,6 +3,7 @@
 
 import pwd
 
+from pam_totp.review.other_modules import program_at
 from pam_totp.review.sshd_class import SERVICE as SSHD
 from pam_totp.review.sshd_class import SshdClass
 from pam_totp.review.ways_of_sshd import KERBEROS, knows_key, proofs_of
@@ -59,7 +60,9 @@ class Stack:
                 "verified"
             )
         elif not service.refused and not _is_meant(service):
-            self.buts.append(f"{where} has no pam_totp.so line, so no code is asked for")
+            program = program_at(service)
+            asks = f"only codes of {program} are" if program else "no code is"
+            self.buts.append(f"{where} has no pam_totp.so line, so {asks} asked for")
         if self.asks and not self.is_combined and name in WITHOUT_QUESTIONS:
             self.buts.append(
                 f"{name} never shows the prompt and answers it with the password, so the "

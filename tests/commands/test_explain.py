@@ -23,7 +23,7 @@ from tests.commands.commands import (
 )
 from tests.host.accounts import User, run
 from tests.host.credentials import Credential
-from tests.host.pam_services import PASSWORD_LINE, PamServices
+from tests.host.pam_services import PASSWORD_LINE, PamServices, shipped_lines
 from tests.host.programs import CONFIGURATION, NO_CODE_NEEDED, STATE
 from tests.host.system_log import SystemLog
 
@@ -188,6 +188,33 @@ def test_users_who_pass_because_they_have_not_enrolled_are_told_beside_the_ways_
     ) in told
     with configured("enrollment: required\n"):
         assert explain(user.name, "--service", "svc")["enrollment_note"] == ""
+
+
+def test_module_of_another_program_is_told_and_who_is_asked_by_it(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], pam_services: PamServices
+) -> None:
+    here, elsewhere = make_user(), make_user()
+    enrolled(here)
+    pair = shipped_lines("with-google-authenticator")
+    note = "At svc, pam_google_authenticator.so asks all users of whom pam_totp.so needs no code."
+    pam_services.write("svc", "\n".join([PASSWORD_LINE, *pair, ""]))
+    for user, is_asked in ((here, True), (elsewhere, False)):
+        said = explain(user.name, "--service", "svc")
+        assert (said["needs_code"], said["warnings"], said["without_a_code"]) == (is_asked, [], [])
+        assert said["other_module_note"] == note
+        shown = " ".join(pam_totp("explain", user.name, "--service", "svc").output.split())
+        assert note in shown and (
+            f"{user.name}, svc, from this machine: no code is asked for by pam_totp.so" in shown
+        ) == (not is_asked)
+        assert (f"BUT a{note[1:-1]}" in shown) == (not is_asked)
+    # Its line alone.
+    pam_services.write("svc", "\n".join([PASSWORD_LINE, pair[1], ""]))
+    said = explain(here.name, "--service", "svc")
+    assert said["warnings"] == [
+        "/etc/pam.d/svc has no pam_totp.so line, so only codes of google-authenticator are asked "
+        "for"
+    ]
+    assert said["other_module_note"] == ""
 
 
 def test_explain_changes_nothing(user: User, syslog: SystemLog) -> None:

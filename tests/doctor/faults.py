@@ -61,6 +61,13 @@ WAYS = (
         repaired=True,
     ),
     Fault(
+        "a service with the line of another program",
+        f"printf '@include common-auth\\nauth required pam_oath.so\\n' >{PAM}/newdoor",
+        "code-of-another-program",
+        "newdoor asks for codes of oath",
+        repaired=True,
+    ),
+    Fault(
         "a service of one prompt without the line",
         f"printf '@include common-auth\\n' >{PAM}/imap",
         "service-without-code",
@@ -89,6 +96,12 @@ WAYS = (
     ),
 )
 LINES = (
+    Fault(
+        "a line of another program behind ours",
+        f"sed -i '/pam_totp/a auth required pam_google_authenticator.so nullok' {PAM}/sudo",
+        "asked-twice",
+        "sudo: two codes are asked for, the second at /etc/pam.d/sudo, line",
+    ),
     Fault(
         "a line that is jumped over",
         f"sed -i '/pam_totp/i auth [default=1] pam_env.so' {PAM}/sudo-i",

@@ -9,6 +9,7 @@ import pytest
 from tests.commands.commands import assert_refused, pam_totp
 from tests.doctor.world import World
 from tests.host.accounts import User
+from tests.host.pam_services import shipped_lines
 
 BREAK_MUCH = """
 rm -r /home/bob /usr/libexec/pam-totp/verify
@@ -45,6 +46,30 @@ def test_chance_of_a_guesser_is_that_of_the_active_settings(world: World) -> Non
     stated = json.loads(world.doctor("--json").stdout)["chance_of_a_guesser"]
     assert stated == pytest.approx((300 + 30 * 86400 / 300) * 3 / 10**6)
     assert [each["kind"] for each in world.findings()] == ["settings-warning"]
+
+
+def test_line_beside_that_of_another_module_is_no_finding_and_its_users_are_told(
+    world: World,
+) -> None:
+    both = r"\n".join(shipped_lines("with-google-authenticator"))
+    world.run(f"sed -i 's/^auth required pam_totp.so/{both}/' /etc/pam.d/sudo /etc/pam.d/sudo-i")
+    assert world.findings() == []
+    said = " ".join(world.doctor().stdout.split())
+    assert (
+        "At sudo, sudo-i, pam_google_authenticator.so asks all users of whom pam_totp.so needs no "
+        "code."
+    ) in said
+
+
+@pytest.mark.parametrize(("option", "severity"), [("nullok", "open"), ("", "at risk")])
+def test_line_of_another_module_alone_is_open_only_to_whom_it_does_not_ask(
+    world: World, option: str, severity: str
+) -> None:
+    line = f"auth required pam_google_authenticator.so {option}"
+    world.run(f"printf '@include common-auth\\n{line}\\n' >/etc/pam.d/newdoor")
+    (found,) = world.findings()
+    assert (found["kind"], found["severity"]) == ("code-of-another-program", severity)
+    assert ("ways to log in without a code" in found["consequence"]) == (severity == "open")
 
 
 def test_service_without_a_code_is_marked_in_the_list(world: World) -> None:

@@ -15,6 +15,7 @@ from pam_totp.stack import order, stack_faults, totp_lines
 from pam_totp.stack.factors import meanings
 from pam_totp.stack.libpam import MODULE_UNKNOWN, Unknown
 from pam_totp.stack.lines import Line
+from pam_totp.stack.other_codes import asked_twice
 from pam_totp.stack.search import edges_of
 from pam_totp.stack.service import Service
 from pam_totp.stack.ways_in import ways_in
@@ -103,6 +104,10 @@ def _sentences(service: Service) -> Iterator[tuple[str, str, str, str]]:
     for what in stack_faults.refused_by_control(lines):
         consequence = "Users are refused although their code is correct, or they need none."
         yield what, "refusing-control", REFUSED, consequence
+    for line in asked_twice(lines):
+        consequence = "Users who have a secret of one program only are refused."
+        what = f"two codes are asked for, the second at {line.place}"
+        yield what, "asked-twice", AT_RISK, consequence
     for what in stack_faults.of_keys(service):
         consequence = "Logins with a key are refused, or are asked for a password too."
         yield what.partition(": run")[0], "key-line-jumps-wrong", REFUSED, consequence

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from pam_totp.records.storage import state_dir
 from pam_totp.review.doctor import repairs
-from pam_totp.review.doctor.findings import OPEN, Finding, undetermined
+from pam_totp.review.doctor.findings import AT_RISK, OPEN, Finding, undetermined
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names
 from pam_totp.review.one_prompt import EXAMPLE, ONE_PROMPT
 from pam_totp.review.open_to import note_of_enrollment
+from pam_totp.review.other_modules import asked_instead, needs_code_of_others, program_at
 from pam_totp.review.ways import ServiceWays, WayIn
 from pam_totp.stack import services, turned_on
 from pam_totp.stack.profile import AFTER_PASSWORDS, OFF, asks_by_profile
@@ -45,6 +46,11 @@ def find(host: Host) -> Iterator[Finding]:
         else:
             yield from (_way_around(host, each.name, way) for way in found)
     enabled = [name for name in without if name not in ONE_PROMPT]
+    programs = {name: program_at(host.services[name]) for name in enabled}
+    for each in host.ways:
+        if program := programs.get(each.name):
+            yield _of_another(each, program)
+    enabled = [name for name in enabled if not programs[name]]
     if enabled:
         yield _without_code(enabled, _RULE, f"pam-totp enable {shlex.join(enabled)}")
     edited = [name for name in without if name in ONE_PROMPT]
@@ -82,6 +88,18 @@ def _without_code(names_of_services: list[str], what_then: str, command: str) ->
     )
 
 
+def _of_another(service: ServiceWays, program: str) -> Finding:
+    is_asked = all(needs_code_of_others(way.words) for way in service.findings)
+    return Finding(
+        severity=AT_RISK if is_asked else OPEN,
+        kind="code-of-another-program",
+        what=f"{service.name} asks for codes of {program}, and has no pam_totp.so line",
+        consequence="Codes of users who have enrolled here are not asked for there"
+        f"{'' if is_asked else ', and there are ways to log in without a code'}.",
+        command=f"pam-totp enable {shlex.quote(service.name)} --beside {program}",
+    )
+
+
 def _no_longer_asking(host: Host) -> Iterator[Finding]:
     for name in sorted(names(turned_on.KIND) - set(services.that_ask())):
         path = shlex.quote(f"{state_dir.VAR.path}/{turned_on.KIND}/{name}")
@@ -107,22 +125,31 @@ def known_ways(host: Host) -> list[ServiceWays]:
 
 def table(host: Host) -> str:
     """A line for each service, with every way to log in there."""
-    lines = [line for each in known_ways(host) for line in _lines(each, each.name in host.asking)]
+    lines = [line for each in known_ways(host) for line in _lines(each, _mark(each, host))]
     asks = any(way.has_code for each in host.ways for way in each.ways)
     note = note_of_enrollment(host.active, host.now) if asks else ""
-    return "\n".join([*lines, note] if note else lines)
+    notes = [note, *asked_instead(host.services.values())]
+    return "\n".join([*lines, *filter(None, notes)])
 
 
-def _lines(service: ServiceWays, is_asking: bool) -> Iterator[str]:
+def _mark(service: ServiceWays, host: Host) -> str:
+    """What stands behind the ways of a service that has one without a code; empty for others."""
+    name = service.name
+    if not service.findings:
+        return ""
+    if name in host.asking:
+        return "a way without a code"
+    program = program_at(host.services[name])
+    asks = f"codes of {program}" if program else "no code"
+    return f"{asks}: {'see pam/one-prompt' if name in ONE_PROMPT else f'pam-totp enable {name}'}"
+
+
+def _lines(service: ServiceWays, mark: str) -> Iterator[str]:
     name = service.name
     if len(name) > MAX_NAME:
         yield name
         name = ""
     line = f"{name:{MAX_NAME}} {service.text}"
-    is_edited = service.name in ONE_PROMPT
-    then = "see pam/one-prompt" if is_edited else f"pam-totp enable {service.name}"
-    mark = "a way without a code" if is_asking else f"no code: {then}"
-    mark = mark if service.findings else ""
     if len(line) + len(mark) > MAX_LINE and mark:
         yield line
         line = " " * MAX_NAME
