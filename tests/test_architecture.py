@@ -148,7 +148,7 @@ SELDOM = {
 
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1736, 845, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1736, 844, 200
 MAX_C_LINES = {"pam_totp.c": 220, "launch.c": 120, "certain.c": 70}
 
 

@@ -117,7 +117,6 @@ def _save(
 ) -> save.TookEffect | None:
     """Saves the secret, and these recovery codes in place of the old ones, if a list is given; what
     is not well then, if anything. Raises Error where the old ones stay."""
-    # Hashing takes half a second, so it comes before anything is changed.
     hashed = b"" if codes is None else recovery.new_file(codes)
     try:
         if codes is None:

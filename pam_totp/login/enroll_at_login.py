@@ -89,6 +89,6 @@ def save_first_recovery_codes(secret_dir: SecretDir) -> str:
     try:
         secret_writer.save(secret_dir, [(recovery.NAME, recovery.new_file(codes))])
         return recovery.describe(codes)
-    except (OSError, Failure, MemoryError, ValueError):  # scrypt takes 16 MiB, su passes on limits
+    except (OSError, Failure, MemoryError, ImportError, ValueError):  # limits that su passes on
         what = "You are enrolled, but recovery codes could not be saved."
         return f"{what}\nRun: pam-totp recovery-codes"

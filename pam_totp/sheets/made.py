@@ -7,19 +7,18 @@ from pam_totp.enrollment.uri import key_of, new_uri
 from pam_totp.records.user import recovery
 from pam_totp.rules.credential import Credential, parse_line
 from pam_totp.sheets.folder import Row
-from pam_totp.sheets.page import END, KEPT, NONE, Around, Sheet, grouped, head, page
+from pam_totp.sheets.page import END, KEPT, Around, Sheet, grouped, head, page
 
 MAX_VERSION = 12  # of the QR code: on paper a large one can be scanned, unlike in a terminal
 
 
 @dataclass(frozen=True)
 class Plan:
-    """For all users. chosen: as for new_uri; has_codes: whether to make recovery codes."""
+    """For all users. chosen: as for new_uri."""
 
     around: Around
     chosen: dict[str, str]
     device: str
-    has_codes: bool
 
 
 def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str]:
@@ -28,11 +27,11 @@ def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str]:
     code, or no text."""
     from qrcode.exceptions import DataOverflowError
 
-    codes = recovery.new_codes() if plan.has_codes else []
+    codes = recovery.new_codes()
     try:
         uri = new_uri(user, plan.chosen, MAX_VERSION, more=more)
         credential = parse_line(f"{uri} {plan.device}")
-        sheet = sheet_of(user, credential, uri, codes, NONE)
+        sheet = sheet_of(user, credential, uri, codes)
         row = row_of(sheet, plan.device)
         document = head(plan.around, row.element()) + page(sheet, plan.around) + END
     except (DataOverflowError, UnicodeError):

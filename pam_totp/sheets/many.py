@@ -51,9 +51,7 @@ def run(options: argparse.Namespace, device: str) -> int:
     active = settings.load()
     day = time.strftime("%Y-%m-%d")
     around = Around(texts_of(options.language), host_name(), options.contact or "", day)
-    plan = Plan(
-        around, chosen_by(options, active), options.device or device, not options.without_codes
-    )
+    plan = Plan(around, chosen_by(options, active), options.device or device)
     gone: list[str] = []
     if options.group is not None:
         accounts, gone = names.of_group(options.group)

@@ -11,7 +11,13 @@ OF_MANY = (
     *("contact", "language"),
 )
 # No use for many.
-OF_ONE = {"user": "--user", "label": "--label", "png": "--png", "svg": "--svg"}
+OF_ONE = {
+    "user": "--user",
+    "label": "--label",
+    "png": "--png",
+    "svg": "--svg",
+    "without_codes": "--no-recovery-codes",
+}
 
 
 def chosen_by(options: argparse.Namespace, active: settings.Settings) -> dict[str, str]:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes what many users get on all processors: hashing a user's recovery codes takes a third of a
-second, and drawing a QR code ten milliseconds, while saving both takes one."""
+"""Makes what many users get on all processors, which takes longer than saving it."""
 
 import os
 from collections.abc import Callable, Generator, Sequence

@@ -200,7 +200,7 @@ def test_signal_between_the_two_saves_leaves_no_old_code_beside_the_new_secret(
 def test_window_closed_when_saved_is_said_leaves_no_old_code_beside_the_new_secret(
     user: User, start: Start
 ) -> None:
-    """The codes were made half a second after the secret was saved: a hang-up kept the old ones."""
+    """The codes were once made after the secret was saved: a hang-up kept the old ones."""
     enroll(start, user)
     before = secret_file(user).read_bytes(), recovery_file(user).read_bytes()
     person = start(user, "enroll")

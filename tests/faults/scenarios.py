@@ -283,8 +283,7 @@ SCENARIOS = (
             *(*READS_USERS, *READS_PENDING, *SAVES_SECRET),
         ),
         settings="enrollment: at-login",
-        # Each run that gets as far hashes ten recovery codes, which takes half a second: what other
-        # logins do too, such as the way to the folder and the settings, is tried there.
+        # What other logins do too, such as the way to the folder and the settings, is tried there.
         only=(
             *(r"/run/pam-totp/(?:pending|\d)", r"\.new-", r"^(?:mkdir|flock|unlinkat|fsync)\("),
             *(r"enforced>", "/dev/log", *READS_USERS, *BECOMES_USER),

@@ -84,15 +84,12 @@ class RecoveryCodes:
         self.content = "\n".join([header, *self.hashes, ""])
 
     def _hash(self, code: str) -> str:
-        return hashlib.scrypt(
-            code.encode(), salt=self._salt, n=1 << 14, r=8, p=1, maxmem=1 << 26, dklen=32
-        ).hex()
+        return hashlib.scrypt(code.encode(), salt=self._salt, n=16, r=8, p=1, dklen=32).hex()
 
 
 @cache
 def recovery_codes() -> RecoveryCodes:
-    """The same for all users: to hash ten takes longer than thirty logins. Which of them a user has
-    used is in root's record of that user."""
+    """The same for all users: which of them a user has used is in root's record of that user."""
     return RecoveryCodes()
 
 

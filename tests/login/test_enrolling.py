@@ -228,6 +228,20 @@ def test_correct_code_enrolls_and_is_accepted(user: User, syslog: SystemLog) -> 
     assert verify(user, phone.fresh_code()).output == ""
 
 
+def test_login_that_lacks_memory_for_recovery_codes_enrolls_and_says_how_to_make_them(
+    user: User,
+) -> None:
+    """OpenSSL is too large for it; less, and it refuses."""
+    credential = offered(user)
+    for mebibytes in range(10, 60):
+        answer = verify(user, credential.code(), through=["prlimit", f"--as={mebibytes << 20}"])
+        if secret_of(user).exists():
+            break
+    assert answer.code == ACCEPTED
+    assert "recovery codes could not be saved.\nRun: pam-totp recovery-codes" in answer.output
+    assert len(new_recovery_codes(user)) == 10
+
+
 def test_each_recovery_code_is_accepted_once(user: User) -> None:
     codes = recovery_codes_on(verify(user, offered(user).fresh_code()).output)
     for code in codes:

@@ -17,9 +17,9 @@ SECRET = re.compile(r"secret=([A-Z2-7]+)")
 
 
 def enroll(users: Iterable[User], folder: Path, *options: str) -> Answer:
-    """From standard input, without recovery codes: hashing those takes most of the time."""
+    """From standard input."""
     names = "".join(f"{user.name}\n" for user in users)
-    command = ["enroll", "--users", "-", "--sheets", str(folder), "--no-recovery-codes"]
+    command = ["enroll", "--users", "-", "--sheets", str(folder)]
     return pam_totp(*command, *options, typed=names)
 
 

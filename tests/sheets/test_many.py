@@ -89,7 +89,7 @@ def test_recovery_codes_on_a_sheet_are_accepted_once(user: User, sheets: Path) -
 def test_sheets_and_their_folder_are_root_s_alone(user: User, sheets: Path) -> None:
     trace = sheets.with_name("trace")
     traced = f'umask 0; exec strace -o {trace} -e trace=openat,mkdirat,chmod,fchmod "$@"'
-    command = ["enroll", "--users", "-", "--sheets", str(sheets), "--no-recovery-codes"]
+    command = ["enroll", "--users", "-", "--sheets", str(sheets)]
     through = ["sh", "-c", traced, "-"]
     assert pam_totp(*command, typed=user.name, through=through).code == 0
     assert stat.S_IMODE(sheets.stat().st_mode) == 0o700
@@ -232,7 +232,7 @@ def test_pipe_that_nobody_writes_to_is_not_waited_for(sheets: Path, tmp_path: Pa
 def test_names_come_from_a_pipe_however_late(user: User, sheets: Path) -> None:
     """As of a command in the shell: --users <(getent group staff | …)."""
     typed = f'exec "$@" --users <(sleep 1; echo {user.name})'
-    command = ["enroll", "--no-recovery-codes", "--sheets", str(sheets)]
+    command = ["enroll", "--sheets", str(sheets)]
     assert pam_totp(*command, through=["bash", "-c", typed, "-"]).code == 0
     assert sheet_of(user, sheets).exists()
 
@@ -242,7 +242,7 @@ def test_members_of_a_group_are_enrolled_and_names_that_no_user_has_are_told(
 ) -> None:
     first, second = make_user(), make_user()
     before = GROUP.read_text()
-    command = ["--sheets", str(sheets), "--no-recovery-codes"]
+    command = ["--sheets", str(sheets)]
     try:
         GROUP.write_text(f"{before}crowd:x:29999:{first.name},gone,{second.name},{first.name}\n")
         answer = pam_totp("enroll", "--group", "crowd", *command)
@@ -258,7 +258,7 @@ def test_members_of_a_group_are_enrolled_and_names_that_no_user_has_are_told(
 
 
 def test_group_of_a_user_has_the_user_as_its_member(user: User, sheets: Path) -> None:
-    command = ["--sheets", str(sheets), "--no-recovery-codes"]
+    command = ["--sheets", str(sheets)]
     assert pam_totp("enroll", "--group", user.name, *command).code == 0
     assert_whole([user], sheets)
 
@@ -273,7 +273,7 @@ def test_five_thousand_names_are_answered_one_by_one(user: User, sheets: Path) -
     try:
         PASSWD.write_text(before + "".join(lines))
         names = "\n".join([*others, user.name, *others])
-        command = ["enroll", "--users", "-", "--sheets", str(sheets), "--no-recovery-codes"]
+        command = ["enroll", "--users", "-", "--sheets", str(sheets)]
         answer = pam_totp(*command, typed=names)
     finally:
         PASSWD.write_text(before)
@@ -319,7 +319,7 @@ def test_names_are_data_whatever_they_look_like(sheets: Path) -> None:
             os.chown(homes / str(number), number, number)
             lines.append(f"{name}:x:{number}:{number}::{homes}/{number}:/bin/bash\n")
         PASSWD.write_text(before + "".join(lines))
-        command = ["enroll", "--users", "-", "--sheets", str(sheets), "--no-recovery-codes"]
+        command = ["enroll", "--users", "-", "--sheets", str(sheets)]
         answer = pam_totp(*command, typed="\n".join(names))
         assert_refused(answer, "users that could not be enrolled: 2")
         assert answer.output.count("the user name cannot be used as a file name") == 2
@@ -351,7 +351,7 @@ def test_each_enrollment_is_logged_without_its_secret(
 def test_secrets_are_in_no_argument_and_no_output(user: User, sheets: Path) -> None:
     trace = sheets.with_name("trace")
     through = ["strace", "-f", "-o", str(trace), "-e", "trace=execve", "-s", "999", "-v"]
-    command = ["enroll", "--users", "-", "--sheets", str(sheets), "--no-recovery-codes"]
+    command = ["enroll", "--users", "-", "--sheets", str(sheets)]
     table = str(sheets.with_name("table.csv"))
     answer = pam_totp(*command, "--table", table, typed=user.name, through=through)
     assert answer.code == 0
@@ -492,7 +492,7 @@ def test_line_of_progress_says_how_long_the_rest_takes(
     names.write_text("".join(f"{user.name}\n" for user in users))
     # A slow disk: a user takes over a second.
     slow = "strace -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=300ms"
-    command = f"{COMMAND} enroll --users {names} --sheets {sheets} --no-recovery-codes"
+    command = f"{COMMAND} enroll --users {names} --sheets {sheets}"
     shown = str(pexpect.run(f"{slow} {command}", encoding="utf-8", timeout=60))
     assert re.search(r"users: [12] of 3, \d+\.\d a second, \d+ s left", shown), shown
     assert "Enrolled 3 of 3 users" in shown

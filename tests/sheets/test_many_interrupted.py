@@ -31,7 +31,7 @@ class Run:
         self.trace = folder / "trace"
 
     def __call__(self, *through: str) -> Answer:
-        command = ["enroll", "--users", "-", "--sheets", str(self.sheets), "--no-recovery-codes"]
+        command = ["enroll", "--users", "-", "--sheets", str(self.sheets)]
         names = "".join(f"{user.name}\n" for user in self.users)
         return pam_totp(*command, "--table", str(self.table), typed=names, through=through)
 

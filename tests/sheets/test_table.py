@@ -14,7 +14,7 @@ import pytest
 
 from tests.commands.commands import assert_refused, mounted, pam_totp, secret_of, verify
 from tests.host.accounts import User
-from tests.host.programs import ACCEPTED
+from tests.host.programs import ACCEPTED, REFUSED
 from tests.sheets.crowd import assert_whole, enroll, keys_of_table, saved_key
 
 
@@ -57,7 +57,8 @@ def test_json_has_an_object_for_each_user(user: User, sheets: Path) -> None:
     assert enroll([user], sheets, "--table", str(table)).code == 0
     (row,) = json.loads(table.read_text())
     assert list(row) == ["user", "device", "key", "uri", "recovery_codes"]
-    assert (row["user"], row["recovery_codes"]) == (user.name, [])
+    assert row["user"] == user.name
+    assert [verify(user, row["recovery_codes"][9]).code for _ in range(2)] == [ACCEPTED, REFUSED]
     assert row["key"].replace(" ", "") == saved_key(user)
 
 
@@ -76,7 +77,7 @@ def test_encrypted_table_is_never_on_the_disk_as_it_is(
 ) -> None:
     table, trace = sheets.with_name("table.csv.age"), sheets.with_name("trace")
     through = ["strace", "-f", "-y", "-s", "100000", "-o", str(trace), "-e", "trace=write,pwrite64"]
-    command = ["enroll", "--users", "-", "--sheets", str(sheets), "--no-recovery-codes"]
+    command = ["enroll", "--users", "-", "--sheets", str(sheets)]
     options = ["--table", str(table), "--age", recipient[0]]
     assert pam_totp(*command, *options, typed=user.name, through=through).code == 0
     assert stat.S_IMODE(table.stat().st_mode) == 0o600

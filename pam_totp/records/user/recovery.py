@@ -2,9 +2,8 @@
 """Recovery codes: each one is valid once instead of a code, for users who lost the phone.
 
 The file `recovery` beside the secret holds only hashes and is never written at login: the line
-"pam-totp recovery 1 SALT" (16 bytes in hex), then one hash a line (scrypt, RFC 7914, N=16384, r=8,
-p=1, in hex; N=16 of a scratch code, see hash_code). Which ones are used is recorded by root:
-/var/lib/pam-totp/used/UID, one hash a line.
+"pam-totp recovery 1 SALT" (16 bytes in hex), then one hash a line (scrypt, RFC 7914, N=16, r=8,
+p=1, in hex). Which ones are used is recorded by root: /var/lib/pam-totp/used/UID, one hash a line.
 How many incorrect ones in a row were entered is kept with the last accepted time steps, under the
 name INCORRECT (pam_totp.records.user.attempts).
 
@@ -33,16 +32,12 @@ _FILE = re.compile(r"pam-totp recovery 1 ([0-9a-f]{32})((?:\n[0-9a-f]{64})*)\n?"
 
 
 def hash_code(code: str, salt: bytes) -> str:
-    """The hash of a normalised code, in hex. Takes 16 MiB and about 50 ms, on purpose: a code has
-    80 bits, but this is also for codes that people chose to shorten.
-
-    A scratch code of another program takes 0.1 ms. At any cost that a login can bear, all codes of
-    eight digits are tried in days; and who reads this file reads the secret beside it, and in the
-    other program's file the code itself. What its length says, root's code alone decides."""
+    """The hash of a normalised code, in hex. It takes 16 KiB and 0.05 ms: a slow one would protect
+    nothing. 80 random bits cannot be tried at any cost, eight digits of another program can at
+    each that a login can bear, and the secret lies beside this file, readable by the same users."""
     from _hashlib import scrypt  # OpenSSL's; loaded only for a recovery code
 
-    cost = 16 if len(code) == 8 else 1 << 14
-    return bytes(scrypt(code.encode(), salt=salt, n=cost, r=8, p=1, dklen=HASH_BYTES)).hex()
+    return bytes(scrypt(code.encode(), salt=salt, n=16, r=8, p=1, dklen=HASH_BYTES)).hex()
 
 
 def new_codes() -> list[str]:
