@@ -9,6 +9,7 @@ import time
 from pam_totp.enrollment import devices, save
 from pam_totp.enrollment.identity import caller, find, secret_dir_of
 from pam_totp.enrollment.new_file import NewFile, Pipe
+from pam_totp.enrollment.symbol import TooLong, rows_of
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, command
 from pam_totp.records.host import action_log
@@ -19,7 +20,7 @@ from pam_totp.review import secret_file
 from pam_totp.rules.reasons import Failure
 from pam_totp.sheets.made import sheet_of
 from pam_totp.sheets.options import add_texts_to
-from pam_totp.sheets.page import END, KEPT, NONE, Around, fits_qr_code, head, page
+from pam_totp.sheets.page import END, KEPT, NONE, Around, head, page
 from pam_totp.sheets.texts import texts_of
 
 HELP = "root: write a page to print for users, with QR code and key"
@@ -89,9 +90,11 @@ def _wanted(account: pwd.struct_passwd, device: str | None) -> Wanted:
     if found[0].kind != "totp":  # what a sheet says of the app is not true of these
         message = f"the codes of {found[0].name!r} of {name} go by a counter, not by the time"
         raise Error(message, command("devices show", found[0].id, user=name))
-    if not fits_qr_code(found[0].uri):  # users write what they like into their file
+    try:
+        rows_of(found[0].uri)
+    except TooLong:  # users write what they like into their file
         message = f"the names in the secret file of {name} are too long for a QR code"
-        raise Error(message, command("enroll", user=name))
+        raise Error(message, command("enroll", user=name)) from None
     return account, secret_dir, found[0], KEPT if codes and codes[1] else NONE
 
 

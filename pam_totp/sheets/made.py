@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from pam_totp.enrollment.symbol import TooLong, rows_of
 from pam_totp.enrollment.uri import key_of, new_uri
 from pam_totp.records.user import recovery
 from pam_totp.rules.credential import Credential, parse_line
@@ -34,7 +35,7 @@ def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str]:
         sheet = sheet_of(user, credential, uri, codes)
         row = row_of(sheet, plan.device)
         document = head(plan.around, row.element()) + page(sheet, plan.around) + END
-    except (DataOverflowError, UnicodeError):
+    except (DataOverflowError, TooLong, UnicodeError):
         raise ValueError("the names are too long for a QR code, or are no text") from None
     return uri, recovery.new_file(codes), document
 
@@ -47,10 +48,11 @@ def row_of(sheet: Sheet, device: str) -> Row:
 def sheet_of(
     user: str, credential: Credential, uri: str, codes: list[str], no_codes: str = KEPT
 ) -> Sheet:
-    """What is printed of a credential."""
+    """What is printed of a credential. Raises TooLong."""
     return Sheet(
         user=user,
         account=credential.account,
+        modules=rows_of(uri),
         uri=uri,
         key=key_of(uri),
         algorithm=credential.algorithm,

@@ -7,13 +7,10 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from pam_totp.sheets.texts import Texts, escaped
-
-if TYPE_CHECKING:
-    import qrcode
 
 STYLE = """
 @page { margin: 12mm 15mm }
@@ -57,11 +54,13 @@ KEPT, NONE = "codes_kept", "codes_none"
 
 @dataclass(frozen=True)
 class Sheet:
-    """What one user's sheet says. uri: that of the QR code; key: its secret in groups; account: as
-    the app shows it; codes: those to print; without any, no_codes says why: KEPT or NONE."""
+    """What one user's sheet says. account: as the app shows it; modules: of the QR code
+    (pam_totp.enrollment.symbol); uri: what it says; key: its secret in groups; codes: those to
+    print; without any, no_codes says why: KEPT or NONE."""
 
     user: str
     account: str
+    modules: list[str]
     uri: str
     key: str
     algorithm: str
@@ -124,7 +123,7 @@ def page(sheet: Sheet, around: Around, number: int = 1) -> str:
         f'<p class="warning">{say("warning")}</p>\n'
         f"<h2>{say('steps')}</h2>\n<ol>\n"
         + "".join(f"<li>{say(step)}</li>\n" for step in steps)
-        + f'</ol>\n<div class="key">\n{qr_code(sheet.uri, texts.plain("qr_code"), number)}\n'
+        + f'</ol>\n<div class="key">\n{qr_code(sheet.modules, texts.plain("qr_code"), number)}\n'
         f"<div><dl>\n{rows}</dl>\n<h2>{say('key')}</h2>\n{key}\n"
         f"<p>{say('key_note')}</p></div>\n</div>\n"
         f"{_slip(sheet, around, texts)}</article>\n"
@@ -150,33 +149,17 @@ def grouped(code: str) -> str:
     return "-".join(code[at : at + 4] for at in range(0, len(code), 4))
 
 
-def qr_code(uri: str, title: str, number: int) -> str:
-    """The QR code as an SVG element with a title, which must be escaped."""
-    from qrcode.image.svg import SvgPathImage
-
-    code = _code_of(uri)
-    drawn: str = code.make_image(image_factory=SvgPathImage).to_string(encoding="unicode")
-    drawn = drawn[drawn.index("<svg") :].replace(' id="qr-path"', "")
+def qr_code(modules: list[str], title: str, number: int) -> str:
+    """The QR code as an SVG element with a title, which must be escaped; a path around each run of
+    dark modules."""
+    size = len(modules) + 2 * QUIET_MODULES
+    path = ""
+    for down, row in enumerate(modules, QUIET_MODULES):
+        for run in re.finditer("1+", row):
+            width = run.end() - run.start()
+            path += f"M{run.start() + QUIET_MODULES} {down}h{width}v1h-{width}z"
     name = f"qr-{number}"
-    opened, _, rest = drawn.partition(">")
-    return f'{opened} role="img" aria-labelledby="{name}"><title id="{name}">{title}</title>{rest}'
-
-
-def fits_qr_code(uri: str) -> bool:
-    """Whether there is a QR code as large as that."""
-    from qrcode.exceptions import DataOverflowError
-
-    try:
-        _code_of(uri).best_fit()
-    except (DataOverflowError, ValueError):  # releases differ
-        return False
-    return True
-
-
-def _code_of(uri: str) -> "qrcode.QRCode[Any]":
-    import qrcode  # as pam_totp.enrollment.qr does
-    from qrcode.constants import ERROR_CORRECT_M
-
-    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=QUIET_MODULES)
-    code.add_data(uri)
-    return code
+    return (
+        f'<svg viewBox="0 0 {size} {size}" role="img" aria-labelledby="{name}">'
+        f'<title id="{name}">{title}</title><path d="{path}" fill="#000"/></svg>'
+    )

@@ -18,6 +18,15 @@ def read_qr_code(picture: Path) -> str:
     return done.stdout.rstrip("\n")
 
 
+def read_codes(pictures: list[bytes], folder: Path) -> list[str]:
+    """What is read of each, in their order; the folder is to hold them."""
+    paths = [folder / f"{number:04}.png" for number in range(len(pictures))]
+    for path, picture in zip(paths, pictures, strict=True):
+        path.write_bytes(picture)
+    command = ["zbarimg", "-q", "--raw", "--nodbus", *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+
+
 def logo_of(user: User, image: Image.Image, kind: str = "PNG") -> Path:
     """A file of the user's with this picture, which is a format of PIL's."""
     path = user.home / f"logo.{kind.lower()}"

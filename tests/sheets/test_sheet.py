@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.enrollment.symbol import rows_of
 from pam_totp.sheets.page import qr_code
 from tests.commands.commands import (
     assert_refused,
@@ -196,7 +197,7 @@ def test_sheet_of_a_device_by_its_id_has_the_code_that_devices_show_has(
     answer = pam_totp("sheet", user.name, "--device", device["id"], "--html", str(out))
     assert answer.code == 0
     assert key_of(out.read_text()) == secret
-    drawn = re.findall(r' d="[^"]*"', qr_code(shown, "", 1))
+    drawn = re.findall(r' d="[^"]*"', qr_code(rows_of(shown), "", 1))
     assert drawn and re.findall(r' d="[^"]*"', out.read_text()) == drawn
 
 

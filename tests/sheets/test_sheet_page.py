@@ -10,6 +10,7 @@ from string import Formatter
 
 import pytest
 
+from pam_totp.enrollment.symbol import rows_of
 from pam_totp.errors import UsageError
 from pam_totp.sheets.page import END, KEPT, NONE, Around, Sheet, head, page
 from pam_totp.sheets.texts import read_catalogue, texts_of
@@ -19,6 +20,7 @@ HOSTILE = "<script>alert(1)</script>\"'&amp;{user}{0}\u202e\u200f\x1b[2J%s"
 USUAL = Sheet(
     user="alice",
     account="server:alice@server",
+    modules=rows_of("otpauth://totp/server:alice@server?secret=JBSWY3DPEHPK3PXP"),
     uri="otpauth://totp/server:alice@server?secret=JBSWY3DPEHPK3PXP",
     key="JBSW Y3DP EHPK 3PXP",
     algorithm="SHA1",
@@ -67,7 +69,7 @@ def document(
 
 
 def test_whatever_names_hold_is_text() -> None:
-    hostile = Sheet(HOSTILE, HOSTILE, USUAL.uri, USUAL.key, "SHA1", 6, 30, USUAL.codes)
+    hostile = replace(USUAL, user=HOSTILE, account=HOSTILE)
     usual, odd = Reader(document()), Reader(document(hostile, server=HOSTILE, contact=HOSTILE))
     assert [tag for tag, _ in odd.elements] == [tag for tag, _ in usual.elements]
     text = document(hostile, server=HOSTILE, contact=HOSTILE)
