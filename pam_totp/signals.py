@@ -3,7 +3,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 # Those of the terminal that stop a process, and with it whatever waits for what it holds: Ctrl-Z,
@@ -28,3 +28,13 @@ def later() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def calling(told: Callable[[], None]) -> Iterator[None]:
+    """Within the block SIGINT raises nothing, and calls this."""
+    before = signal.signal(signal.SIGINT, lambda *_: told())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -100,6 +100,7 @@ class Process:
         with contextlib.suppress(BaseException):  # of this process nothing else is to be heard
             for each in _read_ends:
                 os.close(each)
+            _close_output()
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted ends this one, too
             answers, told_at = list[tuple[int, Any]](), time.monotonic()
             for at in range(self._told, len(self._items)):
@@ -117,6 +118,13 @@ class Process:
             return _SAID, self._look(self._items[at])
         except Exception as failure:
             return _FAILED, f"{type(failure).__name__}: {failure}"
+
+
+def _close_output() -> None:
+    """Where a home keeps this process even from being killed, nobody waits for its output too."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
 
 
 def _tell(write: int, answers: list[tuple[int, Any]]) -> None:

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The folder with a sheet for each user: USER.html, root's alone.
+"""The folder with a sheet for each user, USER.html, and perhaps a picture, USER.png: root's alone.
 
 - Nobody else MUST be able to change the way to it, or what lies in it: it is walked as the way to a
   secret is (pam_totp.records.storage.walk), and everything in it is opened relative to it.
 - A sheet MUST be on the disk, under its temporary name, before the secret on it is saved, and MUST
   get its own name right after. So a command that is killed leaves either a sheet whose secret was
   not saved, which the next one removes, or one whose secret was, which the next one finds by it.
-- A sheet MUST never take the place of another file.
+- A picture MUST take its name after the sheet: without that one nothing says whose secret it has.
+- Neither MUST ever take the place of another file.
 """
 
 import contextlib
 import fcntl
-import html
-import json
 import os
 import pwd
-import re
 import shlex
-from dataclasses import asdict, dataclass
 from types import TracebackType
 
 from pam_totp import repair
@@ -26,30 +23,11 @@ from pam_totp.records.storage import checked_file
 from pam_totp.records.storage.checked_file import OPEN_TO_OTHERS, Checks, Opened
 from pam_totp.records.storage.state_dir import write
 from pam_totp.records.storage.walk import Walk
-from pam_totp.rules.credential import Malformed, parse_line
 from pam_totp.rules.reasons import Failure
+from pam_totp.sheets.row import Row, row_in
 
 _CHECKS = Checks(forbidden_mode=OPEN_TO_OTHERS, max_bytes=1024 * 1024)
-_ROW = re.compile(r'<meta name="pam-totp" content="([^"]*)">')
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a sheet says, for programs. key: in groups; codes: recovery codes, in groups."""
-
-    user: str
-    device: str
-    key: str
-    uri: str
-    codes: list[str]
-
-    def element(self) -> str:
-        """For the head of the sheet."""
-        return f'<meta name="pam-totp" content="{html.escape(json.dumps(asdict(self)))}">\n'
-
-    def identity(self) -> str:
-        """Of the secret. Raises Malformed."""
-        return parse_line(self.uri).identity
+SHEET, PICTURE = ".html", ".png"
 
 
 class SheetFolder:
@@ -101,6 +79,8 @@ class SheetFolder:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # A child that hangs in a home would keep it.
+        fcntl.flock(self._folder, fcntl.LOCK_UN)
         self.leave()
 
     def leave(self) -> None:
@@ -110,17 +90,20 @@ class SheetFolder:
         self._folder = -1
 
     def find(self, user: str) -> Row | None:
-        """The sheet of a user; None without one, or where the file is none. Raises Error."""
-        return self._read(final(user))
+        """The sheet of a user; None without one, or where the file is none."""
+        return self._read(final(user, SHEET))
 
     def find_unfinished(self, user: str) -> Row | None:
         """That of a command that was killed."""
-        return self._read(temporary(user))
+        return self._read(temporary(user, SHEET))
 
-    def has(self, user: str) -> bool:
-        """Whether something has the name of the user's sheet."""
+    def taken(self, user: str) -> list[str]:
+        """The names of the user's sheet and picture that something has."""
+        return [kind for kind in (SHEET, PICTURE) if self._has(final(user, kind))]
+
+    def _has(self, name: str) -> bool:
         try:
-            os.stat(final(user), dir_fd=self._folder, follow_symlinks=False)
+            os.stat(name, dir_fd=self._folder, follow_symlinks=False)
         except OSError:
             return False
         return True
@@ -128,38 +111,50 @@ class SheetFolder:
     def _read(self, name: str) -> Row | None:
         path = f"{self.path}/{name}"
         try:
-            content = checked_file.read(self._folder, name, path, _CHECKS).decode("utf-8")
-            found = _ROW.search(content.partition("</head>")[0])
-            row = Row(**json.loads(html.unescape(found[1]))) if found else None
-            return row if row and row.identity() else None
-        except (OSError, Failure, ValueError, TypeError, Malformed):
+            return row_in(checked_file.read(self._folder, name, path, _CHECKS).decode("utf-8"))
+        except (OSError, Failure, UnicodeError):
             return None
 
-    def write(self, user: str, document: str) -> None:
-        """Puts a sheet there, durably, under its temporary name. Raises Error."""
-        name = temporary(user)
+    def write(self, user: str, files: dict[str, bytes]) -> None:
+        """Puts sheet and picture there, by their kinds, durably and under their temporary names.
+        Raises Error: then none is there."""
+        kind = SHEET
+        self.discard(user)
         try:
-            self.discard(user)
-            write(self._folder, name, document.encode("utf-8", "replace"))
+            for kind, content in files.items():
+                write(self._folder, temporary(user, kind), content)
             os.fsync(self._folder)
         except OSError as failure:
             self.discard(user)
-            raise self.error(f"{self.path}/{final(user)}", failure) from None
+            raise self.error(f"{self.path}/{final(user, kind)}", failure) from None
+
+    def add_picture(self, user: str, content: bytes) -> None:
+        """Beside a sheet that has none, under its own name at once. Raises Error."""
+        if self._has(final(user, PICTURE)):
+            return
+        self.write(user, {PICTURE: content})
+        self.publish(user)
 
     def discard(self, user: str) -> None:
-        """Removes the one with the temporary name, if there is one."""
-        with contextlib.suppress(OSError):
-            os.unlink(temporary(user), dir_fd=self._folder)
+        """Removes those with a temporary name, if there are any."""
+        for kind in (SHEET, PICTURE):
+            with contextlib.suppress(OSError):
+                os.unlink(temporary(user, kind), dir_fd=self._folder)
 
     def publish(self, user: str) -> None:
-        """Gives the sheet its own name, which nothing has. Raises Error: then it keeps the other,
-        and the next command finds it there."""
-        source, target = temporary(user), final(user)
+        """Gives them their own names, which nothing has: the sheet first. Raises Error: then they
+        keep the others, and the next command finds the sheet there."""
+        kind = SHEET
         try:
-            os.rename(source, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            for kind in (SHEET, PICTURE):
+                if self._has(temporary(user, kind)):
+                    self._rename(temporary(user, kind), final(user, kind))
             os.fsync(self._folder)
         except OSError as failure:
-            raise self.error(f"{self.path}/{target}", failure) from None
+            raise self.error(f"{self.path}/{final(user, kind)}", failure) from None
+
+    def _rename(self, source: str, target: str) -> None:
+        os.rename(source, target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def error(self, path: str, failure: OSError) -> Error:
         """That of a system call."""
@@ -167,22 +162,23 @@ class SheetFolder:
         return Error(f"cannot write {path}: {fault}", hint)
 
     def removal(self, user: str) -> str:
-        """The command that removes what has the name of a sheet."""
-        return f"rm {shlex.quote(f'{self.path}/{final(user)}')}"
+        """The command that removes what has the name of a sheet or a picture."""
+        paths = [f"{self.path}/{final(user, kind)}" for kind in self.taken(user)]
+        return f"rm {shlex.join(paths)}"
 
 
-def final(user: str) -> str:
-    """The name of a user's sheet."""
-    return f"{user}.html"
+def final(user: str, kind: str) -> str:
+    """The name of a user's sheet or picture."""
+    return f"{user}{kind}"
 
 
-def temporary(user: str) -> str:
+def temporary(user: str, kind: str) -> str:
     """Its name until the secret is saved; none that a sheet can have."""
-    return f".{user}.html.new"
+    return f".{user}{kind}.new"
 
 
 def fault_of_name(user: str) -> str:
     """Why a user's name can be no file's; empty if it can."""
-    if "/" in user or len(os.fsencode(temporary(user))) > 255:  # NAME_MAX (limits.h)
+    if "/" in user or len(os.fsencode(temporary(user, SHEET))) > 255:  # NAME_MAX (limits.h)
         return "the user name cannot be used as a file name"
     return ""

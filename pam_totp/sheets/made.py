@@ -3,29 +3,34 @@
 
 from dataclasses import dataclass
 
+from pam_totp.enrollment.picture import png_of
 from pam_totp.enrollment.symbol import TooLong, rows_of
 from pam_totp.enrollment.uri import key_of, new_uri
 from pam_totp.records.user import recovery
 from pam_totp.rules.credential import Credential, parse_line
-from pam_totp.sheets.folder import Row
+from pam_totp.sheets.folder import PICTURE, SHEET
 from pam_totp.sheets.page import END, KEPT, Around, Sheet, grouped, head, page
+from pam_totp.sheets.row import Row
+
+# The URI, the content of the recovery file, and that of sheet and picture.
+Made = tuple[str, bytes, dict[str, bytes]]
 
 MAX_VERSION = 12  # of the QR code: on paper a large one can be scanned, unlike in a terminal
 
 
 @dataclass(frozen=True)
 class Plan:
-    """For all users. chosen: as for new_uri."""
+    """For all users. chosen: as for new_uri; has_pictures: whether to make PNG pictures, too."""
 
     around: Around
     chosen: dict[str, str]
     device: str
+    has_pictures: bool
 
 
-def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str]:
-    """The URI, the content of the recovery file, and the sheet as a document. more: what tells the
-    entry of the app from an earlier one. Raises ValueError where the names are too long for a QR
-    code, or no text."""
+def make(user: str, more: str, plan: Plan) -> Made:
+    """What one user gets. more: what tells the entry of the app from an earlier one. Raises
+    ValueError where the names are too long for a QR code, or no text."""
     from qrcode.exceptions import DataOverflowError
 
     codes = recovery.new_codes()
@@ -37,7 +42,10 @@ def make(user: str, more: str, plan: Plan) -> tuple[str, bytes, str]:
         document = head(plan.around, row.element()) + page(sheet, plan.around) + END
     except (DataOverflowError, TooLong, UnicodeError):
         raise ValueError("the names are too long for a QR code, or are no text") from None
-    return uri, recovery.new_file(codes), document
+    files = {SHEET: document.encode("utf-8", "replace")}
+    if plan.has_pictures:
+        files[PICTURE] = png_of(sheet.modules)
+    return uri, recovery.new_file(codes), files
 
 
 def row_of(sheet: Sheet, device: str) -> Row:

@@ -7,6 +7,7 @@ killed has left is finished by the next (pam_totp.sheets.folder).
 """
 
 import argparse
+import json
 import os
 import pwd
 import time
@@ -14,31 +15,28 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from pam_totp import progress
-from pam_totp.enrollment import save
+from pam_totp.enrollment import picture
 from pam_totp.enrollment.devices import is_id
-from pam_totp.enrollment.identity import caller
+from pam_totp.enrollment.symbol import rows_of
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
-from pam_totp.records.host import action_log
-from pam_totp.records.storage import secret_writer
-from pam_totp.records.storage.denial import NamingSecretDir
-from pam_totp.records.storage.state_dir import Halfway, Unsynced
-from pam_totp.records.user import recovery, secret
-from pam_totp.records.user.devices import UNCONFIRMED, line_of
 from pam_totp.review.looking import LookFailed
-from pam_totp.rules.reasons import Failure
 from pam_totp.sheets import names
-from pam_totp.sheets.folder import Row, SheetFolder
+from pam_totp.sheets.folder import SheetFolder
 from pam_totp.sheets.made import Plan
 from pam_totp.sheets.options import OF_ONE, chosen_by
 from pam_totp.sheets.page import Around
-from pam_totp.sheets.preparing import prepared
-from pam_totp.sheets.states import DONE, ENROLL, FAULT, FINISH, SKIP, State, states
+from pam_totp.sheets.row import Row
+from pam_totp.sheets.saving import NOT_TRIED, SAVED, STOPPED, UNSAVED, Stop, saved
+from pam_totp.sheets.states import BEFORE, DONE, ENROLL, FAULT, FINISH, State, states
 from pam_totp.sheets.table import Table
 from pam_totp.sheets.texts import texts_of
-from pam_totp.signals import later
+from pam_totp.signals import calling
+
+ENROLLED, UNKNOWN = "enrolled", "unknown"
+OUTCOMES = {SAVED: ENROLLED, UNSAVED: FAULT, STOPPED: FAULT, NOT_TRIED: NOT_TRIED}
 
 
 def run(options: argparse.Namespace, device: str) -> int:
@@ -47,11 +45,13 @@ def run(options: argparse.Namespace, device: str) -> int:
     refuse_misuse(options)
     if os.geteuid() != 0:
         raise for_root("with --users or --group, this command must be run as root")
+    picture.refuse_without(png=options.pictures, logo=False)
     os.umask(0o077)
     active = settings.load()
     day = time.strftime("%Y-%m-%d")
     around = Around(texts_of(options.language), host_name(), options.contact or "", day)
-    plan = Plan(around, chosen_by(options, active), options.device or device)
+    device = options.device or device
+    plan = Plan(around, chosen_by(options, active), device, has_pictures=options.pictures)
     gone: list[str] = []
     if options.group is not None:
         accounts, gone = names.of_group(options.group)
@@ -62,13 +62,11 @@ def run(options: argparse.Namespace, device: str) -> int:
         cells = [plan.device, *(account.pw_name for account in accounts)]
         table = Table(options.table, options.age, cells)
     with SheetFolder(options.sheets) as folder:
-        crowd = Crowd(folder, active, plan)
-        for name in gone:
-            crowd.skip(name, "there is no such user", is_fault=True)
+        crowd = Crowd(accounts, gone, folder)
         try:
-            crowd.enroll(accounts, replaces=options.replace)
+            crowd.enroll(active, plan, replaces=options.replace)
             if table is not None:
-                table.write(crowd.rows)
+                table.write(crowd.rows())
         except KeyboardInterrupt:
             raise Error(f"interrupted; {crowd.so_far()}", "run the command again") from None
         except LookFailed as failure:
@@ -76,12 +74,13 @@ def run(options: argparse.Namespace, device: str) -> int:
         except Error as error:
             raise Error(f"{error.message}; {crowd.so_far()}", error.hint) from None
         finally:
-            for line in crowd.said:
-                print(fit(line))
-    said = crowd.so_far()
-    print(f"{said[0].upper()}{said[1:]}.")
-    if crowd.faults:
-        raise Error(f"users that could not be enrolled: {crowd.faults:,}", "pam-totp users")
+            crowd.report(as_json=options.json)
+    if not options.json:
+        said = crowd.so_far()
+        print(f"{said[0].upper()}{said[1:]}.")
+    faults = crowd.count(FAULT)
+    if faults:
+        raise Error(f"users that could not be enrolled: {faults:,}", "pam-totp users")
     return 0
 
 
@@ -102,95 +101,97 @@ def refuse_misuse(options: argparse.Namespace) -> None:
 
 
 class Crowd:
-    """Those to enroll. said: a line for each who was skipped; rows: of the sheets that are there;
-    faults: how many could not be enrolled."""
+    """Those to enroll, in their order, and what became of each: an outcome and a reason."""
 
-    def __init__(self, folder: SheetFolder, active: settings.Settings, plan: Plan) -> None:
-        self._folder, self._active, self._plan = folder, active, plan
-        self.said: list[str] = []
-        self.rows: list[Row] = []
-        self.faults = self._new = self._total = 0
+    def __init__(
+        self, accounts: Sequence[pwd.struct_passwd], gone: list[str], folder: SheetFolder
+    ) -> None:
+        self._accounts, self._folder = accounts, folder
+        self._found = dict.fromkeys(gone, (FAULT, "there is no such user"))
+        self._found |= {account.pw_name: (NOT_TRIED, "") for account in accounts}
+        self._with_sheet = set[str]()
 
-    def so_far(self) -> str:
-        """In words."""
-        return f"enrolled {self._new:,} of {self._total:,} users, sheets in {self._folder.path}"
-
-    def skip(self, name: str, why: str, *, is_fault: bool) -> None:
-        """Keeps a line for the end: now it would run into that of the progress."""
-        self.faults += is_fault
-        self.said.append(f"skipped {name}: {why}")
-
-    def enroll(self, accounts: Sequence[pwd.struct_passwd], *, replaces: bool) -> None:
+    def enroll(self, active: settings.Settings, plan: Plan, *, replaces: bool) -> None:
         """All of them. Raises Error, LookFailed or KeyboardInterrupt, between two of them."""
-        self._total = len(accounts)
         todo = []
-        for state in states(list(accounts), self._active, self._folder, replaces=replaces):
+        for state in states(list(self._accounts), active, self._folder, replaces=replaces):
             if state.what == ENROLL:
                 todo.append(state)
             else:
-                self._settle(state)
-        moment = time.strftime("%Y-%m-%dT%H%M")  # without a colon, at which apps split a label
-        jobs = [
-            (state.account.pw_name, moment if state.existing is not None else "") for state in todo
-        ]
-        making = prepared(jobs, self._plan, self._folder.leave)
-        telling = progress.told(making, len(todo), "users", with_rate=True)
-        with closing(making), closing(telling):
-            for state, made in zip(todo, telling, strict=True):
-                if isinstance(made, str):
-                    self.skip(state.account.pw_name, made, is_fault=True)
-                else:
-                    self._save(state, *made)
+                self._settle(state, has_picture=plan.has_pictures)
+        stop = Stop()
+        saving = saved(todo, plan, active.store, self._folder, stop)
+        telling = progress.told(saving, len(todo), "users", with_rate=True)
+        failed: Error | None = None
+        try:
+            with calling(stop.tell), closing(saving), closing(telling):
+                for state, (what, why, hint) in zip(todo, telling, strict=True):
+                    if what == STOPPED:
+                        failed = Error(why, hint)
+                    self._note(state.account.pw_name, OUTCOMES[what], why)
+        except LookFailed as failure:  # it has told what it had saved some moments before
+            for name, (outcome, _) in self._found.items():
+                if outcome == NOT_TRIED:
+                    self._found[name] = UNKNOWN, "run the command again"
+            raise Error(str(failure), "run the command again") from None
+        if failed:
+            raise failed
+        if any(outcome == NOT_TRIED for outcome, _ in self._found.values()):
+            raise KeyboardInterrupt
 
-    def _settle(self, state: State) -> None:
-        """Where there is nothing to make."""
+    def _settle(self, state: State, *, has_picture: bool) -> None:
+        """Where there is nothing to make. Raises Error."""
         name = state.account.pw_name
         if state.what == FINISH:
-            self._finish(name)
-        if state.what == DONE:
-            self._keep_row(name)
-        if state.what in (DONE, SKIP):
+            self._note(name, ENROLLED, "")
+            self._folder.publish(name)
+        elif state.what == DONE:
+            self._note(name, BEFORE, state.why)
+        else:
+            self._found[name] = state.what, state.why
+        if state.what != FAULT:
             self._folder.discard(name)  # of a secret that is not there any more
-        if state.what in (DONE, SKIP, FAULT):
-            self.skip(name, state.why, is_fault=state.what == FAULT)
+        row = self._folder.find(name) if name in self._with_sheet else None
+        if has_picture and row:
+            self._folder.add_picture(name, picture.png_of(rows_of(row.uri)))
 
-    def _save(self, state: State, uri: str, hashed: bytes, document: str) -> None:
-        """The sheet first, then the secret, then the sheet's name. Raises Error."""
-        account, name = state.account, state.account.pw_name
-        secret_dir = NamingSecretDir(account, self._active.store)
-        line = line_of(uri, self._plan.device, time.time(), UNCONFIRMED)
-        content = f"{secret.HEADER}{line}\n".encode()
-        # The codes first, and always: old ones are never good beside a new secret.
-        files = [(recovery.NAME, hashed), (secret.NAME, content)]
-        self._folder.write(name, document)
-        with later():
-            fault = ""
-            try:
-                secret_writer.save(secret_dir, files, (secret.NAME, state.existing))
-            except Unsynced as failure:
-                said = f"{name}: saved, but a power failure may undo it: {failure.strerror}"
-                self.said.append(said)
-            except Halfway as failure:
-                fault = (
-                    f"{failure.strerror}; the recovery codes are void, and the secret is as it was"
-                )
-            except Failure as refused:
-                fault = save.refusal("the secret", refused, secret_dir).message
-            except OSError as failure:
-                fault = f"cannot save the secret: {failure.strerror}; nothing was changed"
-            if fault:
-                self._folder.discard(name)
-                self.skip(name, fault, is_fault=True)
-                return
-            action_log.write("enroll", user=name, by=caller())
-            self._finish(name)
+    def _note(self, name: str, outcome: str, why: str) -> None:
+        """Of a user who has a sheet, if enrolled."""
+        self._found[name] = outcome, why
+        if outcome in (ENROLLED, BEFORE):
+            self._with_sheet.add(name)
 
-    def _finish(self, name: str) -> None:
-        """The user is enrolled, and the sheet gets its name."""
-        self._new += 1
-        self._folder.publish(name)
-        self._keep_row(name)
+    def rows(self) -> list[Row]:
+        """Of the sheets, for the table."""
+        names = [each.pw_name for each in self._accounts if each.pw_name in self._with_sheet]
+        return [row for row in map(self._folder.find, names) if row]
 
-    def _keep_row(self, name: str) -> None:
-        row = self._folder.find(name)
-        self.rows += [row] if row else []
+    def count(self, outcome: str) -> int:
+        """How many have it."""
+        return sum(each == outcome for each, _ in self._found.values())
+
+    def so_far(self) -> str:
+        """In words."""
+        total, before = len(self._found), self.count(BEFORE)
+        if before == total:
+            return f"{before:,} of {total:,} users were enrolled before"
+        known = f" (enrolled before: {before:,})" if before else ""
+        least = "at least " if self.count(UNKNOWN) else ""
+        done = f"enrolled {least}{self.count(ENROLLED):,} of {total:,} users{known}"
+        return f"{done}, sheets in {self._folder.path}"
+
+    def report(self, *, as_json: bool) -> None:
+        """Prints what became of each user; as text, of those who were skipped."""
+        if as_json:
+            users = [
+                {"user": name, "outcome": outcome, "reason": why}
+                for name, (outcome, why) in self._found.items()
+            ]
+            changed = self.count(ENROLLED) > 0 or (None if self.count(UNKNOWN) else False)
+            print(json.dumps({"changed": changed, "users": users}, indent=2))
+            return
+        for name, (outcome, why) in self._found.items():
+            if outcome == ENROLLED and why:
+                print(fit(f"{name}: {why}"))
+            elif why and outcome != UNKNOWN:
+                print(fit(f"skipped {name}: {why}"))

@@ -7,7 +7,7 @@ from pam_totp.records.config import settings
 from pam_totp.sheets.texts import MAX_SHOWN
 
 OF_MANY = (
-    *("users", "group", "sheets", "table", "age", "replace"),
+    *("users", "group", "sheets", "pictures", "table", "age", "replace", "json"),
     *("contact", "language"),
 )
 # No use for many.
@@ -46,9 +46,11 @@ def add_many_to(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--users", metavar="FILE", help="names, one a line; - for standard input")
     many.add_argument("--group", metavar="GROUP", help="the members of this group")
     many.add_argument("--sheets", metavar="DIR", help="folder for the sheets, USER.html each")
+    many.add_argument("--pictures", action="store_true", help="also each QR code as USER.png there")
     many.add_argument("--table", metavar="FILE", help="also one .csv or .json with all of them")
     many.add_argument("--age", metavar="RECIPIENT", help="encrypt the table to this age recipient")
     many.add_argument("--replace", action="store_true", help="replace existing secrets, too")
+    many.add_argument("--json", action="store_true", help="print JSON")
     add_texts_to(many)
 
 

@@ -5,21 +5,20 @@ import os
 from collections.abc import Callable, Generator, Sequence
 
 from pam_totp.review.looking import LookFailed, Process
-from pam_totp.sheets.made import Plan, make
+from pam_totp.sheets.made import Made, Plan, make
 
 MAX_SECONDS = 600.0  # nothing waits in there, but another load may have all processors
-Made = tuple[str, bytes, str] | str
 
 
 def prepared(
     jobs: Sequence[tuple[str, str]], plan: Plan, in_child: Callable[[], None]
-) -> Generator[Made, None, None]:
+) -> Generator[Made | str, None, None]:
     """Of each job (the user's name, and what is added to the label) what `make` returns, or a
     sentence why nothing can be made; in their order. in_child: called in each process first. The
     processes end with the iterator. Raises LookFailed."""
     count = max(1, min(len(os.sched_getaffinity(0)), len(jobs)))
 
-    def look(job: tuple[str, str]) -> Made:
+    def look(job: tuple[str, str]) -> Made | str:
         in_child()
         try:
             return make(*job, plan)

@@ -18,13 +18,15 @@ from pam_totp.rules.credential import parse_file
 from pam_totp.rules.reasons import Failure
 from pam_totp.sheets.folder import SheetFolder, fault_of_name
 
-ENROLL, FINISH, DONE, SKIP, FAULT = "enroll", "finish", "done", "skip", "fault"
+ENROLL, FINISH, DONE = "enroll", "finish", "done"
+BEFORE, EXEMPT, FAULT = "enrolled before", "exempt", "fault"
 
 
 @dataclass(frozen=True)
 class State:
     """what: ENROLL; FINISH: the secret was saved, and the sheet has not got its name; DONE: both
-    are there; SKIP or FAULT, for the reason in `why`. existing: the secret file of now."""
+    are there; BEFORE: the user has another secret; EXEMPT or FAULT. why: in words. existing: the
+    secret file of now."""
 
     account: pwd.struct_passwd
     what: str
@@ -77,15 +79,15 @@ def _state(
     if found and found.identity() in identities:
         return State(account, DONE, "enrolled before, with the sheet that is there")
     taken = ""
-    if folder.has(name):
+    if folder.taken(name):
         run = f"run: {folder.removal(name)}"
         taken = f"there is another sheet, which is never overwritten; {run}"
     if unfinished and unfinished.identity() in identities:
         return State(account, FAULT if taken else FINISH, taken)
     if existing is not None and not replaces:
-        return State(account, SKIP, "already enrolled")
+        return State(account, BEFORE, "already enrolled")
     if is_exempt(account, active):
-        return State(account, SKIP, "the settings never ask for a code (code: never)")
+        return State(account, EXEMPT, "the settings never ask for a code (code: never)")
     if taken:
         return State(account, FAULT, taken)
     return State(account, ENROLL, existing=existing)

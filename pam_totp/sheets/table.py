@@ -17,7 +17,7 @@ from dataclasses import asdict
 
 from pam_totp.enrollment.new_file import NewFile, refuse_existing
 from pam_totp.errors import Error, UsageError
-from pam_totp.sheets.folder import Row
+from pam_totp.sheets.row import Row
 
 SUFFIXES = (".csv", ".json")
 HEAD = ("user", "device", "key", "uri", "recovery codes")

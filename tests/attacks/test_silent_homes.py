@@ -2,6 +2,7 @@
 """A home that never answers keeps root from nothing but that home."""
 
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -9,19 +10,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import pam_totp
+from tests.commands.commands import assert_refused, pam_totp, secret_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
+from tests.host.encrypted_disk import disk_in_a_file
 from tests.host.fuse import fuse_device
 from tests.host.oath import enroll_with_google
 from tests.host.programs import COMMAND
 from tests.host.terminal import CTRL_C, Conversation, converse
+from tests.sheets.crowd import assert_whole, enroll, printed_key, saved_key, sheet_of
 
 MS_NOSUID, MS_NODEV = 2, 4
+FREEZE, THAW = 0xC0045877, 0xC0045878  # linux/fs.h: FIFREEZE, FITHAW
 
 
 @pytest.fixture
@@ -72,6 +77,41 @@ def test_import_goes_on_to_the_others_and_names_the_user(
     assert "no answer within 5 seconds" in rows[silent.name]["fault"]
     assert rows[after.name]["outcome"] == "imported"
     assert seconds < 20
+
+
+@contextmanager
+def frozen(user: User, image: Path) -> Iterator[None]:
+    """The home answers reads, and no write until the end of the block: as a server that hangs, or a
+    user's own program. Not even SIGKILL ends a process that waits for it."""
+    with disk_in_a_file(image, user.home):
+        os.chown(user.home, user.uid, user.gid)
+        user.home.chmod(0o700)
+        home = os.open(user.home, os.O_RDONLY)
+        fcntl.ioctl(home, FREEZE, 0)
+        try:
+            yield
+        finally:
+            fcntl.ioctl(home, THAW, 0)
+            os.close(home)
+            while subprocess.run(["pgrep", "-f", f"{COMMAND} enroll"]).returncode == 0:
+                time.sleep(0.01)  # who was killed ends only now
+
+
+def test_enrollment_of_many_goes_on_past_a_home_that_takes_no_write(
+    make_user: Callable[..., User], tmp_path: Path
+) -> None:
+    users = [make_user() for _ in range(3)]
+    sheets = tmp_path / "sheets"
+    with frozen(users[1], tmp_path / "disk"):
+        answer = enroll(users, sheets)
+        assert_refused(answer, "users that could not be enrolled: 1")
+        assert "no answer within 20 seconds" in answer.output
+        assert not secret_of(users[1]).exists()
+        assert enroll(users[:1], sheets).code == 0, "the folder of the sheets is free"
+    for user in (users[0], users[2]):
+        assert printed_key(sheet_of(user, sheets)) == saved_key(user)
+    assert enroll(users, sheets).code == 0
+    assert_whole(users, sheets)
 
 
 def test_doctor_finds_the_faults_of_the_others(

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A real disk whose folders fscrypt encrypts: ext4 in a file, and the ioctls of linux/fscrypt.h."""
+"""Real disks: ext4 in a file, whose folders fscrypt encrypts by the ioctls of linux/fscrypt.h."""
 
 import fcntl
 import os
 import struct
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,10 +54,9 @@ class EncryptedDisk:
             os.close(descriptor)
 
 
-@pytest.fixture
-def encrypted_disk(tmp_path: Path) -> Iterator[EncryptedDisk]:
-    """Mounted on /srv/encrypted, unlocked, until the test ends."""
-    image = tmp_path / "disk"
+@contextmanager
+def disk_in_a_file(image: Path, point: Path) -> Iterator[None]:
+    """An ext4 that can encrypt, mounted there until the end of the block."""
     image.touch()
     os.truncate(image, 16 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-O", "encrypt", str(image)], check=True)
@@ -69,8 +69,17 @@ def encrypted_disk(tmp_path: Path) -> Iterator[EncryptedDisk]:
     device = Path(f"/dev/loop{number}")
     if not device.exists():
         os.mknod(device, 0o60600, os.makedev(LOOP_MAJOR, number))
+    subprocess.run(["mount", "-o", f"loop={device}", str(image), str(point)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+
+
+@pytest.fixture
+def encrypted_disk(tmp_path: Path) -> Iterator[EncryptedDisk]:
+    """Mounted on /srv/encrypted, unlocked, until the test ends."""
     DISK.mkdir()
-    subprocess.run(["mount", "-o", f"loop={device}", str(image), str(DISK)], check=True)
-    yield EncryptedDisk()
-    subprocess.run(["umount", str(DISK)], check=True)
+    with disk_in_a_file(tmp_path / "disk", DISK):
+        yield EncryptedDisk()
     DISK.rmdir()

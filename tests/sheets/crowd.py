@@ -5,6 +5,7 @@ import csv
 import html
 import json
 import re
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,10 @@ def enroll(users: Iterable[User], folder: Path, *options: str) -> Answer:
 
 def sheet_of(user: User, folder: Path) -> Path:
     return folder / f"{user.name}.html"
+
+
+def picture_of(user: User, folder: Path) -> Path:
+    return folder / f"{user.name}.png"
 
 
 def printed_key(sheet: Path) -> str:
@@ -58,13 +63,23 @@ def rows_of_users() -> dict[str, dict[str, object]]:
     return {row["user"]: row for row in json.loads(pam_totp("users", "--json").output)}
 
 
-def assert_whole(users: Iterable[User], folder: Path) -> None:
-    """Everybody is enrolled, with the key on the own sheet, and nothing else is left. (A kill after
-    the secret took its name leaves what keeps it out of a repository of dotfiles to the next save.)
+def scanned(picture: Path) -> str:
+    command = ["zbarimg", "-q", "--raw", "--nodbus", str(picture)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def assert_whole(users: Iterable[User], folder: Path, *, has_pictures: bool = False) -> None:
+    """Everybody is enrolled, with the key on the own sheet and in the own picture, and nothing else
+    is left. (A kill after the secret took its name leaves what keeps it out of a repository of
+    dotfiles to the next save.)
     """
+    kinds = [".html", ".png"] if has_pictures else [".html"]
     for user in users:
         assert printed_key(sheet_of(user, folder)) == saved_key(user)
         files = {path.name for path in secret_of(user).parent.iterdir()}
         assert {name for name in files if not name.startswith(".gitignore")} == FILES
+        if has_pictures:
+            uri = scanned(picture_of(user, folder))
+            assert uri == row_of(sheet_of(user, folder))["uri"]
     names = sorted(path.name for path in folder.iterdir())
-    assert names == sorted(f"{user.name}.html" for user in users)
+    assert names == sorted(f"{user.name}{kind}" for user in users for kind in kinds)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`pam-totp enroll --users` and `--group`: everybody gets a secret and a sheet, or a reason."""
 
+import json
 import os
 import re
 import stat
@@ -11,8 +12,10 @@ import pexpect
 import pytest
 
 from tests.commands.commands import (
+    Answer,
     assert_refused,
     configured,
+    keys_not_in_manual,
     mounted,
     new_recovery_codes,
     pam_totp,
@@ -30,6 +33,7 @@ from tests.host.terminal import Conversation
 from tests.sheets.crowd import (
     assert_whole,
     enroll,
+    picture_of,
     printed_key,
     row_of,
     rows_of_users,
@@ -88,8 +92,8 @@ def test_recovery_codes_on_a_sheet_are_accepted_once(user: User, sheets: Path) -
 
 def test_sheets_and_their_folder_are_root_s_alone(user: User, sheets: Path) -> None:
     trace = sheets.with_name("trace")
-    traced = f'umask 0; exec strace -o {trace} -e trace=openat,mkdirat,chmod,fchmod "$@"'
-    command = ["enroll", "--users", "-", "--sheets", str(sheets)]
+    traced = f'umask 0; exec strace -f -o {trace} -e trace=openat,mkdirat,chmod,fchmod "$@"'
+    command = ["enroll", "--users", "-", "--sheets", str(sheets), "--pictures"]
     through = ["sh", "-c", traced, "-"]
     assert pam_totp(*command, typed=user.name, through=through).code == 0
     assert stat.S_IMODE(sheets.stat().st_mode) == 0o700
@@ -175,7 +179,7 @@ def test_every_user_who_is_skipped_is_named_with_the_reason(
     assert why[done.name] == "already enrolled"
     assert fine.name not in why
     assert_whole([fine], sheets)
-    assert f"Enrolled 1 of 6 users, sheets in {sheets}.\n" in answer.output
+    assert f"Enrolled 1 of 6 users (enrolled before: 1), sheets in {sheets}.\n" in answer.output
 
 
 @pytest.mark.parametrize(
@@ -423,7 +427,7 @@ def test_full_disk_for_the_sheets_stops_before_the_secret(
 ) -> None:
     users = [make_user() for _ in range(4)]
     sheets.mkdir(mode=0o700)
-    with mounted(sheets, "size=64k,mode=700"):
+    with mounted(sheets, "size=40k,mode=700"):
         answer = enroll(users, sheets)
         done = [user for user in users if secret_of(user).exists()]
         assert_refused(answer, f"No space left on device; enrolled {len(done)} of 4 users")
@@ -471,6 +475,8 @@ def test_read_only_home_skips_that_user_alone(make_user: Callable[..., User], sh
         ["--users", "x", "--sheets", "x", "--device", "1a2b3c4d"],
         ["--contact", "x"],
         ["--replace"],
+        ["--pictures"],
+        ["--json"],
     ],
 )
 def test_options_that_do_not_fit_together_are_wrong_usage(options: list[str]) -> None:
@@ -491,7 +497,7 @@ def test_line_of_progress_says_how_long_the_rest_takes(
     names = sheets.with_name("names")
     names.write_text("".join(f"{user.name}\n" for user in users))
     # A slow disk: a user takes over a second.
-    slow = "strace -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=300ms"
+    slow = "strace -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=300ms"
     command = f"{COMMAND} enroll --users {names} --sheets {sheets}"
     shown = str(pexpect.run(f"{slow} {command}", encoding="utf-8", timeout=60))
     assert re.search(r"users: [12] of 3, \d+\.\d a second, \d+ s left", shown), shown
@@ -504,6 +510,86 @@ def test_second_command_does_not_write_into_the_same_folder(user: User, sheets: 
     answer = pam_totp(*run_locked[3:], through=run_locked[:2], typed=user.name)
     assert_refused(answer, f"another command writes sheets into {sheets}")
     assert not secret_of(user).exists()
+
+
+def outcomes(answer: Answer) -> dict[str, str]:
+    found = json.loads(answer.output)
+    assert keys_not_in_manual("enroll", answer.output) == set()
+    assert found["changed"] is ("enrolled" in [each["outcome"] for each in found["users"]])
+    return {each["user"]: each["outcome"] for each in found["users"]}
+
+
+def test_json_tells_every_user_in_their_order_with_outcome_and_reason_and_no_secret(
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], sheets: Path
+) -> None:
+    fine, open_to_all, never, own = users = [make_user() for _ in range(4)]
+    open_to_all.home.chmod(0o777)
+    enrolled(own)
+    with configured(f"rules:\n- {{user: {never.name}, code: never}}\n"):
+        answer = enroll(users, sheets, "--json")
+    assert_refused(answer, "users that could not be enrolled: 1")
+    expected = ["enrolled", "fault", "exempt", "enrolled before"]
+    assert list(outcomes(answer).items()) == [
+        (user.name, outcome) for user, outcome in zip(users, expected, strict=True)
+    ]
+    reasons = [each["reason"] for each in json.loads(answer.output)["users"]]
+    assert reasons[0] == "" and "is writable by others" in reasons[1]
+    assert saved_key(fine) not in answer.output
+    answer = enroll([fine], sheets, "--json")
+    assert (answer.code, outcomes(answer)) == (0, {fine.name: "enrolled before"})
+
+
+def test_json_tells_who_was_not_tried_when_the_disk_is_full(
+    make_user: Callable[..., User], sheets: Path
+) -> None:
+    users = [make_user() for _ in range(4)]
+    sheets.mkdir(mode=0o700)
+    with mounted(sheets, "size=40k,mode=700"):
+        answer = enroll(users, sheets, "--json")
+        done = [user for user in users if secret_of(user).exists()]
+    expected = ["enrolled"] * len(done) + ["fault"] + ["not tried"] * (3 - len(done))
+    assert list(outcomes(answer).values()) == expected
+
+
+def test_run_that_finds_everybody_enrolled_says_so(
+    make_user: Callable[..., User], sheets: Path
+) -> None:
+    users = [make_user() for _ in range(2)]
+    assert enroll(users, sheets).output == f"Enrolled 2 of 2 users, sheets in {sheets}.\n"
+    last = enroll(users, sheets).output.splitlines()[-1]
+    assert last == "2 of 2 users were enrolled before."
+
+
+def test_picture_is_root_s_alone_and_has_the_code_of_the_sheet(
+    make_user: Callable[..., User], sheets: Path
+) -> None:
+    users = [make_user() for _ in range(2)]
+    assert enroll(users, sheets, "--pictures").code == 0
+    assert_whole(users, sheets, has_pictures=True)
+    assert stat.S_IMODE(picture_of(users[0], sheets).stat().st_mode) == 0o600
+
+
+def test_picture_of_those_who_were_enrolled_before_is_drawn_of_their_sheet(
+    make_user: Callable[..., User], sheets: Path
+) -> None:
+    users = [make_user() for _ in range(2)]
+    assert enroll(users, sheets).code == 0
+    keys = [saved_key(user) for user in users]
+    for _ in range(2):
+        assert enroll(users, sheets, "--pictures").code == 0
+        assert_whole(users, sheets, has_pictures=True)
+        assert [saved_key(user) for user in users] == keys
+
+
+def test_picture_that_is_there_is_never_left_beside_a_new_sheet(user: User, sheets: Path) -> None:
+    sheets.mkdir(mode=0o700)
+    picture_of(user, sheets).write_bytes(b"another")
+    for options in ([], ["--pictures"]):
+        answer = enroll([user], sheets, *options)
+        assert_refused(answer, "users that could not be enrolled: 1")
+        assert f"run: rm {picture_of(user, sheets)}" in skipped(answer.output)[user.name]
+        assert not secret_of(user).exists()
+    assert picture_of(user, sheets).read_bytes() == b"another"
 
 
 def test_nothing_but_the_two_files_is_left_in_a_home(user: User, sheets: Path) -> None:
