@@ -56,7 +56,7 @@ def of_unknown(choices: Mapping[str, Choice]) -> Iterator[str]:
         for _, line in _lines(choices, how):
             if _is_elsewhere(line):
                 yield (
-                    f"{line.place} has files of its own (secret=), so it is not known here which "
+                    f"{line.place} has files of its own, so it is not known here which "
                     f"users have one: compare them with `pam-totp users`."
                 )
 
@@ -90,12 +90,16 @@ def _lines(choices: Mapping[str, Choice], how: str) -> Iterator[tuple[str, Line]
 
 def _looking_at(line: Line) -> Callable[[pwd.struct_passwd], bool]:
     """What tells whether the other line knows a user. Raises Error."""
-    if program_of(line) != "oath":
-        return of_google
+    return of_oath(_users_file(line)) if program_of(line) == "oath" else of_google
+
+
+def _users_file(line: Line) -> str:
     paths = [word[10:] for word in line.arguments if word.startswith("usersfile=")]
-    return of_oath((paths or [USERS_FILE])[-1])
+    return (paths or [USERS_FILE])[-1]
 
 
 def _is_elsewhere(line: Line) -> bool:
+    if program_of(line) == "oath":  # ${HOME} and ${USER} stand for those of the user
+        return "${" in _users_file(line)
     files = [word[7:] for word in line.arguments if word.startswith("secret=")]
     return bool(files) and files[-1] not in GOOGLE_FILE

@@ -199,6 +199,21 @@ def test_users_whom_neither_knows_and_those_left_behind_are_named_before_anythin
     assert pam_totp("disable", "sshd", "--yes", "--force").code == 0
 
 
+@pytest.mark.parametrize("where", ["${HOME}/users.oath", "/etc/oath/${USER}", "/etc/users.oath"])
+def test_who_is_left_behind_is_never_nobody_because_each_user_has_a_file_of_oath(
+    google_host: ChangeHost, user: User, where: str
+) -> None:
+    line = f"auth required pam_oath.so usersfile={where}"
+    STACK.write_text(STACK.read_text().replace(GOOGLE_LINE, line))
+    path = Path(where.replace("${HOME}", str(user.home)).replace("${USER}", user.name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"HOTP/T30 {user.name} - {'3132333435' * 4}\n")
+    shown = " ".join(pam_totp(*ENABLE, "--replace", "oath", "--dry-run").output.split())
+    is_one = where == "/etc/users.oath"
+    assert (f"(to move them: pam-totp import): {user.name}" in shown) == is_one, shown
+    assert ("has files of its own, so it is not known here which users" in shown) != is_one
+
+
 def test_what_was_chosen_is_kept_until_the_other_option_is_given(google_host: ChangeHost) -> None:
     before = state()
     assert pam_totp(*ENABLE, *BESIDE, *ALL).code == 0
