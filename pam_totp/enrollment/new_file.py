@@ -3,6 +3,7 @@
 
 - It MUST be its owner's alone from its first byte on.
 - It MUST NOT take the place of anything, nor pass through a link at its name.
+- What is removed again MUST be it: a folder on the way may be another by then, where others own it.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from types import TracebackType
 from pam_totp import repair
 from pam_totp.errors import Error
 
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,14 +37,18 @@ class NewFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.is_kept = False
-        self.file = -1
+        self.file = self._folder = -1
 
     def __enter__(self) -> "NewFile":
+        folder, name = os.path.split(self.path)
         try:
-            self.file = os.open(self.path, _FLAGS, 0o600)
+            self._folder = os.open(folder or ".", _FOLDER)
+            self.file = os.open(name, _FLAGS, 0o600, dir_fd=self._folder)
         except FileExistsError:
+            self._leave()
             raise taken(self.path) from None
         except (OSError, ValueError) as failure:
+            self._leave()
             raise self.error(failure) from None
         status = os.fstat(self.file)
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
@@ -87,7 +93,13 @@ class NewFile:
         os.close(self.file)
         if kind is not None and not self.is_kept:
             with contextlib.suppress(OSError):
-                os.unlink(self.path)
+                os.unlink(os.path.basename(self.path), dir_fd=self._folder)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+        self._folder = -1
 
 
 class Pipe(NewFile):

@@ -2,6 +2,7 @@
 """`pam-totp enroll --png` and `--svg`: the new secret in a file, and nowhere on the screen; and
 `--no-recovery-codes`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,22 @@ def test_other_devices_keep_their_recovery_codes(
     assert finished.status == 0
     assert "no recovery codes" not in finished.output
     assert verify(user, code).code == 0
+
+
+def test_picture_in_a_folder_that_another_user_exchanges_has_no_other_file_removed(
+    make_user: Callable[..., User], start: Start
+) -> None:
+    """By a link, before the command takes back what it has written there."""
+    user, other, victim = (make_user() for _ in range(3))
+    folder, kept = other.home / "pictures", other.home / "aside"
+    other.run_as("mkdir", str(folder), check=True)
+    victim.give(victim.home / "code.png", "mine")
+    root = User("root", "", 0, 0, make_user().home)
+    person = start(root, "enroll", "--user", user.name, "--png", str(folder / "code.png"))
+    person.read_until(CODE_PROMPT)
+    other.run_as("mv", str(folder), str(kept), check=True)
+    other.run_as("ln", "-s", str(victim.home), str(folder), check=True)
+    person.press(CTRL_C)
+    assert person.finish().status == 1
+    assert (victim.home / "code.png").read_text() == "mine"
+    assert list(kept.iterdir()) == []
