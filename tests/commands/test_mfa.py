@@ -413,3 +413,28 @@ def test_script_that_outlives_the_package_accepts_nothing_and_says_so(
     with mounted("/usr/lib/pam-totp", "size=4k"):
         answer = verified(user, credential.fresh_code())
     assert_refused(answer, "pam-totp is missing or damaged: ModuleNotFoundError: ")
+
+
+def test_words_that_a_shell_splits_off_a_code_neither_end_with_a_yes_nor_name_another(
+    user: User,
+    credential: Credential,
+    make_user: Callable[..., User],
+    enrolled: Callable[..., Credential],
+) -> None:
+    """As of `mfa -a "my phone" --user $USER -o $CODE`, where $CODE is what somebody typed."""
+    other = make_user()
+    theirs = enrolled(other, device=DEVICE)
+    incorrect, code = credential.incorrect_code(), theirs.fresh_code()
+    for words in (
+        ["--help"],
+        ["-h"],
+        ["--user", other.name],
+        [f"--user={other.name}"],
+        ["-o", code],
+        ["-l"],
+        ["-a", DEVICE],
+    ):
+        answer = mfa("--user", user.name, "-a", DEVICE, "-o", incorrect, *words)
+        assert (answer.code, answer.output) == (2, ""), words
+    assert failures_of(user)[0] == 0
+    assert verified(other, code).code == 0, "not used up"
