@@ -31,7 +31,7 @@ from pam_totp.records.config import settings
 from pam_totp.records.host.account import find as find_account
 from pam_totp.records.storage import state_dir
 from pam_totp.review import everybody
-from pam_totp.review.in_time import NO_ANSWER, LookFailed, each_in_time
+from pam_totp.review.in_time import AT_ONCE, NO_ANSWER, LookFailed, each_in_time
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
 
@@ -90,7 +90,7 @@ def _each(
     items: list[pwd.struct_passwd], look: Callable[[pwd.struct_passwd], dict[str, Any] | None]
 ) -> Iterator[dict[str, Any]]:
     """The row of each user, from processes of their own: a home may never answer."""
-    looks = each_in_time(items, look)
+    looks = each_in_time(items, look, max_untold=AT_ONCE)
     for account, row in progress.told(looks, len(items), "users"):
         if row is NO_ANSWER:
             message = "no answer within 5 seconds; what was done is not known"

@@ -14,9 +14,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from pam_totp.review.looking import CHUNK, NO_ANSWER, LookFailed, Process
+from pam_totp.review.looking import (
+    AT_ONCE,
+    CHUNK,
+    MAX_SECONDS,
+    MAX_SECONDS_UNTOLD,
+    NO_ANSWER,
+    LookFailed,
+    Process,
+)
 
-__all__ = ("NO_ANSWER", "LookFailed", "each_in_time")
+__all__ = ("AT_ONCE", "NO_ANSWER", "LookFailed", "each_in_time")
 
 # To start another process takes longer than to look at fewer.
 _MIN_ITEMS = 500
@@ -26,15 +34,21 @@ _MAX_PROCESSES = 8
 Item = TypeVar("Item")
 
 
-def each_in_time(items: Sequence[Item], look: Callable[[Item], Any]) -> Iterator[tuple[Item, Any]]:
+def each_in_time(
+    items: Sequence[Item],
+    look: Callable[[Item], Any],
+    max_seconds: float = MAX_SECONDS,
+    max_untold: float = MAX_SECONDS_UNTOLD,
+) -> Iterator[tuple[Item, Any]]:
     """Each with what `look` says of it, of plain values; NO_ANSWER where that takes too long.
-    Raises LookFailed."""
+    max_untold: AT_ONCE if the look changes something. Raises LookFailed."""
     count = processes_for(len(items))
     processes = list[Process]()
     try:
         for first in range(count):
             share = [at for at in range(len(items)) if at // CHUNK % count == first]
-            processes.append(Process([items[at] for at in share], look))
+            mine = [items[at] for at in share]
+            processes.append(Process(mine, look, max_seconds, max_untold))
             processes[-1].start()
         for at, item in enumerate(items):
             yield item, processes[at // CHUNK % count].next_answer()

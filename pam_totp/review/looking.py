@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A process that looks at items in their order and says what it sees, a few answers at a time."""
+"""A process that looks at items in their order and says what it sees, a few answers at a time.
+
+- What was done and not told is done again by the next process, so a look that changes something
+  MUST be told AT_ONCE.
+"""
 
 import contextlib
 import marshal
@@ -16,7 +20,7 @@ MAX_SECONDS = 5
 NO_ANSWER = object()
 NO_ANSWER_WORDS = f"no answer within {MAX_SECONDS} seconds"
 CHUNK = 64  # so many answers are told at once, as each write wakes the reader
-_MAX_SECONDS_UNTOLD = 0.05
+MAX_SECONDS_UNTOLD, AT_ONCE = 0.05, 0.0
 _SECONDS_TO_END = 1.0
 _SAID, _FAILED, _SILENT = range(3)
 _LENGTH_BYTES = 4
@@ -28,13 +32,31 @@ class LookFailed(Exception):
     answer as its process has died."""
 
 
+class Stop:
+    """Tells a process to do no more; its answers say what it has done."""
+
+    def __init__(self) -> None:
+        self._told = mmap.mmap(-1, 1)
+
+    def tell(self) -> None:
+        self._told[0] = 1
+
+    def is_told(self) -> bool:
+        return self._told[0] == 1
+
+
 class Process:
     """It and what it has said. A look that takes too long ends it, and another one goes on."""
 
     def __init__(
-        self, items: Sequence[Any], look: Callable[[Any], Any], max_seconds: float = MAX_SECONDS
+        self,
+        items: Sequence[Any],
+        look: Callable[[Any], Any],
+        max_seconds: float = MAX_SECONDS,
+        max_untold: float = MAX_SECONDS_UNTOLD,
     ) -> None:
-        self._items, self._look, self._max_seconds = items, look, max_seconds
+        self._items, self._look = items, look
+        self._max_seconds, self._max_untold = max_seconds, max_untold
         self._said = deque[tuple[int, Any]]()
         self._told = 0  # how many items have an answer
         self._silent = set[int]()  # which of them get none
@@ -77,7 +99,7 @@ class Process:
                 time.sleep(0.001)
 
     def _receive(self) -> None:
-        wait = self._max_seconds + _MAX_SECONDS_UNTOLD
+        wait = self._max_seconds + self._max_untold
         if not select.select([self._pipe], [], [], wait)[0]:
             self._silent.add(max(self._told, int.from_bytes(self._current[:], "little")))
             self.end()
@@ -108,7 +130,7 @@ class Process:
                 answers.append((_SILENT, None) if at in self._silent else self._answer(at))
                 now = time.monotonic()
                 is_last = at + 1 == len(self._items)
-                if len(answers) == CHUNK or now - told_at > _MAX_SECONDS_UNTOLD or is_last:
+                if len(answers) == CHUNK or now - told_at >= self._max_untold or is_last:
                     _tell(write, answers)
                     answers, told_at = [], now
         os._exit(0)

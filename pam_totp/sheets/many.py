@@ -22,14 +22,14 @@ from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
-from pam_totp.review.looking import LookFailed
+from pam_totp.review.looking import LookFailed, Stop
 from pam_totp.sheets import names
 from pam_totp.sheets.folder import SheetFolder
 from pam_totp.sheets.made import Plan
 from pam_totp.sheets.options import OF_ONE, chosen_by
 from pam_totp.sheets.page import Around
 from pam_totp.sheets.row import Row
-from pam_totp.sheets.saving import NOT_TRIED, SAVED, STOPPED, UNSAVED, Stop, saved
+from pam_totp.sheets.saving import NOT_TRIED, SAVED, STOPPED, UNSAVED, saved
 from pam_totp.sheets.states import BEFORE, DONE, ENROLL, FAULT, FINISH, State, states
 from pam_totp.sheets.table import Table
 from pam_totp.sheets.texts import texts_of

@@ -7,7 +7,6 @@
   (pam_totp.sheets.folder). So a process that is killed has left what the next command finishes.
 """
 
-import mmap
 import time
 from collections.abc import Generator, Sequence
 
@@ -20,7 +19,7 @@ from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.state_dir import Halfway, Unsynced
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import UNCONFIRMED, line_of
-from pam_totp.review.looking import NO_ANSWER, LookFailed, Process
+from pam_totp.review.looking import AT_ONCE, NO_ANSWER, LookFailed, Process, Stop
 from pam_totp.rules.reasons import Failure
 from pam_totp.sheets.folder import SheetFolder
 from pam_totp.sheets.made import Made, Plan
@@ -33,19 +32,6 @@ SAVED, UNSAVED, STOPPED, NOT_TRIED = "saved", "unsaved", "stopped", "not tried"
 
 # One of these, a sentence, and what STOPPED has as the hint.
 Answer = tuple[str, str, str]
-
-
-class Stop:
-    """Tells the process to save no further user; the answers say of which it has."""
-
-    def __init__(self) -> None:
-        self._told = mmap.mmap(-1, 1)
-
-    def tell(self) -> None:
-        self._told[0] = 1
-
-    def is_told(self) -> bool:
-        return self._told[0] == 1
 
 
 def saved(
@@ -75,7 +61,7 @@ def saved(
             stop.tell()
             return STOPPED, str(failure), "run the command again"
 
-    process = Process(range(len(todo)), look, MAX_SECONDS)
+    process = Process(range(len(todo)), look, MAX_SECONDS, AT_ONCE)
     try:
         process.start()
         for state in todo:

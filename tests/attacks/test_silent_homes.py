@@ -100,15 +100,16 @@ def frozen(user: User, image: Path) -> Iterator[None]:
 def test_enrollment_of_many_goes_on_past_a_home_that_takes_no_write(
     make_user: Callable[..., User], tmp_path: Path
 ) -> None:
-    users = [make_user() for _ in range(3)]
+    users = [make_user() for _ in range(12)]
     sheets = tmp_path / "sheets"
-    with frozen(users[1], tmp_path / "disk"):
+    with frozen(users[8], tmp_path / "disk"):
         answer = enroll(users, sheets)
         assert_refused(answer, "users that could not be enrolled: 1")
         assert "no answer within 20 seconds" in answer.output
-        assert not secret_of(users[1]).exists()
+        assert "meanwhile" not in answer.output, "each of the others is enrolled once"
+        assert not secret_of(users[8]).exists()
         assert enroll(users[:1], sheets).code == 0, "the folder of the sheets is free"
-    for user in (users[0], users[2]):
+    for user in users[:8] + users[9:]:
         assert printed_key(sheet_of(user, sheets)) == saved_key(user)
     assert enroll(users, sheets).code == 0
     assert_whole(users, sheets)
