@@ -8,22 +8,25 @@ import pwd
 from typing import Any
 
 from pam_totp import repair
-from pam_totp.enrollment.asked import forget_mark
-from pam_totp.enrollment.identity import caller, find
-from pam_totp.errors import Error, UsageError, command, for_root, printable, quoted
+from pam_totp.enrollment.identity import find
+from pam_totp.enrollment.migrating import move
+from pam_totp.errors import Error, UsageError, command, for_root, printable
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
-from pam_totp.records.host import action_log
-from pam_totp.records.storage import secret_removal, secret_writer, state_dir
+from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
-from pam_totp.records.user import enforced, recovery, secret
+from pam_totp.records.user import enforced, secret
 from pam_totp.review import everybody
+from pam_totp.review.in_time import AT_ONCE, NO_ANSWER, LookFailed, each_in_time
+from pam_totp.review.looking import Stop
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.repair_for_root import repair_for_root
-from pam_totp.signals import later
+from pam_totp.signals import calling
 
 HELP = "root: move secrets into the active store"
+MAX_SECONDS = 20.0  # for one user: many more than a slow disk takes
+_SILENT = f"no answer within {MAX_SECONDS:.0f} seconds; run the command again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,15 +71,34 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _move_all(active: str, moved: list[dict[str, str]], faults: list[dict[str, str]]) -> None:
-    """Adds to both. Raises KeyboardInterrupt, between two users."""
-    for account in _everybody():
+    """Adds to both, by processes that can be killed: a home may never answer. Raises Error or
+    KeyboardInterrupt, between two users."""
+    stop = Stop()
+
+    def look(account: pwd.struct_passwd) -> tuple[list[dict[str, str]], str]:
+        """What was moved, and what is wrong."""
+        if stop.is_told():
+            return [], ""
         try:
-            moved += _move(*_way_of(account, active), active)
+            return move(*_way_of(account, active), active), ""
         except Error as fault:
-            faults.append({"user": account.pw_name, "fault": fault.message})
+            return [], fault.message
         except Failure as refused:
-            if may_log_in(account) and not fault_of_home(account):
-                faults.append({"user": account.pw_name, "fault": refused.detail})
+            is_open = may_log_in(account) and not fault_of_home(account)
+            return [], refused.detail if is_open else ""
+
+    try:
+        with calling(stop.tell):
+            for account, answer in each_in_time(_everybody(), look, MAX_SECONDS, AT_ONCE):
+                found, fault = ([], _SILENT) if answer is NO_ANSWER else answer
+                moved += found
+                if fault:
+                    faults.append({"user": account.pw_name, "fault": fault})
+    except LookFailed as failure:
+        message = f"not all secrets were moved: {failure}"
+        raise Error(message, "run the command again") from None
+    if stop.is_told():
+        raise KeyboardInterrupt
 
 
 def _everybody() -> list[pwd.struct_passwd]:
@@ -102,7 +124,7 @@ def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
         source, target = _way_of(account, active)
         if old is not None:
             source = _renamed(account, old)
-        moved = _move(source, target, active)
+        moved = move(source, target, active)
         if not moved and target.read(secret.NAME) is None:
             raise Error(f"{name} has no secret in {source.path}", "pam-totp users")
         return moved
@@ -119,67 +141,3 @@ def _renamed(account: pwd.struct_passwd, old: str) -> SecretDir:
     except KeyError:
         return SecretDir(pwd.struct_passwd((old, *account[1:])), "system")
     raise Error(f"there is a user {old!a}; nothing was changed", command("migrate", old))
-
-
-def _move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, str]]:
-    """Moves every file: all are there, whole, before the first is removed here. Raises Error or
-    Failure: then what is in place is active, and the next run goes on. Raises KeyboardInterrupt at
-    the end."""
-    moved: list[dict[str, str]] = []
-    found, new = _what_to_move(source, target)
-    if not found:
-        return []
-    forget_mark(target.account)
-    try:
-        with later():
-            _save(target, new, active)
-            for name in found:
-                secret_removal.remove(source, name)
-                moved.append(
-                    {
-                        "user": target.account.pw_name,
-                        "from": f"{source.path}/{name}",
-                        "to": f"{target.path}/{name}",
-                    }
-                )
-            secret_removal.remove_empty_folder(source)
-    except OSError as failure:
-        fault, hint = repair.split(failure.strerror or str(failure), target.path)
-        raise Error(f"cannot move the secret: {fault}", hint) from None
-    return moved
-
-
-def _save(target: SecretDir, new: list[tuple[str, bytes]], active: str) -> None:
-    """Saves what is new there, if a command that was interrupted has not done so; what is active
-    then is in the log. Raises OSError or Failure."""
-    unsynced = None
-    try:
-        if new:
-            secret_writer.save(target, new, (new[-1][0], None))
-    except state_dir.Unsynced as failure:
-        unsynced = failure
-    action_log.write(f"migrate-to-{active}", user=target.account.pw_name, by=caller())
-    if unsynced is not None:
-        raise unsynced
-
-
-def _what_to_move(
-    source: SecretDir, target: SecretDir
-) -> tuple[list[str], list[tuple[str, bytes]]]:
-    """The names of the files of the source; and what the target does not have of them, the secret
-    last: it is of no use without its recovery codes. Raises Error if the target has another one, or
-    Failure."""
-    found, new = list[str](), list[tuple[str, bytes]]()
-    for name in (secret.NAME, recovery.NAME):
-        content = source.read(name)
-        if content is None:
-            continue
-        existing = target.read(name)
-        if existing is None:
-            new.insert(0, (name, content))
-        elif existing != content:
-            message = f"{target.path}/{name} exists and differs; nothing was changed"
-            paths = f"{source.path}/{name}", f"{target.path}/{name}"
-            raise Error(message, f"diff {' '.join(map(quoted, paths))}")
-        found.append(name)
-    return found, new

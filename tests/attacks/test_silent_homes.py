@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.commands import assert_refused, pam_totp, secret_of
+from tests.commands.commands import assert_refused, configured, pam_totp, secret_of
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import disk_in_a_file
@@ -77,6 +77,22 @@ def test_import_goes_on_to_the_others_and_names_the_user(
     assert "no answer within 5 seconds" in rows[silent.name]["fault"]
     assert rows[after.name]["outcome"] == "imported"
     assert seconds < 20
+
+
+def test_move_of_all_goes_on_to_the_others_and_names_the_user(
+    silent: User, make_user: Callable[..., User], enrolled: Callable[..., Credential]
+) -> None:
+    users = [make_user(), make_user("zoe")]  # before and after
+    for user in users:
+        enrolled(user)
+    with configured("store: system\n"):
+        seconds, output = seconds_of("migrate", "--all", "--json")
+    found = json.loads(output)
+    assert [each["user"] for each in found["not_moved"]] == [silent.name]
+    assert "no answer within 20 seconds" in found["not_moved"][0]["fault"]
+    assert {each["user"] for each in found["moved"]} == {user.name for user in users}
+    assert not any(secret_of(user).exists() for user in users)
+    assert seconds < 45
 
 
 @contextmanager

@@ -299,17 +299,34 @@ def test_secret_that_comes_about_meanwhile_is_not_overwritten(
 
 
 def test_ctrl_c_ends_a_move_of_all_between_two_users(
-    make_user: Callable[..., User], enrolled: Callable[..., Credential]
+    make_user: Callable[..., User], enrolled: Callable[..., Credential], tmp_path: Path
 ) -> None:
     users = [make_user() for _ in range(3)]
     for user in users:
         enrolled(user)
-    interrupt = ["-e", "trace=renameat", "-e", "inject=renameat:signal=INT:when=1"]
+    # As by the terminal, to the command and to its process, which is stopped in its first move.
+    stop = ["-e", "trace=renameat,select,pselect6", "-e", "inject=renameat:signal=STOP:when=1"]
+    trace = tmp_path / "trace"
     with configured("store: system\n", settled=True):
         pam_totp("users")  # which keeps a snapshot of the settings: another file that is renamed
-        through = ["strace", "-f", "-qq", "-o", "/dev/null", *interrupt]
-        answer = pam_totp("migrate", "--all", through=through)
-        assert_refused(answer, "interrupted; the secrets of at least ")
+        command = ["strace", "-f", "-o", str(trace), *stop, COMMAND, "migrate", "--all"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as moving:
+
+            def wait_for(text: str) -> list[str]:
+                while text not in (trace.read_text() if trace.exists() else ""):
+                    assert moving.poll() is None
+                    time.sleep(0.01)
+                return trace.read_text().partition(text)[0].splitlines()
+
+            first, *_, last = wait_for("stopped by SIGSTOP")
+            numbers = int(first.split()[0]), int(last.split()[0])
+            for number in numbers:
+                os.kill(number, signal.SIGINT)
+            wait_for("SIGINT {si_signo=SIGINT")
+            os.kill(numbers[1], signal.SIGCONT)
+            errors = moving.stderr.read() if moving.stderr else ""
+        assert moving.returncode == 1
+        assert "interrupted; the secrets of at least " in errors
         there = [(kept(user).exists(), secret_of(user).exists()) for user in users]
         assert there == [(True, False), (False, True), (False, True)]
         assert pam_totp("migrate", "--all").code == 0
