@@ -5,6 +5,8 @@ import argparse
 import os
 import pwd
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from pam_totp import repair
 from pam_totp.enrollment import used_there
@@ -18,12 +20,17 @@ from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
+from pam_totp.review.in_time import AT_ONCE, NO_ANSWER, LookFailed, each_in_time
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
 HELP = "root: remove a user's enrollment"
+MAX_SECONDS = 20.0  # many more than a slow disk takes
+
+# Adds to the paths that were removed, and to those that were kept.
+Removal = Callable[[list[str], list[str]], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
         fault, hint = failure.message, failure.hint
     except Failure as failure:
         fault, hint = repair.split(failure.detail, state_dir.VAR.path)
+    except LookFailed as failure:
+        fault, hint = str(failure), "run the command again"
     except OSError as failure:
         fault, hint = repair.split(failure.strerror or str(failure), state_dir.VAR.path)
     if removed or fault:
@@ -81,25 +90,66 @@ def run(options: argparse.Namespace) -> int:
 
 def _remove_everything(account: pwd.struct_passwd, removed: list[str], kept: list[str]) -> None:
     # The record of earlier logins goes last: a reset that fails half-way must not exempt anybody.
-    for store in stores_of(account):
-        for name in (secret.NAME, recovery.NAME):
-            if _remove_secret_file(SecretDir(account, store), name):
-                removed.append(f"{SecretDir(account, store).path}/{name}")
-        # An empty folder that others can write to would not prove "not enrolled".
-        secret_removal.remove_empty_folder(SecretDir(account, store))
+    # Root's own store goes first, as the user's home may never answer.
+    for store in reversed(stores_of(account)):
+        _remove_in_time(account, partial(_remove_secrets, account, store), removed, kept)
     if grant.revoke(account.pw_uid):
         removed.append(f"{state_dir.VAR.path}/{grant.KIND}/{account.pw_uid}")
     for kind in (pending.KIND, remembered.KIND):
         if state_dir.RUN.remove(kind, account.pw_uid):
             removed.append(f"{state_dir.RUN.path}/{kind}/{account.pw_uid}")
-    for found, paths in zip(used_there.forget(account), (removed, kept), strict=True):
-        paths += found
+    _remove_in_time(account, partial(_forget, account), removed, kept)
     if state_dir.VAR.remove(enforced.KIND, account.pw_uid):
         removed.append(f"{state_dir.VAR.path}/{enforced.KIND}/{account.pw_uid}")
     state = f"{state_dir.RUN.path}/{account.pw_uid}"
     if os.path.lexists(state):
         os.unlink(state)
         removed.append(state)
+
+
+def _remove_in_time(
+    account: pwd.struct_passwd, remove: Removal, removed: list[str], kept: list[str]
+) -> None:
+    """What looks into the home, in a process that can be killed. Adds to both lists. Raises
+    Error."""
+
+    def look(_: object) -> tuple[list[str], list[str], str, str]:
+        mine: tuple[list[str], list[str]] = [], []
+        try:
+            remove(*mine)
+        except Error as failure:
+            return *mine, failure.message, failure.hint
+        except Failure as failure:
+            return *mine, *repair.split(failure.detail, state_dir.VAR.path)
+        except OSError as failure:
+            return *mine, *repair.split(failure.strerror or str(failure), state_dir.VAR.path)
+        return *mine, "", ""
+
+    for _, answer in each_in_time([account.pw_name], look, MAX_SECONDS, AT_ONCE):
+        if answer is NO_ANSWER:
+            message = (
+                f"the home {account.pw_dir!a} gives no answer within {MAX_SECONDS:.0f} seconds"
+            )
+            raise Error(message, "unmount what does not answer, and run the command again")
+        removed += answer[0]
+        kept += answer[1]
+        if answer[2]:
+            raise Error(*answer[2:])
+
+
+def _remove_secrets(
+    account: pwd.struct_passwd, store: str, removed: list[str], _kept: list[str]
+) -> None:
+    for name in (secret.NAME, recovery.NAME):
+        if _remove_secret_file(SecretDir(account, store), name):
+            removed.append(f"{SecretDir(account, store).path}/{name}")
+    # An empty folder that others can write to would not prove "not enrolled".
+    secret_removal.remove_empty_folder(SecretDir(account, store))
+
+
+def _forget(account: pwd.struct_passwd, removed: list[str], kept: list[str]) -> None:
+    for found, paths in zip(used_there.forget(account), (removed, kept), strict=True):
+        paths += found
 
 
 def _remove_secret_file(secret_dir: SecretDir, name: str) -> bool:

@@ -21,7 +21,8 @@ from tests.host.credentials import Credential
 from tests.host.encrypted_disk import disk_in_a_file
 from tests.host.fuse import fuse_device
 from tests.host.oath import enroll_with_google
-from tests.host.programs import COMMAND
+from tests.host.programs import COMMAND, STATE
+from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, converse
 from tests.sheets.crowd import assert_whole, enroll, printed_key, saved_key, sheet_of
 
@@ -93,6 +94,22 @@ def test_move_of_all_goes_on_to_the_others_and_names_the_user(
     assert {each["user"] for each in found["moved"]} == {user.name for user in users}
     assert not any(secret_of(user).exists() for user in users)
     assert seconds < 45
+
+
+def test_reset_ends_and_a_secret_that_is_not_in_the_home_is_gone(
+    silent: User, syslog: SystemLog
+) -> None:
+    """So a lost phone is of no use, whatever the user's session does."""
+    kept = STATE / "secrets" / silent.name
+    kept.mkdir(parents=True)
+    for folder in (kept, kept.parent):
+        folder.chmod(0o700)
+    (kept / "secret").touch(0o600)
+    done = pam_totp("reset", "--yes", silent.name, through=("timeout", "-s", "KILL", "50"))
+    assert_refused(done, f"the home '{silent.home}' gives no answer within 20 seconds")
+    assert f"removed {kept}/secret\n" in done.output
+    assert not kept.exists()
+    assert [each.fields["action"] for each in syslog.lines("action=reset")] == ["reset-in-part"]
 
 
 @contextmanager
