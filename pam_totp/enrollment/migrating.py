@@ -3,6 +3,7 @@
 
 - All files MUST be in place, whole, before the first is removed: a kill leaves what the next run
   finishes.
+- What is removed MUST be what was moved: a user may enroll at that moment.
 """
 
 from pam_totp import repair
@@ -28,8 +29,8 @@ def move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, st
     try:
         with later():
             _save(target, new, active)
-            for name in found:
-                secret_removal.remove(source, name)
+            secret_removal.remove_unchanged(source, found)
+            for name, _ in found:
                 moved.append(
                     {
                         "user": target.account.pw_name,
@@ -60,11 +61,11 @@ def _save(target: SecretDir, new: list[tuple[str, bytes]], active: str) -> None:
 
 def _what_to_move(
     source: SecretDir, target: SecretDir
-) -> tuple[list[str], list[tuple[str, bytes]]]:
-    """The names of the files of the source; and what the target does not have of them, the secret
+) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    """The files of the source; and what the target does not have of them, the secret
     last: it is of no use without its recovery codes. Raises Error if the target has another one, or
     Failure."""
-    found, new = list[str](), list[tuple[str, bytes]]()
+    found, new = list[tuple[str, bytes]](), list[tuple[str, bytes]]()
     for name in (secret.NAME, recovery.NAME):
         content = source.read(name)
         if content is None:
@@ -76,5 +77,5 @@ def _what_to_move(
             message = f"{target.path}/{name} exists and differs; nothing was changed"
             paths = f"{source.path}/{name}", f"{target.path}/{name}"
             raise Error(message, f"diff {' '.join(map(quoted, paths))}")
-        found.append(name)
+        found.append((name, content))
     return found, new

@@ -298,6 +298,33 @@ def test_secret_that_comes_about_meanwhile_is_not_overwritten(
     assert kept(user).read_text() == other and secret_of(user).exists()
 
 
+@pytest.mark.parametrize("path_of", [secret_of, recovery_of])
+def test_what_the_user_saves_meanwhile_is_not_removed(
+    equipped: Equipped, tmp_path: Path, path_of: Callable[[User], Path]
+) -> None:
+    """As by a command that the user began before the store was another."""
+    user, new = equipped.user, path_of(equipped.user).read_text("ascii") + "# new\n"
+    before = secret_of(user).read_bytes(), recovery_of(user).read_bytes()
+    trace = tmp_path / "trace"
+    stop = ["-e", "trace=renameat", "-e", "inject=renameat:signal=STOP:when=1"]
+    command = ["strace", "-f", "-o", str(trace), *stop, COMMAND, "migrate", user.name]
+    with configured("store: system\n", settled=True):
+        pam_totp("users")  # which keeps a snapshot of the settings: another file that is renamed
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as moving:
+            while "stopped by SIGSTOP" not in (trace.read_text() if trace.exists() else ""):
+                assert moving.poll() is None
+                time.sleep(0.05)
+            user.give(path_of(user), new)
+            os.kill(int(trace.read_text().split()[0]), signal.SIGCONT)
+            errors = moving.stderr.read() if moving.stderr else ""
+        assert moving.returncode == 1
+        assert f"{path_of(user)} was changed meanwhile" in errors, errors
+        assert len(errors.splitlines()) == 2
+    assert path_of(user).read_text("ascii") == new
+    assert secret_of(user).exists() and recovery_of(user).exists(), "all of it stays"
+    assert (kept(user).read_bytes(), kept(user).with_name("recovery").read_bytes()) == before
+
+
 def test_ctrl_c_ends_a_move_of_all_between_two_users(
     make_user: Callable[..., User], enrolled: Callable[..., Credential], tmp_path: Path
 ) -> None:

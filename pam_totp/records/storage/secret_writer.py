@@ -34,15 +34,15 @@ def save(secret_dir: SecretDir, files: list[tuple[str, bytes]], over: Known | No
     disk. Raises OSError (state_dir.replace_all), Failure or Changed. `over`: what one
     of them must still be."""
     with ExitStack() as until_saved:
-        folder = _open_locked(secret_dir, until_saved)
-        if over is not None and _content(folder, over[0], secret_dir) != over[1]:
+        folder = open_locked(secret_dir, until_saved)
+        if over is not None and content_of(folder, over[0], secret_dir) != over[1]:
             raise Changed(SECRET_UNSAFE, f"{secret_dir.path}/{over[0]} was changed meanwhile")
         _clear_away(folder, *(name + TEMPORARY for name in (GIT_IGNORE, *dict(files))))
         replace_all(folder, files, lambda *made: _prove(folder, secret_dir, *made))
         # `~/.config` is often a repository of dotfiles: nothing of ours may get into it.
         if secret_dir.owner is secret_dir.account:
             with suppress(OSError, Failure):  # the disk is full, or it is the user's own
-                if not _content(folder, GIT_IGNORE, secret_dir):
+                if not content_of(folder, GIT_IGNORE, secret_dir):
                     replace_all(folder, [(GIT_IGNORE, b"*\n")])
 
 
@@ -52,12 +52,12 @@ def try_out(secret_dir: SecretDir, *sizes: int) -> None:
     files = [(f"{TRIED}{number}", bytes(size)) for number, size in enumerate(sizes)]
     # Unsynced: said when the secret is saved, and is active all the same.
     with suppress(Unsynced), ExitStack() as until_tried:
-        folder = _open_locked(secret_dir, until_tried)
+        folder = open_locked(secret_dir, until_tried)
         until_tried.callback(_clear_away, folder, TRIED)
         replace_all(folder, files, lambda new, _: _prove(folder, secret_dir, new))
 
 
-def _open_locked(secret_dir: SecretDir, opened: ExitStack) -> int:
+def open_locked(secret_dir: SecretDir, opened: ExitStack) -> int:
     """A descriptor of the folder. Until `opened` ends this process acts as the owner, and no other
     command saves there. The folder is made if it is not there, as is the one above; at the end,
     one that was made and is empty is removed. Raises OSError or Failure."""
@@ -95,7 +95,7 @@ def _lock(folder: int) -> None:
             raise Failure(SECRET_UNSAFE, "another command is saving there; try again") from None
 
 
-def _content(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
+def content_of(folder: int, name: str, secret_dir: SecretDir) -> bytes | None:
     with suppress(FileNotFoundError):
         return read_file(folder, name, secret_dir)
     return None
