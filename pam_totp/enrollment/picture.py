@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MODULE_PIXELS, BORDER_MODULES = 10, 4  # ISO/IEC 18004 wants a quiet zone of 4 modules
 LOGO_PART = 5  # of the width: a 25th of the code, of which level H restores 30 %
 MAX_LOGO_BYTES = 16 * 1024 * 1024
+MAX_LOGO_PIXELS = 16 * 1024 * 1024  # of 4 bytes each, however few the file has
 LOGO_FORMATS = ("PNG", "JPEG")  # PIL runs programs for some others
 READ_SECONDS = 30
 # --nodbus: zbarimg would tell everybody on the message bus what it has read.
@@ -132,7 +133,10 @@ def _logo_of(path: str, most_pixels: int) -> Any:
     if len(content) > MAX_LOGO_BYTES:
         raise Error(f"{path} is larger than {MAX_LOGO_BYTES} bytes", "give a smaller picture")
     try:
-        logo = Image.open(io.BytesIO(content), formats=LOGO_FORMATS).convert("RGBA")
+        opened = Image.open(io.BytesIO(content), formats=LOGO_FORMATS)
+        if opened.width * opened.height > MAX_LOGO_PIXELS:
+            raise ValueError
+        logo = opened.convert("RGBA")
         logo.thumbnail((most_pixels, most_pixels))
     except Exception:  # PIL raises all kinds at what is damaged, or huge
         raise Error(f"{path} is no picture that can be used", "give a PNG or JPEG file") from None

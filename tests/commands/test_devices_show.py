@@ -298,7 +298,7 @@ def test_logo_that_makes_the_code_unreadable_is_refused_and_nothing_is_written(
     assert shown_actions(syslog) == [], "nobody saw it"
 
 
-@pytest.mark.parametrize("what", ["junk", "torn", "fifo", "folder", "nothing", "other", "huge"])
+@pytest.mark.parametrize("what", ["junk", "torn", "fifo", "folder", "nothing", "other", "huge", "wide"])
 def test_logo_that_is_no_picture_is_two_lines_of_error(
     user: User, credential: Credential, what: str
 ) -> None:
@@ -316,6 +316,8 @@ def test_logo_that_is_no_picture_is_two_lines_of_error(
         user.give(logo, "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
     if what == "huge":
         logo.write_bytes(bytes(16 * 1024 * 1024 + 1))
+    if what == "wide":
+        Image.new("1", (5000, 5000)).save(logo, "PNG")  # 3 KB, and 100 MB of memory
     options = ["--png", str(user.home / "x.png"), "--logo", str(logo)]
     answer = pam_totp("devices", "show", "phone", "--user", user.name, *options)
     assert_refused(answer, str(logo))
