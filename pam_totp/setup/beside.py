@@ -14,6 +14,7 @@ from pam_totp.errors import Error
 from pam_totp.setup.block import put_in
 from pam_totp.setup.edits import BESIDE_LINE, CODE_LINE, Count, Edit, blocks, tops_of
 from pam_totp.setup.host import PamHost
+from pam_totp.stack.factors import PASSWORD, meanings
 from pam_totp.stack.files import File
 from pam_totp.stack.lines import Line
 from pam_totp.stack.other_codes import of_others, program_of
@@ -67,7 +68,32 @@ def choose(host: PamHost, before: Service, path: str, told: Choice, mark: str) -
         message = f"{before.name} asks for codes of {line.module_name} in {line.file}, line "
         message += f"{line.number}, which other services may include, too; nothing was changed"
         raise Error(message, f"move that line into {path}, right behind what includes it")
+    _refuse_what_depends_on(theirs, before)
     return dataclasses.replace(found, line=line)
+
+
+def _refuse_what_depends_on(theirs: Sequence[Line], before: Service) -> None:
+    """Raises Error where other lines need what these do, or that they are where they are: the proof
+    knows nothing of passwords that lines hand on, and takes any login with a key for one way."""
+    lines = before.stacks["auth"]
+    for line in theirs:
+        if "forward_pass" in line.arguments:
+            message = f"{line.place} takes the password, too (forward_pass); nothing was changed"
+            raise Error(message, "take that word out, and move the line behind the password's")
+    first = next((line for line in lines if _proves_what_is_known(line)), None)
+    if first is not None and "use_first_pass" in first.arguments:
+        message = f"{first.place} asks for no password itself (use_first_pass); nothing was changed"
+        raise Error(message, "take that word out, and move the line before that of the codes")
+    for at, line in enumerate(lines):
+        reach = max((each for each in line.actions if isinstance(each, int)), default=0)
+        following = [each for each in lines[at + 1 :] if each.level == line.level]
+        if of_others(following[:reach]):
+            message = f"{line.place} jumps over a line that asks for codes; nothing was changed"
+            raise Error(message, "take that line out, and write a rule in its place")
+
+
+def _proves_what_is_known(line: Line) -> bool:
+    return not program_of(line) and PASSWORD in meanings(line).values()
 
 
 def chosen_in(mark: str) -> Choice:

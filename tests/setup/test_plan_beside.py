@@ -82,6 +82,35 @@ def asked(service: Service, done: Outcome) -> set[str]:
     }
 
 
+UNIX, SKIPPING = "auth required pam_unix.so", "auth [success={} default=ignore] pam_access.so"
+DEPENDING = {
+    f"{GOOGLE} forward_pass\n{UNIX} use_first_pass\n{REST}": "line 1 takes the password, too",
+    f"{UNIX}\n{GOOGLE} forward_pass nullok\n{REST}": "line 2 takes the password, too",
+    f"{OATH.format('required')}\n{UNIX} use_first_pass\n{REST}": "line 2 asks for no password its",
+    f"{SKIPPING.format(1)}\n{GOOGLE} nullok\n{UNIX}\n{REST}": "line 1 jumps over a line",
+    f"{SKIPPING.format(2)}\nauth substack common-auth\n{GOOGLE}\n{REST}": "line 1 jumps over a ",
+    f"{UNIX}\n{SKIPPING.format(2)}\n{UNIX}\n{GOOGLE}\n{UNIX}\n": "line 2 jumps over a line",
+}
+
+
+@pytest.mark.parametrize("how", [BESIDE, INSTEAD])
+@pytest.mark.parametrize("text", DEPENDING)
+def test_line_that_others_depend_on_is_neither_moved_nor_taken_out(
+    tmp_path: Path, text: str, how: str
+) -> None:
+    """Else nobody's password is asked for, or a jump lands behind the line that lets keys pass."""
+    for first_factor in OF_SSHD:
+        with pytest.raises(Error, match=DEPENDING[text]):
+            planned(tmp_path, text, chosen(how, text), first_factor)
+
+
+def test_jump_that_ends_before_the_line_is_no_fault(tmp_path: Path) -> None:
+    text = f"{SKIPPING.format(1)}\nauth required pam_warn.so\n{UNIX}\n{GOOGLE} nullok\n{REST}"
+    assert planned(tmp_path, text, chosen(INSTEAD, text))
+    after_first = f"{UNIX}\nauth required pam_sss.so use_first_pass\n{GOOGLE} nullok\n{REST}"
+    assert planned(tmp_path, after_first, chosen(BESIDE, after_first))
+
+
 @pytest.mark.parametrize("how", [BESIDE, INSTEAD])
 @pytest.mark.parametrize("first_factor", OF_SSHD)
 @pytest.mark.parametrize("layout", LAYOUTS)
