@@ -298,7 +298,9 @@ def test_logo_that_makes_the_code_unreadable_is_refused_and_nothing_is_written(
     assert shown_actions(syslog) == [], "nobody saw it"
 
 
-@pytest.mark.parametrize("what", ["junk", "torn", "fifo", "folder", "nothing", "other", "huge", "wide"])
+@pytest.mark.parametrize(
+    "what", ["junk", "torn", "fifo", "folder", "nothing", "other", "huge", "wide"]
+)
 def test_logo_that_is_no_picture_is_two_lines_of_error(
     user: User, credential: Credential, what: str
 ) -> None:
