@@ -79,5 +79,21 @@ def error_of(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool)
 
 
 def whole_hint(hint: str) -> str:
-    """A hint that is an option, as this command with it."""
+    """A hint that is an option, as this command with it; an entry replaces those that were named,
+    because one of them is what is wrong."""
+    if hint.startswith("--entry="):
+        return again(hint, words=_without_entries(sys.argv[1:]))
     return again(hint) if hint.startswith("--") else hint
+
+
+def _without_entries(words: list[str]) -> list[str]:
+    kept: list[str] = []
+    following = iter(words)
+    for word in following:
+        if word == "--":  # behind it all are names
+            return [*kept, word, *following]
+        if word == "--entry":
+            next(following, None)  # its value
+        elif not word.startswith("--entry="):
+            kept.append(word)
+    return kept

@@ -70,8 +70,10 @@ class Container:
             for key in keys:
                 key.check()
         except self._errors:
-            message = f"the {self.needs} {_WRONG}" if self.needs else _UNREADABLE
-            raise Unusable(message) from None
+            if not self.needs:
+                raise Unusable(_UNREADABLE) from None
+            hint = f"use the {self.needs} that came with this file"
+            raise Unusable(f"the {self.needs} {_WRONG}", hint) from None
         moment = datetime.fromtimestamp(now, UTC)
         entries = [
             self._entry(f"key {at}", key, moment, is_expiry_ignored=is_expiry_ignored)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 from base64 import b32decode
 from collections.abc import Callable
@@ -124,6 +125,19 @@ def test_who_gets_which_has_to_be_said(files: Files, user: User) -> None:
     for serial in ("3", "01"):
         answer = pam_totp("import", "seeds", path, "--user", user.name, "--entry", serial)
         assert_refused(answer, f"there is no token '{serial}'; the file has 1, 2")
+
+
+@pytest.mark.parametrize("entries", [["--entry", "3"], ["--entry=3"], ["--entry=1", "--entry=3"]])
+def test_hint_of_an_unknown_token_works_as_it_is_pasted(
+    files: Files, user: User, entries: list[str]
+) -> None:
+    secret = new_secrets()[0]
+    path = files.seeds(f"1,{secret},totp", f"2,{secret[::-1]},totp")
+    answer = pam_totp("import", "seeds", path, *entries, "--user", user.name)
+    assert_refused(answer, "there is no token '3'")
+    hint = shlex.split(answer.errors.splitlines()[1])
+    assert hint[:2] == ["hint:", "pam-totp"]
+    assert pam_totp(*hint[2:]).code == 0
     assert not secret_of(user).exists()
 
 
@@ -316,6 +330,8 @@ def test_wrong_key_or_password_changes_nothing(
     options = [f"--{option}-file", given, "--user", user.name, "--apply"]
     answer = pam_totp("import", "pskc", path, *options)
     assert_refused(answer, message)
+    if message.endswith("is wrong, or the file was changed"):
+        assert answer.errors.endswith(f"hint: use the {option} that came with this file\n")
     assert secret not in answer.errors or not secret
     assert not secret_of(user).exists()
 
