@@ -2,6 +2,7 @@
 """The script `mfa`: what articles about codes call -l, -c and -a, on pam-totp's own records."""
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_incorrect_codes_are_counted_together_with_those_of_logins(
     code = credential.fresh_code()
     waiting = verified(user, code)
     assert_refused(waiting, "refused (throttled): 5 incorrect codes, ")
-    assert waiting.errors.endswith(f"hint: wait, or ask root to run: pam-totp unlock {user.name}\n")
+    assert waiting.errors.endswith(f"hint: wait, or run: pam-totp unlock {user.name}\n")
     assert verify(user, code).code == REFUSED
     let_pass(user, 60)
     assert verified(user, code).code == 0
@@ -327,7 +328,10 @@ def test_user_verifies_a_code_once_and_is_told_what_only_root_can_see(
         incorrect = credential.incorrect_code(index)
         assert mfa("-a", DEVICE, "-o", incorrect, user=user).code == 1
     code = credential.fresh_code()
-    assert_refused(mfa("-a", DEVICE, "-o", code, user=user), "refused (throttled)")
+    assert pam_totp("unlock", user.name).code == 0
+    waiting = mfa("-a", DEVICE, "-o", code, user=user)
+    assert_refused(waiting, "refused (throttled)")
+    assert "hint: wait, because root's `pam-totp unlock` is for logins alone" in waiting.errors
     assert verify(user, code).code == ACCEPTED, "root's record is another one"
 
 
@@ -336,6 +340,8 @@ def test_user_without_a_folder_for_the_record_is_refused(
 ) -> None:
     answer = mfa("-a", DEVICE, "-o", credential.fresh_code(), user=user)
     assert_refused(answer, "refused (state-unavailable)")
+    hint = f"hint: ask root to run: mfa --user {user.name} -a {shlex.quote(DEVICE)}\n"
+    assert answer.errors.endswith(hint)
 
 
 def test_nobody_but_root_names_a_user(
