@@ -50,8 +50,8 @@ def refuse(
     be a phone's code it says nothing."""
     known = refused_verdict(tokens, code, accepted) if accepted is not None else None
     if known is not None:
-        detail, _, command = known.detail.partition("; run: ")
-        raise Error(f"refused ({known.reason}): {detail}", command or AGAIN)
+        detail, _, is_far_ahead = known.detail.partition("; run: ")
+        raise Error(f"refused ({known.reason}): {detail}", RESYNC if is_far_ahead else AGAIN)
     if has_phone:
         return
     if accepted is not None:

@@ -95,7 +95,8 @@ def refused_verdict(
             reason = REUSED_CODE
             detail = f"code already used or skipped (counter {counter}; expected {start})"
         elif counter >= start + LOOK_AHEAD:
-            detail += f", and up to {LOOK_AHEAD - 1} are accepted; run: pam-totp resync"
+            # Root reads the log, and each line of it has the name.
+            detail += f", and up to {LOOK_AHEAD - 1} are accepted; run: pam-totp resync --user USER"
         return Verdict(accepted=False, reason=reason, credential=token, detail=detail)
     return None
 

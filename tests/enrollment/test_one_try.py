@@ -93,6 +93,14 @@ def test_code_of_a_token_at_a_command_counts_as_often_as_at_a_login(root: Creden
     assert failures_of(ROOT) == before
 
 
+def test_code_of_ones_own_token_that_is_too_far_ahead_names_resync(root: Credential) -> None:
+    token = Token(ROOT)
+    token.enroll()
+    refused = answer_of(["check"], token.code(50))
+    assert_refused(refused, "code is 50 presses ahead")
+    assert refused.errors.endswith("hint: pam-totp resync\n")
+
+
 def test_where_the_budget_is_used_up_a_code_is_compared_with_fewer_secrets(
     root: Credential,
 ) -> None:

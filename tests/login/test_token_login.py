@@ -60,7 +60,7 @@ def test_token_that_was_pressed_far_too_often_is_refused_and_the_log_names_resyn
     assert reason_and_detail(syslog) == (
         "wrong-code",
         f"code is {too_often} presses ahead of the expected one, and up to 11 are accepted; "
-        "run: pam-totp resync",
+        "run: pam-totp resync --user USER",
     )
     assert token.recorded() is None
     assert failures_of(user)[0] == 1

@@ -141,7 +141,7 @@ def test_time_of_use_never_goes_back_where_a_phone_has_the_same_secret() -> None
             132,
             WRONG_CODE,
             "code is 12 presses ahead of the expected one, and up to 11 are accepted; "
-            "run: pam-totp resync",
+            "run: pam-totp resync --user USER",
         ),
     ],
 )
