@@ -63,10 +63,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _instead(options: argparse.Namespace, found: Disabling) -> str:
-    """The command to type where people might not get in."""
+    """What to do where people might not get in."""
     words = ["pam-totp", *sys.argv[1:]]
     if not (found.also and options.services):
-        return shlex.join([*words, "--force"])
+        # No bare command: pasted without a thought, it could shut everybody out.
+        return f"if that may happen, run: {shlex.join([*words, '--force'])}"
     behind = words.index(options.services[-1]) + 1  # argparse takes names in one place only
     return shlex.join([*words[:behind], *found.also, *words[behind:]])
 

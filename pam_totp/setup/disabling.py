@@ -124,8 +124,10 @@ def _doubts(pam: list[FileChange]) -> list[str]:
             were, are = (answered(each.stacks["auth"], SUCCESS) for each in (then, now))
             lost = [each for each in differences(were, are, meanings, answer) if not each.is_lost]
             where = "; ".join(shown(line) for each in lost for line, _ in each.lines[-1:])
-            if new or lost:
-                found.append(f"{name}: {new[0] if new else f'users would be refused ({where})'}")
+            if new:
+                found.append(f"{name}: {new[0]}, so users may be refused")
+            elif lost:
+                found.append(f"{name}: users would be refused ({where})")
             found += strangers_to(then)
     except Unknown as unknown:
         return [str(unknown)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.commands.commands import configured, pam_totp
+from tests.commands.commands import assert_refused, configured, pam_totp
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.oath import GOOGLE_LINE, enroll_with_google
@@ -243,7 +243,11 @@ def test_line_of_a_module_that_is_gone_meanwhile_is_not_put_back(google_host: Ch
     finally:
         aside.rename(module)
     assert (done.code, state()) == (1, after)
-    assert "'pam_google_authenticator.so', which is no module here" in done.errors
+    assert_refused(
+        done, "'pam_google_authenticator.so', which is no module here, so users may be refused"
+    )
+    hint = "if that may happen, run: pam-totp disable sshd --yes --force"
+    assert done.errors.splitlines()[1] == f"hint: {hint}"
     assert pam_totp("disable", "sshd", "--yes").code == 0
 
 
