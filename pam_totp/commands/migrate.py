@@ -124,7 +124,7 @@ def _move_one(name: str, old: str | None, active: str) -> list[dict[str, str]]:
         source, target = _way_of(account, active)
         if old is not None:
             source = _renamed(account, old)
-        moved = move(source, target, active)
+        moved = move(source, target, active, is_last=True)
         if not moved and target.read(secret.NAME) is None:
             raise Error(f"{name} has no secret in {source.path}", "pam-totp users")
         return moved

@@ -14,17 +14,21 @@ from pam_totp.records.host import action_log
 from pam_totp.records.storage import secret_removal, secret_writer, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery, secret
-from pam_totp.signals import later
+from pam_totp.signals import finish_undisturbed, later
 
 
-def move(source: SecretDir, target: SecretDir, active: str) -> list[dict[str, str]]:
+def move(
+    source: SecretDir, target: SecretDir, active: str, *, is_last: bool = False
+) -> list[dict[str, str]]:
     """Moves every file: all are there, whole, before the first is removed here. Raises Error or
     Failure: then what is in place is active, and the next run goes on. Raises KeyboardInterrupt at
-    the end."""
+    the end, unless no other user follows: then the command says what was done, and ends."""
     moved: list[dict[str, str]] = []
     found, new = _what_to_move(source, target)
     if not found:
         return []
+    if is_last:
+        finish_undisturbed()
     forget_mark(target.account)
     try:
         with later():
