@@ -210,7 +210,7 @@ def test_who_is_left_behind_is_never_nobody_because_each_user_has_a_file_of_oath
     path.write_text(f"HOTP/T30 {user.name} - {'3132333435' * 4}\n")
     shown = " ".join(pam_totp(*ENABLE, "--replace", "oath", "--dry-run").output.split())
     is_one = where == "/etc/users.oath"
-    assert (f"(to move them: pam-totp import): {user.name}" in shown) == is_one, shown
+    assert (f"and would need no code: {user.name}" in shown) == is_one, shown
     assert ("has files of its own, so it is not known here which users" in shown) != is_one
 
 
