@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from pam_totp.enrollment import devices, new_token, picture_file, save, used_codes
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
-from pam_totp.enrollment.label import additions_to_label
+from pam_totp.enrollment.label import additions_to_label, fits_terminal
 from pam_totp.enrollment.proof import Unsaved, prove
-from pam_totp.enrollment.qr import version_of
 from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.errors import Error, command, option
@@ -29,7 +28,6 @@ from pam_totp.stack import services
 HELP = "show a QR code, and save the secret after a correct code"
 
 DEVICE = "phone"
-MAX_VERSION = 6  # the largest QR code that fits 80x24 with the key below it
 MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 
@@ -139,8 +137,8 @@ def uri_for(
     chosen = chosen_by(options, active)
     uri = ""
     for addition in additions:
-        uri = new_uri(user, chosen, MAX_VERSION, options.label or "", addition)
-        if version_of(uri) <= MAX_VERSION:
+        uri = new_uri(user, chosen, fits_terminal, options.label or "", addition)
+        if fits_terminal(uri):
             break
     return uri
 

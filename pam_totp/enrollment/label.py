@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What tells the new entry of an app from those made before."""
+"""What tells the new entry of an app from those made before, and how long it may be."""
 
 import time
 
+from pam_totp.enrollment.qr import version_of
 from pam_totp.rules.credential import parse_file
+
+MAX_VERSION = 6  # the largest QR code that fits 80x24 with the key below it
+
+
+def fits_terminal(uri: str) -> bool:
+    """Whether a terminal of 80x24 shows its QR code and its key."""
+    return version_of(uri) <= MAX_VERSION
 
 
 def additions_to_label(

@@ -69,18 +69,19 @@ def png(uri: str, logo: str | None = None) -> bytes:
 
 
 def png_of(modules: list[str]) -> bytes:
-    """A code of pam_totp.enrollment.symbol as PNG: pixel by pixel what `png` draws, in a fifth of
+    """A code of pam_totp.enrollment.symbol as PNG: pixel by pixel what `png` draws, in a tenth of
     the time."""
     from PIL import Image
 
     size = len(modules)
-    code = Image.new("1", (size, size))
-    code.putdata([255 * (module == "0") for row in modules for module in row])
+    row_bytes = (size + 7) // 8
+    rows = (int(row.ljust(8 * row_bytes, "0"), 2).to_bytes(row_bytes, "big") for row in modules)
+    code = Image.frombytes("1", (size, size), b"".join(rows), "raw", "1;I")  # 0 is white
     side, border = size * MODULE_PIXELS, BORDER_MODULES * MODULE_PIXELS
     image = Image.new("1", (side + 2 * border, side + 2 * border), 255)
     image.paste(code.resize((side, side)), (border, border))
     drawn = io.BytesIO()
-    image.save(drawn, "PNG")
+    image.save(drawn, "PNG", compress_level=1)
     return drawn.getvalue()
 
 

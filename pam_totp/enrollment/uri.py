@@ -5,24 +5,24 @@ import hashlib
 import os
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
-
-from pam_totp.enrollment import qr
 
 HOSTS = Path("/etc/hosts")
 
 
 def new_uri(
-    user: str, chosen: dict[str, str], max_version: int, label: str = "", more: str = ""
+    user: str, chosen: dict[str, str], fits: Callable[[str], bool], label: str = "", more: str = ""
 ) -> str:
     """The URI; what every app takes as default is left out of it. chosen: issuer and code.*, as in
-    the settings; max_version: of the QR code. Without an issuer and a label the app shows the
-    host's name and user@host; more: what follows that, to tell it from an entry made before.
+    the settings; fits: whether the QR code of a URI may be as large. Without an issuer and a label
+    the app shows the host's name and user@host; more: what follows that, to tell it from an entry
+    made before.
 
     Apps overwrite an entry of the same issuer and label, some of the same label. So the names are
     those of the whole host, as far as they fit.
     """
-    import pyotp  # as qr.py imports qrcode
+    import pyotp  # here, as qr.py imports qrcode
 
     totp = pyotp.TOTP(
         pyotp.random_base32(),  # 160 bits, as RFC 4226 (section 4, R6) recommends
@@ -35,7 +35,7 @@ def new_uri(
     for issuer, host in ((whole, whole), (short, whole), (short, short)):
         account = label or f"{user}@{host} {more}".rstrip()
         uri = totp.provisioning_uri(account, chosen["issuer"] or issuer)
-        if qr.version_of(uri) <= max_version:
+        if fits(uri):
             break
     return uri
 

@@ -60,7 +60,7 @@ def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
 def new_pending_uri(user: pwd.struct_passwd, settings: Settings) -> str:
     """A fresh secret, which counts for ten minutes. Raises OSError or Failure."""
     with closing(attempts.Attempts(user.pw_uid)):  # its lock: of two logins at once both are kept
-        uri = new_uri(user.pw_name, settings.values, MAX_VERSION)
+        uri = new_uri(user.pw_name, settings.values, lambda uri: qr.version_of(uri) <= MAX_VERSION)
         secret_writer.try_out(SecretDir(user, settings.store), len(uri))
         pending.keep(user, uri + strftime("&added=%Y%m%dT%H%MZ", gmtime()))  # records.user.devices
         return uri

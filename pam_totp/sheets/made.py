@@ -15,7 +15,9 @@ from pam_totp.sheets.row import Row
 # The URI, the content of the recovery file, and that of sheet and picture.
 Made = tuple[str, bytes, dict[str, bytes]]
 
-MAX_VERSION = 12  # of the QR code: on paper a large one can be scanned, unlike in a terminal
+# Of a URI. On paper a large QR code can be scanned, unlike in a terminal: version 12 with error
+# correction M (ISO/IEC 18004, table 7), or smaller if the secret is in capitals.
+MAX_BYTES = 287
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def make(user: str, more: str, plan: Plan) -> Made:
 
     codes = recovery.new_codes()
     try:
-        uri = new_uri(user, plan.chosen, MAX_VERSION, more=more)
+        uri = new_uri(user, plan.chosen, lambda uri: len(uri) <= MAX_BYTES, more=more)
         credential = parse_line(f"{uri} {plan.device}")
         sheet = sheet_of(user, credential, uri, codes)
         row = row_of(sheet, plan.device)

@@ -45,8 +45,8 @@ def measure(_: BenchHost) -> list[Measured]:
     ]
     measured = rounds.run(candidates, at_least=5, at_most=7, stable=0.05)
     PASSWD.write_bytes(accounts)
-    shutil.rmtree(HOMES)
-    shutil.rmtree(SHEETS)
+    shutil.rmtree(HOMES, ignore_errors=True)
+    shutil.rmtree(SHEETS, ignore_errors=True)
     return measured
 
 

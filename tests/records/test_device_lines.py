@@ -114,7 +114,7 @@ def test_time_that_is_none_is_not_known(added: str) -> None:
 def test_uri_that_was_made_here_is_shown_again_byte_for_byte(
     host: str, changes: dict[str, str], label: str
 ) -> None:
-    uri = new_uri("alice", CHOSEN | {"issuer": f"Büro & Co/2? {host}"} | changes, 40, label)
+    uri = new_uri("alice", CHOSEN | {"issuer": f"Büro & Co/2? {host}"} | changes, bool, label)
     (device,) = devices_of(line_of(uri, "phone", NOON).encode())
     assert device.uri == uri
 
