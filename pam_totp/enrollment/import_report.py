@@ -79,14 +79,15 @@ def error_of(faulty: list[dict[str, Any]], users: set[str], *, is_applied: bool)
 
 
 def whole_hint(hint: str) -> str:
-    """A hint that is an option, as this command with it; an entry replaces those that were named,
-    because one of them is what is wrong."""
+    """A hint that is an option, as this command with it. An entry is the first one of the file, as
+    an example: it replaces those that were named, and is only shown."""
     if hint.startswith("--entry="):
-        return again(hint, words=_without_entries(sys.argv[1:]))
+        return again(hint, words=_without_choice(sys.argv[1:]))
     return again(hint) if hint.startswith("--") else hint
 
 
-def _without_entries(words: list[str]) -> list[str]:
+def _without_choice(words: list[str]) -> list[str]:
+    """Without entries and --apply."""
     kept: list[str] = []
     following = iter(words)
     for word in following:
@@ -94,6 +95,6 @@ def _without_entries(words: list[str]) -> list[str]:
             return [*kept, word, *following]
         if word == "--entry":
             next(following, None)  # its value
-        elif not word.startswith("--entry="):
+        elif word != "--apply" and not word.startswith("--entry="):
             kept.append(word)
     return kept

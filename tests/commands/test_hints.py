@@ -93,7 +93,7 @@ def test_window_that_is_too_small_names_the_command_for_this_device(user: User, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_of_several_entries_is_imported_by_the_hint(
+def test_one_of_several_entries_is_shown_by_the_hint_and_imported_with_apply(
     user: User, tmp_path: Path, name: str
 ) -> None:
     secrets = new_secrets(2)
@@ -106,7 +106,10 @@ def test_one_of_several_entries_is_imported_by_the_hint(
         return  # it stands for standard input
     answer = pasted(there + shlex.join(words))
     assert_refused(answer, "choose one of 2 entries")
-    done = pasted(there + hint_of(answer))
+    hint = hint_of(answer)
+    shown = pasted(there + hint)
+    assert (shown.code, shown.errors, secret_of(user).exists()) == (0, "", False)
+    done = pasted(there + hint.replace(" --user ", " --apply --user ", 1))
     assert (done.code, done.errors) == (0, "")
     assert verify(user, Credential(user, secrets[0]).fresh_code()).code == ACCEPTED
 

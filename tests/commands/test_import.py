@@ -670,6 +670,8 @@ def test_one_of_several_entries_has_to_be_named(user: User, tmp_path: Path) -> N
     refused = pam_totp(*arguments)
     assert_refused(refused, "choose one of 2 entries: 1 site:n0, 2 site:n1")
     assert refused.errors.splitlines()[1] == f"hint: pam-totp {' '.join(arguments)} --entry=1"
+    asked = pam_totp(*arguments, "--apply")  # pasted, the example is only shown
+    assert asked.errors.splitlines()[1] == refused.errors.splitlines()[1]
     assert pam_totp(*arguments, "--entry", "site:n1", "--apply").code == 0
     assert verify(user, Credential(user, secrets[0]).fresh_code()).code == REFUSED
     assert verify(user, Credential(user, secrets[1]).fresh_code()).code == ACCEPTED

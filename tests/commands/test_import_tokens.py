@@ -127,7 +127,9 @@ def test_who_gets_which_has_to_be_said(files: Files, user: User) -> None:
         assert_refused(answer, f"there is no token '{serial}'; the file has 1, 2")
 
 
-@pytest.mark.parametrize("entries", [["--entry", "3"], ["--entry=3"], ["--entry=1", "--entry=3"]])
+@pytest.mark.parametrize(
+    "entries", [["--entry", "3"], ["--entry=3", "--apply"], ["--entry=1", "--entry=3"]]
+)
 def test_hint_of_an_unknown_token_works_as_it_is_pasted(
     files: Files, user: User, entries: list[str]
 ) -> None:
