@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pam_totp.records.user import counters
 from pam_totp.rules import throttle
+from pam_totp.rules.reasons import Failure
 from tests.commands.commands import failures_of, let_pass
 from tests.host.accounts import User
 from tests.host.credentials import Credential, new_secrets
@@ -217,6 +219,24 @@ def test_damaged_record_refuses_every_code_and_costs_no_try(
         assert detail.startswith(f"{token.record} is malformed; run: rm ")
     assert failures_of(user)[0] == 0
     assert token.record.read_text(encoding="ascii") == content
+
+
+def test_record_that_was_cut_short_anywhere_refuses_every_code(
+    user: User, token: Token, syslog: SystemLog
+) -> None:
+    """A counter that lost its last digits would make used codes good again."""
+    assert verify(user.name, token.code(0)) == ACCEPTED
+    token.record.write_text(f"pam-totp counters 1\n{token.identity} 12\n", encoding="ascii")
+    whole = token.record.read_bytes()
+    for length in range(len(whole)):
+        token.record.write_bytes(whole[:length])
+        with pytest.raises(Failure, match="is malformed"):
+            counters.read(user.uid)
+    token.record.write_bytes(whole[:-2] + b"\n")
+    assert counters.read(user.uid) == {token.identity: 1}
+    token.record.write_bytes(whole[:-2])
+    assert verify(user.name, token.code(2)) == REFUSED
+    assert reason_and_detail(syslog)[0] == "state-unavailable"
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ def read(uid: int) -> dict[str, int]:
     if content is None:
         return {}
     try:
-        header, *lines = content.decode("ascii").removesuffix("\n").split("\n")
-        pairs = [line.split(" ") for line in lines]
-        found = {identity: int(counter) for identity, counter in pairs}
-        if header != _HEADER or not all(0 <= each <= MAX_COUNTER for each in found.values()):
+        header, *lines, end = content.decode("ascii").split("\n")
+        found = {name: int(last) for name, last in (line.split(" ") for line in lines)}
+        least, most = min(found.values()), max(found.values())  # one at least is always written
+        if header != _HEADER or end or not 0 <= least <= most <= MAX_COUNTER:
             raise ValueError
     except ValueError:
         path = f"{VAR.path}/{KIND}/{uid}"
