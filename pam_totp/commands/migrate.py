@@ -18,15 +18,14 @@ from pam_totp.records.storage.secret_dir import STORES, SecretDir, stores_of
 from pam_totp.records.user import enforced, secret
 from pam_totp.review import everybody
 from pam_totp.review.in_time import AT_ONCE, NO_ANSWER, LookFailed, each_in_time
-from pam_totp.review.looking import Stop
+from pam_totp.review.looking import MAX_CHANGE_SECONDS, UNCHANGED_WORDS, Stop
 from pam_totp.review.user_row import fault_of_home, may_log_in
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.repair_for_root import repair_for_root
 from pam_totp.signals import calling
 
 HELP = "root: move secrets into the active store"
-MAX_SECONDS = 20.0  # for one user: many more than a slow disk takes
-_SILENT = f"no answer within {MAX_SECONDS:.0f} seconds; run the command again"
+_SILENT = f"{UNCHANGED_WORDS}; run the command again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +88,7 @@ def _move_all(active: str, moved: list[dict[str, str]], faults: list[dict[str, s
 
     try:
         with calling(stop.tell):
-            for account, answer in each_in_time(_everybody(), look, MAX_SECONDS, AT_ONCE):
+            for account, answer in each_in_time(_everybody(), look, MAX_CHANGE_SECONDS, AT_ONCE):
                 found, fault = ([], _SILENT) if answer is NO_ANSWER else answer
                 moved += found
                 if fault:

@@ -21,13 +21,13 @@ from pam_totp.records.storage import secret_removal, state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import enforced, grant, pending, recovery, remembered, secret
 from pam_totp.review.in_time import AT_ONCE, NO_ANSWER, LookFailed, each_in_time
+from pam_totp.review.looking import MAX_CHANGE_SECONDS, UNCHANGED_WORDS
 from pam_totp.rules.enrollment import BY
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.reasons import Failure
 from pam_totp.signals import finish_undisturbed
 
 HELP = "root: remove a user's enrollment"
-MAX_SECONDS = 20.0  # many more than a slow disk takes
 
 # Adds to the paths that were removed, and to those that were kept.
 Removal = Callable[[list[str], list[str]], None]
@@ -125,11 +125,9 @@ def _remove_in_time(
             return *mine, *repair.split(failure.strerror or str(failure), state_dir.VAR.path)
         return *mine, "", ""
 
-    for _, answer in each_in_time([account.pw_name], look, MAX_SECONDS, AT_ONCE):
+    for _, answer in each_in_time([account.pw_name], look, MAX_CHANGE_SECONDS, AT_ONCE):
         if answer is NO_ANSWER:
-            message = (
-                f"the home {account.pw_dir!a} gives no answer within {MAX_SECONDS:.0f} seconds"
-            )
+            message = f"the home {account.pw_dir!a} gives {UNCHANGED_WORDS}"
             raise Error(message, "unmount what does not answer, and run the command again")
         removed += answer[0]
         kept += answer[1]

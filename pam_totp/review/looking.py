@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 MAX_SECONDS = 5
+MAX_CHANGE_SECONDS = 20.0  # what a user has: many more than a slow disk takes
+UNCHANGED_WORDS = f"no answer within {MAX_CHANGE_SECONDS:.0f} seconds"
 NO_ANSWER = object()
 NO_ANSWER_WORDS = f"no answer within {MAX_SECONDS} seconds"
 CHUNK = 64  # so many answers are told at once, as each write wakes the reader

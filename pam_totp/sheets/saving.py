@@ -19,7 +19,15 @@ from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.state_dir import Halfway, Unsynced
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import UNCONFIRMED, line_of
-from pam_totp.review.looking import AT_ONCE, NO_ANSWER, LookFailed, Process, Stop
+from pam_totp.review.looking import (
+    AT_ONCE,
+    MAX_CHANGE_SECONDS,
+    NO_ANSWER,
+    UNCHANGED_WORDS,
+    LookFailed,
+    Process,
+    Stop,
+)
 from pam_totp.rules.reasons import Failure
 from pam_totp.sheets.folder import SheetFolder
 from pam_totp.sheets.made import Made, Plan
@@ -27,7 +35,6 @@ from pam_totp.sheets.preparing import prepared
 from pam_totp.sheets.states import State
 from pam_totp.signals import later
 
-MAX_SECONDS = 20.0  # for one user: many more than a slow disk takes
 SAVED, UNSAVED, STOPPED, NOT_TRIED = "saved", "unsaved", "stopped", "not tried"
 
 # One of these, a sentence, and what STOPPED has as the hint.
@@ -61,7 +68,7 @@ def saved(
             stop.tell()
             return STOPPED, str(failure), "run the command again"
 
-    process = Process(range(len(todo)), look, MAX_SECONDS, AT_ONCE)
+    process = Process(range(len(todo)), look, MAX_CHANGE_SECONDS, AT_ONCE)
     try:
         process.start()
         for state in todo:
@@ -72,7 +79,7 @@ def saved(
 
 
 def _silence(state: State) -> Answer:
-    home = f"the home {state.account.pw_dir!a} gives no answer within {MAX_SECONDS:.0f} seconds"
+    home = f"the home {state.account.pw_dir!a} gives {UNCHANGED_WORDS}"
     why = f"{home}, so it is not known whether the secret was saved; run the command again"
     return UNSAVED, why, ""
 
