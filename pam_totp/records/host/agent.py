@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""The agent of this host (pam_totp.agent): one line to its UNIX socket, and one back.
+
+Root has an agent of its own, whose socket is closed to others. Users ask another one, which answers
+them about themselves alone.
+
+- An answer MUST be one whole line, within its limit and in time. Anything else is no answer.
+"""
+
+import posix
+import time
+from errno import EAGAIN
+
+from pam_totp.records.config.settings import AGENT_SOCKET
+from pam_totp.rules import agent_line, reasons
+from pam_totp.rules.reasons import SECRET_UNSAFE, STORE_UNAVAILABLE, Failure
+
+USERS_SOCKET = "/run/pam-totp-enroll.sock"
+# The variable in which the launcher (pam/launch.c) says which descriptor it connected, and when.
+EARLY_CALL = b"AGENT_CALL"
+# An early call is answered within the time of any other one, so it is soon too old.
+MAX_EARLY_SECONDS = 0.2
+_REASONS = {value for name, value in vars(reasons).items() if name.isupper()}
+
+_early: list[tuple[int, float]] = []  # a descriptor, and until when it is worth waiting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+
+
+def take_early_call() -> None:
+    """The next `ask` of this process goes by the launcher's call, if there is one: the agent is
+    awake by then, and has seen to its connection. Only for what the launcher has started, since
+    nobody else can set its variables. Raises ValueError or OSError."""
+    if call := posix.environ.pop(EARLY_CALL, b""):  # the number may soon be another descriptor's
+        descriptor, at = call.split()
+        posix.set_inheritable(int(descriptor), False)
+        _early.append((int(descriptor), float(at) + agent_line.ASK_SECONDS))
+
+
+def ask(verb: str, *fields: str) -> list[str]:
+    """The fields of the answer to a line. Raises Failure: with the store's reason if it refuses,
+    or with store-unavailable."""
+    path, limit = _path(), agent_line.limit_of(verb)
+    try:
+        line = agent_line.encode(verb, *fields, max_bytes=limit)
+    except ValueError:
+        raise Failure(SECRET_UNSAFE, "the store cannot hold this user name") from None
+    try:
+        kind, *answer = agent_line.decode(_exchange(path, line, limit), limit)
+        if kind == agent_line.OK:
+            return answer
+        if kind == agent_line.NO and len(answer) == 2 and answer[0] in _REASONS:
+            raise Failure(*answer)
+        if kind == agent_line.UNAVAILABLE and len(answer) == 1:
+            raise Failure(STORE_UNAVAILABLE, answer[0])
+    except OSError as failure:  # a TimeoutError is one
+        raise Failure(STORE_UNAVAILABLE, f"{path}: {failure.strerror or failure}") from None
+    except ValueError:
+        pass
+    raise unreadable()
+
+
+def unreadable() -> Failure:
+    """That the answer was none."""
+    return Failure(STORE_UNAVAILABLE, "the answer of pam-totp-agent cannot be read")
+
+
+def _path() -> str:
+    return AGENT_SOCKET if posix.geteuid() == 0 else USERS_SOCKET
+
+
+def _call(path: str) -> "tuple[socket, float]":
+    """Raises OSError."""
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+
+    peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+    peer.settimeout(agent_line.ASK_SECONDS)
+    peer.connect(path)
+    return peer, time.monotonic() + agent_line.ASK_SECONDS
+
+
+def _ask_early(line: bytes) -> "tuple[socket, float] | None":
+    """By the early call, if there is one that is not too old. Raises OSError."""
+    if not _early:
+        return None
+    descriptor, until = _early.pop()
+    if until - time.monotonic() < agent_line.ASK_SECONDS - MAX_EARLY_SECONDS:
+        posix.close(descriptor)
+        return None
+    if posix.write(descriptor, line) != len(line):
+        raise BlockingIOError(EAGAIN, "wrote a part of the line")
+    from _socket import AF_UNIX, SOCK_STREAM, socket  # while the store is at work: 0.2 ms
+
+    return socket(AF_UNIX, SOCK_STREAM, 0, descriptor), until
+
+
+def _exchange(path: str, line: bytes, limit: int) -> bytes:
+    """What is answered to a line: at most one byte more than `limit`. Raises OSError."""
+    asked = _ask_early(line)
+    peer, until = asked or _call(path)
+    try:
+        if not asked:
+            peer.sendall(line)
+        answer = b""
+        while len(answer) <= limit and not answer.endswith(b"\n"):
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            peer.settimeout(left)
+            part = peer.recv(limit + 1 - len(answer))
+            if not part:
+                break
+            answer += part
+        return answer
+    finally:
+        peer.close()
