@@ -17,6 +17,9 @@ EXAMPLES = $(PREFIX)/share/doc/pam-totp/examples
 TMPFILES = /usr/lib/tmpfiles.d
 UNITS = /usr/lib/systemd/system
 ROLL_BACK = pam-totp-roll-back.service
+# Those of a host in a store of many hosts. `pam-totp store join` turns the sockets on, nothing else does.
+AGENTS = pam-totp-agent pam-totp-enroll
+AGENT_UNITS = $(foreach agent,$(AGENTS),$(agent).socket $(agent).service)
 # Where libpam and Python look, wherever PREFIX is; and the stack that asks for the password, which on
 # Debian alone is two, common-auth and common-account. Any other system has to be told.
 DEBIAN = $(wildcard /etc/debian_version)
@@ -66,7 +69,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 # Both are in the repository: a fault of what writes them must not remove them.
 .PRECIOUS: config/config.yaml pam_totp/manual/pam-totp.yaml.5.scd
-.PHONY: all build help install uninstall check-places demo test quick test-bare test-roots test-profile test-services check \
+.PHONY: all build help install uninstall check-places demo demo-fleet test quick test-bare test-roots test-profile test-services check \
 	bench fuzz soak deb release clean FORCE \
 	check-style check-types check-shell check-module check-architecture check-package
 
@@ -128,22 +131,26 @@ put = install -D -m $(1) /dev/null '$(DESTDIR)'$(3).new && sed -e 's|/usr/lib/pa
 # The same of a file that stays as it is.
 place = install -D -m $(1) $(2) '$(DESTDIR)'$(3).new && mv '$(DESTDIR)'$(3).new '$(DESTDIR)'$(3) || exit 1
 # The first line deletes what an older release left: no stray module may stay importable.
+# As whom codes are sent. Without it the log says that it is missing; nothing else needs it.
+ADD_ACCOUNT = useradd --system --no-create-home --home-dir /nonexistent \
+	--shell /usr/sbin/nologin pam-totp-send
 install: check-places build ## into DESTDIR, PREFIX=/usr (as root)
 	rm -rf '$(DESTDIR)$(LIBRARY)/pam_totp'
-	for file in $$(find pam_totp -name '*.py' -o -name '*.yaml'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
-	$(call put,755,scripts/login.py,$(PROGRAMS)/show-enrollment)
-	$(call put,755,scripts/roll-back,$(PROGRAMS)/roll-back)
+	for file in $$(find pam_totp -name '*.py' -o -name '*.yaml' -o -name '*.sql'); do $(call put,644,$$file,$(LIBRARY)/$$file); done
+	for name in show-enrollment send-code; do $(call put,755,scripts/login.py,$(PROGRAMS)/$$name); done
+	for name in roll-back agent; do $(call put,755,scripts/$$name,$(PROGRAMS)/$$name); done
 	for name in gate verify; do $(call place,755,build/$$name,$(PROGRAMS)/$$name); done
 	$(call put,755,scripts/pam-totp,$(PREFIX)/bin/pam-totp)
 	$(call put,644,config/pam.d/pam-totp,$(PAMDIR)/pam-totp)
 	$(call put,644,config/tmpfiles.d/pam-totp.conf,$(TMPFILES)/pam-totp.conf)
-	$(call put,644,config/systemd/$(ROLL_BACK),$(UNITS)/$(ROLL_BACK))
+	for unit in $(ROLL_BACK) $(AGENT_UNITS); do $(call put,644,config/systemd/$$unit,$(UNITS)/$$unit); done
 # Part of every boot, without anybody who turns it on: it has no [Install].
 	install -d '$(DESTDIR)$(UNITS)/sysinit.target.wants'
 	ln -sf ../$(ROLL_BACK) '$(DESTDIR)$(UNITS)/sysinit.target.wants/$(ROLL_BACK)'
 # Empty: the settings are the administrator's to write, and every one has a default.
 	install -d '$(DESTDIR)/etc/pam-totp'
-	for file in $$(find config -type f ! -path 'config/*.d/*' ! -name $(ROLL_BACK)); do \
+	for file in $$(find config -type f ! -path 'config/*.d/*' \
+			$(foreach unit,$(ROLL_BACK) $(AGENT_UNITS),! -name $(unit))); do \
 		$(call put,644,$$file,$(EXAMPLES)/$${file#*/}); done
 	$(call put,755,scripts/mfa,$(EXAMPLES)/mfa)
 	for page in $(notdir $(MANUAL_PAGES)); do \
@@ -157,6 +164,7 @@ ifndef PACKAGING
 	umask 022 && $(PYTHON) -BIS '$(DESTDIR)$(LIBRARY)/pam_totp/bundle.py'
 	install -d -m 700 '$(DESTDIR)/run/pam-totp' '$(DESTDIR)/var/lib/pam-totp' \
 		'$(DESTDIR)/var/lib/pam-totp/secrets'
+	[ -n '$(DESTDIR)' ] || getent passwd pam-totp-send >/dev/null || $(ADD_ACCOUNT) || true
 endif
 
 # What people wrote stays: secrets, settings, and records without which used codes would be good again.
@@ -166,11 +174,15 @@ uninstall: check-places ## what install put there (as root, with the same PREFIX
 		grep -vE '\.(dpkg|ucf|rpm|pac)|~$$|\.bak$$' | xargs); \
 	[ -z "$$named" ] || { printf '%s\n' "make uninstall: error: still in use in /etc/pam.d: $$named" \
 		'hint: pam-totp disable --all   # then take out the lines that were added by hand' >&2; exit 1; }
+	@[ -n '$(DESTDIR)' ] || [ ! -d /run/systemd/system ] || systemctl stop $(AGENT_UNITS)
 	rm -rf '$(DESTDIR)$(LIBRARY)' '$(DESTDIR)$(PROGRAMS)' '$(DESTDIR)$(dir $(EXAMPLES))' \
-		'$(DESTDIR)/run/pam-totp' '$(DESTDIR)/var/lib/pam-totp/changes'
+		'$(DESTDIR)/run/pam-totp' '$(DESTDIR)/var/lib/pam-totp/changes' \
+		$(foreach agent,$(AGENTS),'$(DESTDIR)/var/lib/private/$(agent)' '$(DESTDIR)/var/lib/$(agent)')
 	rm -f '$(DESTDIR)$(SECURITYDIR)/pam_totp.so' '$(DESTDIR)$(PREFIX)/bin/pam-totp' \
 		'$(DESTDIR)$(PAMDIR)/pam-totp' '$(DESTDIR)$(TMPFILES)/pam-totp.conf' \
-		'$(DESTDIR)$(UNITS)/$(ROLL_BACK)' '$(DESTDIR)$(UNITS)/sysinit.target.wants/$(ROLL_BACK)' \
+		$(foreach unit,$(ROLL_BACK) $(AGENT_UNITS),'$(DESTDIR)$(UNITS)/$(unit)') \
+		'$(DESTDIR)$(UNITS)/sysinit.target.wants/$(ROLL_BACK)' \
+		$(foreach agent,$(AGENTS),'$(DESTDIR)/etc/systemd/system/sockets.target.wants/$(agent).socket') \
 		'$(DESTDIR)$(BASH_COMPLETION)/pam-totp' '$(DESTDIR)$(ZSH_COMPLETION)/_pam-totp' \
 		$(foreach page,$(notdir $(MANUAL_PAGES)),'$(DESTDIR)$(MANUALS)/man$(subst .,,$(suffix $(page)))/$(page)')
 	@for folder in /etc/pam-totp /var/lib/pam-totp/secrets /var/lib/pam-totp; do \
@@ -189,10 +201,15 @@ demo: ## log in over real ssh on a throw-away host
 	@$(MAKE) build
 	@$(HOST) $(PYTHON) scripts/demo
 
+demo-fleet: ## two hosts with one store, and its failover, on throw-away machines
+	@scripts/install-dependencies demo fleet
+	@$(MAKE) build
+	@$(HOST) $(PYTHON) scripts/demo-fleet
+
 # Two workers for each processor, as a test waits half of its time: each in a throw-away host of its
 # own (tests/conftest.py). The architecture is among the tests.
 test: ## everything: the linters, then all tests, real sshd included
-	@scripts/install-dependencies demo test deb check
+	@scripts/install-dependencies demo test fleet deb check
 	@$(MAKE) check ARCHITECTURE=
 	@$(MAKE) build
 	@echo 'running all tests, a dot for each, on '$$(nproc)' processors: up to an hour'
@@ -236,7 +253,7 @@ SHELL_SCRIPTS = $(call first_line,\/(ba|da)?sh)
 PYTHON_FILES = pam_totp tests $(PYTHON_SCRIPTS)
 ARCHITECTURE = check-architecture
 check: ## linters, types, the architecture: all faults at once
-	@scripts/install-dependencies demo test check deb
+	@scripts/install-dependencies demo test fleet check deb
 	@$(MAKE) build/check/ready
 	@$(MAKE) -k -j$$(nproc) --output-sync=target check-package check-types check-style check-shell \
 		check-module $(ARCHITECTURE)

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 PROGRAMS = ("gate", "verify")
+# What many logins import later, and others never: all that they need is loaded at once with them.
+LATER_AT_ONCE = ("pam_totp.login.check_here", "pam_totp.login.check_in_fleet")
 LIBRARY = Path(__file__).resolve().parents[1]
 LOADER = "pam_totp.loader"
 
@@ -49,8 +51,13 @@ def bundle_of(program: str) -> bytes:
         name = source.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         codes[name] = compiled_bare(path.read_bytes(), source)
     loader = codes.pop(LOADER)
-    first = [(name, codes.pop(name)) for name in modules_of(program)]
-    later = {name: marshal.dumps(code) for name, code in codes.items()}
+    at_start = modules_of(f"pam_totp.login.{program}")
+    first = [(name, codes.pop(name)) for name in at_start]
+    later = {}
+    for name in codes:
+        needed = modules_of(name) if name in LATER_AT_ONCE else [name]
+        at_once = [(each, codes[each]) for each in needed if each not in at_start]
+        later[name] = marshal.dumps(at_once)
     return marshal.dumps((MAGIC_NUMBER, loader, [*states], [*states.values()], first, later))
 
 
@@ -102,8 +109,9 @@ def without_lines(code: CodeType) -> CodeType:
     return code.replace(co_linetable=b"", co_consts=tuple(inner))
 
 
-def modules_of(program: str) -> list[str]:
-    """The modules that a program imports at its start, each after those that it needs."""
+def modules_of(start: str) -> list[str]:
+    """The modules that are imported with one, which is the last of them, each after those that it
+    needs."""
     modules: list[str] = []
     exec_module = SourceFileLoader.exec_module
 
@@ -116,7 +124,7 @@ def modules_of(program: str) -> list[str]:
         del sys.modules[name]  # as in a new process
     SourceFileLoader.exec_module = remember  # type: ignore[method-assign, assignment]
     try:
-        importlib.import_module(f"pam_totp.login.{program}")
+        importlib.import_module(start)
     finally:
         SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign]
     return modules

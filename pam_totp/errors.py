@@ -17,6 +17,10 @@ class Error(Exception):
         self.hint = hint
 
 
+class NoUser(Error):
+    """This machine has no user of the name."""
+
+
 class UsageError(Error):
     """Wrong usage that the parser of the options cannot see: exit code 2."""
 

@@ -32,6 +32,11 @@ def columns(rows: Sequence[Sequence[str]], max_first: int) -> list[list[str]]:
     return found
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 user", "2 users", "1,000 users": of a noun that gets an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def moment(seconds: int | None) -> str:
     """A time in UTC, to the minute; users can set any time on their files."""
     try:

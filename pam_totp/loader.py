@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Seldom:
     """Imports from the bundle what few logins need: the files may be of another release by then."""
 
-    codes: dict[str, bytes]
+    codes: dict[str, bytes]  # each after those of modules that it needs
     create_module = staticmethod(lambda _spec: None)  # as usual
 
     def find_spec(self, name: str, *_: object) -> object:
@@ -25,7 +25,9 @@ class Seldom:
         return spec if name in self.codes else None
 
     def exec_module(self, module: object) -> None:
-        exec(loads(self.codes[vars(module)["__name__"]]), vars(module))  # noqa: S102 - as below
+        *needed, (_, code) = loads(self.codes[vars(module)["__name__"]])
+        load_all([each for each in needed if each[0] not in sys.modules])
+        exec(code, vars(module))  # noqa: S102 - as below
 
 
 def load(
@@ -43,6 +45,11 @@ def load(
         return
     Seldom.codes = codes
     sys.meta_path[:0] = [Seldom()]  # type: ignore[list-item]
+    load_all(modules)
+
+
+def load_all(modules: "list[tuple[str, CodeType]]") -> None:
+    """Loads modules, each after those that it needs."""
     for name, code in modules:
         module = sys.modules[name] = type(sys)(name)
         module.__path__ = []  # as of a package: nothing of ours is looked for in a folder

@@ -5,15 +5,16 @@ Exit codes: 0 done, 1 refused or found faults, 2 wrong usage. Errors are two lin
 error: what is wrong and what to run next.
 """
 
+import argparse
 import io
 import os
 import sys
 from collections.abc import Callable
 
-from pam_totp.errors import Error, UsageError, give_output_up, print_only_text, printable
+from pam_totp.errors import Error, NoUser, UsageError, give_output_up, print_only_text, printable
+from pam_totp.fleet import login_host
 from pam_totp.listing import fit
-from pam_totp.setup import apply
-from pam_totp.stack import turned_on
+from pam_totp.setup.under_way import has_current
 from pam_totp.verbs import is_for_root, parser
 
 # Of root's commands: `su` leaves them the one of whoever called it.
@@ -39,7 +40,10 @@ def main(arguments: list[str] | None = None, act: Callable[[], int] | None = Non
     try:
         is_read_only = (sys.argv[1:] if arguments is None else arguments)[:1] == [READ_ONLY]
         if os.geteuid() == 0 and not is_read_only:
-            _take_back_what_was_left()
+            from pam_totp.stack import turned_on  # only root can see this
+
+            if has_current():
+                _take_back_what_was_left()
             lost = turned_on.lost()
             if lost:
                 _say("warning", *lost)
@@ -68,6 +72,8 @@ def main(arguments: list[str] | None = None, act: Callable[[], int] | None = Non
 
 def _take_back_what_was_left() -> None:
     """A trial whose command and watcher were killed, or that a restart of the machine has ended."""
+    from pam_totp.setup import apply  # hardly ever
+
     try:
         said = apply.recover()
     except Error as fault:
@@ -85,8 +91,22 @@ def run_verb(arguments: list[str] | None) -> int:
         options = parser(given[:1]).parse_args(given)
     except SystemExit as ended:  # --help, --version, wrong usage
         return ended.code if isinstance(ended.code, int) else 2
-    code: int = options.run(options)
+    login_host.refuse(options.verb, options)
+    try:
+        code: int = options.run(options)
+    except NoUser as fault:
+        raise Error(fault.message, _of_fleet(options) or fault.hint) from None
+    in_fleet = _of_fleet(options) if sys.stderr.isatty() else ""
+    if in_fleet:
+        _say("note", "this was about users of this server alone, not of the fleet", in_fleet)
     return code
+
+
+def _of_fleet(options: argparse.Namespace) -> str:
+    """What of_fleet.command says."""
+    from pam_totp.fleet import of_fleet  # few commands are typed at a terminal by root
+
+    return of_fleet.command(options)
 
 
 def _say_error(message: str, hint: str) -> None:

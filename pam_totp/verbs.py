@@ -3,6 +3,7 @@
 
 import argparse
 import importlib
+import re
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
@@ -20,10 +21,12 @@ VERBS = (
     "resync",
     "recovery-codes",
     "users",
+    "invite",
     "sheet",
     "reset",
     "unlock",
     "grant",
+    "contact",
     "explain",
     "enable",
     "disable",
@@ -31,13 +34,27 @@ VERBS = (
     "doctor",
     "import",
     "migrate",
+    "store",
     "config",
 )
+
+# What is typed in place of an option, where a verb has that option.
+_MEANT = {
+    r"--(phone|mobile|number|cell|tel)\b.*": "--sms",
+    r"--(e-mail|address)\b.*": "--mail",
+    r"\+?[0-9]{5,}": "--sms",
+    r"[^-].*@.*": "--mail",
+}
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"{self.prog} --help")
+        raise UsageError(message, self._hint())
+
+    def _hint(self, unknown: str = "") -> str:
+        """The verb's own --help; who wants what a verb is about of everybody is told of `users`."""
+        is_of_user = any(each.metavar == "USER" for each in self._get_positional_actions())
+        return "pam-totp users" if unknown == "--list" and is_of_user else f"{self.prog} --help"
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Also takes names on both sides of an option, and refuses unknown arguments, so that the
@@ -48,9 +65,16 @@ class _Parser(argparse.ArgumentParser):
             setattr(found, lists[0].dest, [*getattr(found, lists[0].dest), *unknown])
             return found, []
         if unknown:
-            near = did_you_mean(unknown[0], self._option_string_actions)
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+            message = f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown[0])}"
+            raise UsageError(message, self._hint(unknown[0]))
         return found, unknown
+
+    def _meant(self, word: str) -> str:
+        options = self._option_string_actions
+        for pattern, option in _MEANT.items():
+            if option in options and re.fullmatch(pattern, word):
+                return f"; did you mean {option}{'' if word.startswith('-') else f' {word}'}?"
+        return did_you_mean(word, options) if word.startswith("-") else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """For a misspelt verb, suggests the nearest one; argparse would list them all. An option is
@@ -76,7 +100,7 @@ def parser(named: Sequence[str] = ()) -> argparse.ArgumentParser:
         module = _module_of(name)
         verb = verbs.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(run=module.run, verb=name)
     return whole
 
 

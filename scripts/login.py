@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -BIS
 # SPDX-License-Identifier: MIT
-"""What gate and verify run (pam/launch.c, of which it is a part), and show-enrollment, which gate
-runs in its own place: argument 1 says which of them."""
+"""What gate and verify run (pam/launch.c, of which it is a part), and what they run in their own
+place, show-enrollment and send-code: argument 1 says which of them."""
 
 import atexit
 import gc
@@ -9,7 +9,7 @@ import posix
 import sys
 from marshal import loads
 
-# Only main() may end with 0, and that of show-enrollment never does.
+# Only main() may end with 0, and those of show-enrollment and send-code never do.
 atexit.register(posix._exit, 1)
 gc.disable()  # to search for garbage takes longer than to leave it
 del sys.argv[0]

@@ -18,7 +18,9 @@ from tests.host.debian_package import ROOT, copy_of_the_tree, files_below, run
 pytestmark = pytest.mark.timeout(600)  # the first test builds the package
 PROGRAMS = {
     "usr/bin/pam-totp",
+    "usr/libexec/pam-totp/agent",
     "usr/libexec/pam-totp/gate",
+    "usr/libexec/pam-totp/send-code",
     "usr/libexec/pam-totp/show-enrollment",
     "usr/libexec/pam-totp/roll-back",
     "usr/libexec/pam-totp/verify",
@@ -27,6 +29,13 @@ PROGRAMS = {
     "usr/share/python3/runtime.d/pam-totp-bundle.rtupdate",
 }
 UNIT = "pam-totp-roll-back.service"
+UNITS = {
+    UNIT,
+    "pam-totp-agent.service",
+    "pam-totp-agent.socket",
+    "pam-totp-enroll.service",
+    "pam-totp-enroll.socket",
+}
 LINKS = {"usr/lib/systemd/system/sysinit.target.wants/pam-totp-roll-back.service"}
 
 
@@ -59,15 +68,15 @@ def test_package_holds_what_the_contract_names(unpacked: Path) -> None:
     sources = {
         f"usr/lib/pam-totp/{path.relative_to(ROOT)}"
         for path in (ROOT / "pam_totp").rglob("*")
-        if path.suffix in (".py", ".yaml")
+        if path.suffix in (".py", ".sql", ".yaml")
     }
     promised = (
         PROGRAMS
         | sources
+        | {f"usr/lib/systemd/system/{unit}" for unit in UNITS}
         | {
             "usr/lib/pam.d/pam-totp",
             "usr/lib/tmpfiles.d/pam-totp.conf",
-            f"usr/lib/systemd/system/{UNIT}",
             f"usr/lib/systemd/system/sysinit.target.wants/{UNIT}",
             module,
         }
@@ -82,7 +91,7 @@ def test_package_ships_every_example_as_it_is(unpacked: Path) -> None:
     sources = {
         name: (ROOT / "config" / name).read_bytes()
         for name in files_below(ROOT / "config")
-        if not name.startswith(("pam.d/", "tmpfiles.d/")) and UNIT not in name
+        if not name.startswith(("pam.d/", "tmpfiles.d/")) and Path(name).name not in UNITS
     }
     sources["mfa"] = (ROOT / "scripts" / "mfa").read_bytes()
     assert {name: (examples / name).read_bytes() for name in files_below(examples)} == sources
@@ -237,6 +246,14 @@ def test_uninstall_leaves_what_people_wrote_and_nothing_else(
     assert len(list(files_below(tmp_path))) > 100
     mine = tmp_path / "etc/pam-totp/config.yaml"
     mine.write_text("store: system\n")
+    for agent in ("pam-totp-agent", "pam-totp-enroll"):  # a host that has joined a store
+        wanted = tmp_path / "etc/systemd/system/sockets.target.wants" / f"{agent}.socket"
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        wanted.symlink_to(f"/usr/lib/systemd/system/{agent}.socket")
+        state = tmp_path / "var/lib/private" / agent
+        state.mkdir(parents=True)
+        (state / "seen").touch()
+        (tmp_path / "var/lib" / agent).symlink_to(f"private/{agent}")
     said = run("make", "-s", "uninstall", *arguments, folder=tree)
     assert said == "kept, because people wrote files there: /etc/pam-totp\n"
     assert list(files_below(tmp_path)) == ["etc/pam-totp/config.yaml"]
@@ -289,6 +306,6 @@ def test_manuals_with_tables_say_so_in_their_first_line() -> None:
     """man(1) runs tbl for those alone."""
     pages = list((ROOT / "build" / "man").iterdir())
     texts = [page.read_text(encoding="utf-8") for page in pages]
-    assert len(texts) == 3
+    assert len(texts) == 4
     assert any("\n.TS" in text for text in texts)
     assert all(text.startswith("'\\\" t\n") == ("\n.TS" in text) for text in texts)

@@ -2,6 +2,7 @@
 """Messages and manuals use the words that readers of sshd(8) and sudo(8) know, one word a thing."""
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,29 @@ def messages() -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(ROOT)}:{getattr(child, 'lineno', 0)}", text
 
 
+# Things that are counted, and counts that are never one. Seconds and days are not among them.
+COUNTED = re.compile(
+    r" ((?:more|recovery|outage|incorrect|other|unknown) )*(users|people|codes|devices|logins|tries"
+    r"|findings|hosts|servers|connections|secrets|entries|tokens|rules|warnings|files|services)\b"
+)
+NEVER_ONE = {"count devices", "len(entries) entries", "each['unrevealed'] tries"}
+
+
+def counts() -> Iterator[tuple[str, str]]:
+    """Each value that a message puts before a plural noun, and that noun; but for constants."""
+    for path in sorted((ROOT / "pam_totp").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.JoinedStr):
+                continue
+            for value, text in itertools.pairwise(node.values):
+                if not (isinstance(value, ast.FormattedValue) and isinstance(text, ast.Constant)):
+                    continue
+                found = COUNTED.match(str(text.value))
+                name = ast.unparse(value.value)
+                if found and not name.rpartition(".")[2].isupper():
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", f"{name} {found[2]}"
+
+
 def paragraphs(path: Path) -> Iterator[tuple[str, str]]:
     """Each paragraph on one line, with where it begins."""
     line = 1
@@ -72,6 +96,11 @@ def idioms_in(texts: Iterator[tuple[str, str]]) -> list[str]:
 
 def test_no_message_uses_a_word_of_its_own_for_what_has_a_common_one() -> None:
     assert idioms_in(messages()) == []
+
+
+def test_no_message_has_one_users() -> None:
+    """`listing.counted` has the plural where it is one."""
+    assert [each for each in counts() if each[1] not in NEVER_ONE] == []
 
 
 def test_no_manual_uses_a_word_of_its_own_for_what_has_a_common_one() -> None:

@@ -9,7 +9,7 @@ import posix
 import pwd
 
 from pam_totp.access.decision import ELSEWHERE, ENROLLED, MISSING, UNENROLLED, UNKNOWN
-from pam_totp.records.config.settings import Settings
+from pam_totp.records.config.settings import FLEET, Settings
 from pam_totp.records.host import account
 from pam_totp.records.host.groups import Groups
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir, stores_of
@@ -33,8 +33,10 @@ class Facts(Record):
 
     rule: the one that matches; state: of the user's secret (pam_totp.access.decision), UNKNOWN with
     `fault`; is_enforced: has logged in with a code; grant: the valid one; wait: seconds after
-    incorrect codes; is_remembered: a code was accepted for the same key or session a moment ago;
-    grant_fault, wait_fault: why those are not known.
+    incorrect codes; sent_by: the kinds of codes that can be sent to the user, and that the rule
+    accepts; is_contact_fault: whether `fault` is why those are not known; is_remembered: a code was
+    accepted for the same key or session a moment ago; grant_fault, wait_fault: why those are not
+    known.
     """
 
     user: pwd.struct_passwd
@@ -43,6 +45,8 @@ class Facts(Record):
     is_enforced: bool = False
     grant: Grant | None = None
     wait: float = 0.0
+    sent_by: tuple[str, ...] = ()
+    is_contact_fault: bool = False
     is_remembered: bool = False
     fault: str = ""
     grant_fault: str = ""
@@ -61,24 +65,37 @@ def gather_facts(
     # Grants, and who has logged in with a code, are root's to read. A screen locker runs as the
     # user, who could remove the secret anyway: there the user's own file decides.
     is_root = posix.geteuid() == 0
-    state, is_enforced, fault = UNKNOWN, False, ""
+    state, is_enforced, fault, wait = UNKNOWN, False, "", 0.0
+    sent_by: tuple[str, ...] = ()
+    is_contact_fault = False
     try:
         is_enforced = is_root and enforced.is_set(user.pw_uid)
-        if is_enforced and not complete:
+        if settings.store == FLEET:
+            from pam_totp.access import in_fleet  # no other store needs it
+
+            state, wait = in_fleet.look(user, is_enforced=is_enforced)
+        elif is_enforced and not complete:
             state = ENROLLED  # or MISSING: a code is asked for, and the verifier looks
         else:
             state = state_of(user, settings, is_enforced=is_enforced)
+    except Failure as failure:  # as of a home that is locked, which keeps no code from being sent
+        state, fault = UNKNOWN, failure.detail
+    try:
+        if is_root and rule.methods != (policy.TOTP,):
+            from pam_totp.access import by_contact  # hardly any rule has it
+
+            state, sent_by = by_contact.look(user, rule, state, settings.store)
     except Failure as failure:
-        fault = failure.detail
-    valid_grant, grant_fault = None, ""
+        state, fault, is_contact_fault = UNKNOWN, failure.detail, True
+    valid_grant, grant_fault, wait_fault = None, "", ""
     try:
         valid_grant = grant.read(user.pw_uid, now) if is_root else None
     except Failure as failure:  # a faulty grant neither accepts nor refuses a login
         grant_fault = failure.detail
-    wait, wait_fault = 0.0, ""
     try:
-        _, failures = attempts.look(user.pw_uid)
-        wait = wait_seconds(failures, boot_seconds(), settings.limits)
+        if settings.store != FLEET:
+            _, failures = attempts.look(user.pw_uid)
+            wait = wait_seconds(failures, boot_seconds(), settings.limits)
     except Failure as failure:
         wait_fault = failure.detail
     may_be_remembered = settings.remember_seconds and state != UNENROLLED
@@ -89,6 +106,8 @@ def gather_facts(
         is_enforced=is_enforced,
         grant=valid_grant,
         wait=wait,
+        sent_by=sent_by,
+        is_contact_fault=is_contact_fault,
         is_remembered=bool(may_be_remembered) and remembered.holds(request, user, settings),
         fault=fault,
         grant_fault=grant_fault,
@@ -98,6 +117,10 @@ def gather_facts(
 
 def state_of(user: pwd.struct_passwd, settings: Settings, *, is_enforced: bool) -> str:
     """ENROLLED, UNENROLLED, MISSING or ELSEWHERE. Raises Failure where it cannot be determined."""
+    if settings.store == FLEET:
+        from pam_totp.access import in_fleet
+
+        return in_fleet.look(user, is_enforced=is_enforced)[0]
     if SecretDir(user, settings.store).read(SECRET) is not None:
         return ENROLLED
     # A secret in the other store counts too, until it is migrated: a change of `store` spares
@@ -118,22 +141,19 @@ def rule_for(request: Request, user: pwd.struct_passwd, settings: Settings) -> p
     otherwise = policy.IF_ENROLLED if settings.enrollment.mode == OPTIONAL else policy.REQUIRED
     if len(settings.rules) <= 1:  # only the line end
         return policy.Rule(code=otherwise)
-    address = address_of(request.rhost)
+    address, kinds = address_of(request.rhost), policy.kinds_of(request.key)
 
     def rule_of(name: str) -> policy.Rule:
         is_in = Groups(name, user.pw_gid).has
         subject = policy.Subject(
-            user=name,
-            service=request.service,
-            address=address,
-            publickey=bool(request.key),
-            is_in=is_in,
+            user=name, service=request.service, address=address, publickey=kinds, is_in=is_in
         )
         return policy.first_match(settings.rules, subject, otherwise)
 
     found = rule_of(user.pw_name)
-    asked = rule_of(request.user) if request.user != user.pw_name else found
-    return asked if policy.is_stricter(asked, found) else found
+    if request.user == user.pw_name:
+        return found
+    return policy.stricter(found, rule_of(request.user))
 
 
 def address_of(rhost: str) -> bytes | None:
@@ -145,11 +165,9 @@ def address_of(rhost: str) -> bytes | None:
 
     if not rhost:
         return b""
+    text = rhost.partition("%")[0] if ":" in rhost else rhost  # fe80::1%eth0
     try:
-        if ":" in rhost:
-            address = inet_pton(AF_INET6, rhost.partition("%")[0])  # fe80::1%eth0
-        else:
-            address = inet_pton(AF_INET, rhost)
+        address = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
     except (OSError, ValueError):
         return None
     return address.removeprefix(bytes(10) + b"\xff\xff") if len(address) == 16 else address

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`pam-totp config check`: every fault of a settings file with its line and column, and which
-settings are active if the file is missing."""
+settings are active if the file is missing. `config restore` writes one that was lost anew."""
 
 import argparse
 import os
@@ -10,16 +10,20 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 
 from pam_totp import repair
-from pam_totp.errors import Error, printable
-from pam_totp.listing import fit
-from pam_totp.records.config.settings import PATH, load
+from pam_totp.errors import Error, for_root, printable
+from pam_totp.listing import counted, fit
+from pam_totp.records.config.settings import PATH, last_good, load
 from pam_totp.records.host.account import ActingAs
 from pam_totp.review.active_settings import fault_of, way_fault
-from pam_totp.review.doctor.settings_edit import DEFAULTS, command_to_write
 from pam_totp.review.guessing import told
+from pam_totp.review.open_to import policy_of
+from pam_totp.review.sent_codes import accepted_by, accepted_in
+from pam_totp.review.settings_text import text_of
 from pam_totp.review.settings_warnings import warnings_of
+from pam_totp.rules.reasons import Failure
+from pam_totp.setup import new_settings
 
-HELP = "check the settings"
+HELP = "check the settings, or restore a lost file of them"
 
 # The usual cause of a fault of the YAML itself, and the repair of one of the file.
 _HINTS = {
@@ -42,9 +46,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     action = actions.add_parser("check", help="report every fault of a settings file")
     action.add_argument("file", nargs="?", default=PATH, metavar="FILE", help=f"default: {PATH}")
+    action.set_defaults(act=_check)
+    what = "write a lost settings file anew, from the last good settings"
+    actions.add_parser("restore", help=what).set_defaults(act=_restore)
 
 
 def run(options: argparse.Namespace) -> int:
+    """Runs one action. Raises Error."""
+    code: int = options.act(options)
+    return code
+
+
+def _restore(_: argparse.Namespace) -> int:
+    """0: the file is there again. Raises Error, also if there is one, which stays as it is."""
+    if os.geteuid() != 0:
+        raise for_root("this command must be run as root")
+    if os.path.lexists(PATH):
+        raise Error(f"{PATH} exists; nothing was changed", "pam-totp config check")
+    try:
+        lost = last_good(keeps=False)
+        text = text_of(lost) if lost is not None else ""
+    except (OSError, Failure, ValueError):
+        message = "the last good settings cannot be read; nothing was changed"
+        raise Error(message, "pam-totp doctor") from None
+    if lost is None:
+        raise Error("there are no last good settings; nothing was changed", "pam-totp config check")
+    new_settings.write(text)
+    count = counted(len(policy_of(lost).rules), "rule")
+    print(fit(f"Wrote {PATH}, with the last good settings and {count}; comments are lost."))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
     """0: the file is valid, perhaps with warnings; 1: it has faults. Each is a line on standard
     error. Changes nothing."""
     # PyYAML: only here, so that `unlock` and `grant` work though it is broken.
@@ -75,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     for warning in warnings:
         _report(f"{options.file}: warning: {warning}")
     print(f"{options.file}: {f'valid, warnings: {len(warnings)}' if warnings else 'valid'}")
-    print(fit(told(found.values)))
+    print(fit(told(found.values, is_sent=bool(accepted_by(found.rules)))))
     return 0
 
 
@@ -117,7 +150,7 @@ def _without_a_file() -> int:
     active = load()
     fault = fault_of(active)
     if fault:
-        raise Error(fault, command_to_write(DEFAULTS))
+        raise Error(fault, "pam-totp config restore")
     print(f"{PATH}: No such file; the defaults are active")
-    print(fit(told(active.values)))
+    print(fit(told(active.values, is_sent=bool(accepted_in(active.rules)))))
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 from pam_totp.enrollment import devices, picture_file, save
 from pam_totp.enrollment.change_devices import remove, rename
 from pam_totp.enrollment.identity import account_of, secret_dir_of
+from pam_totp.enrollment.only_contacts import but_contacts
 from pam_totp.enrollment.show_device import show
 from pam_totp.errors import command, printable
 from pam_totp.listing import columns, fit, moment
@@ -86,7 +87,7 @@ def _list(options: argparse.Namespace) -> int:
         return 1 if faults else 0
     enroll = command("enroll", user=options.user)
     if enrolled is False:
-        print(f"{account.pw_name}: not enrolled; run: {enroll}")
+        print(fit(f"{account.pw_name}: not enrolled{but_contacts(account)}; run: {enroll}"))
         return 0
     lines = [f"{account.pw_name} has no device; run: {enroll}"]
     if rows:

@@ -7,12 +7,13 @@ import json
 import os
 
 from pam_totp.errors import for_root
-from pam_totp.listing import fit
+from pam_totp.listing import counted, fit
 from pam_totp.review.doctor import ways
 from pam_totp.review.doctor.examine import examine
 from pam_totp.review.doctor.findings import Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.guessing import chance_with, told
+from pam_totp.review.sent_codes import accepted_in
 
 HELP = "root: show every way to log in, and everything that is wrong"
 
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     found = examine(host)
     if options.json:
         findings = [dataclasses.asdict(each) for each in found]
-        chance = chance_with(host.active.values)
+        chance = chance_with(host.active.values, is_sent=bool(accepted_in(host.active.rules)))
         said = {"ways": ways.as_json(host), "chance_of_a_guesser": chance, "findings": findings}
         print(json.dumps(said, indent=2))
     else:
@@ -41,11 +42,12 @@ def run(options: argparse.Namespace) -> int:
 def _as_text(host: Host, found: list[Finding]) -> str:
     table = ways.table(host)
     lines = ["Ways to log in:", *(f"  {line}" for line in table.split("\n")), ""] if table else []
-    lines += [told(host.active.values), ""]
+    is_sent = bool(accepted_in(host.active.rules))
+    lines += [told(host.active.values, is_sent=is_sent), ""]
     for number, each in enumerate(found, 1):
         lines += [f" {number}. {each.severity}: {each.what}", f"   {each.consequence}"]
         lines += [f"   run: {each.command}", ""]
-    lines.append(f"{len(found)} findings" if len(found) > 1 else "1 finding" if found else "")
+    lines.append(counted(len(found), "finding") if found else "")
     if not found:
         lines[-1] = "No fault was found."
     return "\n".join(lines)

@@ -12,7 +12,6 @@ from pam_totp.enrollment.terminal import say
 from pam_totp.errors import UsageError, for_root
 from pam_totp.listing import fit
 from pam_totp.setup import apply, diff, enabling, summary, trial
-from pam_totp.setup.beside import BESIDE, INSTEAD, NOTHING_TOLD, Choice
 from pam_totp.setup.check_sshd import check_active
 from pam_totp.setup.choosing import SSHD, SshdOptions
 from pam_totp.setup.confirmation import confirm_change
@@ -20,9 +19,8 @@ from pam_totp.setup.enabling import Enabling
 from pam_totp.setup.own_code import ask_code, enrolled, note_of_unenrolled
 from pam_totp.setup.root_question import RootQuestion
 from pam_totp.setup.sshd_settings import METHODS, ROOT_CODE, ROOT_KEY, ROOT_NO
-from pam_totp.stack.other_codes import PROGRAMS
+from pam_totp.setup.told import add_options, told_by
 
-OTHERS = tuple(PROGRAMS.values())
 HELP = "root: turn codes on for services"
 
 
@@ -52,15 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="sshd: this account enters a code again",
     )
-    of_others = parser.add_mutually_exclusive_group()
-    for option, text in (
-        (
-            "--beside",
-            f"{' or '.join(OTHERS)}: its module still asks users who have not enrolled here",
-        ),
-        ("--replace", "pam_totp.so takes the place of that program's module"),
-    ):
-        of_others.add_argument(option, metavar="PROGRAM", choices=OTHERS, default="", help=text)
+    add_options(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--trial",
@@ -90,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         options.services,
         SshdOptions(options.first_factor, options.root, exempt, asked),
         RootQuestion(again, is_possible=is_answered and not options.json),
-        _told(options),
+        told_by(options),
     )
     if found.proposed and not is_answered and not options.dry_run:
         raise _not_chosen(found)
@@ -135,12 +125,6 @@ def run(options: argparse.Namespace) -> int:
         found,
         f"From now on these services ask for a code: {names}.\nTo undo it, run: {hint}",
     )
-
-
-def _told(options: argparse.Namespace) -> Choice:
-    if options.beside:
-        return Choice(BESIDE, options.beside)
-    return Choice(INSTEAD, options.replace) if options.replace else NOTHING_TOLD
 
 
 def _not_chosen(found: Enabling) -> UsageError:

@@ -5,21 +5,23 @@ import argparse
 import os
 import time
 from contextlib import ExitStack
+from functools import partial
 
-from pam_totp.enrollment import devices, new_token, picture_file, save, used_codes
+from pam_totp.enrollment import devices, fleet_enrollment, new_token, picture_file, save, used_codes
 from pam_totp.enrollment.closed_home import warning_of
 from pam_totp.enrollment.identity import account_of, confirm, log_for_another, secret_dir_of
 from pam_totp.enrollment.label import additions_to_label, fits_terminal
-from pam_totp.enrollment.proof import Unsaved, prove
+from pam_totp.enrollment.proof import Unsaved, is_kept, prove
 from pam_totp.enrollment.terminal import say, tell
 from pam_totp.enrollment.uri import new_uri
 from pam_totp.errors import Error, command, option
+from pam_totp.fleet import login_host
 from pam_totp.records.config import settings
-from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
+from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.storage.secret_writer import Known
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import devices_of, line_of, with_line
-from pam_totp.rules.credential import MAX_CREDENTIALS, parse_file, parse_line
+from pam_totp.rules.credential import parse_line
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.sheets import many
 from pam_totp.sheets.options import add_many_to, chosen_by, is_for_many
@@ -28,7 +30,6 @@ from pam_totp.stack import services
 HELP = "show a QR code, and save the secret after a correct code"
 
 DEVICE = "phone"
-MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,6 +40,9 @@ def run(options: argparse.Namespace) -> int:
         return many.run(options, DEVICE)
     picture_file.refuse_unless_possible(options)
     account = account_of(options.user)
+    if login_host.is_this():
+        fleet_enrollment.enroll(account, options)
+        return _say_who_asks()
     os.umask(0o077)
     secret_dir = secret_dir_of(account)
     existing = save.existing_content(secret_dir)
@@ -53,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     name = name or ("" if staying else DEVICE)
     save.try_out(secret_dir, *(() if staying else (recovery.NAME,)), secret.NAME)
     if existing is not None and enrolled:
-        _refuse_too_many(secret_dir, existing, listing, is_addition=not replaced)
+        devices.refuse_too_many(secret_dir, existing, listing, is_addition=not replaced)
     if existing is not None:
         what = "replace the existing secret" if not staying else f"add the device {name!r}"
         if staying and replaced:
@@ -76,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             uri = uri_for(options, account.pw_name, additions, active)
             credential = parse_line(f"{uri} {name}")
             until_saved.enter_context(picture_file.shown(uri, credential, options))
-            until_saved.enter_context(Unsaved(secret_dir, existing))
+            until_saved.enter_context(Unsaved(partial(is_kept, secret_dir, existing)))
             of_device = option("--device", options.device) if options.device else []
             prove(credential, command("enroll", options=of_device, user=options.user))
         kept = existing if existing is not None and enrolled else secret.HEADER.encode()
@@ -100,6 +104,11 @@ def run(options: argparse.Namespace) -> int:
         raise trouble
     if options.token and os.geteuid() == 0:
         used_codes.record(account.pw_uid, parse_line(uri), last)
+    return _say_who_asks()
+
+
+def _say_who_asks() -> int:
+    """What a user does next who has just enrolled."""
     asking = services.that_ask()
     if asking:
         print(f"A code is asked for by: {', '.join(asking)}.")
@@ -175,17 +184,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     new_token.add_arguments(parser)
     add_many_to(parser)
-
-
-def _refuse_too_many(
-    secret_dir: SecretDir, content: bytes, listing: str, *, is_addition: bool
-) -> None:
-    """A login would not read more; said before anybody types or scans anything."""
-    if is_addition and len(parse_file(content)[0]) >= MAX_CREDENTIALS:
-        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", listing)
-    if len(content) + MAX_LINE_BYTES > MAX_BYTES:
-        message = "the secret file has no room for one more device"
-        raise Error(message, f"remove comments: edit {secret_dir.path}/{secret.NAME}")
 
 
 def _name(text: str) -> str:

@@ -3,11 +3,11 @@
 
 import argparse
 import pwd
-import re
 import time
 
 from pam_totp import repair
 from pam_totp.enrollment.asked import forget_mark
+from pam_totp.enrollment.duration import seconds
 from pam_totp.enrollment.identity import caller, find
 from pam_totp.errors import Error, UsageError, command
 from pam_totp.listing import fit
@@ -20,8 +20,6 @@ from pam_totp.signals import finish_undisturbed
 HELP = "root: let a user log in without a code for a while"
 
 USUAL_SECONDS = 30 * 60
-UNITS = {"m": 60, "h": 3600, "d": 86400}
-MAX_SECONDS = 30 * 86400
 
 _FOLDER = f"{state_dir.VAR.path}/{grant.KIND}"
 
@@ -93,11 +91,3 @@ def _end_grant(account: pwd.struct_passwd) -> int:
     action_log.write("grant-ended", user=account.pw_name, by=caller())
     print(f"The grant of {account.pw_name} has ended.")
     return 0
-
-
-def seconds(text: str) -> int:
-    """A length of time such as 30m, 2h or 1d, in seconds; argparse's type."""
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text, re.ASCII)
-    if not match or int(match[1]) * UNITS[match[2]] > MAX_SECONDS:
-        raise argparse.ArgumentTypeError("must be a time such as 30m, 2h or 1d, at most 30d")
-    return int(match[1]) * UNITS[match[2]]

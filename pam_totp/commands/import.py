@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         raise Error(f"not all users were looked at: {failure}", "run the command again") from None
     except KeyboardInterrupt:
         done = sum(row["outcome"] == IMPORTED for row in rows)
-        message = f"interrupted; at least {done} users were imported, each wholly"
+        message = f"interrupted; users who were imported, each wholly: at least {done}"
         raise Error(message, "run the command again") from None
     import_report.print_report(rows, is_applied=options.apply, as_json=options.json)
     return 0
@@ -79,7 +79,7 @@ def _rows(options: argparse.Namespace, task: Task, window: int) -> Iterator[dict
     if options.source == GOOGLE:
         yield from _of_homes(options, task, window)
     elif options.source == OATH:
-        yield from _of_users_file(given_file.read(options.file), task)
+        yield from _of_users_file(given_file.read(options.file, has_secrets=True), task)
     elif options.source in TOKENS:
         yield from _of_tokens(options, task)
     else:
@@ -163,7 +163,7 @@ def _of_names(
 def _of_export(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     account = find(options.user)
     reader, _ = EXPORTS[options.source]
-    content = given_file.read(options.file)
+    content = given_file.read(options.file, has_secrets=True)
     entries = _read(lambda: reader(content))
     chosen = _read(lambda: choosing.choose(entries, options.entry or []))
     for entry in chosen:

@@ -9,15 +9,18 @@ from pam_totp.enrollment import token_check
 from pam_totp.enrollment.display import describe_offset
 from pam_totp.enrollment.identity import secret_dir_of
 from pam_totp.enrollment.one_try import one_try
+from pam_totp.enrollment.only_contacts import but_contacts
 from pam_totp.enrollment.proof import SKEW_SECONDS, WINDOW_STEPS, options_without
 from pam_totp.errors import Error, command
 from pam_totp.records.user import attempts, counters
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
-from pam_totp.rules.otp import Verdict, nearest_step, read_code, verdict_on
+from pam_totp.rules.otp import nearest_step, verdict_on
 from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, WRONG_CODE, Failure
+from pam_totp.rules.typed_code import read_code
+from pam_totp.rules.verdict import Verdict
 
-_HINTS = {
+HINTS = {
     BAD_INPUT: "enter the 6 to 8 digits that the app shows",
     WRONG_CODE: "compare the phone's clock with `date`",
     REUSED_CODE: "wait for the next code, because each one is valid for one login",
@@ -32,7 +35,8 @@ def credentials_of(account: pwd.struct_passwd) -> list[Credential]:
     except Failure as failure:
         raise _error_of(failure) from None
     if credentials is None:
-        raise Error(f"{account.pw_name} is not enrolled", "pam-totp enroll")
+        message = f"{account.pw_name} is not enrolled{but_contacts(account)}"
+        raise Error(message, "pam-totp enroll")
     return credentials
 
 
@@ -42,7 +46,7 @@ def credential_of(
     """The credential of the code that was typed and, of a token that counts, its counter. Raises
     Error where a login would refuse it; of a token's code only root can know that."""
     if not typed.strip():  # not the words of a login, where nobody may have been asked
-        raise Error(f"refused ({BAD_INPUT}): no code was entered", _HINTS[BAD_INPUT])
+        raise Error(f"refused ({BAD_INPUT}): no code was entered", HINTS[BAD_INPUT])
     try:
         code = read_code(typed.encode("utf-8", "replace"))
         used = _used_steps(account.pw_uid)
@@ -73,11 +77,11 @@ def _by_kind(credentials: list[Credential]) -> tuple[list[Credential], list[Cred
 
 def _error_of(failure: Failure) -> Error:
     message = f"refused ({failure.reason}): {failure.detail}"
-    return Error(message, _HINTS.get(failure.reason, "pam-totp status"))
+    return Error(message, HINTS.get(failure.reason, "pam-totp status"))
 
 
 def _refusal(verdict: Verdict, credentials: list[Credential], code: str, now: float) -> Error:
-    message, hint = f"refused ({verdict.reason})", _HINTS.get(verdict.reason, "")
+    message, hint = f"refused ({verdict.reason})", HINTS.get(verdict.reason, "")
     seconds = 0
     if verdict.reason == CLOCK_SKEW and verdict.credential is not None:
         period, offset = verdict.credential.period, verdict.credential.offset

@@ -11,11 +11,14 @@ import unicodedata
 from collections.abc import Sequence
 
 from pam_totp.errors import Error
+from pam_totp.records.storage.secret_dir import MAX_BYTES, SecretDir
+from pam_totp.records.user import secret
 from pam_totp.records.user.devices import ID_DIGITS, Device
-from pam_totp.rules.credential import Malformed, parse_line
+from pam_totp.rules.credential import MAX_CREDENTIALS, Malformed, parse_file, parse_line
 from pam_totp.spelling import did_you_mean
 
 LIST = "pam-totp devices"
+MAX_LINE_BYTES = 1024  # names of 64 characters, percent-encoded, and the rest
 
 
 def new_name(text: str) -> str:
@@ -124,3 +127,14 @@ def count(devices: Sequence[Device]) -> int:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def refuse_too_many(
+    secret_dir: SecretDir, content: bytes, listing: str, *, is_addition: bool
+) -> None:
+    """A login would not read more; said before anybody types or scans anything."""
+    if is_addition and len(parse_file(content)[0]) >= MAX_CREDENTIALS:
+        raise Error(f"{MAX_CREDENTIALS} devices are enrolled", listing)
+    if len(content) + MAX_LINE_BYTES > MAX_BYTES:
+        message = "the secret file has no room for one more device"
+        raise Error(message, f"remove comments: edit {secret_dir.path}/{secret.NAME}")

@@ -72,13 +72,13 @@ def _too_small(uri: str, terminal: Terminal, below: int, again: str) -> str:
     return f"{text}.\nTo see it, make the window larger and start again.\n\n"
 
 
-def describe_offset(seconds: int) -> str:
-    """How far the phone's clock is from this machine's, for the person who has both; the last line
-    says what to do."""
+def describe_offset(seconds: int, now: float | None = None, whose: str = "this machine's") -> str:
+    """How far the phone's clock is from the one that counts, for the person who has the phone; the
+    last line says what to do. now: of that clock (Unix seconds), if it is not this machine's."""
     direction = "ahead of" if seconds > 0 else "behind"
-    here = time.strftime("%H:%M:%S", time.gmtime())
+    there = time.strftime("%H:%M:%S", time.gmtime(now))
     return (
         f"That code is correct for another time: the phone's clock is about\n"
-        f"{describe_seconds(abs(seconds))} {direction} this machine's, where it is {here} UTC.\n"
+        f"{describe_seconds(abs(seconds))} {direction} {whose}, where it is {there} UTC.\n"
         "Correct the clock that is off (a phone can set its own), and try again."
     )

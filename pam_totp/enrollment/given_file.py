@@ -12,6 +12,7 @@ import pwd
 import stat
 import sys
 
+from pam_totp.enrollment.open_file import warn_of_readers
 from pam_totp.errors import Error, quoted
 from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.walk import Walk
@@ -51,10 +52,10 @@ def shown(path: str) -> str:
     return "standard input" if path == STANDARD_INPUT else path
 
 
-def read(path: str, *, may_be_a_pipe: bool = False) -> bytes:
+def read(path: str, *, may_be_a_pipe: bool = False, has_secrets: bool = False) -> bytes:
     """The content of a file that root named, or of standard input. may_be_a_pipe: as of
     `<(command)` in a shell; then who writes to it is waited for, but not for somebody who would
-    open it. Raises Error."""
+    open it. has_secrets: warns if others can read it. Raises Error."""
     name = shown(path)
     try:
         if path == STANDARD_INPUT:
@@ -65,6 +66,8 @@ def read(path: str, *, may_be_a_pipe: bool = False) -> bytes:
                 is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
                 if not is_file and not may_be_a_pipe:
                     raise Error(f"{name} is not a file", "name a file, or - for standard input")
+                if has_secrets:
+                    warn_of_readers(file.fileno(), path)
                 content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as failure:
         message = getattr(failure, "strerror", "") or str(failure)

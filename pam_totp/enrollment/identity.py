@@ -5,7 +5,7 @@ import os
 import pwd
 
 from pam_totp.enrollment import password
-from pam_totp.errors import Error, again, for_root
+from pam_totp.errors import Error, NoUser, again, for_root
 from pam_totp.records.config import settings
 from pam_totp.records.host import action_log
 from pam_totp.records.host.account import find as find_account
@@ -41,13 +41,16 @@ def no_user(name: str, *, is_compared: bool = True) -> Error:
     there are many."""
     known = (each.pw_name for each in pwd.getpwall()) if is_compared else ()
     near = did_you_mean(name, known)
-    return Error(f"there is no user {name!a}{near}", "getent passwd")
+    return NoUser(f"there is no user {name!a}{near}", "getent passwd")
 
 
 def secret_dir_of(account: pwd.struct_passwd, by_root: str = "") -> SecretDir:
     """Where the account's secret lies by the administrator's settings. Raises Error, with the
     command that root would run instead: the one that was typed, if not another."""
     store = settings.load().store
+    if store == "postgresql":
+        message = "this host keeps no secrets: they are in the store of the fleet"
+        raise Error(f"{message} (store: postgresql)", "pam-totp status")
     if store == "system" and os.geteuid() != 0:
         raise Error(
             "this machine keeps secrets where only root can read them (store: system)",

@@ -47,7 +47,7 @@ def one_try(account: pwd.struct_passwd, credentials: Sequence[Credential]) -> It
             before, used, booted = attempts.failures, attempts.steps, boot_seconds()
             wait = wait_seconds(before, booted, limits)
             if wait > 0:
-                told = f"{before.in_a_row} incorrect codes, {whole_seconds(wait)} s to wait"
+                told = f"incorrect codes: {before.in_a_row}, {whole_seconds(wait)} s to wait"
                 raise Error(f"refused ({THROTTLED}): {told}", command("unlock", account.pw_name))
             latest = sorted(credentials, key=lambda each: used.get(each.identity, -1), reverse=True)
             guesses = by_guesses(latest)

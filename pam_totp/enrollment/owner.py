@@ -9,8 +9,9 @@ from pam_totp.enrollment.one_try import one_try
 from pam_totp.enrollment.terminal import ask
 from pam_totp.errors import Error
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import read_code, verdict_on
+from pam_totp.rules.otp import verdict_on
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.typed_code import read_code
 
 
 def confirm_with_code(

@@ -12,7 +12,11 @@ RIGHT_BUT_OLD = 12
 
 def what_is_wrong(account: pwd.struct_passwd, typed: bytes) -> str:
     """Empty if this is the account's password; else what PAM says of it."""
-    import pam  # ctypes and libpam: only where it is needed
+    import ctypes.util  # these and libpam: only where they are needed
+
+    # python-pam asks ldconfig twice, a process each time, for names that are the same everywhere.
+    ctypes.util.find_library = "lib{}.so.0".format
+    import pam
 
     authenticator = pam.PamAuthenticator()
     name = account.pw_name.encode("utf-8", "surrogateescape")

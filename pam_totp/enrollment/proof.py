@@ -2,6 +2,7 @@
 """The code that proves that an app has the new secret, and what to do where there is none."""
 
 import time
+from collections.abc import Callable
 
 from pam_totp.enrollment import display
 from pam_totp.enrollment.terminal import ask, say
@@ -9,8 +10,9 @@ from pam_totp.errors import Error
 from pam_totp.records.storage.secret_dir import SECRET, SecretDir
 from pam_totp.rules.credential import Credential
 from pam_totp.rules.ignored_parameters import ignored_parameters
-from pam_totp.rules.otp import nearest_step, read_code, verdict_on
+from pam_totp.rules.otp import nearest_step, verdict_on
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.typed_code import read_code
 
 TRIES = 10
 # A phone set to another time zone by hand is off by up to 14 hours; looked at after an incorrect
@@ -36,8 +38,11 @@ def prove(credential: Credential, command: str) -> None:
     raise Error(f"{TRIES} incorrect codes; nothing was changed", command)
 
 
-def what_is_wrong(credential: Credential, code: str, now: float, command: str) -> str:
-    """What may help a person whose app made an incorrect code. command: as for `prove`."""
+def what_is_wrong(
+    credential: Credential, code: str, now: float, command: str, whose: str = "this machine's"
+) -> str:
+    """What may help a person whose app made an incorrect code. command: as for `prove`, empty where
+    the parameters cannot be chosen; now, whose: of the clock that counts."""
     lines = []
     if len(code) != credential.digits:
         lines = [f"Codes of this secret have {credential.digits} digits, this one has {len(code)}."]
@@ -46,7 +51,7 @@ def what_is_wrong(credential: Credential, code: str, now: float, command: str) -
         return "\n".join([*lines, f"Incorrect code: {ignored}.", _way_out(credential, command)])
     offset = nearest_step(credential, code, now, SKEW_SECONDS // credential.period)
     if offset:
-        return display.describe_offset(offset * credential.period)
+        return display.describe_offset(offset * credential.period, now, whose)
     lines = lines or ["Incorrect code."]
     here = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     local = time.strftime(" (%Y-%m-%d %H:%M %Z)", time.localtime(now))
@@ -56,13 +61,15 @@ def what_is_wrong(credential: Credential, code: str, now: float, command: str) -
         [
             *lines,
             "Wait for the next one and try again, or press Ctrl-C to cancel.",
-            f"This machine's clock says {here}{local}.",
+            f"{whose[0].upper()}{whose[1:]} clock says {here}{local}.",
             "Compare it with the phone's.",
         ]
     )
 
 
 def _way_out(credential: Credential, command: str) -> str:
+    if not command:
+        return "Use another app, or press Ctrl-C to cancel."
     options = " ".join(options_without(credential))
     return f"Use another app, or press Ctrl-C and run:\n  {command} {options}"
 
@@ -77,10 +84,10 @@ def options_without(credential: Credential) -> list[str]:
 class Unsaved:
     """`with` it, whatever is raised until the secret is saved also tells what to do in the app.
 
-    existing: what the secret file held when the new secret was made."""
+    is_kept: whether there was a secret, which nobody has replaced or removed meanwhile."""
 
-    def __init__(self, secret_dir: SecretDir, existing: bytes | None) -> None:
-        self.secret_dir, self.existing = secret_dir, existing
+    def __init__(self, is_kept: Callable[[], bool]) -> None:
+        self._is_kept = is_kept
 
     def __enter__(self) -> None:
         pass
@@ -95,9 +102,10 @@ class Unsaved:
         except OSError:
             pass  # nobody reads it any more; what was raised says more
 
-    def _is_kept(self) -> bool:
-        """Whether there was a secret, which nobody has replaced or removed meanwhile."""
-        try:
-            return self.existing is not None and self.secret_dir.read(SECRET) == self.existing
-        except Failure:
-            return False
+
+def is_kept(secret_dir: SecretDir, existing: bytes | None) -> bool:
+    """For Unsaved, of a secret file. existing: what it held when the new secret was made."""
+    try:
+        return existing is not None and secret_dir.read(SECRET) == existing
+    except Failure:
+        return False

@@ -6,6 +6,7 @@ sent elsewhere, and answers come from standard input; errors go to standard erro
 Nothing secret is ever written anywhere else. What is quoted reaches the terminal as text alone.
 """
 
+import fcntl
 import functools
 import getpass
 import os
@@ -13,10 +14,13 @@ import select
 import shlex
 import socket
 import sys
+import termios
 from typing import TextIO
 
 from pam_totp.errors import Error, PrintableStream, again, give_output_up, printable
 from pam_totp.listing import fit
+
+NO_ANSWER = Error("no answer; nothing was changed", "run it at a terminal, and answer there")
 
 
 def say(text: str) -> None:
@@ -41,8 +45,26 @@ def ask(prompt: str) -> str:
     if is_asked and not (line and sys.stdin.isatty()):
         print(file=_terminal() or sys.stderr)
     if not line:
-        raise Error("no answer; nothing was changed", "run it at a terminal, and answer there")
+        raise NO_ANSWER
     return line.rstrip("\n")
+
+
+def refuse_unanswered() -> None:
+    """For what must not be begun where nobody can answer. Raises the Error of `ask` if standard
+    input is closed or empty."""
+    if is_at_its_end():
+        raise NO_ANSWER
+
+
+def is_at_its_end() -> bool:
+    """Whether standard input is at its end already, of which nothing was read yet."""
+    try:
+        if os.isatty(0) or not select.select([0], [], [], 0)[0]:
+            return False
+        waiting = fcntl.ioctl(0, termios.FIONREAD, bytes(4))
+        return waiting == bytes(4)
+    except OSError:
+        return True  # it is closed, or /dev/null
 
 
 def is_confirmed(question: str) -> bool:

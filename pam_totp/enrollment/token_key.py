@@ -9,6 +9,7 @@ import stat
 import sys
 from base64 import b32encode
 
+from pam_totp.enrollment.open_file import warn_of_readers
 from pam_totp.enrollment.terminal import ask_password
 from pam_totp.errors import Error, UsageError
 from pam_totp.imports import key_text
@@ -41,6 +42,7 @@ def _content_of(path: str, hint: str) -> str:
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise Error(f"{path!r} is not a regular file{_NOTHING}", hint)
+            warn_of_readers(file, path)
             return os.read(file, MAX_BYTES + 1).decode("utf-8", "replace")
         finally:
             os.close(file)

@@ -31,7 +31,7 @@ _PROMPTS = {
 
 def read(options: argparse.Namespace) -> tuple[list[Entry], list[str]]:
     """The tokens of the file, and what of it is not kept. Raises Error or Unusable."""
-    content = given_file.read(options.file)
+    content = given_file.read(options.file, has_secrets=True)
     if options.source == SEEDS:
         names = ("type", "digits", "period", "algorithm")
         return seeds.read(content, {name: getattr(options, name) for name in names})

@@ -15,9 +15,9 @@ from pam_totp.enrollment.terminal import ask, describe_seconds, say
 from pam_totp.errors import Error
 from pam_totp.records.user.devices import Device
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import read_code
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.tokens import MAX_COUNTER, RESYNC_REACH, successive
+from pam_totp.rules.typed_code import read_code
 
 Found = TypeVar("Found")
 TRIES = 3

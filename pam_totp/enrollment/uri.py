@@ -15,9 +15,9 @@ def new_uri(
     user: str, chosen: dict[str, str], fits: Callable[[str], bool], label: str = "", more: str = ""
 ) -> str:
     """The URI; what every app takes as default is left out of it. chosen: issuer and code.*, as in
-    the settings; fits: whether the QR code of a URI may be as large. Without an issuer and a label
-    the app shows the host's name and user@host; more: what follows that, to tell it from an entry
-    made before.
+    the settings, and the secret (base32) where it was made elsewhere; fits: whether the QR code of
+    a URI may be as large. Without an issuer and a label the app shows the host's name and
+    user@host; more: what follows that, to tell it from an entry made before.
 
     Apps overwrite an entry of the same issuer and label, some of the same label. So the names are
     those of the whole host, as far as they fit.
@@ -25,7 +25,8 @@ def new_uri(
     import pyotp  # here, as qr.py imports qrcode
 
     totp = pyotp.TOTP(
-        pyotp.random_base32(),  # 160 bits, as RFC 4226 (section 4, R6) recommends
+        # 160 bits, as RFC 4226 (section 4, R6) recommends
+        chosen.get("secret") or pyotp.random_base32(),
         digits=int(chosen["code.digits"]),
         digest=getattr(hashlib, chosen["code.algorithm"].lower()),
         interval=int(chosen["code.period"]),

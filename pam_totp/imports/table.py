@@ -33,10 +33,10 @@ class Table(Record):
     ignored: list[str]
 
 
-def read(content: bytes, columns: dict[str, str], order: tuple[str, ...]) -> Table:
+def read(content: bytes, columns: dict[str, str], order: tuple[str, ...], needed: int = 2) -> Table:
     """columns: the columns by their names in a header, of small letters and digits alone; order:
-    the columns of a table without header, of which the first two must be in each. Raises
-    Unusable."""
+    the columns of a table without header, of which the first ones, `needed`, must be in each.
+    Raises Unusable."""
     lines = _lines(text_of(content, "replace"))
     if not lines:
         raise Unusable("the file is empty")
@@ -49,8 +49,9 @@ def read(content: bytes, columns: dict[str, str], order: tuple[str, ...]) -> Tab
     names = [columns.get(re.sub("[^a-z0-9]", "", title.lower()), "") for title in titles]
     if not any(names):
         return Table(rows=[_row(each, separator, order) for each in lines], ignored=[])
-    if not set(order[:2]) <= set(names):
-        raise Unusable(f"line {number}: the header must have the {order[0]} and the {order[1]}")
+    if not set(order[:needed]) <= set(names):
+        missing = " and the ".join(order[:needed])
+        raise Unusable(f"line {number}: the header must have the {missing}")
     twice = next((each for each in names if each and names.count(each) > 1), "")
     if twice:
         raise Unusable(f"line {number}: two columns are the {twice}")

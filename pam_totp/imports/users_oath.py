@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 
 from pam_totp.imports.found import HOTP, Found, Import, Unusable, kept_step, number
-from pam_totp.rules.credential import DIGITS, MAX_CREDENTIALS
+from pam_totp.rules.credential import MAX_CREDENTIALS
 from pam_totp.rules.otp import hotp
+from pam_totp.rules.typed_code import DIGITS
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_FAULTS = 100

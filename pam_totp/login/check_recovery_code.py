@@ -17,9 +17,9 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
-from pam_totp.rules.otp import Verdict
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.throttle import clear
+from pam_totp.rules.verdict import Verdict
 
 # After so many incorrect codes in a row the answer to the next is held back, longer each time.
 FREE_TRIES, MAX_DELAY_SECONDS = 5, 8
@@ -72,7 +72,7 @@ def use_up(uid: int, attempts: Attempts, digest: str, hashes: list[str]) -> Verd
         attempts.steps.pop(recovery.INCORRECT, None)
         attempts.record(attempts.steps, clear(attempts.failures))
     left = len(set(hashes).difference(used)) - 1
-    message = f"{left} recovery codes left."
+    message = f"{left} recovery code{'s' * (left != 1)} left."
     if left <= 3:
         message += " For new ones, run: pam-totp recovery-codes"
     return Verdict(accepted=True, reason=reasons.RECOVERY_CODE, message=message)

@@ -11,9 +11,10 @@ import posix
 from pam_totp.records.user import counters
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.otp import WINDOW_STEPS, Verdict, verdict_on
+from pam_totp.rules.otp import WINDOW_STEPS, verdict_on
 from pam_totp.rules.reasons import STATE_UNAVAILABLE, WRONG_CODE, Failure
 from pam_totp.rules.tokens import accepted_verdict, accepting, by_guesses, refused_verdict
+from pam_totp.rules.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

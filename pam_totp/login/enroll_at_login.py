@@ -9,19 +9,20 @@ from contextlib import closing
 
 from pam_totp.access.decision import ELSEWHERE, MISSING
 from pam_totp.access.facts import state_of
-from pam_totp.login.verify import check_code
+from pam_totp.login.check_here import check_code
 from pam_totp.records.config.settings import Settings
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.storage.state_dir import RUN
+from pam_totp.records.storage.state_dir import RUN, VAR
 from pam_totp.records.user import enforced, pending, recovery, secret
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
 from pam_totp.rules.credential import parse_line
 from pam_totp.rules.ignored_parameters import ignored_parameters
-from pam_totp.rules.otp import Verdict, read_code
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
+from pam_totp.rules.typed_code import read_code
+from pam_totp.rules.verdict import Verdict
 
 
 def enroll_with_code(
@@ -47,14 +48,19 @@ def refuse_unless_enrolling(request: Request, secret_dir: SecretDir, settings: S
     if state == ELSEWHERE:
         detail = f"the secret is in the other store; run: {migrate}"
         raise Failure(reasons.SECRET_MISSING, detail)
+    if state == MISSING and is_root and VAR.has("contacts", user.pw_uid):
+        # Such as after a reboot. No word of a reset, which would take the contact away.
+        detail = "no code was sent for this login, and there is no secret file"
+        raise Failure(reasons.SECRET_MISSING, detail)
     if state == MISSING:
-        detail = "logged in with a code before, but no secret file now; if that was an earlier user"
-        detail += f" of this id, run: pam-totp reset {user.pw_name}"
+        detail = "logged in with a code before, perhaps one that was sent, but no secret file now; "
+        detail += f"if that was an earlier user of this id, run: pam-totp reset {user.pw_name}"
         if settings.store == "system":
             detail += f"; if renamed, run: {migrate} --renamed-from OLD"
         raise Failure(reasons.SECRET_MISSING, detail)
     if not (is_root and settings.enrollment.enrolls_at(request.service)):
-        raise Failure(reasons.NOT_ENROLLED, "no secret file")
+        sent = ", and no code was sent for this login" if VAR.has("contacts", user.pw_uid) else ""
+        raise Failure(reasons.NOT_ENROLLED, f"no secret file{sent}")
 
 
 def check_shown(
@@ -70,7 +76,7 @@ def check_shown(
     verdict = check_code(attempts, shown, code, settings, now)
     if verdict.reason == reasons.WRONG_CODE:  # what may help a person whose app made the code
         said = [ignored_parameters(each, code, now, settings.window_steps) for each in shown]
-        count = f"{len(shown)} secrets were shown in the last 10 minutes"
+        count = f"secrets shown in the last 10 minutes: {len(shown)}"
         details = filter(None, [verdict.detail, count, *said])
         raise Failure(reasons.WRONG_CODE, "; ".join(details))
     if not verdict.accepted or verdict.credential is None:

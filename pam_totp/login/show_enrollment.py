@@ -4,32 +4,28 @@
 The gate becomes this program (`enrollment: at-login`); the code that is typed goes to the
 verifier, which saves the secret if it is correct. Nothing here accepts a login.
 
-- A secret MUST NOT be shown before a first factor is proven: that the stack reached this line
-  proves nothing, since `required` lines before it go on after a wrong password. Proofs are sshd's
-  report of a public key, and the password, tried again at the service that never asks for a code.
+- A secret MUST NOT be shown before a first factor is proven (pam_totp.login.first_factor), nor to
+  a user who has another second factor, though the rule of this login does not accept it.
 """
 
 import os
 import pwd
 import socket
-import sys
 from contextlib import closing
 from time import gmtime, strftime
 
-from pam_totp.enrollment import console, pam_password, qr
+from pam_totp.enrollment import console, qr
 from pam_totp.enrollment.uri import key_of, new_uri
-from pam_totp.records.config.settings import Settings, load
+from pam_totp.login import first_factor
+from pam_totp.records import fleet
+from pam_totp.records.config.settings import FLEET, Settings, load
 from pam_totp.records.host import account, audit
 from pam_totp.records.storage import secret_writer
 from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import attempts, pending
+from pam_totp.records.user import attempts, contacts, pending
 from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, Failure
 from pam_totp.rules.request import Request, read_request
 
-# A login starts without dist-packages; what checks passwords and what draws is there.
-sys.path.append("/usr/lib/python3/dist-packages")
-
-MAX_PASSWORD_BYTES = 512  # what pam_exec passes on at most
 # The largest QR code that fits 80x24 with the message, the key and the prompt, and twice beside it.
 MAX_VERSION = 5
 
@@ -42,7 +38,9 @@ def main() -> None:
     reason, detail = NOT_ENROLLED, "no first factor is proven, so no QR code is shown"
     try:
         user = account.find(request.user)
-        if is_first_factor_proved(request, user):
+        if contacts.has_confirmed(user):
+            detail = "codes are sent to this user, so no QR code is shown; run: pam-totp enroll"
+        elif first_factor.is_proved(request, user):
             lines = describe(new_pending_uri(user, settings), request, settings)
             detail = "a new secret is shown for enrolling at this login"
     except (OSError, Failure) as failure:  # the last argument is the text of either
@@ -51,19 +49,21 @@ def main() -> None:
     os.write(1, "".join(f"{line}\n" for line in lines).encode())  # in UTF-8 whatever the locale is
 
 
-def is_first_factor_proved(request: Request, user: pwd.struct_passwd) -> bool:
-    """Whether sshd says that a public key passed, or the password on standard input is right."""
-    typed = sys.stdin.buffer.read(MAX_PASSWORD_BYTES + 1).removesuffix(b"\0")
-    return bool(request.key or (typed and not pam_password.what_is_wrong(user, typed)))
-
-
 def new_pending_uri(user: pwd.struct_passwd, settings: Settings) -> str:
     """A fresh secret, which counts for ten minutes. Raises OSError or Failure."""
+    if settings.store == FLEET:  # which remembers what it has made
+        new = fleet.enroll_begin(user.pw_name, "", "phone")
+        return new_uri(user.pw_name, settings.values | new.chosen(), fits, label=user.pw_name)
     with closing(attempts.Attempts(user.pw_uid)):  # its lock: of two logins at once both are kept
-        uri = new_uri(user.pw_name, settings.values, lambda uri: qr.version_of(uri) <= MAX_VERSION)
+        uri = new_uri(user.pw_name, settings.values, fits)
         secret_writer.try_out(SecretDir(user, settings.store), len(uri))
         pending.keep(user, uri + strftime("&added=%Y%m%dT%H%MZ", gmtime()))  # records.user.devices
         return uri
+
+
+def fits(uri: str) -> bool:
+    """Whether its QR code does."""
+    return qr.version_of(uri) <= MAX_VERSION
 
 
 def describe(uri: str, request: Request, settings: Settings) -> list[str]:

@@ -9,19 +9,17 @@ Runs inside every login. Only modules compiled into the interpreter are imported
 
 import posix
 import pwd
+import sys
 import time
 
-from pam_totp.records.config.settings import Settings, load
+from pam_totp.records.config.settings import FLEET, Settings, load
 from pam_totp.records.host import account, audit
-from pam_totp.records.storage.secret_dir import SecretDir
-from pam_totp.records.user import certain, enforced, remembered
-from pam_totp.records.user.attempts import Attempts, boot_seconds
+from pam_totp.records.storage.state_dir import RUN
+from pam_totp.records.user import certain, enforced
 from pam_totp.rules import reasons
-from pam_totp.rules.credential import DIGITS, Credential
-from pam_totp.rules.otp import RECOVERY_CHARACTERS, Verdict, read_code, verdict_on
-from pam_totp.rules.reasons import REUSED_CODE, THROTTLED, WRONG_CODE, Failure
+from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request, read_request
-from pam_totp.rules.throttle import clear, count_try, wait_seconds, whole_seconds
+from pam_totp.rules.verdict import Verdict
 
 MAX_INPUT_BYTES = 512  # what pam_exec passes on at most; no code is as long
 
@@ -31,8 +29,12 @@ def main() -> None:
     status = 1
     try:
         request = read_request(posix.environ)
+        if sys.argv[1:]:
+            from pam_totp.login.note import note_what_was_accepted  # few logins are by a key
+
+            return note_what_was_accepted(request, sys.argv[1])
         verdict, faults = reach_verdict(request, time.time())
-        device = verdict.credential.device if verdict.credential is not None else ""
+        device = verdict.credential.device if verdict.credential is not None else verdict.device
         word = "accept" if verdict.accepted else "refuse"
         audit.write(request, word, verdict.reason, verdict.detail, *faults, device=device)
         status = 0 if verdict.accepted else 1
@@ -56,9 +58,9 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
         with open(0, "rb", closefd=False) as answer:
             typed = answer.read(MAX_INPUT_BYTES + 1)
         verdict = check_answer(request, user, typed, settings, now)
-        if verdict.accepted:
-            faults.insert(0, record_login(request, user, settings))
-            if verdict.credential is not None:  # after a recovery code the wait may go on
+        if verdict.accepted and verdict.reason != reasons.OUTAGE_CODE:  # which is nobody's own
+            faults.insert(0, record_login(request, user, settings, only_sent=verdict.only_sent))
+            if verdict.reason != reasons.RECOVERY_CODE:  # after which the wait may go on
                 certain.leave(user, request.user, settings, around)
     except Failure as failure:
         verdict = Verdict(accepted=False, reason=failure.reason, detail=failure.detail)
@@ -79,71 +81,31 @@ def check_answer(
     request: Request, user: pwd.struct_passwd, typed: bytes, settings: Settings, now: float
 ) -> Verdict:
     """The verdict on what was typed. Raises OSError or Failure."""
-    secret_dir = SecretDir(user, settings.store)
-    credentials = secret_dir.credentials()
-    if credentials is None:
-        from pam_totp.login.enroll_at_login import enroll_with_code  # hardly any login enrolls
+    if settings.store == FLEET:
+        if posix.geteuid() == 0 and RUN.has("sent", user.pw_uid):
+            from pam_totp.login.check_sent_in_fleet import check_sent_in_fleet  # few are sent one
 
-        return enroll_with_code(request, secret_dir, typed, settings, now)
-    code = read_code(typed, allow_recovery=True)
-    if len(code) == RECOVERY_CHARACTERS:
-        from pam_totp.login.check_recovery_code import check_recovery_code  # few logins have one
+            return check_sent_in_fleet(request, user, typed, settings)
+        from pam_totp.login.check_in_fleet import check_in_fleet  # no other store needs it
 
-        return check_recovery_code(secret_dir, code)
-    attempts = Attempts(user.pw_uid)
-    try:
-        verdict = check_code(attempts, credentials, code, settings, now)
-        if verdict.reason == WRONG_CODE and len(code) == DIGITS[-1]:  # a scratch code?
-            from pam_totp.login.check_recovery_code import check_scratch_code
+        return check_in_fleet(request, user, typed, settings)
+    from pam_totp.login.check_here import check_here  # nor does that one need this
 
-            return check_scratch_code(secret_dir, attempts, code, verdict)
-        return verdict
-    finally:
-        attempts.close()
+    return check_here(request, user, typed, settings, now)
 
 
-def check_code(
-    attempts: Attempts, credentials: list[Credential], code: str, settings: Settings, now: float
-) -> Verdict:
-    """The verdict on a code from the app, under the lock of `attempts`. Raises Failure."""
-    before, used, booted = attempts.failures, attempts.steps, boot_seconds()
-    wait = wait_seconds(before, booted, settings.limits)
-    if wait > 0:
-        detail = f"{before.in_a_row} incorrect codes, {whole_seconds(wait)} s to wait"
-        raise Failure(THROTTLED, detail)
-    # Compared with several secrets, a code is as many guesses. Where the budget is nearly used up
-    # it is compared with fewer, the one that was used last first.
-    latest = sorted(credentials, key=lambda each: used.get(each.identity, -1), reverse=True)
-    judge = verdict_on
-    if any(each.counter is not None for each in latest):
-        from pam_totp.login.check_tokens import with_tokens  # few users have one
-
-        latest, judge = with_tokens(attempts, latest)
-    compared, counted = count_try(before, booted, settings.limits, len(latest))
-    attempts.record(used, counted)
-    verdict = judge(latest[:compared], code, now, used, settings.window_steps)
-    if verdict.accepted:
-        assert verdict.credential is not None
-        names = {each.identity for each in credentials}  # those that the user still has
-        steps = {name: step for name, step in used.items() if name in names}
-        attempts.record(steps | {verdict.credential.identity: verdict.step}, clear(before))
-    elif verdict.reason == REUSED_CODE:
-        attempts.record(used, before)  # the owner in a hurry; it tells a guesser nothing
-    elif compared < len(latest):
-        detail = f"too many guesses, so {compared} of {len(latest)} comparisons were made"
-        details = "; ".join(filter(None, [verdict.detail, detail]))
-        return Verdict(**vars(verdict) | {"detail": details})
-    return verdict
-
-
-def record_login(request: Request, user: pwd.struct_passwd, settings: Settings) -> str:
+def record_login(
+    request: Request, user: pwd.struct_passwd, settings: Settings, *, only_sent: bool = False
+) -> str:
     """Records that the user has logged in with a code, for good and for `remember`; what failed. A
     full disk refuses nobody a correct code: the log says it, and so again."""
     if settings.remember_seconds:
+        from pam_totp.records.user import remembered  # few hosts remember codes
+
         remembered.remember(request, user, settings)
     if posix.geteuid() == 0:
         try:
-            enforced.record_login(user.pw_uid)
+            enforced.record_login(user.pw_uid, only_sent=only_sent)
         except (OSError, Failure) as failure:  # the text of either
             return f"cannot record this login with a code: {failure.args[1]}"
     return ""

@@ -10,14 +10,16 @@ import pwd
 import time
 from contextlib import closing
 
-from pam_totp.login.verify import check_code, record_login
+from pam_totp.login.check_here import check_code
+from pam_totp.login.verify import record_login
 from pam_totp.records.config.settings import load
 from pam_totp.records.host import audit
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user.attempts import Attempts
-from pam_totp.rules.otp import Verdict, read_code
 from pam_totp.rules.reasons import NOT_ENROLLED, STATE_UNAVAILABLE, WRONG_CODE, Failure
 from pam_totp.rules.request import Request
+from pam_totp.rules.typed_code import read_code
+from pam_totp.rules.verdict import Verdict
 
 
 def verify(account: pwd.struct_passwd, typed: str, identities: set[str], service: str) -> Verdict:

@@ -13,14 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 #include "launch.h"
 #include "program.h"
 #define PYTHON "/usr/bin/python3"
 #define GROUPS "/sys/fs/cgroup"
+#define AGENT "/run/pam-totp/agent.sock"
 #define IS_GATE (NAME[0] == 'g')
 
 /* Of those with one name the last: pam_exec adds its own behind what modules have set. */
@@ -119,6 +123,23 @@ static void leave_callers_place(void)
 		leave_group();
 }
 
+/* On a host of a fleet: its agent wakes up, and sees to its connection, while Python starts. This says
+ * nothing to it. What fails here verify does itself (pam_totp/records/host/agent.py). */
+static void call_agent(void)
+{
+	const struct sockaddr_un agent = {.sun_family = AF_UNIX, .sun_path = AGENT};
+	static char call[64];
+	struct timespec now;
+	int peer = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (peer >= 0 && connect(peer, (const struct sockaddr *)&agent, sizeof(agent)) == 0 &&
+	    clock_gettime(CLOCK_MONOTONIC, &now) == 0) {
+		snprintf(call, sizeof(call), "%d %lld.%09ld", peer, (long long)now.tv_sec, now.tv_nsec);
+		setenv("AGENT_CALL", call, 1);
+	} else if (peer >= 0) {
+		close(peer);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t none;
@@ -136,8 +157,10 @@ int main(int argc, char **argv)
 		return fail("/");
 	if (geteuid() == 0 && IS_GATE && is_certain())
 		return 1;
-	if (geteuid() == 0)
+	if (geteuid() == 0) {
 		leave_callers_place();
+		call_agent();
+	}
 	char *const command[] = {PYTHON, "-BIS", "-c", PROGRAM, NAME, argc == 2 ? argv[1] : NULL, NULL};
 	execv(PYTHON, command);
 	return fail(PYTHON);

@@ -147,9 +147,9 @@ static __attribute__((noinline)) void wipe_stack(void)
 	explicit_bzero(dead, sizeof(dead));
 }
 
-/* Runs a program of ours. After PAM_SUCCESS (it ended with 0) and PAM_AUTH_ERR (any other end) all is
- * as before; everything else MUST refuse. */
-static int run(const struct login *login, const char *program)
+/* Runs a program of ours, with one word or NULL. After PAM_SUCCESS (it ended with 0) and PAM_AUTH_ERR
+ * (any other end) all is as before; everything else MUST refuse. */
+static int run(const struct login *login, const char *program, const char *word)
 {
 	pam_handle_t *pamh = login->pamh;
 	/* The stock module beside this one: it forks, closes descriptors, changes ids and waits, in no
@@ -167,12 +167,12 @@ static int run(const struct login *login, const char *program)
 	/* A user who enrolls at this login proves the password again. Without one pam_exec would ask. */
 	bool exposed = login->combined == 0 && get_item(pamh, PAM_AUTHTOK) != NULL;
 	const char *argv[] = {"quiet", login->debug ? "debug" : "quiet_log", silent ? "quiet" : "stdout",
-			      "seteuid", exposed ? "expose_authtok" : "quiet", program, "look"};
+			      "seteuid", exposed ? "expose_authtok" : "quiet", program, word};
 	char **variables = pam_getenvlist(pamh);
 	bool changed = change_environment(pamh, variables, '\0');
 	time_t began = time(NULL);
 	shield_child(true);
-	int answer = changed ? pam_exec(pamh, login->flags, login->combined ? 7 : 6, argv) : PAM_AUTH_ERR;
+	int answer = changed ? pam_exec(pamh, login->flags, word ? 7 : 6, argv) : PAM_AUTH_ERR;
 	wipe_stack();
 	shield_child(false);
 	changed = change_environment(pamh, variables, '=') && changed;
@@ -209,7 +209,7 @@ static int split(const struct login *login)
 static int verify(const struct login *login, const char *code)
 {
 	int given = pam_set_item(login->pamh, PAM_AUTHTOK, code);
-	int status = given == PAM_SUCCESS ? run(login, VERIFY) : PAM_BUF_ERR;
+	int status = given == PAM_SUCCESS ? run(login, VERIFY, NULL) : PAM_BUF_ERR;
 	return status == PAM_SUCCESS && *code == '\0' ? PAM_AUTH_ERR : status;
 }
 
@@ -231,8 +231,10 @@ static int ask(const struct login *login, const char *password)
 			pam_syslog(login->pamh, LOG_WARNING, "the answer is the %s: see pam_totp(8)", what);
 			return verify(login, "");
 		}
-		/* What answers by itself says the same each time: one mistyped code is one try. */
-		if (i > 0 && is_same(code, get_item(login->pamh, PAM_AUTHTOK))) {
+		/* What answers by itself says the same each time: one mistyped code is one try. A person who
+		 * waits for a code may ask for it again. */
+		bool asks = strcasecmp(code, "sms") == 0 || strcasecmp(code, "mail") == 0;
+		if (i > 0 && !asks && is_same(code, get_item(login->pamh, PAM_AUTHTOK))) {
 			pam_syslog(login->pamh, LOG_WARNING, "the same answer again: not counted");
 			continue;
 		}
@@ -263,7 +265,9 @@ int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **ar
 		pam_syslog(pamh, LOG_NOTICE, "publickey_passed: sshd reports no accepted public key");
 	if (status != PAM_IGNORE)
 		return status;
-	status = run(&login, GATE);
+	/* Where nobody is asked, nobody could enter a code that is sent. */
+	const char *unasked = get_item(pamh, PAM_OLDAUTHTOK) != NULL ? "combined" : NULL;
+	status = run(&login, GATE, login.combined ? "look" : unasked);
 	if (status != PAM_AUTH_ERR)
 		return status == PAM_SUCCESS ? PAM_IGNORE : status;
 	return login.combined != 0 ? split(&login) : require_code(&login);

@@ -5,25 +5,35 @@ import argparse
 import time
 from typing import Any
 
+from pam_totp.errors import command
 from pam_totp.records.config.settings import PATH, Settings
 from pam_totp.rules.enrollment import BY
-from pam_totp.rules.policy import LOCAL, Rule
+from pam_totp.rules.policy import LOCAL, TOTP, Rule
 from pam_totp.stack.sshd import shown
 
 
-def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
-    """The outcome first, then what may change it, then the facts."""
+def as_text(
+    found: dict[str, Any], options: argparse.Namespace, *, is_of_fleet: bool = False
+) -> str:
+    """The outcome first, then what may change it, then the facts. is_of_fleet: whether the secrets
+    are in the store of a fleet, of which this host knows its own logins alone."""
 
     def yes_no(value: bool | None) -> str:
         return "unknown" if value is None else "yes" if value else "no"
 
     where = f"{options.service}, from {options.address or 'this machine'}"
     where += ", with a public key" if options.publickey else ""
+    where += ", with a security key" if options.sk else ""
     reason = f" ({found['reason']})" if found["reason"] else ""
     until = found["granted_until"]
     grant = time.strftime("until %Y-%m-%d %H:%M:%S UTC", time.gmtime(until)) if until else "none"
     grant = f"once, {grant}" if found["granted_once"] else grant
-    of_root = f"  has logged in with a code: {yes_no(found['has_used_code'])}", f"  grant: {grant}"
+    used = f"  has logged in with a code: {yes_no(found['has_used_code'])}"
+    if is_of_fleet:
+        there = command("explain", found["user"], options=["--fleet"])
+        used = f"  has logged in with a code at this host: {yes_no(found['has_used_code'])}"
+        used += f" (at any host: {there}, on a database server)"
+    of_root = used, f"  grant: {grant}"
     waiting = found["waiting_seconds"]
     lines = [
         f"{found['user']}, {where}: {found['outcome']}{reason}",
@@ -32,6 +42,7 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
         *(() if found["runs_as_user"] else of_root),
         f"  waiting after incorrect codes: {f'{waiting} s' if waiting else 'no'}",
     ]
+    lines += [_sent(each) for each in found["codes_sent"] if found["needs_code"]]
     # "No code is asked for, but no code is asked for" would contradict itself.
     warnings = [
         f"  {'BUT' if found['needs_code'] or 'refused' in each else 'ALSO'} {each}"
@@ -67,6 +78,14 @@ def as_text(found: dict[str, Any], options: argparse.Namespace) -> str:
     return "\n".join([*lines, *(f"  fault: {fault}" for fault in found["faults"])])
 
 
+def _sent(each: dict[str, Any]) -> str:
+    """A line about codes that are sent to one address."""
+    state = "confirmed" if each["confirmed"] else "unconfirmed"
+    if each["at_once"]:
+        return f"  a code is sent by {each['kind']} to {each['address']} ({state})"
+    return f"  to have one sent to {each['address']} ({state}), enter {each['kind']} at the prompt"
+
+
 def rule_as_text(rule: Rule, active: Settings) -> str:
     """The rule that decides, with its line; or what applies where none matches."""
     if not rule.line:
@@ -82,6 +101,7 @@ def rule_as_text(rule: Rule, active: Settings) -> str:
         if values
     ]
     named += [f"publickey: {rule.publickey}"] if rule.publickey else []
+    named += [f"methods: {', '.join(rule.methods)}"] if rule.methods != (TOTP,) else []
     return f"line {rule.line} of {PATH}: {'; '.join([*named, f'code: {rule.code}'])}"
 
 

@@ -6,13 +6,14 @@ import os
 import pwd
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from pam_totp.access.decision import ASK, UNENROLLED, decide
+from pam_totp.access.decision import UNENROLLED, decide
 from pam_totp.access.facts import Facts, rule_for, state_of
 from pam_totp.records.config.settings import Settings, typed
 from pam_totp.records.user import enforced
+from pam_totp.review.sent_codes import is_refused
 from pam_totp.review.shadowed_rules import covers, networks
 from pam_totp.rules.encoding import encode
 from pam_totp.rules.enrollment import BY
@@ -42,7 +43,7 @@ def locked_out(
     enroll. `asking`: the services that ask; `existing`: all."""
     active = typed(found.values, encode(found.rules))
     people = [(account, WAYS_OF_ROOT) for account in (_account("root"),) if account]
-    others = _administrators() - {"root"}
+    others = members_of(ADMINISTRATORS).keys() - {"root"}
     only = _account(*others) if len(others) == 1 else None
     if only:
         people.append((only, WAYS_OF_ADMINISTRATORS))
@@ -89,7 +90,7 @@ def _refusal(
         rule = rule_for(request, account, active)
         facts = Facts(user=account, rule=rule, state=UNENROLLED)
         decision = decide(facts, enrollment, service, now)
-        if decision.action != ASK:
+        if not is_refused(account, rule, decision):
             return None
         position = position or (
             f"line {rule.line}" if rule.line else found.positions.get("enrollment", "line 1")
@@ -109,6 +110,7 @@ def _ways_in(service: str, rules: list[Rule]) -> Iterator[tuple[str, str]]:
     for rhost in [*ELSEWHERE, *(str(address) for pair in ends for address in pair)]:
         yield rhost, ""
         yield rhost, "publickey any"
+        yield rhost, "publickey sk-any"
 
 
 def _account(name: str) -> pwd.struct_passwd | None:
@@ -118,16 +120,18 @@ def _account(name: str) -> pwd.struct_passwd | None:
         return None
 
 
-def _administrators() -> set[str]:
-    names: set[str] = set()
-    for group_name in ADMINISTRATORS:
+def members_of(groups: Iterable[str]) -> dict[str, str]:
+    """The users who are in one of the groups, each with the first one."""
+    found: dict[str, str] = {}
+    for group_name in groups:
         try:
             group = grp.getgrnam(group_name)
         except KeyError:
             continue
-        names |= {*group.gr_mem}
-        names |= {each.pw_name for each in pwd.getpwall() if each.pw_gid == group.gr_gid}
-    return {name for name in names if _account(name)}
+        primary = [each.pw_name for each in pwd.getpwall() if each.pw_gid == group.gr_gid]
+        for name in (*group.gr_mem, *primary):
+            found.setdefault(name, group_name)
+    return {name: group for name, group in found.items() if _account(name)}
 
 
 def never_asked(rules: list[Rule], asking: list[str]) -> Iterator[Warned]:

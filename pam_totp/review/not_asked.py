@@ -3,6 +3,7 @@
 
 import pwd
 
+from pam_totp.review.one_prompt import EXAMPLE, ONE_PROMPT
 from pam_totp.review.other_modules import program_at
 from pam_totp.review.sshd_class import SERVICE as SSHD
 from pam_totp.review.sshd_class import SshdClass
@@ -67,6 +68,11 @@ class Stack:
             self.buts.append(
                 f"{name} never shows the prompt and answers it with the password, so the "
                 "screen stays locked; see examples/pam/screen-locker"
+            )
+        if self.asks and not self.is_combined and name in ONE_PROMPT:
+            self.buts.append(
+                f"programs of {name} usually have one prompt, and users who must enter a code are "
+                f"refused then; see {EXAMPLE}"
             )
 
 

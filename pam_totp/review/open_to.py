@@ -18,6 +18,7 @@ from pam_totp.rules.policy import (
     LOCAL,
     NEVER,
     REQUIRED,
+    SK,
     Rule,
     decode,
 )
@@ -27,8 +28,8 @@ from pam_totp.rules.policy import (
 class People:
     """A class of logins at a service. users, groups: names and patterns, sources: networks; of
     each, empty means any. is_remote: each has an address, as at sshd; is_local: none has one.
-    publickey: "yes", "no" or "" where it is not known. besides: what else they have in common, of
-    which rules know nothing, in words."""
+    publickey: "yes", "no", SK, or "" where it is not known. besides: what else they have in common,
+    of which rules know nothing, in words."""
 
     service: str
     users: tuple[str, ...] = ()
@@ -114,7 +115,8 @@ def note_of_enrollment(active: Settings, now: float) -> str:
 
 def may_meet(rule: Rule, people: People) -> bool:
     """Whether a rule may match one of these people."""
-    if rule.publickey and people.publickey and rule.publickey != people.publickey:
+    kinds = [each for each in (rule.publickey, people.publickey) if each]
+    if "no" in kinds and {*kinds} != {"no"}:
         return False
     if rule.services and not any(matches(each, people.service) for each in rule.services):
         return False
@@ -149,6 +151,7 @@ def _narrowed(people: People, rule: Rule) -> People:
         users=rule.users or people.users,
         groups=rule.groups or people.groups,
         sources=() if people.is_local else rule.sources or people.sources,
+        publickey=SK if rule.publickey == SK else people.publickey,
     )
 
 
@@ -163,18 +166,11 @@ def who_of(people: People) -> str:
         found = networks(people.sources)
         shown = [str(each[0] if each.num_addresses == 1 else each) for each in found]
         place = f"from {', '.join(local + shown)}"
-    more = " ".join(each for each in (place, people.besides) if each)
+    key = "with a security key" if people.publickey == SK else ""
+    more = " ".join(each for each in (place, key, people.besides) if each)
     return f"{who or 'everybody'} {more}" if more else who
 
 
 def with_users(rule: Rule, users: tuple[str, ...]) -> Rule:
     """The rule, for these users."""
-    return Rule(
-        code=rule.code,
-        line=rule.line,
-        users=users,
-        groups=rule.groups,
-        services=rule.services,
-        sources=rule.sources,
-        publickey=rule.publickey,
-    )
+    return Rule(**vars(rule) | {"users": users})

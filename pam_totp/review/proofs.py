@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pam_totp.review.open_to import Exempt, People, Policy, who_of
 from pam_totp.review.way_in import WayIn
-from pam_totp.stack.factors import CODE, NO_CODE_NEEDED
+from pam_totp.stack.factors import CODE, NO_CODE_NEEDED, is_without_code
 from pam_totp.stack.totp_lines import asks
 from pam_totp.stack.ways_in import Proved, Way, words_of
 
@@ -48,6 +48,9 @@ def ways_of(proofs: Sequence[Proof], people: People, policy: Policy) -> Iterator
         is_asked = NO_CODE_NEEDED in proof.proved
         if has_code:
             words = words_of(proof.proved)
+        elif is_without_code(proof.first):
+            yield WayIn(words, who, lines=proof.lines, is_without_code=True)
+            continue
         else:
             for each in exempt:
                 if is_asked or not each.only_unenrolled:

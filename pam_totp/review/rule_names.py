@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pam_totp.records.host.groups import Groups, has_directory
 from pam_totp.rules.pattern import is_pattern, matches
-from pam_totp.rules.policy import IF_ENROLLED, LOCAL, NEVER, REQUIRED, Rule
+from pam_totp.rules.policy import IF_ENROLLED, LOCAL, NEVER, REQUIRED, SK, Rule
 from pam_totp.spelling import did_you_mean
 from pam_totp.stack import services
 from pam_totp.stack.libpam import SERVICE_FOLDERS
@@ -101,7 +101,7 @@ def of_rule(rule: Rule, host: Host) -> Iterator[str]:
         yield "this rule can never match: none of its users is a member of its groups"
     yield from _of_local(rule, host)
     has_sshd = not rule.services or any(matches(name, "sshd") for name in rule.services)
-    if rule.publickey == "yes" and not has_sshd:
+    if rule.publickey in ("yes", SK) and not has_sshd:
         yield "this rule can never match: only sshd supports publickey"
 
 

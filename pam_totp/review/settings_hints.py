@@ -10,6 +10,8 @@ from pam_totp.review.allowed_values import must_be
 from pam_totp.rules.policy import LOCAL
 from pam_totp.spelling import did_you_mean
 
+OF_WORDS = ("choice", "mode", "methods", "program")  # kinds of which the allowed values are words
+
 
 def explain(node: Node, key: str, is_key: bool, problem: str) -> str:
     """The problem, with what would be right and what may have been meant. The node is that key, or
@@ -29,7 +31,7 @@ def explain(node: Node, key: str, is_key: bool, problem: str) -> str:
         if "%" in text:
             return f"{key} must not name an interface {got}"
         return f"{key} has host bits set {got}; did you mean {network}?"
-    words = [LOCAL] if kind == "networks" else allowed if kind in ("choice", "mode") else []
+    words = [LOCAL] if kind == "networks" else allowed if kind in OF_WORDS else []
     return f"{key} must be {must_be(kind, allowed)} {got}{did_you_mean(text.lower(), words)}"
 
 

@@ -6,9 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pam_totp.records.config.settings import FLEET
 from pam_totp.review.guessing import MAX_CHANCE, chance_with, percent
 from pam_totp.review.lockout import Warned, locked_out, never_asked
+from pam_totp.review.method_warnings import of_limits, of_methods, of_programs
 from pam_totp.review.rule_names import Host, of_rule
+from pam_totp.review.sent_codes import accepted_by
 from pam_totp.review.shadowed_rules import shadowed
 from pam_totp.rules.enrollment import BY, SHOW_SECRETS
 from pam_totp.spelling import did_you_mean
@@ -30,8 +33,12 @@ def warnings_of(found: "Checked") -> list[str]:
     now = time.time()
     warned = [
         *_of_values(found, now),
+        *_of_fleet(found),
         *_of_enrollment_services(found, host),
         *_of_rules(found, host),
+        *of_methods(found),
+        *of_programs(found),
+        *of_limits(found),
         *never_asked(found.rules, host.asking),
         *locked_out(found, host.asking, host.names("service"), now),
     ]
@@ -49,7 +56,7 @@ def _of_values(found: "Checked", now: float) -> Iterator[Warned]:
     if mode == BY and int(deadline) <= now:
         yield positions["enrollment"], "this date has passed, so this means `enrollment: required`"
     named = [key for key in ("code.window", "throttle.longest_wait") if key in positions]
-    chance = chance_with(values)
+    chance = chance_with(values, is_sent=bool(accepted_by(found.rules)))
     if chance > MAX_CHANCE and named:
         settings = " and ".join(f"{key} {values[key]}" for key in named)
         yield (
@@ -57,6 +64,13 @@ def _of_values(found: "Checked", now: float) -> Iterator[Warned]:
             f"with {settings}, a guesser who knows the password has a {percent(chance)} chance to "
             f"log in within 30 days; the defaults keep it below {MAX_CHANCE:.0%}",
         )
+
+
+def _of_fleet(found: "Checked") -> Iterator[Warned]:
+    """What the store of a fleet decides for all hosts, or what needs a secret on this one."""
+    for key, position in found.positions.items():
+        if found.values["store"] == FLEET and key.startswith(("code.", "throttle.", "remember")):
+            yield position, f"{key} has no effect with `store: {FLEET}`"
 
 
 def _of_enrollment_services(found: "Checked", host: Host) -> Iterator[Warned]:

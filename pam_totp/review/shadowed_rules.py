@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from pam_totp.rules.pattern import is_pattern, matches
-from pam_totp.rules.policy import LOCAL, Rule
+from pam_totp.rules.policy import LOCAL, SK, Rule
 
 # How many rules that apply to any user are compared with all later ones.
 MAX_BROAD_RULES = 500
@@ -54,11 +54,15 @@ def covers(wide: Rule, narrow: Rule) -> bool:
     has_groups = not wide.groups or (bool(narrow.groups) and set(narrow.groups) <= set(wide.groups))
     return (
         has_groups
-        and wide.publickey in ("", narrow.publickey)
+        and _has_kind(wide.publickey, narrow.publickey)
         and _has_names(wide.users, narrow.users)
         and _has_names(wide.services, narrow.services)
         and _has_sources(wide.sources, narrow.sources)
     )
+
+
+def _has_kind(wide: str, narrow: str) -> bool:
+    return wide in ("", narrow) or (wide, narrow) == ("yes", SK)
 
 
 def _has_names(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:

@@ -3,21 +3,30 @@
 
 import os
 import pwd
-import shlex
 import time
 from collections.abc import Callable
 from typing import Any
 
+from pam_totp.errors import command
 from pam_totp.records.config import settings
 from pam_totp.records.storage import state_dir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
-from pam_totp.records.user import attempts, counters, enforced, grant, recovery, secret
-from pam_totp.review import secret_file
+from pam_totp.records.user import (
+    attempts,
+    contacts,
+    counters,
+    enforced,
+    grant,
+    recovery,
+    secret,
+)
+from pam_totp.review import secret_file, sent_codes
 from pam_totp.review.everybody import names_without_user
+from pam_totp.review.in_place_of_codes import InPlaceOfCodes
 from pam_totp.review.unconfirmed import is_unconfirmed
 from pam_totp.review.visited import Above, Visited, stat_file
 from pam_totp.rules.credential import Credential
-from pam_totp.rules.reasons import Failure
+from pam_totp.rules.reasons import HOTP, TOTP, Failure
 from pam_totp.rules.repair_for_root import repair_for_root
 from pam_totp.rules.throttle import wait_seconds, whole_seconds
 
@@ -30,6 +39,7 @@ def describe(
     records: dict[str, set[str]],
     credentials: list[Credential],
     above: Above,
+    in_place: InPlaceOfCodes,
 ) -> dict[str, Any] | None:
     """The row of `pam-totp users --json`; None if there is nothing to list. `records`: the user ids
     with a record of each kind, so that no record is opened in vain (five system calls each); those
@@ -37,9 +47,11 @@ def describe(
     them too; `above`: what is known of the folders above the homes."""
     uid = str(account.pw_uid)
     is_recorded = uid in records[enforced.KIND]
-    known = is_recorded or uid in records[grant.KIND]
-    row = empty_row(account)
-    row["last_code_at"] = _last_code_at(account.pw_uid) if is_recorded else None
+    has_contacts = uid in records[contacts.KIND]
+    others = in_place.of(account)
+    known = bool(others) or is_recorded or has_contacts or uid in records[grant.KIND]
+    row = empty_row(account.pw_name, account.pw_uid)
+    row["last_code_at"] = last_code_at(account.pw_uid) if is_recorded else None
 
     def fill(look: Callable[[], dict[str, Any]]) -> None:
         """A fault leaves its own values None, and does not affect the others."""
@@ -64,16 +76,24 @@ def describe(
         fill(lambda: _enrolled(secret_dir, status, credentials, row["last_code_at"]))
         fill(lambda: _codes_left(secret_dir, uid in records[recovery.KIND]))
         if elsewhere:
-            command = f"pam-totp migrate {shlex.quote(account.pw_name)}"
-            row["fault"] = f"the secret is in the other store; run: {command}"
+            migrate = command("migrate", account.pw_name)
+            row["fault"] = f"the secret is in the other store; run: {migrate}"
+    if row["enrolled"] is not None:
+        kinds = {HOTP if each.counter is not None else TOTP for each in credentials}
+        # The weaker first.
+        row["factors"] = [*(kind for kind in (TOTP, HOTP) if kind in kinds), *others]
+    if has_contacts:
+        fill(lambda: sent_codes.of_row(account, active, row))
+        if row["enrolled"] and row["fault"] == fault_of_home(account):
+            row["fault"] = ""  # a code that is sent needs no home
     if uid in records[grant.KIND]:
-        fill(lambda: _granted(account.pw_uid))
+        fill(lambda: granted(account.pw_uid))
     if is_recorded and row["enrolled"] is False and not row["granted_until"]:
         gone = "the secret is missing, so every login is refused"
         nobodys = names_without_user() if active.store == "system" else []
         if nobodys:
-            command = f"pam-totp migrate {shlex.quote(account.pw_name)} --renamed-from"
-            gone += f"; if renamed, run: {command} {shlex.quote(nobodys[0])}"
+            renamed = command("migrate", account.pw_name, options=["--renamed-from", nobodys[0]])
+            gone += f"; if renamed, run: {renamed}"
         row["fault"] = row["fault"] or gone
     has_token = any(each.counter is not None for each in credentials)
     if has_token and uid in records.get(counters.KIND, (uid,)):
@@ -85,12 +105,15 @@ def describe(
 
 def told(fault: str, account: pwd.struct_passwd) -> str:
     """A fault of an account's files, as it is told to whoever runs this."""
+    removal = command("contact", account.pw_name, options=["--remove"])
+    fault = fault.replace(contacts.REPAIR, removal)
     return repair_for_root(fault, account) if os.geteuid() == 0 else fault
 
 
-def empty_row(account: pwd.struct_passwd) -> dict[str, Any]:
+def empty_row(name: str, uid: int | None) -> dict[str, Any]:
     """One of which nothing is known yet."""
-    row: dict[str, Any] = {"user": account.pw_name, "uid": account.pw_uid, "enrolled": None}
+    row: dict[str, Any] = {"user": name, "uid": uid, "enrolled": None}
+    row |= {"factors": None, "unconfirmed_contacts": []}
     row |= {"unconfirmed": None, "devices": None, "since": None, "last_code_at": None}
     row |= {"recovery_codes_left": None, "waiting_seconds": 0, "granted_until": None}
     return row | {"granted_once": False, "fault": ""}
@@ -122,7 +145,8 @@ def _codes_left(secret_dir: Visited, has_used: bool) -> dict[str, Any]:
     return {"recovery_codes_left": len(made.difference(used))}
 
 
-def _granted(uid: int) -> dict[str, Any]:
+def granted(uid: int) -> dict[str, Any]:
+    """What the row says of a grant; nothing without one. Raises Failure."""
     found = grant.read(uid, time.time())
     return {"granted_until": found.until, "granted_once": found.once} if found else {}
 
@@ -144,7 +168,8 @@ def _is_elsewhere(account: pwd.struct_passwd, active: str) -> bool:
     return any(secret_dir.look(secret.NAME, stat_file) for secret_dir in others)
 
 
-def _last_code_at(uid: int) -> int | None:
+def last_code_at(uid: int) -> int | None:
+    """When the last login with a code was, in Unix seconds; None if that is not known."""
     try:
         return int(os.stat(f"{state_dir.VAR.path}/{enforced.KIND}/{uid}").st_mtime)
     except OSError:

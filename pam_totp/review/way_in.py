@@ -14,7 +14,7 @@ class WayIn:
     everybody, "others", "root", or a class such as "borg from 192.0.2.7". is_exempt: without a
     code, and that is meant: by a rule, or by root's own rights. reason: in words, such as "rule of
     line 3"; rule_line: of the settings, 0 where none exempts. lines: those that lead there, in
-    order, each with its file and number.
+    order, each with its file and number. is_without_code: by two factors, none of them a code.
     """
 
     words: str
@@ -24,11 +24,12 @@ class WayIn:
     reason: str = ""
     rule_line: int = 0
     lines: tuple[str, ...] = ()
+    is_without_code: bool = False
 
     @property
     def is_finding(self) -> bool:
-        """Whether it is a way in without a code that nothing exempts."""
-        return not self.has_code and not self.is_exempt
+        """Whether it is a way in without a second factor that nothing exempts."""
+        return not self.has_code and not self.is_exempt and not self.is_without_code
 
     @property
     def text(self) -> str:
@@ -78,7 +79,7 @@ def told_apart(ways: list[WayIn]) -> tuple[WayIn, ...]:
     free = {way.who for way in ways if way.words == NOTHING and way.is_exempt and not way.reason}
     ways = [way for way in ways if not (way.rule_line and way.who in free)]
     if any(way.has_code for way in ways):
-        ways = [way if way.has_code else _alone(way) for way in ways]
+        ways = [way if way.has_code or way.is_without_code else _alone(way) for way in ways]
     if any(way.who for way in ways):
         ways = [dataclasses.replace(way, who=way.who or OTHERS) for way in ways]
     said: dict[tuple[str, str], WayIn] = {}

@@ -10,13 +10,14 @@ from pam_totp.review.proofs import Proof, after, proof_of, ways_of
 from pam_totp.review.rules_of_class import RulesOfClasses
 from pam_totp.review.sshd_class import SshdClass, classes_of_sshd, people_of
 from pam_totp.review.way_in import WayIn
-from pam_totp.stack import sshd, totp_lines
+from pam_totp.stack import sshd
 from pam_totp.stack.factors import CODE, KEY, PASSWORD, Factor, with_key
 from pam_totp.stack.libpam import Libpam
 from pam_totp.stack.search import TooManyWays
 from pam_totp.stack.service import Service, read_service
 from pam_totp.stack.sshd_config import Block, source_of
 from pam_totp.stack.sshd_running import servers
+from pam_totp.stack.stack_faults import is_combined
 from pam_totp.stack.ways_in import ways_in
 
 # With it sshd's `password` method asks Kerberos itself, and PAM only where there is none.
@@ -109,8 +110,7 @@ def _asked_of_pam(method: str, service: Service, *, has_key: bool) -> list[Proof
     answers each question with the password, so a code is entered only together with it."""
 
     ways = ways_in(service, with_key(has_key))
-    is_combined = any(totp_lines.is_combined(line) for line in service.stacks["auth"])
-    if method == "password" and not is_combined:
+    if method == "password" and not is_combined(service):
         ways = tuple(way for way in ways if CODE not in way.proved)
     return [proof_of(way) for way in ways]
 

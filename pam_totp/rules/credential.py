@@ -9,8 +9,8 @@ from binascii import unhexlify
 
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.record import Record
+from pam_totp.rules.typed_code import DIGITS
 
-DIGITS = (6, 7, 8)
 MIN_SECRET_BYTES = 10  # The classic 16-character secret; RFC 4226 asks for 16 of new ones.
 MAX_SECRET_BYTES = 128
 MAX_PERIOD_SECONDS = 3600

@@ -23,7 +23,9 @@ def encode(rules: list[Rule]) -> bytes:
         for name in rule.users if has_plain_names else ("",):
             names = ((name,) if name else rule.users, rule.groups, rule.services, rule.sources)
             lists = [BETWEEN_NAMES.join(each) for each in names]
-            fields = [name, f"{number:05}", *lists, rule.publickey, rule.code, str(rule.line)]
+            accepted = BETWEEN_NAMES.join(rule.methods)
+            code = [rule.publickey, accepted, rule.code, str(rule.line)]
+            fields = [name, f"{number:05}", *lists, *code]
             lines.append(f"{BETWEEN_FIELDS.join(fields)}\n".encode())
             size += len(lines[-1])
             if size > MAX_BYTES:

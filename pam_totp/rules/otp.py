@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""One-time passwords: HOTP (RFC 4226) and TOTP (RFC 6238), how one is read, and whether it is
-correct now for one of several credentials. Pure; standard library only.
+"""One-time passwords: HOTP (RFC 4226) and TOTP (RFC 6238), and whether one is correct now for
+one of several credentials. Pure; standard library only.
 
 The time step is the Unix time divided by the period (RFC 6238, section 4.2), and the window is one
 step to each side of now, unless set otherwise (section 5.2). An accepted time step and all earlier
@@ -12,54 +12,17 @@ hence HMAC (RFC 2104) in five lines over the built-in hashes instead of hashlib 
 
 from _operator import _compare_digest
 
-from pam_totp.rules.credential import DIGITS, Credential
+from pam_totp.rules.credential import Credential
 from pam_totp.rules.hashes import ALGORITHMS
-from pam_totp.rules.reasons import BAD_INPUT, CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE, Failure
-from pam_totp.rules.record import Record
+from pam_totp.rules.reasons import CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE
+from pam_totp.rules.verdict import Verdict
 
 WINDOW_STEPS = 1
 # Searched only after a refusal, so that the log can tell a wrong clock from an incorrect code.
 SKEW_STEPS = 20
-# Of a recovery code: 16 characters of 5 bits, 80 bits, beyond guessing at any rate, so no throttle
-# holds them up.
-RECOVERY_CHARACTERS = 16
-RECOVERY_SYMBOLS = "abcdefghijklmnopqrstuvwxyz234567"
-MAX_TYPED_DIGITS, MAX_TYPED_RECOVERY = 32, 64  # bytes, spaces and dashes counted
 
-_MISREAD = bytes.maketrans(b"018", b"olb")
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
-
-
-class Verdict(Record):
-    """accepted: whether the code is; reason: of the closed set; credential and step: what matched,
-    if any; detail: for the log; message: for the user."""
-
-    accepted: bool
-    reason: str
-    credential: Credential | None = None
-    step: int = 0
-    detail: str = ""
-    message: str = ""
-
-
-def read_code(typed: bytes, *, allow_recovery: bool = False) -> str:
-    """The digits of what was typed: ASCII only, spaces as in "123 456" left out. With
-    `allow_recovery` a recovery code too, as it is hashed: any case, spaces and dashes anywhere; 0,
-    1 and 8, which no such code has, for o, l and b.
-
-    Raises Failure(bad-input). One trailing NUL is what older pam_exec releases append.
-    """
-    text = typed.removesuffix(b"\0").replace(b" ", b"")
-    if not text:
-        raise Failure(BAD_INPUT, "no code, or no way to ask (sshd: KbdInteractiveAuthentication)")
-    if len(typed) <= MAX_TYPED_DIGITS and len(text) in DIGITS and text.isdigit():
-        return text.decode("ascii")
-    code = text.lower().replace(b"-", b"").translate(_MISREAD)
-    is_recovery = len(code) == RECOVERY_CHARACTERS and not code.strip(RECOVERY_SYMBOLS.encode())
-    if allow_recovery and is_recovery and len(typed) <= MAX_TYPED_RECOVERY:
-        return code.decode("ascii")
-    raise Failure(BAD_INPUT, f"not {DIGITS[0]} to {DIGITS[-1]} ASCII digits")
 
 
 def hotp(secret: bytes, counter: int, digits: int, algorithm: str) -> str:

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
 NEVER, IF_ENROLLED, REQUIRED = CODES = ("never", "if-enrolled", "required")  # stricter each
 LOCAL = "local"
+# The kinds of codes that a rule may accept. The app's always is; the others this host makes and
+# sends, the weakest last.
+TOTP, SMS, MAIL = METHODS = ("totp", "sms", "mail")
+SENT = (SMS, MAIL)
+SK = "sk"  # a security key, as the names of its types begin
 
 BETWEEN_FIELDS, BETWEEN_NAMES = "\t", "\x1f"
 
 
 class Rule(Record):
     """users, groups, services: names and shell patterns; sources: networks and "local"; of each,
-    empty means any. publickey: "yes", "no" or "" for either. code: one of CODES. line: of the
-    settings file, 0 for the default where no rule matches."""
+    empty means any. publickey: "yes", "no", SK or "" for any. code: one of CODES. methods: those of
+    METHODS that are accepted, the preferred one first. line: of the settings file, 0 for the
+    default where no rule matches."""
 
     code: str
     line: int = 0
@@ -31,19 +37,21 @@ class Rule(Record):
     services: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     publickey: str = ""
+    methods: tuple[str, ...] = (TOTP,)
 
 
 class Subject(Record):
     """The login that rules are matched against.
 
     address: bytes of an IPv4 or IPv6 address; empty: from this machine; None: unknown.
-    is_in: whether the user is in a group of this name or pattern; None: unknown.
+    publickey: what a rule may say of its key. is_in: whether the user is in a group of this name or
+    pattern; None: unknown.
     """
 
     user: str
     service: str
     address: bytes | None
-    publickey: bool
+    publickey: tuple[str, ...]
     is_in: "Callable[[str], bool | None]"
 
 
@@ -60,46 +68,59 @@ def rules_about(rules: bytes, user: str) -> list[str]:
     return sorted(found)
 
 
-def may_exempt(rules: bytes, user: str) -> bool:
-    """Whether any of the encoded rules that may be about this user has `never`. Raises
-    ValueError."""
+def has_more_to_say(rules: bytes, user: str) -> bool:
+    """Whether any of the encoded rules that may be about this user has `never`, or codes that are
+    sent: then a login is not certain to be asked, and no more. Raises ValueError."""
     about = [decode(text) for text in rules_about(rules, user)]
-    return any(rule.code == NEVER and _has(rule.users, user) for rule in about)
+    found = [rule for rule in about if rule.code == NEVER or rule.methods != (TOTP,)]
+    return any(_has(rule.users, user) for rule in found)
+
+
+def kinds_of(key: str) -> tuple[str, ...]:
+    """What a rule may say of a login with this key, as sshd reports it; empty: without one."""
+    of_key = ("yes", SK) if key.startswith("publickey sk-") else ("yes",)
+    return of_key if key else ("no",)
 
 
 def decode(text: str) -> Rule:
     """The rule of one of these. Raises ValueError."""
-    _number, *names, publickey, code, line = text.split(BETWEEN_FIELDS)
+    _number, *names, publickey, accepted, code, line = text.split(BETWEEN_FIELDS)
     lists = (tuple(field.split(BETWEEN_NAMES)) if field else () for field in names)
-    if code not in CODES or publickey not in ("", "yes", "no"):
+    methods = tuple(accepted.split(BETWEEN_NAMES))
+    is_known = code in CODES and publickey in ("", "yes", "no", SK) and TOTP in methods
+    if not is_known or not set(methods) <= set(METHODS):
         raise ValueError("no rule")
     named = dict(zip(("users", "groups", "services", "sources"), lists, strict=True))
-    return Rule(code=code, line=int(line), publickey=publickey, **named)
+    return Rule(code=code, line=int(line), publickey=publickey, methods=methods, **named)
 
 
 def first_match(rules: bytes, subject: Subject, otherwise: str) -> Rule:
     """The rule that decides, of encoded ones; `otherwise` is the code where none matches."""
-    strictest: Rule | None = None  # of those that may match
-    found = Rule(code=otherwise)
+    found, possible = Rule(code=otherwise), []
     for text in rules_about(rules, subject.user):
         rule = decode(text)
         does_match = match(rule, subject)
         if does_match:
             found = rule
             break
-        if does_match is None and (strictest is None or is_stricter(rule, strictest)):
-            strictest = rule
-    return strictest if strictest is not None and is_stricter(strictest, found) else found
+        if does_match is None:
+            possible.append(rule)
+    for rule in possible:
+        found = stricter(found, rule)
+    return found
 
 
-def is_stricter(rule: Rule, other: Rule) -> bool:
-    """Whether a rule asks for a code where the other does not."""
-    return CODES.index(rule.code) > CODES.index(other.code)
+def stricter(rule: Rule, other: Rule) -> Rule:
+    """The one that asks for a code where the other does not, else `rule`; of its methods, those
+    that both accept."""
+    found = other if CODES.index(other.code) > CODES.index(rule.code) else rule
+    both = tuple(each for each in found.methods if each in rule.methods and each in other.methods)
+    return Rule(**vars(found) | {"methods": both})
 
 
 def match(rule: Rule, subject: Subject) -> bool | None:
     """Whether all of the rule's conditions are met; None: unknown."""
-    if rule.publickey and subject.publickey != (rule.publickey == "yes"):
+    if rule.publickey and rule.publickey not in subject.publickey:
         return False
     if not (_has(rule.users, subject.user) and _has(rule.services, subject.service)):
         return False

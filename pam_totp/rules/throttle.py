@@ -66,11 +66,9 @@ def count_try(
         failures = Failures()
     left = failures.budget_used - BUDGET_TRIES * limits.longest_wait - now
     compared = min(secrets, 1 + max(0, int(-left // limits.longest_wait)))
-    budget_used = max(failures.budget_used, now) + compared * limits.longest_wait
     latest = now + MAX_BUDGET_TRIES * limits.longest_wait
-    counted = Failures(
-        in_a_row=failures.in_a_row + 1, last=now, budget_used=min(budget_used, latest)
-    )
+    used = min(max(failures.budget_used, now) + compared * limits.longest_wait, latest)
+    counted = Failures(in_a_row=failures.in_a_row + 1, last=now, budget_used=used)
     return compared, counted
 
 

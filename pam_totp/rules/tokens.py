@@ -11,8 +11,9 @@ as a login looks at of a phone.
 """
 
 from pam_totp.rules.credential import Credential, Malformed
-from pam_totp.rules.otp import Verdict, matching_steps
+from pam_totp.rules.otp import matching_steps
 from pam_totp.rules.reasons import HOTP, REUSED_CODE, WRONG_CODE
+from pam_totp.rules.verdict import Verdict
 
 LOOK_AHEAD = 12  # a token that was pressed eleven times too often still logs in
 CODES_A_GUESS = 3

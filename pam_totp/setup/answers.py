@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Lines that a person types while something else goes on."""
 
-import fcntl
 import os
 import select
-import termios
 
+from pam_totp.enrollment.terminal import is_at_its_end
 from pam_totp.setup.record import pause
 
 
@@ -19,7 +18,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._typed = b""
-        self._is_there = not _is_at_its_end()
+        self._is_there = not is_at_its_end()
 
     def lines(self, seconds: float) -> list[str]:
         """What was typed since the last look; waits so long for it. Raises Lost."""
@@ -37,14 +36,3 @@ class Answers:
         self._typed += typed
         *lines, self._typed = self._typed.split(b"\n")
         return [line.decode("utf-8", "replace") for line in lines]
-
-
-def _is_at_its_end() -> bool:
-    """Whether standard input is at its end from the start: then that says nothing of the person."""
-    try:
-        if os.isatty(0) or not select.select([0], [], [], 0)[0]:
-            return False
-        waiting = fcntl.ioctl(0, termios.FIONREAD, bytes(4))
-        return waiting == bytes(4)
-    except OSError:
-        return True  # it is closed, or /dev/null

@@ -18,6 +18,7 @@ from pam_totp.setup import journal, place, reload, replacement, watch
 from pam_totp.setup.change import Change
 from pam_totp.setup.journal import KEPT, TAKEN_BACK
 from pam_totp.setup.record import Record
+from pam_totp.setup.under_way import has_current
 from pam_totp.signals import finish_undisturbed, later
 from pam_totp.stack import turned_on
 
@@ -97,7 +98,7 @@ def take_back(record: Record, why: str) -> tuple[str, ...]:
 def recover() -> tuple[str, ...]:
     """Takes back a change that nobody cares for any more: the command and its watcher are gone, or
     the machine was started since; what was done, in sentences, if anything was. Raises Error."""
-    if not journal.has_current():
+    if not has_current():
         return ()
     try:
         with later(), journal.locked():

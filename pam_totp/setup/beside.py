@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 
 from pam_totp.errors import Error
 from pam_totp.setup.block import put_in
-from pam_totp.setup.edits import BESIDE_LINE, CODE_LINE, Count, Edit, blocks, tops_of
+from pam_totp.setup.edits import Count, Edit, blocks, tops_of
 from pam_totp.setup.host import PamHost
+from pam_totp.setup.new_lines import BESIDE_LINE, CODE_LINE
 from pam_totp.stack.factors import PASSWORD, meanings
 from pam_totp.stack.files import File
 from pam_totp.stack.lines import Line
@@ -125,23 +126,25 @@ def edits(
     first_factor: str,
     note: str,
     count: Count,
+    code_lines: Sequence[str] = (CODE_LINE,),
 ) -> Iterator[Edit]:
     """Every edit by which it may be done: with the other line where it is, or behind ours, where it
-    asks before the first factor. The other arguments are those of edits.edits."""
+    asks before the first factor. code_lines: where nothing else asks. The other arguments are those
+    of edits.edits."""
     tops = tops_of(file, count)
     theirs = [line for line in lines if program_of(line) == choice.program]
     numbers = {line.number for line in theirs if line.file == file.path}
     places = [at for at, top in enumerate(tops) if top.number in numbers]
     is_beside, before = choice.how == BESIDE, places[0] - 1
-    code_line = BESIDE_LINE.format(len(places)) if is_beside else CODE_LINE
-    arguments = lines, first_factor, count, code_line
+    ours_alone = [BESIDE_LINE.format(len(places))] if is_beside else code_lines
+    arguments = lines, first_factor, count, ours_alone
     if is_beside and before >= 0 and places[-1] - places[0] < len(places):
         for ours, first in blocks(file, tops, before, *arguments):
             begin, end = tops[places[0]].begin, tops[places[0]].begin
             if first is not None:
                 begin, end = tops[first].begin, tops[before].end
             after = put_in(file.content, begin, end, note, ours)
-            yield Edit(after, tops[before].number, code_line)
+            yield Edit(after, tops[before].number, ours_alone[0])
     moved = [tops[at].text for at in places] if is_beside else []
     for at in places:
         tops[at] = dataclasses.replace(tops[at], text="")
@@ -149,4 +152,4 @@ def edits(
         for ours, first in blocks(file, tops, last, *arguments):
             begin = tops[last].end if first is None else tops[first].begin
             after = put_in(file.content, begin, tops[last].end, note, [*ours, *moved])
-            yield Edit(after, tops[last].number, code_line)
+            yield Edit(after, tops[last].number, ours_alone[0])

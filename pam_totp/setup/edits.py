@@ -6,23 +6,20 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from pam_totp.setup.block import lines_of, put_in
+from pam_totp.setup.block import put_in
+from pam_totp.setup.new_lines import (
+    CODE_LINE,
+    COMBINED_LINE,
+    KEY_LINE,
+    KEY_OR_NOTHING,
+    LANDING,
+)
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD
 from pam_totp.stack.control import lower, words_of
 from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
 from pam_totp.stack.files import File
 from pam_totp.stack.lines import Line
 
-CODE_LINE = "auth required pam_totp.so"
-# Right before so many lines of another module, which ask users of whom ours needs no code.
-BESIDE_LINE = "auth [success={} ignore=ignore default=die] pam_totp.so"
-KEY_LINE = "auth [success={} default=ignore] pam_totp.so publickey_passed"
-KEY_OR_NOTHING = "auth [success=ok default=die] pam_totp.so publickey_passed"
-COMBINED_LINE = "auth required pam_totp.so combined"
-_LINES = (CODE_LINE, KEY_OR_NOTHING, COMBINED_LINE, KEY_LINE, BESIDE_LINE)
-_WRITTEN = re.compile("|".join(map(re.escape, _LINES)).replace(r"\{\}", r"\d+"))
-# Where a jump lands: after it the stack has decided nothing yet.
-LANDING = "auth required pam_permit.so"
 MAX_LINES = 40
 
 Count = Callable[[bytes], int]
@@ -57,12 +54,6 @@ class Edit:
     code_line: str = CODE_LINE
 
 
-def edited(content: bytes) -> list[str]:
-    """The pam_totp.so lines between the marks of a file that enable has not written so."""
-    lines = (line for line in lines_of(content) if "pam_totp.so" in line)
-    return [line for line in lines if not _WRITTEN.fullmatch(line)]
-
-
 def tops_of(file: File, count: Count) -> list[Top]:
     """The lines that add to the auth stack."""
     found, at = [], 0
@@ -82,20 +73,27 @@ def tops_of(file: File, count: Count) -> list[Top]:
 
 
 def edits(
-    file: File, lines: Sequence[Line], first_factor: str, note: str, count: Count, place: int = 0
+    file: File,
+    lines: Sequence[Line],
+    first_factor: str,
+    note: str,
+    count: Count,
+    place: int = 0,
+    code_lines: Sequence[str] = (CODE_LINE,),
 ) -> Iterator[Edit]:
     """lines: the service's auth stack. note: what the mark says. count: how many lines of the
     stack, a substack being one, a part of the file is. place: the number of the only line after
-    which they are to be; 0 for any."""
+    which they are to be; 0 for any. code_lines: those that ask for the code, or for what stands in
+    its place."""
     content, tops = file.content, tops_of(file, count)
     if not tops:
-        ours = ["auth include other", CODE_LINE]
+        ours = ["auth include other", *code_lines]
         yield Edit(put_in(content, len(content), len(content), note, ours), 0)
         return
     for last in range(len(tops)):
         if place not in (0, tops[last].number):
             continue
-        for ours, first in blocks(file, tops, last, lines, first_factor, count):
+        for ours, first in blocks(file, tops, last, lines, first_factor, count, code_lines):
             begin = tops[last].end if first is None else tops[first].begin
             yield Edit(put_in(content, begin, tops[last].end, note, ours), tops[last].number)
 
@@ -131,7 +129,7 @@ def blocks(
     lines: Sequence[Line],
     first_factor: str,
     count: Count,
-    code_line: str = CODE_LINE,
+    code_lines: Sequence[str] = (CODE_LINE,),
 ) -> Iterator[tuple[list[str], int | None]]:
     """The lines of a block that ends where the line `last` does, and the first line that it stands
     for; None: it follows the last. tops: those without a text are left out."""
@@ -141,21 +139,21 @@ def blocks(
         texts, changed = [top.text for top in part], _ending(part, by_number, count)
         left_out = [at for at, text in enumerate(texts) if not text]
         first = min(left_out, default=None)
-        yield [*_from(first, file, part, texts), code_line], first
+        yield [*_from(first, file, part, texts), *code_lines], first
         differ = [at for at, text in enumerate(texts) if changed[at] != text]
         if differ:
             first = min(differ + left_out)
-            yield [*_from(first, file, part, changed), LANDING, code_line], first
+            yield [*_from(first, file, part, changed), LANDING, *code_lines], first
         return
     for first in range(last, -1, -1):
         part = tops[first : last + 1]
         texts = [top.text for top in part]
         if first_factor == KEY_ONLY:
             kept = _with_between(file.content, part, [""] * len(part))
-            yield [KEY_OR_NOTHING, code_line, *kept], first
+            yield [KEY_OR_NOTHING, *code_lines, *kept], first
             continue
         for changed in (texts, _ending(part, by_number, count)):
-            whole = [*_with_between(file.content, part, changed), LANDING, code_line]
+            whole = [*_with_between(file.content, part, changed), LANDING, *code_lines]
             if jump := count(_joined(changed)):  # a jump over nothing is a fault to libpam
                 yield [KEY_LINE.format(jump), *whole], first
 

@@ -5,8 +5,10 @@ import dataclasses
 from collections.abc import Mapping
 
 from pam_totp.errors import Error, UsageError
+from pam_totp.records.config.settings import load
 from pam_totp.setup import moving, people, plan_pam, plan_sshd, sshd_settings
-from pam_totp.setup.beside import NOTHING_TOLD, Choice
+from pam_totp.setup.also import IN_HOMES, OF_ROOT
+from pam_totp.setup.beside import Choice
 from pam_totp.setup.change import Change
 from pam_totp.setup.choosing import SSHD, AskRoot, SshdOptions, choose
 from pam_totp.setup.host import PamHost
@@ -14,6 +16,7 @@ from pam_totp.setup.kinds import together
 from pam_totp.setup.people import Refused
 from pam_totp.setup.person import Person, who_sits
 from pam_totp.setup.ssh_log import SshLog, read
+from pam_totp.setup.told import NOTHING, Told
 from pam_totp.stack.libpam import Unknown, installed
 
 ROOT_HAS_NO_CODE = (
@@ -44,9 +47,9 @@ class Enabling:
 
 
 def prepare(
-    services: list[str], options: SshdOptions, ask_root: AskRoot, told: Choice = NOTHING_TOLD
+    services: list[str], options: SshdOptions, ask_root: AskRoot, told: Told = NOTHING
 ) -> Enabling:
-    """told: what becomes of the lines of another module that asks for codes. Raises Error."""
+    """told: about lines of other modules. Raises Error."""
     try:
         host = PamHost(installed())
         # A partner that this system does not have is missed by nobody.
@@ -61,7 +64,8 @@ def prepare(
     elif options:
         message = "--first-factor, --root, --exempt-key and --no-exempt-key apply only to sshd"
         raise UsageError(message, "pam-totp enable sshd")
-    found = plan_pam.plan(host, names, choices.first_factor if choices else "", told)
+    also = dataclasses.replace(told.also, keys=IN_HOMES if _is_in_homes() else OF_ROOT)
+    found = plan_pam.plan(host, names, choices.first_factor if choices else "", told.codes, also)
     notes += found.notes
     files, expected = host.changes(), dict[str, str]()
     if choices:
@@ -91,7 +95,7 @@ def prepare(
     return Enabling(
         change,
         tuple(found.reached),
-        tuple(notes),
+        tuple(dict.fromkeys(notes)),
         tuple(refused),
         tuple(left_behind),
         {name: each for name, each in found.choices.items() if each.is_proposed},
@@ -100,3 +104,8 @@ def prepare(
         person,
         expected,
     )
+
+
+def _is_in_homes() -> bool:
+    """Whether secrets are in the homes, and so security keys may be, too. Raises Failure."""
+    return load().store == "user"

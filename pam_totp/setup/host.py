@@ -7,9 +7,12 @@ import os
 import pwd
 from collections.abc import Mapping
 
+from pam_totp.review.elsewhere import is_over_the_network
 from pam_totp.setup.block import take_out
 from pam_totp.setup.change import FileChange
 from pam_totp.setup.edits import Count
+from pam_totp.setup.kinds import is_known
+from pam_totp.stack import sshd_running
 from pam_totp.stack.disk import Disk
 from pam_totp.stack.files import File
 from pam_totp.stack.libpam import AUTH_ERR, Libpam, Unknown
@@ -46,6 +49,20 @@ class PamHost:
     def file_of(self, name: str) -> File | None:
         """The file that libpam uses for this name. Raises Unknown."""
         return Disk(self.root, self.libpam).find(name, self.libpam.folders)
+
+    def has_module(self, module: str) -> bool:
+        """Whether libpam finds a module."""
+        return Disk(self.root, self.libpam).has_module(module)
+
+    def defaults_of(self, module: str) -> list[str]:
+        """What a module reads of a file of its own."""
+        return Disk(self.root, self.libpam).defaults_of(module)
+
+    def is_elsewhere(self, name: str) -> bool:
+        """Whether people log in to a service from another machine. Raises Unknown."""
+        if self.root or is_known(name) or is_over_the_network(name):
+            return is_over_the_network(name)
+        return name in sshd_running.services()
 
     def content_of(self, path: str) -> bytes | None:
         """The content of a path of /etc/pam.d now. Raises Unknown."""

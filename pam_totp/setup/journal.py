@@ -12,21 +12,22 @@ are kept.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 
 from pam_totp import repair
 from pam_totp.errors import Error
+from pam_totp.records.storage.lock import try_lock
 from pam_totp.records.storage.state_dir import VAR, write
 from pam_totp.rules.reasons import Failure
 from pam_totp.setup import holder
 from pam_totp.setup.change import Change
-from pam_totp.setup.record import FOLDER, KIND, Record, boot, now, pause, record_of, written
+from pam_totp.setup.record import Record, boot, now, pause, record_of, written
+from pam_totp.setup.under_way import CURRENT, FOLDER, KIND
 
 MAX_KEPT = 20  # changes, with the files as they were before
-CURRENT, KEPT, TAKEN_BACK = "current", "kept", "taken-back"
+KEPT, TAKEN_BACK = "kept", "taken-back"
 SECONDS_TO_LOCK = 60.0  # more than sshd takes to test, and to read, its settings
 
 
@@ -51,7 +52,7 @@ def locked(*, waits: bool = False) -> Iterator[None]:
 
 def _lock(folder: int, waits: bool) -> None:
     deadline = now() + (SECONDS_TO_LOCK if waits else 0)
-    while not _is_locked(folder):
+    while not try_lock(folder):
         found = holder.of(folder)
         if found is not None:
             holder.go_on(found)
@@ -60,14 +61,6 @@ def _lock(folder: int, waits: bool) -> None:
             hint = "run the command again" if found is None else f"ps -p {found}"
             raise Busy(f"{who} is changing files at this moment; nothing was changed", hint)
         pause(0.05)
-
-
-def _is_locked(folder: int) -> bool:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
 
 
 def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: str) -> Record:
@@ -93,11 +86,6 @@ def begin(change: Change, targets: tuple[str, ...], seconds: float | None, by: s
     for old in numbers[:-MAX_KEPT]:
         shutil.rmtree(f"{FOLDER}/{old}", ignore_errors=True)
     return record
-
-
-def has_current() -> bool:
-    """Whether there is a change that nobody has kept or taken back, as far as can be seen."""
-    return os.path.exists(f"{FOLDER}/{CURRENT}")
 
 
 def current() -> Record | None:

@@ -4,8 +4,8 @@
 import os
 
 from pam_totp.errors import Error
+from pam_totp.setup.fault import Fault
 from pam_totp.setup.host import PamHost
-from pam_totp.setup.proof import Fault
 from pam_totp.stack.control import lower
 from pam_totp.stack.libpam import MODULE_UNKNOWN
 from pam_totp.stack.lines import TYPES

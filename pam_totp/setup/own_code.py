@@ -5,15 +5,18 @@ import pwd
 import shlex
 import sys
 
+from pam_totp.enrollment import fleet_check
 from pam_totp.enrollment.code_check import credential_of, credentials_of
 from pam_totp.enrollment.terminal import ask, say
 from pam_totp.errors import Error
+from pam_totp.records.config.settings import FLEET, load
 from pam_totp.rules.credential import Credential
 from pam_totp.setup.people import has_enrolled
 from pam_totp.setup.person import Person
 
 TRIES = 3
-Enrolled = tuple[pwd.struct_passwd, list[Credential]]
+# The account and its credentials; None where the store of a fleet has them.
+Enrolled = tuple[pwd.struct_passwd, list[Credential] | None]
 
 
 def enrolled(person: Person, *, has_trial: bool) -> Enrolled:
@@ -25,6 +28,9 @@ def enrolled(person: Person, *, has_trial: bool) -> Enrolled:
         hint = shlex.join(["pam-totp", *sys.argv[1:], "--force"])
         raise Error(f"{message}; nothing was changed", hint)
     try:
+        if load().store == FLEET:
+            fleet_check.refuse_unless_enrolled(account)
+            return account, None
         return account, credentials_of(account)
     except Error as fault:
         command = "pam-totp enroll" if account.pw_uid else "pam-totp enroll --user root"
@@ -37,10 +43,15 @@ def ask_code(of: Enrolled) -> None:
     """Asks for a code until one is correct. Raises Error."""
     account, credentials = of
     say(f"Before anything is changed, enter a code of {account.pw_name}, as at a login.")
+    if credentials is None:
+        say("It is used up in the whole fleet. Log in with the next one.")
     for left in reversed(range(TRIES if sys.stdin.isatty() else 1)):
         typed = ask("Verification code: ")
         try:
-            credential_of(account, credentials, typed)
+            if credentials is None:
+                fleet_check.check(account, typed)
+            else:
+                credential_of(account, credentials, typed)
             return
         except Error as fault:
             if not left:

@@ -6,13 +6,14 @@ import pwd
 import time
 from collections.abc import Iterator, Sequence
 
-from pam_totp.access.decision import ASK, ELSEWHERE, ENROLLED, MISSING, UNENROLLED, UNKNOWN, decide
+from pam_totp.access.decision import ELSEWHERE, ENROLLED, MISSING, UNENROLLED, UNKNOWN, decide
 from pam_totp.access.facts import Facts, rule_for, state_of
 from pam_totp.records.config.settings import Settings, load
 from pam_totp.records.user import enforced, grant
 from pam_totp.review.everybody import accounts
 from pam_totp.review.in_time import NO_ANSWER, each_in_time
 from pam_totp.review.looking import NO_ANSWER_WORDS
+from pam_totp.review.sent_codes import is_refused
 from pam_totp.review.user_row import fault_of_home, is_person, may_log_in
 from pam_totp.rules.policy import NEVER
 from pam_totp.rules.reasons import Failure
@@ -101,7 +102,8 @@ def _of_account(
     shut = []
     for service, rule in rules.items():
         facts = Facts(user=account, rule=rule, state=state)
-        if decide(facts, active.enrollment, service, now).action == ASK:
+        decision = decide(facts, active.enrollment, service, now)
+        if is_refused(account, rule, decision, state, active.store):
             shut.append(service)
     if shut and not _has_grant(account, now):
         yield Refused(account.pw_name, tuple(shut), why or _WHY.get(state, state))

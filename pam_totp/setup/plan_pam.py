@@ -5,6 +5,7 @@
 - What a change reaches through other files MUST be proved as well, and be named.
 """
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Iterator
@@ -12,19 +13,22 @@ from collections.abc import Iterator
 from pam_totp.errors import Error, UsageError
 from pam_totp.review.one_prompt import EXAMPLE, ONE_PROMPT
 from pam_totp.setup import beside
+from pam_totp.setup.also import NOTHING_ALSO, Also, refuse_where_it_cannot_be_asked
+from pam_totp.setup.also import choose as choose_also
+from pam_totp.setup.also import notes as notes_also
 from pam_totp.setup.beside import NOTHING_TOLD, Choice
 from pam_totp.setup.block import choice_of
+from pam_totp.setup.by_hand import added_by_hand
 from pam_totp.setup.edits import edits, tops_of
 from pam_totp.setup.host import PAM_DIR, PamHost, group_of, is_empty
 from pam_totp.setup.kinds import LOCKERS, UNATTENDED, is_known, is_shared
 from pam_totp.setup.layouts import refusing_faults
+from pam_totp.setup.new_lines import CODE_LINE
 from pam_totp.setup.places import before_as_on_disk
 from pam_totp.setup.proof import (
     KEY_ONLY,
     PASSWORD_ONLY,
     is_asking,
-    prove,
-    without_passwords,
 )
 from pam_totp.setup.reached import (
     NOT_KNOWN,
@@ -38,22 +42,27 @@ from pam_totp.setup.reached import (
 from pam_totp.setup.service_names import no_service
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import SUCCESS, Unknown
-from pam_totp.stack.profile import OFF, is_of_profile
-from pam_totp.stack.service import Service
 
 
 def plan(
-    host: PamHost, names: list[str], first_factor: str = PASSWORD_ONLY, told: Choice = NOTHING_TOLD
+    host: PamHost,
+    names: list[str],
+    first_factor: str = PASSWORD_ONLY,
+    told: Choice = NOTHING_TOLD,
+    also: Also = NOTHING_ALSO,
 ) -> Plan:
     """Plans all of these services; host.changes() has the files then. told: what becomes of the
-    lines of another module. Raises Error."""
+    lines of another module. also: what is to stand beside the code. Raises Error."""
     found = Plan(services=list(names))
     for name in names:
         _check_kind(name)
     try:
         for name in names:
+            if also.kinds:
+                refuse_where_it_cannot_be_asked(host, name)
+        for name in names:
             first = first_factor if name == "sshd" else PASSWORD_ONLY
-            _plan_service(host, name, first, told, found)
+            _plan_service(host, name, first, told, also, found)
         if told and told not in found.choices.values():
             message = f"{', '.join(names)}: no line asks for codes of {told.program}"
             raise UsageError(message, shlex.join(["pam-totp", "enable", *names]))
@@ -85,7 +94,9 @@ def _check_kind(name: str) -> None:
         raise Error(message, f"see {EXAMPLE}")
 
 
-def _plan_service(host: PamHost, name: str, first_factor: str, told: Choice, found: Plan) -> None:
+def _plan_service(
+    host: PamHost, name: str, first_factor: str, told: Choice, also: Also, found: Plan
+) -> None:
     file = host.file_of(name)
     if file is None:
         raise no_service(name)
@@ -114,23 +125,35 @@ def _plan_service(host: PamHost, name: str, first_factor: str, told: Choice, fou
         found.notes.append(
             f"{path} includes {other}, so {other} is changed, and {name} asks for a code, too."
         )
-        _plan_service(host, other, PASSWORD_ONLY, told, found)
+        _plan_service(host, other, PASSWORD_ONLY, told, also, found)
         return
     if any(is_asking(line) for line in before.stacks["auth"]):
-        _added_by_hand(host, before, first_factor, told, found)
+        added_by_hand(host, before, first_factor, told, also, found)
         host.plain.pop(path)
         return
     if name in LOCKERS:
         host.would_be[path] = own_lines(host, name, file, "combined")
         return
     choice = beside.choose(host, before, path, told, mark)
-    note = ("code" if name != "sshd" else first_factor) + choice.mark + copied
+    kinds = choose_also(host, before, also, mark)
+    if choice.how == beside.BESIDE and kinds.kinds:
+        raise _asks_twice(name, choice)
+    if kinds.kinds:
+        found.also[name] = kinds
+        found.notes += notes_also(name, kinds, also)
+    note = ("code" if name != "sshd" else first_factor) + choice.mark + kinds.mark + copied
     lines, count = before.stacks["auth"], host.count_for(spelled)
     if choice:
         found.choices[name] = choice
         found.notes += beside.notes(name, choice, told)
-        candidates = beside.edits(choice, file, lines, first_factor, note, count)
-        edit = first_proved(host, name, before, path, candidates, first_factor)
+        code_lines = kinds.lines if kinds.kinds else [CODE_LINE]
+        candidates = beside.edits(choice, file, lines, first_factor, note, count, code_lines)
+        edit = first_proved(host, name, before, path, candidates, first_factor, kinds.factors)
+        host.would_be[path] = edit.after
+        return
+    if kinds.kinds:
+        candidates = edits(file, lines, first_factor, note, count, code_lines=kinds.lines)
+        edit = first_proved(host, name, before, path, candidates, first_factor, kinds.factors)
         host.would_be[path] = edit.after
         return
     place = 0
@@ -142,6 +165,13 @@ def _plan_service(host: PamHost, name: str, first_factor: str, told: Choice, fou
         candidates = edits(file, lines, first_factor, note, count, place)
         edit = first_proved(host, name, before, path, candidates, first_factor)
     host.would_be[path] = edit.after
+
+
+def _asks_twice(name: str, choice: Choice) -> UsageError:
+    """The lines of another module would stand between those for a security key, and be skipped."""
+    message = f"{name} has a line that asks for codes of {choice.program}; nothing was changed"
+    again = dataclasses.replace(choice, how=beside.INSTEAD).option
+    return UsageError(message, f"pam-totp enable {shlex.quote(name)} {again}")
 
 
 def _notes(host: PamHost, name: str) -> Iterator[str]:
@@ -162,32 +192,3 @@ def _comes_from(host: PamHost, file: File) -> str:
         return ""
     folder, name = os.path.split(host.real(other.path))  # however it is spelled
     return name if folder in host.libpam.folders and not is_shared(name) else ""
-
-
-def _instead(now: Service, host: PamHost, is_profile: bool) -> str:
-    """What to do about a line that is there and does not ask as it should."""
-    if not is_profile:
-        return "remove that line, and run the command again"
-    if now.name == "sshd" and not prove(now, now, host.libpam, PASSWORD_ONLY):
-        return f"run {OFF}, and enable each service, or add --first-factor password"
-    return OFF
-
-
-def _added_by_hand(
-    host: PamHost, now: Service, first_factor: str, told: Choice, found: Plan
-) -> None:
-    """A service that has lines which enable did not put there. Raises Error if they are wrong."""
-    line = next(line for line in now.stacks["auth"] if is_asking(line))
-    is_profile = is_of_profile(line)
-    by = "by enable" if host.is_by_enable(line.file) else "by hand"
-    whose = "that pam-auth-update added" if is_profile else f"that was added {by}"
-    where = f"a pam_totp.so line {whose} ({line.file}, line {line.number})"
-    faults = [*prove(now, now, host.libpam, first_factor), *without_passwords(now, first_factor)]
-    if faults:
-        message = f"{now.name} has {where}, and {faults[0].words}"
-        raise Error(message, _instead(now, host, is_profile))
-    if told.how == beside.INSTEAD:
-        raise Error(f"{now.name} has {where}", _instead(now, host, is_profile))
-    if told:
-        found.choices[now.name] = told
-    found.notes.append(f"{now.name} already asks for a code: it has {where}.")

@@ -6,29 +6,34 @@
 - A code MUST be asked for only after the first factor was proved, and never after a wrong one.
 - Whoever got in before with a first factor MUST get in with it and the code, and nobody else.
 - Nobody MUST be asked for two codes. Where another module asks for codes, ours stands for one.
+- A security key or a fingerprint MUST stand for a code only where that is wanted, and after a
+  password.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Sequence
 
-from pam_totp.setup.new_lines import answer_of_ours, shown
-from pam_totp.setup.replay import Difference, differences
+from pam_totp.setup.fault import Fault
+from pam_totp.setup.new_lines import shown
+from pam_totp.setup.same_users import of_credentials, of_passwords
 from pam_totp.setup.too_early import codes_too_early
-from pam_totp.stack.credentials import credential_meanings
-from pam_totp.stack.dispatch import jump_is_ok
-from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, ROOT, meanings
+from pam_totp.stack.factors import (
+    CODE,
+    KEY,
+    NO_CODE_NEEDED,
+    PASSWORD,
+    ROOT,
+    Factor,
+    meanings,
+)
 from pam_totp.stack.libpam import (
     AUTH_ERR,
-    IGNORE,
-    RETURN_VALUES,
     SUCCESS,
-    USER_UNKNOWN,
     Libpam,
     Unknown,
 )
 from pam_totp.stack.lines import TYPES, Line
-from pam_totp.stack.other_codes import answered, asked_twice, is_code_of_others, of_others
+from pam_totp.stack.other_codes import asked_twice, is_code_of_others
 from pam_totp.stack.service import Service
 from pam_totp.stack.stack_faults import RUN_BY_USERS
 from pam_totp.stack.ways_in import Way, all_ways, ways_in
@@ -36,35 +41,17 @@ from pam_totp.stack.ways_in import Way, all_ways, ways_in
 KEY_OR_PASSWORD, PASSWORD_ONLY, KEY_ONLY = "either", "password", "key"
 
 
-# Of another module that asks for codes: accepted, no secret there (as its options say), refused.
-OF_OTHERS = (SUCCESS, IGNORE, USER_UNKNOWN, AUTH_ERR)
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """Why codes cannot be turned on: a sentence, and the lines that lead there.
-
-    is_open: it is a way in without a code; else somebody would be refused, or asked too early.
-    culprit: the line that would have to be another one, if one is to blame.
-    """
-
-    what: str
-    lines: tuple[str, ...] = ()
-    is_open: bool = False
-    culprit: Line | None = None
-
-    @property
-    def words(self) -> str:
-        """The sentence, with the last of the lines."""
-        return "; ".join([self.what, *self.lines[-2:]])
-
-
 def prove(
-    before: Service, after: Service, libpam: Libpam, first_factor: str = PASSWORD_ONLY
+    before: Service,
+    after: Service,
+    libpam: Libpam,
+    first_factor: str = PASSWORD_ONLY,
+    also: Collection[Factor] = (),
 ) -> list[Fault]:
     """The faults of a service as it would be; none: it is proved.
 
-    first_factor: what the service is to accept: a key as well or alone only for sshd.
+    first_factor: what the service is to accept: a key as well or alone only for sshd. also: what
+    may stand for the code after a password.
     """
     try:
         if after.refused:
@@ -74,10 +61,10 @@ def prove(
         if any(line.fault for line in found):
             return [Fault(f"{shown(line)} {line.fault}") for line in found if line.fault]
         return [
-            *_without_code(after),
-            *_too_early(after),
+            *_without_code(after, also),
+            *_too_early(after, also),
             *_twice(after),
-            *_replayed(before, after, libpam, first_factor),
+            *_same_users(before, after, libpam, first_factor),
             *_keys(after, first_factor),
             *_other_types(before, after),
         ]
@@ -98,9 +85,11 @@ def is_asking(line: Line) -> bool:
     return CODE in meanings(line).values()
 
 
-def _without_code(after: Service) -> Iterator[Fault]:
+def _without_code(after: Service, also: Collection[Factor]) -> Iterator[Fault]:
     for way in ways_in(after):
         if CODE in way.proved or NO_CODE_NEEDED in way.proved:
+            continue
+        if PASSWORD in way.proved and not {*also}.isdisjoint(way.proved):
             continue
         if ROOT in way.proved and after.name in RUN_BY_USERS:
             continue
@@ -114,8 +103,11 @@ def _of_way(way: Way) -> tuple[str, ...]:
     return tuple(f"{shown(s.line)} returns {s.results[0]}{several[s]}" for s in way.steps)
 
 
-def _too_early(after: Service) -> Iterator[Fault]:
-    for line, refused in codes_too_early(after.stacks["auth"], is_asking):
+def _too_early(after: Service, also: Collection[Factor]) -> Iterator[Fault]:
+    def asks(line: Line) -> bool:
+        return is_asking(line) or not {*also}.isdisjoint(meanings(line).values())
+
+    for line, refused in codes_too_early(after.stacks["auth"], asks):
         what = "even after a wrong password" if refused else "before a first factor was proved"
         lines = [shown(each) + (" goes on" if each != line else "") for each in (*refused, line)]
         culprit = refused[0] if refused else None
@@ -127,47 +119,13 @@ def _twice(after: Service) -> Iterator[Fault]:
         yield Fault("users would be asked for two codes", (shown(line),), culprit=line)
 
 
-def _replayed(
+def _same_users(
     before: Service, after: Service, libpam: Libpam, first_factor: str
 ) -> Iterator[Fault]:
-    lines = before.stacks["auth"], after.stacks["auth"]
+    of_keys = {KEY_ONLY: [SUCCESS], PASSWORD_ONLY: [AUTH_ERR]}
     if first_factor != KEY_ONLY:
-        yield from _accepted(*lines)
-    for of_key in {KEY_ONLY: [SUCCESS], PASSWORD_ONLY: [AUTH_ERR]}.get(
-        first_factor, [SUCCESS, AUTH_ERR]
-    ):
-        answer = partial(answer_of_ours, of_code=SUCCESS, of_key=of_key, of_combined=SUCCESS)
-        for each in differences(
-            *lines, credential_meanings, answer, jump_counts=jump_is_ok(libpam)
-        ):
-            if each.is_lost:
-                what = "after the code, setting credentials would fail (pam_setcred)"
-                yield Fault(what, _of_difference(each))
-
-
-def _accepted(before: Sequence[Line], after: Sequence[Line]) -> Iterator[Fault]:
-    for of_code, words in ((SUCCESS, "a correct code"), (IGNORE, "no code needed")):
-        answer = partial(answer_of_ours, of_code=of_code, of_key=AUTH_ERR)
-        for value in OF_OTHERS if of_others(before) else (SUCCESS,):
-            # A code that ours accepts stands for theirs. Where their line goes, ours decides alone.
-            may_gain = value != SUCCESS and (of_code == SUCCESS or not of_others(after))
-            stacks = answered(before, value), answered(after, value)
-            for each in differences(*stacks, meanings, answer):
-                if each.is_lost or not may_gain:
-                    yield _fault(each, words)
-
-
-def _fault(difference: Difference, words: str) -> Fault:
-    what = f"with {words}, users who can log in today would be refused"
-    if not difference.is_lost:
-        what = f"with {words}, users who are refused today could log in"
-    return Fault(what, _of_difference(difference))
-
-
-def _of_difference(difference: Difference) -> tuple[str, ...]:
-    return tuple(
-        f"{shown(line)} returns {RETURN_VALUES[value]}" for line, value in difference.lines
-    )
+        yield from of_passwords(before.stacks["auth"], after.stacks["auth"])
+    yield from of_credentials(before, after, libpam, of_keys.get(first_factor, [SUCCESS, AUTH_ERR]))
 
 
 def _keys(after: Service, first_factor: str) -> Iterator[Fault]:

@@ -4,17 +4,21 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pam_totp.errors import Error
 from pam_totp.setup import layouts
+from pam_totp.setup.also import Also, refuse_over_the_network
 from pam_totp.setup.beside import Choice
 from pam_totp.setup.block import numbers_on_disk
-from pam_totp.setup.edits import Edit, combined, edited, tops_of
+from pam_totp.setup.edits import Edit, combined, tops_of
+from pam_totp.setup.fault import Fault
 from pam_totp.setup.host import PAM_DIR, PamHost
 from pam_totp.setup.kinds import LOCKERS, is_known, is_shared, why_not
+from pam_totp.setup.new_lines import edited
 from pam_totp.setup.places import as_on_disk, before_as_on_disk
-from pam_totp.setup.proof import PASSWORD_ONLY, Fault, is_asking, prove
+from pam_totp.setup.proof import PASSWORD_ONLY, is_asking, prove
+from pam_totp.stack.factors import Factor
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.service import Service
@@ -28,13 +32,19 @@ NOT_KNOWN = "It is not known whether {} can show a second question: try it."
 @dataclasses.dataclass
 class Plan:
     """services: those that will ask. reached: others that will, through what they include.
-    choices: of the services at which another module asks, by name. notes: sentences for the person
-    who is asked."""
+    choices: of the services at which another module asks, by name. also: what stands beside the
+    code, by name. notes: sentences for the person who is asked."""
 
     services: list[str] = dataclasses.field(default_factory=list)
     reached: list[str] = dataclasses.field(default_factory=list)
     choices: dict[str, Choice] = dataclasses.field(default_factory=dict)
+    also: dict[str, Also] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def factors(self) -> frozenset[Factor]:
+        """What stands beside the code anywhere."""
+        return frozenset(factor for each in self.also.values() for factor in each.factors)
 
 
 def first_proved(
@@ -44,12 +54,13 @@ def first_proved(
     path: str,
     candidates: Iterator[Edit],
     first_factor: str,
+    also: Collection[Factor] = (),
 ) -> Edit:
     """The first edit of which all is proved. Raises Error, with what the best one fails."""
     best: tuple[int, Edit, list[Fault]] | None = None
     for edit in itertools.islice(candidates, MAX_EDITS):
         after = host.with_content(name, path, edit.after)
-        faults = prove(before, after, host.libpam, first_factor)
+        faults = prove(before, after, host.libpam, first_factor, also)
         if not faults:
             return edit
         if best is None or len(faults) <= best[0]:
@@ -57,7 +68,8 @@ def first_proved(
     assert best is not None
     _, edit, faults = best
     after = as_on_disk(host, before, host.with_content(name, path, edit.after))
-    told = prove(before_as_on_disk(host, before), after, host.libpam, first_factor) or faults
+    on_disk = before_as_on_disk(host, before)
+    told = prove(on_disk, after, host.libpam, first_factor, also) or faults
     where = f"the line '{edit.code_line}' belongs after line {_line_on_disk(host, path, edit.line)}"
     raise layouts.not_known(host, before, f"{where} of {path}", told[0])
 
@@ -109,6 +121,8 @@ def plan_reached(host: PamHost, found: Plan) -> None:
             continue
         if f"{PAM_DIR}/{name}" in changed:
             continue
+        if found.factors:
+            refuse_over_the_network(host, name, _includes(host, name, changed))
         if name in LOCKERS:
             refuse_linked(host, name)
             _plan_locker(host, name, os.path.basename(files[0]), found)
@@ -122,7 +136,8 @@ def plan_reached(host: PamHost, found: Plan) -> None:
                 hint = f"cp --remove-destination {target} {path}"
             raise Error(f"{message}; nothing was changed", hint)
         was = host.before(name)
-        faults = prove(before_as_on_disk(host, was), as_on_disk(host, was, after), host.libpam)
+        on_disk = before_as_on_disk(host, was), as_on_disk(host, was, after)
+        faults = prove(*on_disk, host.libpam, also=found.factors)
         harm = [fault for fault in faults if not fault.is_open]
         if harm:
             message = (

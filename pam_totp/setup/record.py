@@ -6,11 +6,9 @@ import json
 import select
 import time
 
-from pam_totp.records.storage.state_dir import VAR
 from pam_totp.setup.change import Change, FileChange
+from pam_totp.setup.under_way import FOLDER
 
-KIND = "changes"
-FOLDER = f"{VAR.path}/{KIND}"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 

@@ -18,6 +18,7 @@ from types import FrameType
 from pam_totp.errors import Error
 from pam_totp.setup import apply, cron, journal, watch
 from pam_totp.setup.record import Record, pause
+from pam_totp.setup.under_way import has_current
 from pam_totp.setup.watch import OVER
 from pam_totp.signals import SIGNALS
 
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     match arguments:
         case []:
-            if not journal.has_current():
+            if not has_current():
                 cron.end()  # of a command that was killed at its end
             return _say_what(apply.recover)
         case ["--now"]:

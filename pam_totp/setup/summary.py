@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from pam_totp.listing import counted
 from pam_totp.setup import diff
 from pam_totp.setup.enabling import Enabling
 from pam_totp.setup.ssh_log import DAYS
@@ -40,7 +41,7 @@ def as_text(found: Enabling) -> str:
 
 
 def _logins(count: int) -> str:
-    return f"{count} login{'s' if count > 1 else ''} in the last {DAYS} days"
+    return f"{counted(count, 'login')} in the last {DAYS} days"
 
 
 def _exempting(user: str) -> str:

@@ -17,7 +17,8 @@ import time
 
 from pam_totp.errors import Error
 from pam_totp.setup import cron, holder, journal, reload
-from pam_totp.setup.record import FOLDER, Record, boot, now, pause
+from pam_totp.setup.record import Record, boot, now, pause
+from pam_totp.setup.under_way import FOLDER
 
 COMMAND, WATCHER = "command", "watcher"
 PROGRAM = "/usr/libexec/pam-totp/roll-back"

@@ -20,7 +20,7 @@ from pam_totp.enrollment.devices import is_id
 from pam_totp.enrollment.symbol import rows_of
 from pam_totp.enrollment.uri import host_name
 from pam_totp.errors import Error, UsageError, for_root
-from pam_totp.listing import fit
+from pam_totp.listing import counted, fit
 from pam_totp.records.config import settings
 from pam_totp.review.looking import LookFailed, Stop
 from pam_totp.sheets import names
@@ -174,10 +174,10 @@ class Crowd:
         """In words."""
         total, before = len(self._found), self.count(BEFORE)
         if before == total:
-            return f"{before:,} of {total:,} users were enrolled before"
+            return f"{before:,} of {counted(total, 'user')} enrolled before"
         known = f" (enrolled before: {before:,})" if before else ""
         least = "at least " if self.count(UNKNOWN) else ""
-        done = f"enrolled {least}{self.count(ENROLLED):,} of {total:,} users{known}"
+        done = f"enrolled {least}{self.count(ENROLLED):,} of {counted(total, 'user')}{known}"
         return f"{done}, sheets in {self._folder.path}"
 
     def report(self, *, as_json: bool) -> None:

@@ -19,11 +19,11 @@ Accounts = list[pwd.struct_passwd]
 def of_file(path: str) -> Accounts:
     """The users named there, once each. Raises Error, also if one is unknown: with its line."""
     shown = given_file.shown(path)
-    listed = _listed()
+    everybody = listed()
     found: Accounts = []
     unknown: list[tuple[int, str]] = []
     for number, name in _names_in(given_file.read(path, may_be_a_pipe=True)):
-        account = listed.get(name) or _found(name)
+        account = everybody.get(name) or account_called(name)
         if account is None:
             unknown.append((number, name))
         else:
@@ -45,24 +45,25 @@ def of_group(name: str) -> tuple[Accounts, list[str]]:
     except (KeyError, ValueError):
         near = did_you_mean(name, (each.gr_name for each in grp.getgrall()))
         raise Error(f"there is no group {name!a}{near}", "getent group") from None
-    listed = _listed()
-    known = {member: listed.get(member) or _found(member) for member in group.gr_mem}
-    primary = [each for each in listed.values() if each.pw_gid == group.gr_gid]
+    everybody = listed()
+    known = {member: everybody.get(member) or account_called(member) for member in group.gr_mem}
+    primary = [each for each in everybody.values() if each.pw_gid == group.gr_gid]
     found = [*filter(None, known.values()), *primary]
     if not known and not primary:
         raise Error(f"the group {name!a} has no members", f"getent group {name}")
     return _once(found), [member for member, account in known.items() if account is None]
 
 
-def _listed() -> dict[str, pwd.struct_passwd]:
+def listed() -> dict[str, pwd.struct_passwd]:
     """Everybody whom the database lists, by name: to look up each of 5,000 names would read all of
     it 10,000 times. An id is the account of the first name that it has."""
-    everybody = pwd.getpwall()
-    first = {account.pw_uid: account for account in reversed(everybody)}
-    return {account.pw_name: first[account.pw_uid] for account in reversed(everybody)}
+    accounts = pwd.getpwall()
+    first = {account.pw_uid: account for account in reversed(accounts)}
+    return {account.pw_name: first[account.pw_uid] for account in reversed(accounts)}
 
 
-def _found(name: str) -> pwd.struct_passwd | None:
+def account_called(name: str) -> pwd.struct_passwd | None:
+    """Also one that a directory knows and does not list."""
     try:
         return find(name)
     except Failure:

@@ -98,7 +98,7 @@ def is_exempt(account: pwd.struct_passwd, active: Settings) -> bool:
     for a code. What cannot be determined is no."""
     groups = Groups(account.pw_name, account.pw_gid)
     anywhere = policy.Subject(
-        user=account.pw_name, service="", address=b"", publickey=False, is_in=groups.has
+        user=account.pw_name, service="", address=b"", publickey=("no",), is_in=groups.has
     )
     for text in policy.rules_about(active.rules, account.pw_name):
         rule = policy.decode(text)

@@ -12,7 +12,7 @@ from pam_totp.stack.factors import Factor
 from pam_totp.stack.libpam import AUTH_ERR, IGNORE, RETURN_VALUES, SUCCESS
 from pam_totp.stack.lines import Line
 
-CRED_ERR = 17
+AUTHINFO_UNAVAIL, USER_UNKNOWN, CRED_ERR = 9, 10, 17
 
 
 def _names(text: str) -> frozenset[str]:
@@ -23,11 +23,13 @@ def _names(text: str) -> frozenset[str]:
 # google-authenticator 20191231, ecryptfs 111 and gnome-keyring 42.
 _SUCCEED = _names(
     "ecryptfs faillock gnome_keyring google_authenticator lastlog ldap listfile localuser permit"
-    " rhosts rootok securetty selinux shells sss tally2 timestamp totp u2f unix userdb wheel"
+    " rhosts rootok securetty selinux shells tally2 timestamp totp u2f unix userdb wheel"
 )
 _IGNORE = _names(
     "access canonicalize_user echo exec faildelay ftp issue sepermit succeed_if usertype warn"
 )
+# It asks SSSD, which knows its own users alone.
+_ASK_SSSD = _names("sss")
 _SUCCEED_OR_IGNORE = _names("cap env mail nologin")
 _NAME = re.compile(r"pam_(\w+)\.so")
 
@@ -43,6 +45,8 @@ def credential_meanings(line: Line) -> Mapping[int, Factor | None]:
         return {CRED_ERR: None}
     if name in _SUCCEED:
         return {SUCCESS: None}
+    if name in _ASK_SSSD:
+        return dict.fromkeys((SUCCESS, AUTHINFO_UNAVAIL, USER_UNKNOWN))
     if name in _IGNORE:
         return {IGNORE: None}
     if name in _SUCCEED_OR_IGNORE:

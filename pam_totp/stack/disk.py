@@ -3,12 +3,14 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pam_totp.stack.files import File, file_of
 from pam_totp.stack.libpam import Libpam, Unknown
 
 MAX_BYTES = 1_000_000
+# pam-u2f 1.4 reads it; earlier ones do not, and are taken to do so.
+U2F_DEFAULTS = "/etc/security/pam_u2f.conf"
 # Files as they would be, by path: whole contents, None for no such file.
 Replaced = Mapping[str, bytes | None]
 
@@ -61,6 +63,18 @@ class Disk:
         if module not in self._modules:
             self._modules[module] = self._look_for(module)
         return self._modules[module]
+
+    def defaults_of(self, module: str, arguments: Sequence[str] = ()) -> list[str]:
+        """What a module reads of a file of its own, as if its line said so before what it says;
+        arguments: of that."""
+        if os.path.basename(module) != "pam_u2f.so":
+            return []
+        named = [word.removeprefix("conf=") for word in arguments if word.startswith("conf=")]
+        path = [U2F_DEFAULTS, *named][-1]
+        content = self._content(path) if path.startswith("/") else None  # of another it has none
+        lines = (content or b"").decode("utf-8", "replace").split("\n")
+        words = ("".join(line.partition("#")[0].split()) for line in lines)
+        return [word for word in words if word]
 
     def is_foreign(self, module: str) -> bool:
         """Whether a module lies elsewhere than in libpam's own folders, if those are known."""

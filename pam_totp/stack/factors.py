@@ -3,7 +3,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from pam_totp.stack import totp_lines
 from pam_totp.stack.libpam import AUTH_ERR, IGNORE, NEW_AUTHTOK_REQD, RETURN_VALUES, SUCCESS
@@ -23,6 +23,9 @@ Meanings = Callable[[Line], Mapping[int, Factor | None]]
 
 ROOT = Factor("root")
 PASSWORD, KEY, CODE = Factor("password"), Factor("key"), Factor("code")
+# After a password, each of them is a second factor as good as a code.
+SECURITY_KEY, FINGERPRINT = Factor("security key"), Factor("fingerprint")
+BESIDE_A_CODE = {"u2f": SECURITY_KEY, "fprintd": FINGERPRINT}
 # Not a proof, but what stands in its place: the rules ask this user for no code.
 NO_CODE_NEEDED = Factor("no code needed")
 # A module that is not in the tables below may prove anything or nothing.
@@ -76,6 +79,8 @@ def meanings(line: Line) -> Mapping[int, Factor | None]:
     found: dict[int, Factor | None] = dict.fromkeys(range(len(RETURN_VALUES)))
     if module == "totp":
         return _of_totp(line, found)
+    if totp_lines.is_note(line):
+        return found
     if totp_lines.is_verifier(line):
         if not any(word.startswith("type=") for word in line.arguments):
             del found[IGNORE]  # which pam_exec returns for another type alone
@@ -117,8 +122,14 @@ def _factor_of(module: str) -> Factor | None:
     if module in PASSWORDS:
         return PASSWORD
     if module in OTHERS:
-        return Factor("another factor", f"pam_{module}")
+        return BESIDE_A_CODE.get(module, Factor("another factor", f"pam_{module}"))
     return None if module in NOTHING else NOT_KNOWN
+
+
+def is_without_code(proved: Collection[Factor | None]) -> bool:
+    """Whether these are two factors, none of which is a code: a password, and a security key or a
+    fingerprint."""
+    return PASSWORD in proved and not {*BESIDE_A_CODE.values()}.isdisjoint(proved)
 
 
 def with_key(has_key: bool) -> Meanings:

@@ -31,7 +31,8 @@ class Refused(Aborted):
 class Line:
     """One line of a stack, or the mark of a substack, whose lines follow at a higher level.
 
-    number: of the line in its file. module, arguments: as written. always: what libpam takes for
+    number: of the line in its file. module: as written; arguments: too, and what a file of the
+    module's adds to them. always: what libpam takes for
     its return value without calling a module, where it cannot. fault: what is wrong with it.
     is_foreign: the module is in a folder of its own, so that its name says nothing.
     """
@@ -126,7 +127,9 @@ class Stacks:
             actions, fault = actions_of(control, self.libpam)
         except Unknown as failure:
             raise Unknown(f"{line.file}, line {line.number}: {failure}") from None
-        module, arguments = rest[0] if rest else "", tuple(rest[1:])
+        module = rest[0] if rest else ""
+        # Where both say something, the line's own words count, which are the last.
+        arguments = (*self.disk.defaults_of(module, rest[1:]), *rest[1:])
         always, fault = line.always, line.fault or fault
         if not rest:
             always, fault = PERM_DENIED, fault or "names no module"

@@ -87,3 +87,8 @@ def _read_pam_conf(name: str, own: Stacks, other: Stacks) -> None:
             stacks.add(file, line, words, Place())
     if file.cut_off:
         raise Aborted(f"{file.path} ends in a backslash, so that libpam refuses it")
+
+
+def options_of(line: Line) -> dict[str, str]:
+    """The options of a line, by name."""
+    return {name: value for name, _, value in (word.partition("=") for word in line.arguments)}

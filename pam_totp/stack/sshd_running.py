@@ -11,8 +11,10 @@ import os
 import re
 from collections.abc import Iterator
 
+from pam_totp.stack import sshd
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.sshd_config import PATH
+from pam_totp.stack.sshd_match import Login
 
 PROC, NAME = "/proc", "sshd"
 # A listening sshd shows its arguments so, without quotes.
@@ -42,6 +44,16 @@ class Server:
 def servers() -> list[Server]:
     """The usual one, running or not, and every other that runs. Raises Unknown."""
     return list(dict.fromkeys([Server(), *_running(PROC)]))
+
+
+def services() -> set[str]:
+    """The PAM services of those that run, by their settings outside of Match blocks. Raises
+    Unknown."""
+    found = set[str]()
+    for each in dict.fromkeys(_running(PROC)):
+        settings = sshd.settings_of(Login("nobody"), each.path, each.options)
+        found.add(sshd.service_of(settings, each.name))
+    return found
 
 
 def server_of(title: str) -> Server | None:

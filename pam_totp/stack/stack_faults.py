@@ -8,7 +8,15 @@
 from collections.abc import Iterator, Sequence
 
 from pam_totp.stack import totp_lines
-from pam_totp.stack.factors import CODE, KEY, NO_CODE_NEEDED, PASSWORD, ROOT, with_key
+from pam_totp.stack.factors import (
+    CODE,
+    KEY,
+    NO_CODE_NEEDED,
+    PASSWORD,
+    ROOT,
+    is_without_code,
+    with_key,
+)
 from pam_totp.stack.libpam import IGNORE, SUCCESS, Unknown
 from pam_totp.stack.lines import Line
 from pam_totp.stack.order import REFUSING, left_by_incorrect_codes, reached_by_wrong_passwords
@@ -112,7 +120,7 @@ def is_combined(service: Service) -> bool:
 
 def _without_a_code(service: Service) -> Iterator[str]:
     for way in ways_in(service):
-        if {CODE, NO_CODE_NEEDED} & {*way.proved}:
+        if {CODE, NO_CODE_NEEDED} & {*way.proved} or is_without_code(way.proved):
             continue
         if ROOT in way.proved and service.name in RUN_BY_USERS:
             continue

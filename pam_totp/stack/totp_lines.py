@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a pam_totp.so line does, by its module and options (pam_totp/pam/pam_totp.c)."""
 
+import itertools
 import re
 
+from pam_totp.rules.reasons import BY_OTHERS
 from pam_totp.stack.lines import Line
 
 MODULE = "pam_totp.so"
@@ -25,13 +27,21 @@ def asks(line: Line) -> bool:
 
 def is_verifier(line: Line) -> bool:
     """Whether it is pam_exec with the program that verifies a code."""
-    return line.module_name == "pam_exec.so" and _VERIFY.search(_program(line)) is not None
+    program, *arguments = _command(line)
+    return _VERIFY.search(program) is not None and arguments == []
 
 
-def _program(line: Line) -> str:
-    """What pam_exec runs: its first word that is no option."""
-    words = (word for word in line.arguments if not _OF_EXEC.fullmatch(word))
-    return next(words, "")
+def is_note(line: Line) -> bool:
+    """Whether it only logs what a line before it has accepted: with such a word `verify` verifies
+    nothing, and fails."""
+    program, *arguments = _command(line)
+    return _VERIFY.search(program) is not None and len(arguments) == 1 and arguments[0] in BY_OTHERS
+
+
+def _command(line: Line) -> list[str]:
+    """What pam_exec runs: from its first word that is no option on; an empty word for none."""
+    words = line.arguments if line.module_name == "pam_exec.so" else ()
+    return list(itertools.dropwhile(_OF_EXEC.fullmatch, words)) or [""]
 
 
 def wants_key(line: Line) -> bool:

@@ -17,6 +17,8 @@ from tests.host.accounts import User, add_user, remove_user
 from tests.host.credentials import Credential, enroll
 from tests.host.programs import ACCEPTED, ASK, GATE, LOGIN, NO_CODE_NEEDED
 from tests.host.system_log import SystemLog
+from tests.sending.application import login
+from tests.sending.outbox import NUMBER, gateway, give_contact, sending
 from tests.stack import libpam
 from tests.trial.change_host import wait_until
 
@@ -208,11 +210,24 @@ def test_program_that_a_directory_held_up_is_named_in_the_log(
     directory("hangs", member=user)
     with configured(MEMBERS_EXEMPT):
         code = credential.fresh_code()
-        login = libpam.authenticate(services, "console", user.name, [code, libpam.HANG_UP])
-    assert login.prompts == ["Verification code: "]  # as users whom the rule does not exempt
+        answer = libpam.authenticate(services, "console", user.name, [code, libpam.HANG_UP])
+    assert answer.prompts == ["Verification code: "]  # as users whom the rule does not exempt
     line = syslog.wait_for("does a directory or a disk hang?")
     assert line.severity == "warning"
     assert "/usr/libexec/pam-totp/gate took too long" in line.message
+
+
+def test_what_sends_a_code_is_ended_where_a_directory_holds_it_up(
+    user: User, directory: Callable[..., None]
+) -> None:
+    """It asks for the groups of the account that sends. The login has gone on."""
+    give_contact(user, ("sms", NUMBER))
+    with gateway("exit 0"):
+        directory("hangs")
+        with login(user, SSH_AUTH_INFO_0="publickey ssh-ed25519 AAAA") as application:
+            assert application.seconds < MAX_SECONDS
+            assert sending()
+            wait_until(lambda: not sending(), 45)  # of the 60 that the directory takes
 
 
 @pytest.mark.parametrize("policy", POLICIES)

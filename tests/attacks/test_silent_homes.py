@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A home that never answers keeps root from nothing but that home."""
 
-import ctypes
 import fcntl
 import json
 import os
@@ -19,33 +18,20 @@ from tests.commands.commands import assert_refused, configured, pam_totp, secret
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.encrypted_disk import disk_in_a_file
-from tests.host.fuse import fuse_device
+from tests.host.fuse import home_that_never_answers
 from tests.host.oath import enroll_with_google
 from tests.host.programs import COMMAND, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, Conversation, converse
 from tests.sheets.crowd import assert_whole, enroll, printed_key, saved_key, sheet_of
 
-MS_NOSUID, MS_NODEV = 2, 4
 FREEZE, THAW = 0xC0045877, 0xC0045878  # linux/fs.h: FIFREEZE, FITHAW
 
 
 @pytest.fixture
 def silent(user: User) -> Iterator[User]:
-    """Its secrets are in a file system whose program, the user's, never answers: as sshfs or rclone
-    make one with allow_other, or a server that is gone."""
-    program = os.open(fuse_device(), os.O_RDWR | os.O_CLOEXEC)
-    point = user.home / ".config"
-    user.run_as("mkdir", str(point), check=True)
-    identity = f"user_id={user.uid},group_id={user.gid}"
-    options = f"fd={program},rootmode=40000,{identity},allow_other"
-    libc = ctypes.CDLL(None, use_errno=True)
-    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV)
-    done = libc.mount(b"silent", os.fsencode(point), b"fuse", flags, options.encode())
-    assert done == 0, os.strerror(ctypes.get_errno())
-    yield user
-    os.close(program)  # whoever waits is told so
-    libc.umount2(os.fsencode(point), 2)
+    with home_that_never_answers(user):
+        yield user
 
 
 def seconds_of(*arguments: str) -> tuple[float, str]:
@@ -146,6 +132,14 @@ def test_enrollment_of_many_goes_on_past_a_home_that_takes_no_write(
         assert printed_key(sheet_of(user, sheets)) == saved_key(user)
     assert enroll(users, sheets).code == 0
     assert_whole(users, sheets)
+
+
+def test_status_of_one_user_names_the_home(silent: User) -> None:
+    seconds, output = seconds_of("status", "--user", silent.name, "--json")
+    found = json.loads(output)
+    assert f"the home '{silent.home}' gives no answer" in found["faults"][0]
+    assert (found["enrolled"], found["devices"], len(found["faults"])) == (None, [], 1)
+    assert seconds < 30
 
 
 def test_doctor_finds_the_faults_of_the_others(

@@ -28,22 +28,24 @@ def add_user_as_debian_does() -> User:
 @dataclass
 class Account:
     """A user and the credential whose code answers. `google` is what pam_google_authenticator keeps
-    in the home before the first login, None for users who have not enrolled anywhere."""
+    in the home before the first login, None for users who have not enrolled anywhere; `records`
+    is where the programs keep what matters for minutes, as this process sees it."""
 
     user: User
     credential: Credential
     google: str | None = None
+    records: Path = RECORDS
 
     def forget_codes(self) -> None:
         """Nothing was used or tried before, for every product: the same code is right again."""
-        (RECORDS / str(self.user.uid)).unlink(missing_ok=True)
+        (self.records / str(self.user.uid)).unlink(missing_ok=True)
         if self.google is not None:
             self.user.give(self.user.home / ".google_authenticator", self.google)
 
     def put_mark(self, is_there: bool) -> None:
         """Moves the mark of an earlier login to where the gate finds it, and so needs no
         interpreter, or away from there."""
-        mark, away = (RECORDS / kind / self.user.name for kind in ("certain", "certain.away"))
+        mark, away = (self.records / kind / self.user.name for kind in ("certain", "certain.away"))
         away.parent.mkdir(mode=0o700, exist_ok=True)
         source, target = (away, mark) if is_there else (mark, away)
         if source.exists():

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from tests.bench import (
     credentials,
     descriptors,
+    fleet,
     growth,
     importing,
+    in_fleet,
     listing,
     logins,
     many,
     policies,
     programs,
+    sending,
     steps,
 )
 from tests.bench.rounds import Measured
@@ -64,6 +67,10 @@ class Figures:
         own = self._all.get((section, name))
         return own.wall / 1000 if own else None
 
+    def seconds_over(self, section: str, name: str, base: str) -> float | None:
+        own, other = self._all.get((section, name)), self._all.get((section, base))
+        return own.wall_over(other) / 1000 if own and other else None
+
     def cpu_over(self, section: str, name: str, base: str) -> float | None:
         own, other = self._all.get((section, name)), self._all.get((section, base))
         return own.cpu_over(other) if own and other and other.cpu else None
@@ -76,9 +83,11 @@ def render(measured: Sequence[Measured], memory: Mapping[str, float]) -> str:
         *of_programs(figures, memory),
         *of_stacks(figures),
         *of_logins(figures),
+        *of_sending(figures),
         *of_records(figures),
         *of_commands(figures),
         *of_many(figures),
+        *of_fleet(figures),
     ]
     return "\n".join(["", f"{'aims':<54}{'is':>10}{'at most':>9}", *(aim.line() for aim in every)])
 
@@ -114,6 +123,12 @@ def of_logins(figures: Figures) -> Iterator[Aim]:
         yield Aim(what, figure, MAX_LOGIN_CPU)
 
 
+def of_sending(figures: Figures) -> Iterator[Aim]:
+    for name in (sending.GAMMU, sending.WORKS, sending.GONE, sending.FULL, sending.HANGS):
+        seconds = figures.seconds_over(sending.SECTION, name, sending.APP)
+        yield Aim(f"{name}: a login longer by", seconds, sending.MAX_MORE_SECONDS, " s")
+
+
 def of_many(figures: Figures) -> Iterator[Aim]:
     ratio = figures.wall_ratio(many.SECTION, many.OURS, many.GOOGLE)
     yield Aim(f"{many.OURS} to google's", ratio, MAX_MANY)
@@ -135,6 +150,21 @@ def of_records(figures: Figures) -> Iterator[Aim]:
         ratio = figures.wall_ratio(growth.SECTION, many, few)
         what = f"{name.partition(':')[0]}: {growth.MANY:,} users to {growth.FEW}"
         yield Aim(what, ratio, MAX_GROWTH)
+
+
+def of_fleet(figures: Figures) -> Iterator[Aim]:
+    for name in in_fleet.NAMES[:2]:
+        here, there = (in_fleet.name_of(name, each) for each in (in_fleet.HERE, in_fleet.FLEET))
+        ratio = figures.wall_ratio(in_fleet.SECTION, there, here)
+        yield Aim(f"{name}: in a fleet to in the homes", ratio, in_fleet.MAX_RATIO)
+    seconds = figures.seconds(fleet.SECTION, fleet.CORRECT)
+    yield Aim(f"store: {fleet.TRIES:,} codes, 600 a second", seconds, fleet.MAX_SECONDS, " s")
+    seconds = figures.seconds(fleet.STORM_SECTION, fleet.RECONNECT)
+    yield Aim(f"store: {fleet.STORM} hosts connect", seconds, fleet.MAX_STORM_SECONDS, " s")
+    megabytes = fleet.sizes.get(fleet.SIZE)
+    yield Aim(f"store: {fleet.SIZE}", megabytes, fleet.MAX_MEGABYTES, " MB")
+    megabytes = fleet.sizes.get(fleet.MEMORY)
+    yield Aim(f"store: {fleet.MEMORY}", megabytes, fleet.MAX_CONNECTION_MEGABYTES, " MB")
 
 
 def of_commands(figures: Figures) -> Iterator[Aim]:

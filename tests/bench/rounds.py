@@ -57,6 +57,10 @@ class Measured:
     def cpu_ratio(self, base: "Measured") -> float:
         return statistics.median(own.cpu / other.cpu for own, other in self._pairs(base))
 
+    def wall_over(self, base: "Measured") -> float:
+        """The median of the differences within a round, in ms."""
+        return statistics.median(own.wall - other.wall for own, other in self._pairs(base))
+
     def cpu_over(self, base: "Measured") -> float:
         """The median of the differences within a round, in ms."""
         return statistics.median(own.cpu - other.cpu for own, other in self._pairs(base))

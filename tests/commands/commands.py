@@ -145,7 +145,7 @@ def configured(text: str, *, settled: bool = False) -> Iterator[Path]:
 
     `settled`: so long after the change that the first login's snapshot serves the next one.
     """
-    shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
+    forget_snapshots()
     try:
         CONFIGURATION.write_text(text, encoding="utf-8")
         if settled:
@@ -153,7 +153,13 @@ def configured(text: str, *, settled: bool = False) -> Iterator[Path]:
         yield CONFIGURATION
     finally:
         CONFIGURATION.unlink(missing_ok=True)
-        shutil.rmtree(LAST_GOOD.parent, ignore_errors=True)
+        forget_snapshots()
+
+
+def forget_snapshots() -> None:
+    """In both places: where a disk was full or read-only, the last good settings are in /run."""
+    for folder in (LAST_GOOD.parent, RECORDS / "settings"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -202,12 +208,40 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def keys_not_in_manual(verb: str, output: str) -> set[str]:
-    """The keys of what a verb prints with --json that pam-totp(1) does not describe for it."""
+def keys_not_in_manual(verb: str, output: str, action: str = "") -> set[str]:
+    """The keys of what a verb prints with --json that pam-totp(1) does not describe for it, or for
+    an action of it."""
+    text = _section_of_json(verb, action)
+    return {key for key in _keys_of(json.loads(output)) if key not in re.findall(r"\w+", text)}
+
+
+def assert_keys_as_documented(
+    verb: str, output: str, action: str = "", condition: str = ""
+) -> None:
+    """pam-totp(1) lists these keys for it, all of them and no others: up to a full stop, with
+    commas between, and in parentheses the keys of the objects below. condition: the words before
+    the list, of an option.
+    """
+    text = _section_of_json(verb, action)
+    if condition:
+        text = text.partition(f"{condition}: ")[2]
+    whole = " ".join(text.partition(".")[0].split())
+    below = dict(re.findall(r"(\w+) \(([^)]*)\)", whole))
+    found = json.loads(output)
+    first = found[0] if isinstance(found, list) else found
+    said = set(re.sub(r" \([^)]*\)", "", whole).split(", "))
+    assert said == set(first), said ^ set(first)
+    for key, value in first.items():
+        inner = value[0] if isinstance(value, list) and value else value
+        if isinstance(inner, dict):
+            assert set(below[key].split(", ")) == set(inner), key
+
+
+def _section_of_json(verb: str, action: str) -> str:
     page = (Path(__file__).parents[2] / "pam_totp/manual/pam-totp.1.scd").read_text()
     section = page.partition("# JSON OUTPUT\n")[2].partition("\n# ")[0]
     text = section.partition(f"\n*{verb}*\n")[2].partition("\n\n")[0]
-    return {key for key in _keys_of(json.loads(output)) if key not in re.findall(r"\w+", text)}
+    return re.split(r"_[a-z]+_:", text.partition(f"_{action}_:")[2])[0] if action else text
 
 
 def _keys_of(value: object) -> Iterator[str]:

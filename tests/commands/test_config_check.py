@@ -82,7 +82,10 @@ def test_faults_are_named_one_a_line_on_standard_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("store: sytem", "store must be user or system (got 'sytem'); did you mean system?"),
+        (
+            "store: sytem",
+            "store must be user, system or postgresql (got 'sytem'); did you mean system?",
+        ),
         ("remember: 2d", "remember must be off, or a time like 10m or 2h, at most 24h (got '2d')"),
         ("enrolment: required", "unknown key 'enrolment'; did you mean enrollment?"),
     ],
@@ -243,6 +246,56 @@ def test_faults_of_rules_are_named_like_all_others(tmp_path: Path) -> None:
         "10.0.0.0/8?",
         "line 4, column 11: remember must be off, or a time like 10m or 2h, at most 24h (got '1')",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("methods: [sms]", "rules.methods must have totp too; write [totp, sms]"),
+        ("methods: mail", "rules.methods must have totp too; write [totp, mail]"),
+        ("methods: []", "rules.methods must have totp too; write [totp]"),
+        ("methods: [totp, sms, SMS]", "rules.methods has sms twice"),
+        (
+            "methods: [totp, email]",
+            "rules.methods must be totp, sms or mail, or a list of them with totp (got 'email'); "
+            "did you mean mail?",
+        ),
+        ("method: [totp]", "unknown key 'method'; did you mean methods?"),
+    ],
+)
+def test_fault_of_methods_says_what_to_write(tmp_path: Path, rule: str, said: str) -> None:
+    (fault,) = check(tmp_path / "new.yaml", f"rules: [{{code: required, {rule}}}]\n")
+    assert fault.endswith(f": {said}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            "send: {sms: gamu}",
+            "send.sms must be gammu, or the absolute path of a program (got 'gamu'); "
+            "did you mean gammu?",
+        ),
+        (
+            "send: {mail: bin/mail}",
+            "send.mail must be sendmail, or the absolute path of a program (got 'bin/mail'); "
+            "did you mean sendmail?",
+        ),
+        ("sms: gammu", "unknown key 'sms'; did you mean send: {sms: …}?"),
+        ("send: {limit: 3}", "unknown key 'limit'; did you mean send.user_limit?"),
+    ],
+)
+def test_fault_of_what_sends_says_what_may_have_been_meant(
+    tmp_path: Path, setting: str, said: str
+) -> None:
+    (fault,) = check(tmp_path / "new.yaml", f"{setting}\n")
+    assert fault.endswith(f": {said}")
+
+
+def test_rule_that_sends_codes_in_a_fleet_has_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text("store: postgresql\nrules:\n- {methods: [totp, sms], code: required}\n")
+    assert pam_totp("config", "check", str(path)).code == 0
 
 
 @pytest.mark.parametrize(

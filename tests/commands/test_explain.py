@@ -159,9 +159,9 @@ def test_decision_rule_line_and_facts_are_said(
 def test_every_way_in_is_told_with_the_lines_to_one_without_a_code(
     user: User, pam_services: PamServices
 ) -> None:
-    pam_services.write("svc", "auth sufficient pam_u2f.so\n@include common-auth\n")
+    pam_services.write("svc", "auth sufficient pam_duo.so\n@include common-auth\n")
     told = explain(user.name, "--service", "svc")
-    assert told["every_way_in"] == ["password"]  # pam_u2f.so is not installed
+    assert told["every_way_in"] == ["password"]  # pam_duo.so is not installed
     pam_services.write(
         "svc", f"auth sufficient pam_rootok.so\n{PASSWORD_LINE}\nauth required pam_totp.so\n"
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""grant, unlock, reset and migrate take a user's mark away before they change anything else, and
-say aloud where they cannot."""
+"""grant, unlock, reset, migrate and contact take a user's mark away before they change anything
+else, and say aloud where they cannot."""
 
 import contextlib
 import json
@@ -26,6 +26,7 @@ COMMANDS = [
     ["reset", "{}", "--yes"],
     ["migrate", "{}"],
     ["migrate", "--all"],
+    ["contact", "{}", "--mail", "a@example.org", "--unconfirmed"],
 ]
 
 

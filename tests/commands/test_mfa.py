@@ -211,7 +211,7 @@ def test_incorrect_codes_are_counted_together_with_those_of_logins(
     assert failures_of(user)[0] == FREE_TRIES
     code = credential.fresh_code()
     waiting = verified(user, code)
-    assert_refused(waiting, "refused (throttled): 5 incorrect codes, ")
+    assert_refused(waiting, "refused (throttled): incorrect codes: 5, ")
     assert waiting.errors.endswith(f"hint: wait, or run: pam-totp unlock {user.name}\n")
     assert verify(user, code).code == REFUSED
     let_pass(user, 60)

@@ -353,7 +353,7 @@ def test_ctrl_c_ends_a_move_of_all_between_two_users(
             os.kill(numbers[1], signal.SIGCONT)
             errors = moving.stderr.read() if moving.stderr else ""
         assert moving.returncode == 1
-        assert "interrupted; the secrets of at least " in errors
+        assert "interrupted; users whose secrets were moved, each wholly: at least " in errors
         there = [(kept(user).exists(), secret_of(user).exists()) for user in users]
         assert there == [(True, False), (False, True), (False, True)]
         assert pam_totp("migrate", "--all").code == 0

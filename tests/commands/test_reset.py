@@ -27,6 +27,7 @@ from tests.host.credentials import Credential
 from tests.host.programs import ACCEPTED, ASK, COMMAND, NO_CODE_NEEDED, RECORDS, REFUSED, STATE
 from tests.host.system_log import SystemLog
 from tests.host.terminal import CTRL_C, CTRL_D, Conversation
+from tests.sending.outbox import NUMBER, give_contact
 
 Converse = Callable[..., Conversation]
 
@@ -281,3 +282,24 @@ def test_folder_that_is_not_empty_is_named_with_what_removes_it(
     shutil.rmtree(path_of(user))
     assert pam_totp("reset", "--yes", user.name).code == 0
     assert gate(user).code == NO_CODE_NEEDED
+
+
+def test_contacts_are_removed_and_the_commands_that_set_them_again_are_shown(
+    user: User, marked: Credential
+) -> None:
+    """Text messages go to the phone that is lost."""
+    give_contact(user, ("sms", NUMBER), ("mail", "a@example.org"))
+    output = pam_totp("reset", "--yes", user.name).output
+    assert f"removed {STATE}/contacts/{user.uid}\n" in output
+    assert f"run: pam-totp contact {user.name} --sms {NUMBER}\n" in output
+    assert f"run: pam-totp contact {user.name} --mail a@example.org\n" in output
+    assert state_of(user) == []
+
+
+def test_malformed_records_keep_no_contact(user: User) -> None:
+    give_contact(user, ("sms", NUMBER))
+    for path in (STATE / "contacts" / str(user.uid), RECORDS / str(user.uid)):
+        path.write_text("junk")
+        path.chmod(0o600)
+    assert pam_totp("reset", "--yes", user.name).code == 0
+    assert state_of(user) == []

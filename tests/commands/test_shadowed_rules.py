@@ -39,6 +39,8 @@ def rule_of(conditions: str) -> Rule:
         ("group: 'a*'", "group: 'a*'"),
         ("service: [su, sudo]", "service: su"),
         ("publickey: yes", "publickey: yes"),
+        ("publickey: yes", "publickey: sk"),
+        ("publickey: sk", "publickey: sk"),
         ("from: local", "from: local"),
         ("from: [local, 10.0.0.0/8]", "from: [10.1.0.0/16, local]"),
         ("from: 10.0.0.0/8", "from: 10.1.2.3"),
@@ -70,6 +72,8 @@ def test_rule_that_an_earlier_one_covers(wide: str, narrow: str) -> None:
         ("service: su", "service: 'su*'"),
         ("publickey: yes", ""),
         ("publickey: yes", "publickey: no"),
+        ("publickey: sk", "publickey: yes"),
+        ("publickey: no", "publickey: sk"),
         ("from: local", ""),
         ("from: [local, 0.0.0.0/0, '::/0']", ""),
         ("from: 10.0.0.0/8", "from: [10.0.0.0/8, local]"),
@@ -105,7 +109,7 @@ RULES = st.builds(
     st.lists(st.sampled_from(["x", "y"]), max_size=2).map(tuple),
     NAMES,
     SOURCES,
-    st.sampled_from(["", "yes", "no"]),
+    st.sampled_from(["", "yes", "no", "sk"]),
 )
 SUBJECTS = st.builds(
     lambda user, service, rhost, key, groups: Subject(
@@ -118,7 +122,7 @@ SUBJECTS = st.builds(
     st.sampled_from(["a", "ab", "b", "bb", "c"]),
     st.sampled_from(["a", "ab", "b", "bb", "c"]),
     st.sampled_from(["", "10.0.0.1", "10.1.0.1", "192.0.2.1", "2001:db8::1", "::1", "server"]),
-    st.booleans(),
+    st.sampled_from([("no",), ("yes",), ("yes", "sk")]),
     st.fixed_dictionaries({"x": st.sampled_from([True, False, None])}),
 )
 

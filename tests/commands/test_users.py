@@ -32,7 +32,8 @@ ENTRIES, ENROLLED = 500, 100
 FIRST_UID = 100000
 PASSWD = Path("/etc/passwd")
 KEYS = {
-    "user", "uid", "enrolled", "unconfirmed", "devices", "since", "last_code_at",
+    "user", "uid", "enrolled", "factors", "unconfirmed_contacts",
+    "unconfirmed", "devices", "since", "last_code_at",
     "recovery_codes_left",
     "waiting_seconds", "granted_until", "granted_once", "fault",
 }  # fmt: skip
@@ -62,6 +63,8 @@ def test_enrolled_user_is_listed_with_all_there_is_to_know(
         "user": user.name,
         "uid": user.uid,
         "enrolled": True,
+        "factors": ["totp"],
+        "unconfirmed_contacts": [],
         "devices": ["phone"],
         "unconfirmed": False,
         "since": since,

@@ -376,3 +376,13 @@ def test_local_that_may_also_be_a_remote_daemon_is_warned_of(
 )
 def test_local_at_services_that_are_local_is_not_warned_of(rule: str) -> None:
     assert not [each for each in warnings(f"rules: [{{{rule}}}]\n") if "from: local" in each]
+
+
+def test_what_the_store_of_a_fleet_decides_has_no_effect_here() -> None:
+    text = "store: postgresql\nremember: 1h\nissuer: Org\ncode:\n  digits: 8\n"
+    ends = "has no effect with `store: postgresql`"
+    assert [each.partition(": ")[2] for each in warnings(text)] == [
+        f"remember {ends}",
+        f"code.digits {ends}",
+    ]
+    assert not any(ends in each for each in warnings(text.replace("postgresql", "system")))

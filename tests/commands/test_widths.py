@@ -2,10 +2,8 @@
 """What a terminal of 80 columns shows: no line is wider, and nothing is broken within a word."""
 
 import pwd
-import time
 from collections.abc import Callable
 
-import pyotp
 import pytest
 
 from pam_totp.commands.users import _table
@@ -16,6 +14,7 @@ from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery
 from pam_totp.verbs import VERBS
 from tests.commands.commands import configured, pam_totp, secret_of, verify
+from tests.enrollment.person import Phone
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.programs import COMMAND
@@ -105,7 +104,7 @@ def test_faults_and_warnings_of_the_settings_fit_80_columns(
 def test_clock_that_is_far_off_is_told_in_80_columns(on_terminal: OnTerminal, user: User) -> None:
     def code_of_yesterday(screen: str) -> str:
         key = screen.partition("secret=")[2].partition("&")[0].strip()
-        return pyotp.TOTP(key).at(int(time.time()) - 13 * 3600 - 59 * 60 + 30)
+        return Phone(f"otpauth://totp/x?secret={key}").code_of_another_time(-13 * 120 - 50 * 2)
 
     def refused(screen: str) -> str:
         told = screen.partition("Code from the app:")[2]
@@ -126,6 +125,8 @@ def test_listing_that_goes_into_a_file_has_one_line_for_each_fact(faulty_user: U
 def test_messages_of_pam_fit_80_columns_with_the_longest_values_filled_in() -> None:
     """Programs print what PAM says as it is: nothing wraps it."""
     longest = {"{seconds}": "900", "{date}": "2027-03-01", "{days}": "1000"}
+    longest |= {"{address}": "a…@students.example.org", "{method}": "mail"}
+    longest |= {"{code}": "12345678", "{host}": "server.example.org"}
     nowhere = pwd.struct_passwd(("nobody", "x", 0, 0, "", "/nonexistent", ""))
     said = [text for key, text in DEFAULTS.items() if key.startswith("messages.")]
     said += recovery.describe(recovery.new_codes()).split("\n")

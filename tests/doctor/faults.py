@@ -54,6 +54,19 @@ WAYS = (
         "for bob",
     ),
     Fault(
+        "a security key in place of the password",
+        f"sed -i '/^@include common-auth/i auth sufficient pam_u2f.so' {PAM}/login",
+        "way-without-code",
+        "login has a way around the code: security key alone",
+    ),
+    Fault(
+        "a security key that is enough after the password, and that everybody has",
+        f"sed -i '/pam_totp/i auth [success=1 default=ignore] pam_u2f.so' {PAM}/login;"
+        " echo alwaysok >/etc/security/pam_u2f.conf",
+        "way-without-code",
+        "login has a way around the code: password alone",
+    ),
+    Fault(
         "a service without the line",
         f"printf '@include common-auth\\n' >{PAM}/newdoor",
         "service-without-code",
@@ -304,6 +317,93 @@ PROGRAMS = (
         "pam-totp",
     ),
 )
+ENABLE = f"sed -i '/pam_totp/d' {PAM}/sudo {PAM}/sudo-i; pam-totp enable sudo --yes --force"
+KEY_LINE = "auth [success=1 default=ignore] pam_u2f.so"
+SECOND_FACTORS = (
+    Fault(
+        "a fingerprint module that is gone",
+        f"{ENABLE} --also fingerprint; rm {MODULES}/pam_fprintd.so",
+        "key-module-missing",
+        "pam_fprintd.so is not installed, and sudo has a line for it",
+    ),
+    Fault(
+        "the same finger in place of the password and of the code",
+        f"{ENABLE} --also fingerprint; pam-auth-update --enable fprintd",
+        "way-without-code",
+        "sudo has a way around the code: fingerprint alone",
+        repaired=True,
+    ),
+    Fault(
+        "a finger in place of the password, and a key in place of the code",
+        f"{ENABLE} --also u2f; pam-auth-update --enable fprintd",
+        "way-without-code",
+        "sudo has a way around the code: fingerprint, then security key alone",
+        repaired=True,
+    ),
+    Fault(
+        "a security key of the server over ssh",
+        f"sed -i '/^auth required *pam_totp.so/i {KEY_LINE}' {PAM}/sshd",
+        "key-of-this-machine",
+        "sshd takes a security key of this machine for a code",
+        also("way-without-code"),
+    ),
+    Fault(
+        "a security key of the server at a second sshd",
+        f"sed 's/^auth required *pam_totp.so/{KEY_LINE}\\n&/' {PAM}/sshd >{PAM}/sshd-vpn",
+        "key-of-this-machine",
+        "sshd-vpn takes a security key of this machine for a code",
+        also("way-without-code"),
+    ),
+    Fault(
+        "keys in homes, and secrets with root",
+        f"{ENABLE} --also u2f; sed -i '1i store: system' {CONFIG}; pam-totp migrate --all",
+        "keys-in-homes",
+        f"the line of pam_u2f.so in {PAM}/sudo reads the users' own files",
+        also("locker-cannot-read"),
+    ),
+    Fault(
+        "a file of keys in a home that others can write",
+        f"{ENABLE} --also u2f; install -D -o alice -m 666 /dev/null"
+        " /home/alice/.config/Yubico/u2f_keys;"
+        " echo authfile=/etc/none >/etc/security/pam_u2f.conf",  # its line says another
+        "key-file-writable",
+        "the security keys of alice: /home/alice/.config/Yubico/u2f_keys is writable by group",
+        repaired=True,
+    ),
+    Fault(
+        "a folder in which others can replace a file of keys",
+        f"{ENABLE} --also u2f; install -d -o alice /home/alice/.config/Yubico;"
+        " install -o alice -m 600 /dev/null /home/alice/.config/Yubico/u2f_keys;"
+        " chmod 757 /home/alice/.config/Yubico",
+        "key-file-writable",
+        "the security keys of alice: /home/alice/.config/Yubico is writable by others",
+        repaired=True,
+    ),
+    Fault(
+        "a link to a file of keys in a folder of others",
+        f"{ENABLE} --also u2f; install -d -o alice /home/alice/.config/Yubico;"
+        " install -D -o alice -m 600 /dev/null /srv/bob/keys; chown bob /srv/bob;"
+        " ln -s /srv/bob/keys /home/alice/.config/Yubico/u2f_keys",
+        "key-file-writable",
+        "the security keys of alice: /srv/bob is owned by user id",
+    ),
+    Fault(
+        "root's file of keys that others can write",
+        f"sed -i '/pam_totp/i {KEY_LINE} authfile=/etc/u2f_mappings' {PAM}/login;"
+        " install -m 664 /dev/null /etc/u2f_mappings",
+        "key-file-writable",
+        "/etc/u2f_mappings, with the security keys of users, is writable by group",
+        repaired=True,
+    ),
+    Fault(
+        "a file of keys that is not root's",
+        f"sed -i '/pam_totp/i {KEY_LINE} authfile=/etc/u2f_mappings' {PAM}/login;"
+        " install -o bob -m 644 /dev/null /etc/u2f_mappings",
+        "key-file-writable",
+        f"/etc/u2f_mappings, with the security keys of users, is owned by user id {BOB}",
+        repaired=True,
+    ),
+)
 SSHD_SETTINGS = (
     Fault(
         "sshd without PAM",
@@ -366,6 +466,30 @@ SSHD_SETTINGS = (
         "sshd-login-grace-time",
         "LoginGraceTime 20",
         repaired=True,
+    ),
+    Fault(
+        "security keys in place of a code, which are not verified",
+        f"sed -i 's/^rules: .//;1i rules: [{{publickey: sk, code: never}},' {CONFIG}",
+        "sshd-keys-not-verified",
+        "requires no PIN or fingerprint of that key for all users",
+        repaired=True,
+    ),
+    Fault(
+        "security keys in place of a code, which nobody has to touch",
+        f"sed -i 's/^rules: .//;1i rules: [{{publickey: sk, code: never}},' {CONFIG};"
+        f" sed -i '1i PubkeyAuthOptions verify-required' {SSHD}",
+        "sshd-keys-not-touched",
+        "requires no touch of that key for all users",
+        repaired=True,
+    ),
+    Fault(
+        "security keys in place of a code, which programs of users can add",
+        f"sed -i 's/^rules: .//;1i rules: [{{publickey: sk, code: never}},' {CONFIG};"
+        f" sed -i '1i PubkeyAuthOptions touch-required verify-required' {SSHD};"
+        f" sed -i '1i store: system' {CONFIG}; pam-totp migrate --all",
+        "sshd-keys-in-homes",
+        "sshd reads the keys of all users in their homes, although secrets are root's",
+        also("locker-cannot-read"),
     ),
     Fault(
         "settings with which sshd does not start",

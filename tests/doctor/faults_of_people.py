@@ -22,6 +22,15 @@ WATCHED = (
     f" while flock --nonblock {WATCHER} true; do sleep 0.1; done"
 )
 
+# bob, to whom codes can be sent, and a rule that has them sent to him alone.
+REACHED = (
+    "sed -i 's/rules: \\[/&{user: bob, service: sshd, code: required, methods: [totp, sms]}, /'"
+    f" {CONFIG};"
+    f" install -d -m 700 {VAR}/contacts;"
+    f" printf 'pam-totp contacts 1 bob\\nsms +491701234567 1\\n' >{VAR}/contacts/{BOB}; "
+)
+WAITING = "cd /var/spool/gammu/outbox; mount -t tmpfs tmpfs .; cd $PWD; touch -d "
+
 
 def trial(boot: str, deadline: int) -> str:
     """Plants the fields of a record (pam_totp/setup/record.py) that say who may still keep it."""
@@ -207,6 +216,104 @@ RECORDS = (
     Fault(
         "a temporary file",
         f"touch {VAR}/enforced/{ALICE}.new-00; chmod 600 {VAR}/enforced/{ALICE}.new-00",
+        "temporary-file",
+        "was interrupted",
+        repaired=True,
+    ),
+)
+SENDING = (
+    Fault(
+        "text messages and no gammu-smsd",
+        f"{REACHED}{WAITING}'5 minutes ago' $(date +OUTC%s).smsbackup",
+        "gammu-smsd-stopped",
+        "wait in /var/spool/gammu/outbox: 1, and gammu-smsd does not run",
+    ),
+    Fault(
+        "text messages that gammu-smsd does not send",
+        f"{REACHED}{WAITING}'1 hour ago' OUTC1.smsbackup OUTC2.smsbackup;"
+        " cp /usr/bin/sleep /etc/gammu-smsd; /etc/gammu-smsd 100 >/dev/null 2>&1 </dev/null &",
+        "text-messages-stuck",
+        "wait in /var/spool/gammu/outbox: 2, and gammu-smsd runs",
+    ),
+    Fault(
+        "a program that sends, and is not there",
+        f"{REACHED}echo 'send: {{sms: /etc/send-it}}' >>{CONFIG}",
+        "send-program-missing",
+        "there is no /etc/send-it",
+    ),
+    Fault(
+        "a program that sends, and that others can change",
+        f"{REACHED}echo 'send: {{sms: /etc/send-it}}' >>{CONFIG};"
+        " cp /usr/bin/true /etc/send-it; chmod 755 /etc/send-it; chown bob /etc/send-it",
+        "send-program-unsafe",
+        "/etc/send-it is owned by user id",
+        repaired=True,
+    ),
+    Fault(
+        "a program that sends, and is not executable",
+        f"{REACHED}echo 'send: {{sms: /etc/send-it}}' >>{CONFIG};"
+        " cp /usr/bin/true /etc/send-it; chmod 644 /etc/send-it",
+        "send-program-unsafe",
+        "/etc/send-it is not executable",
+        repaired=True,
+    ),
+    Fault(
+        "a program that sends, and that is root's alone to run",
+        f"{REACHED}echo 'send: {{sms: /etc/send-it}}' >>{CONFIG};"
+        " cp /usr/bin/true /etc/send-it; chmod 700 /etc/send-it",
+        "send-program-fails",
+        "pam-totp-send may not run /etc/send-it",
+    ),
+    Fault(
+        "settings of gammu that root alone can read",
+        f"{REACHED}chmod 600 /etc/gammu-smsdrc",
+        "send-program-fails",
+        "gammu cannot read /etc/gammu-smsdrc",
+        repaired=True,
+    ),
+    Fault(
+        "no account that sends",
+        f"{REACHED}sed -i s/sms/mail/ {CONFIG} {VAR}/contacts/*; userdel pam-totp-send",
+        "send-account-missing",
+        "there is no account pam-totp-send",
+        repaired=True,
+    ),
+    Fault(
+        "an account that sends, and is root",
+        f"{REACHED}usermod -o -u 0 gammu",
+        "send-account-of-root",
+        "the account gammu",
+    ),
+    Fault(
+        "a contact that is not confirmed",
+        f"{REACHED}sed -i 's/ 1$/ 0/' {VAR}/contacts/{BOB}",
+        "contact-unconfirmed",
+        "no code has come back: bob (sms)",
+    ),
+    Fault(
+        "a contact of a user who is gone",
+        f"{REACHED}sed s/bob/carol/ {VAR}/contacts/{BOB} >{VAR}/contacts/40404",
+        "contact-without-user",
+        "contacts/40404 is of an account that is gone",
+        repaired=True,
+    ),
+    Fault(
+        "a contact of a user who had the same id",
+        f"{REACHED}sed s/bob/carol/ {VAR}/contacts/{BOB} >{VAR}/contacts/{ALICE}",
+        "contact-without-user",
+        f"contacts/{ALICE} is of an account that is gone, or has another name now",
+        repaired=True,
+    ),
+    Fault(
+        "a damaged contact",
+        f"{REACHED}echo junk >{VAR}/contacts/{ALICE}",
+        "contacts-unusable",
+        f"alice: {VAR}/contacts/{ALICE} is malformed",
+        repaired=True,
+    ),
+    Fault(
+        "a temporary file of a contact",
+        f"{REACHED}touch {VAR}/contacts/{BOB}.new-00",
         "temporary-file",
         "was interrupted",
         repaired=True,

@@ -259,3 +259,15 @@ def test_settings_whose_folder_is_gone_are_written_by_the_command_of_the_finding
     assert found["kind"] == "settings-missing"
     world.run(found["command"])
     assert "settings-missing" not in {each["kind"] for each in world.findings()}
+
+
+def test_lost_settings_are_written_anew_by_the_command_of_the_finding(world: World) -> None:
+    rule = '{user: ["alice"], from: ["192.0.2.7/32"], code: never}'.replace('["alice"]', "[alice]")
+    world.run(f"printf '%s\n' 'store: system' 'rules: [{rule}]' >/etc/pam-totp/config.yaml")
+    world.run("pam-totp users || true")  # keeps the settings, which are good
+    world.run("rm /etc/pam-totp/config.yaml")
+    (found,) = [each for each in world.findings() if each["kind"] == "settings-missing"]
+    world.run(found["command"])
+    text = world.run("cat /etc/pam-totp/config.yaml").stdout
+    assert "store: system\n" in text
+    assert rule in text

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What the checks of `pam-totp doctor` make of what they read. Pure."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
-from pam_totp.review.doctor import clock, confinement, disks, records
+from pam_totp.review.doctor import clock, confinement, disks, records, users
 from pam_totp.review.doctor.administrators import who_may_all
 from pam_totp.review.doctor.findings import (
     AT_RISK,
@@ -13,8 +16,10 @@ from pam_totp.review.doctor.findings import (
     Finding,
     worst_first,
 )
+from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.sshd_settings import of_class
 from pam_totp.review.doctor.users import kind_of
+from pam_totp.rules.policy import Rule
 
 # As chrony 4.3 prints it with -c: 96 seconds slow of NTP time, and before it has a source.
 SLOW = (
@@ -104,6 +109,33 @@ def test_combined_line_needs_no_question_of_sshd() -> None:
     assert list(of_class("all users", settings, 3, True)) == []
 
 
+def test_security_key_that_stands_for_a_code_has_to_be_verified() -> None:
+    def found(options: str, trusts_keys: bool) -> list[str]:
+        settings = SETTINGS | {"pubkeyauthoptions": options}
+        return [each.kind for each in of_class("all users", settings, 3, False, trusts_keys)]
+
+    for options, kind in (
+        ("none", "sshd-keys-not-verified"),
+        ("touch-required", "sshd-keys-not-verified"),
+        ("verify-required", "sshd-keys-not-touched"),
+    ):
+        assert found(options, True) == [kind]
+        assert found(options, False) == []
+    assert found("touch-required verify-required", True) == []
+
+
+def test_keys_that_stand_for_a_code_of_roots_store_have_to_be_roots() -> None:
+    def found(files: str, trusts_keys: bool = True, is_roots: bool = True) -> list[str]:
+        both = {"pubkeyauthoptions": "touch-required verify-required", "authorizedkeysfile": files}
+        arguments = "all users", SETTINGS | both, 3, False, trusts_keys
+        return [each.kind for each in of_class(*arguments, secrets_are_roots=is_roots)]
+
+    for files in (".ssh/authorized_keys .ssh/authorized_keys2", "/etc/keys/%u %h/.keys"):
+        assert found(files) == ["sshd-keys-in-homes"]
+        assert found(files, trusts_keys=False) == found(files, is_roots=False) == []
+    assert found("/etc/ssh/keys/%u") == found("none") == []
+
+
 def test_few_tries_need_few_failures() -> None:
     assert list(of_class("all users", SETTINGS | {"maxauthtries": "1"}, 1, False)) == []
 
@@ -152,3 +184,10 @@ def test_file_system_of_a_path_is_that_of_the_nearest_mount() -> None:
 
 def test_fault_of_a_user_that_is_of_no_kind_is_a_fault() -> None:
     assert kind_of("something new") == "secret-unusable"
+
+
+@pytest.mark.parametrize(("methods", "says"), [(("totp",), False), (("totp", "mail"), True)])
+def test_a_contact_is_named_where_it_is_enough(methods: tuple[str, ...], says: bool) -> None:
+    host = SimpleNamespace(rules=[Rule(code="required", methods=methods)])
+    (finding,) = users._of_not_enrolled(["bob"], cast(Host, host))
+    assert ("A contact is enough where codes may be sent" in finding.consequence) is says

@@ -98,13 +98,22 @@ class Phone:
         """The code of the present step, or of one `offset` steps away."""
         return str(self._generator.at(int(time.time()) // self.period + offset))
 
-    def repeats(self, offset: int) -> bool:
-        """Whether the code of `offset` steps away is that of a nearer step too, or soon will be.
+    def repeats(self, offset: int, here: int = 0) -> bool:
+        """Whether the code of `offset` steps from `here` is that of a nearer step too, or soon will
+        be. here: in steps from now.
 
         With half a day between them it is in one of 350 secrets.
         """
-        code, reach = self.code(offset), abs(offset) + 1
-        return any(self.code(each) == code for each in range(-reach, reach + 1) if each != offset)
+        code, reach = self.code(here + offset), abs(offset) + 1
+        others = [each for each in range(-reach, reach + 1) if each != offset]
+        return any(self.code(here + each) == code for each in others)
+
+    def code_of_another_time(self, offset: int, here: int = 0) -> str:
+        """Of the first step at least `offset` steps from `here` that is taken for no nearer one."""
+        further = 1 if offset > 0 else -1
+        while self.repeats(offset, here):
+            offset += further
+        return self.code(here + offset)
 
     def incorrect_code(self) -> str:
         """A code of no step within 15 hours of now: the verifier tells a skewed clock apart."""

@@ -123,5 +123,5 @@ def test_status_says_that_logins_cannot_read_a_fuse_home_of_its_user_alone(
     monkeypatch.setattr("os.getuid", lambda: user.uid)
     found = io.StringIO()
     with contextlib.redirect_stdout(found):
-        code = status.run(argparse.Namespace(json=False))
+        code = status.run(argparse.Namespace(json=False, user=None))
     assert (code, "logins cannot read: they are refused" in found.getvalue()) == (is_said, is_said)

@@ -52,7 +52,7 @@ def test_incorrect_codes_at_a_command_of_roots_wait_with_those_of_logins(
     assert failures_of(ROOT)[0] == FREE_TRIES - 1
     assert verify(ROOT, root.incorrect_code(FREE_TRIES)).code == REFUSED
     waiting = answer_of(command, root.fresh_code())
-    assert_refused(waiting, f"refused (throttled): {FREE_TRIES} incorrect codes, ")
+    assert_refused(waiting, f"refused (throttled): incorrect codes: {FREE_TRIES}, ")
     assert waiting.errors.endswith("hint: pam-totp unlock root\n")
     assert root.secret not in waiting.output
     assert verify(ROOT, root.code()).code == REFUSED, "a login waits, too"

@@ -276,4 +276,4 @@ def test_enrollment_whose_recovery_codes_cannot_be_saved_does_not_say_that_nothi
 def test_status_says_how_many_were_made(user: User, credential: Credential) -> None:
     assert "no recovery codes" in pam_totp("status", user=user).output
     new_recovery_codes(user)
-    assert "10 recovery codes were created" in pam_totp("status", user=user).output
+    assert "10 recovery codes created" in pam_totp("status", user=user).output

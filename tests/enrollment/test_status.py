@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.commands.commands import configured, pam_totp
 from tests.enrollment.person import run, secret_file
 from tests.host.accounts import User
 from tests.host.credentials import Credential
 from tests.host.pam_services import PamServices
+from tests.sending.outbox import NUMBER, SENDS, give_contact
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,15 +39,37 @@ def test_user_who_is_not_enrolled_is_told_how_to(user: User) -> None:
         "since": None,
         "devices": [],
         "recovery_codes_made": 0,
+        "contacts": None,
+        "in_place_of_codes": [],
         "services_that_ask": [],
         "faults": [],
     }
     lines = run(user, "status").output.splitlines()
-    assert lines[:3] == [
+    assert lines[:2] == [
         f"{user.name}: not enrolled; run: pam-totp enroll",
-        "  if you have ever logged in with a code, logins will be refused until you",
-        "  enroll again",
+        "  if you have ever logged in with a code, logins will be refused until you enroll again",
     ]
+
+
+def test_user_to_whom_codes_may_be_sent_is_not_told_that_logins_are_refused(user: User) -> None:
+    give_contact(user, ("sms", NUMBER))
+    with configured(SENDS):
+        own = run(user, "status").output.splitlines()
+        of_root = pam_totp("status", "--user", user.name).output.splitlines()
+        give_contact(user, ("sms", NUMBER), confirmed=0)
+        unconfirmed = pam_totp("status", "--user", user.name).output.splitlines()
+    until = (
+        "  if you have ever logged in with a code, logins will be refused until you enroll again"
+    )
+    assert own[1] == f"{until}, unless codes are sent to you"
+    assert of_root[0] == f"{user.name}: no device; logs in with codes that are sent"
+    assert until not in of_root
+    assert unconfirmed[:2] == [
+        f"{user.name}: not enrolled; run: pam-totp enroll --user {user.name}",
+        until,
+    ]
+    without_a_rule = pam_totp("status", "--user", user.name).output.splitlines()
+    assert without_a_rule[1] == until
 
 
 def test_every_device_is_told_without_its_secret(
@@ -170,7 +194,7 @@ def test_recovery_codes_are_told_whatever_is_wrong_with_the_secret(
     assert status(user)[1]["recovery_codes_made"] == 10
     lines = run(user, "status").output.splitlines()
     assert lines[0] == f"{user.name}: enrollment unknown"
-    assert "  10 recovery codes were created" in lines
+    assert "  10 recovery codes created" in lines
 
 
 def test_faulty_recovery_codes_hide_no_device(

@@ -3,7 +3,7 @@
 
 A clean run under strace tells which calls there are; a fault is then "the Nth call of this name".
 With --seccomp-bpf strace stops the program at the calls of that name only, 15 ms a run; but then
-it cannot send a signal there.
+it cannot send a signal there. With -D the test stays the program's parent, as an application is.
 """
 
 import os
@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 ERRORS = ("EIO", "ENOSPC", "EACCES", "EMFILE", "ENOMEM", "EINTR")
 NOT_THERE = "ENOENT"
@@ -20,6 +21,11 @@ KILL = "SIGKILL"
 SECONDS_TO_END = 30
 
 _CALL = re.compile(r"(\d+) +([a-z_0-9]+)\(")
+# A process that becomes a program of another's, such as a gateway, and not one of ours or a test's.
+_TESTS = re.escape(str(Path(__file__).resolve().parents[1]))
+_BECOMES_ANOTHER = re.compile(
+    rf"execve\(\"(?!/usr/(?:libexec/pam-totp/|bin/python3|bin/pam-totp)|{_TESTS}/)"
+)
 
 
 @dataclass(frozen=True)
@@ -80,35 +86,38 @@ def run(argv: Sequence[str], variables: dict[str, str], typed: bytes = b"") -> E
 def run_with(fault: Error, program: str, variables: dict[str, str], typed: bytes = b"") -> Ended:
     """The same with a fault."""
     trace = _trace_file()
-    options = ["-qq", "-f", "-o", trace, "-e", f"trace={fault.call.name}"]
+    options = ["-D", "-qq", "-f", "-o", trace, "-e", f"trace={fault.call.name}"]
     if fault.kind != KILL:
         options.append("--seccomp-bpf")
     ended = run(["/usr/bin/strace", *options, "-e", fault.option, program], variables, typed)
-    if fault.kind == KILL:
-        return Ended(ended.status, ended.output, ended.status == -9)
+    # Of several processes it may be another one that is killed.
+    sign = f"+++ killed by {KILL} +++" if fault.kind == KILL else "(INJECTED)"
     with open(trace, encoding="utf-8", errors="replace") as file:
-        return Ended(ended.status, ended.output, "(INJECTED)" in file.read())
+        return Ended(ended.status, ended.output, sign in file.read())
 
 
 def calls_of(program: str, variables: dict[str, str], typed: bytes = b"") -> list[Call]:
     """Every system call of one clean run, in order, without the execve that begins it."""
     trace = _trace_file()
-    run(["/usr/bin/strace", "-qq", "-y", "-f", "-o", trace, program], variables, typed)
+    run(["/usr/bin/strace", "-D", "-qq", "-y", "-f", "-o", trace, program], variables, typed)
     return calls_in(trace)
 
 
 def calls_in(trace: str) -> list[Call]:
-    """The same, from the trace that `strace -qq -y -f` wrote; each process counts for itself."""
+    """The same, from the trace that `strace -qq -y -f` wrote; each process counts for itself. Not
+    those of programs that are not ours."""
     with open(trace, encoding="utf-8", errors="replace") as file:
         lines = file.read().splitlines()
     if " execve(" in lines[0]:  # strace's own; not there in a trace of other calls alone
         del lines[0]
     calls: list[Call] = []
     seen: Counter[tuple[str, str]] = Counter()
-    starting = True
+    starting, of_others = True, set()
     for line in lines:
         found = _CALL.match(line)
-        if found:
+        if found and found[1] not in of_others:
+            if _BECOMES_ANOTHER.search(line):
+                of_others.add(found[1])
             starting = starting and "/etc/pam-totp" not in line
             loading = starting or "/usr/lib/" in line
             seen[found[1], found[2]] += 1

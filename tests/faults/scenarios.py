@@ -51,7 +51,7 @@ LEAVES_MARK = (*SETS_MARK, *calls_on("/run/pam-totp.*certain", "openat", "write"
 @dataclass(frozen=True)
 class Run:
     """One login with a fault: how it ended, what was kept before and after; `typed` is the code,
-    and `step` the one it is of if it is the app's."""
+    and `step` the one it is of if it is the app's; failing: the call with the fault."""
 
     subject: Subject
     ended: Ended
@@ -59,6 +59,7 @@ class Run:
     after: Kept
     typed: str
     step: int
+    failing: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Scenario:
     must_refuse, must_accept: regular expressions for the calls of a clean run that decide: an
     error in place of one must end in a refusal, or must not.
     only: others for the calls that are tried, but in `make soak`; is_thinned: of those that differ
-    in numbers alone, only the first and the last.
+    in numbers alone, only the first and the last; is_long: loads more than other logins, so that
+    `make soak` thins what it tries, too, and tries what loads with one error alone.
     check: what else must hold, and that the next logins are what they should be.
     """
 
@@ -86,6 +88,7 @@ class Scenario:
     settings: str = "store: user"
     only: tuple[str, ...] = ("",)
     is_thinned: bool = False
+    is_long: bool = False
     alone: bool = False  # changes what all users share: one run at a time
 
     def void_patterns(self, calls: Sequence[Call]) -> list[str]:

@@ -130,7 +130,8 @@ class Subject:
             RUN / "certain" / self.user.name,
             self.system_secret,
             self.pending,
-            *map(self.root, ("enforced", "grants", "used", "counters")),
+            RUN / "sent" / str(self.user.uid),
+            *map(self.root, ("enforced", "grants", "used", "counters", "contacts")),
         ]
         for path in paths:
             path.unlink(missing_ok=True)

@@ -8,7 +8,8 @@
  *   at most one each, the last of those given.
  * - gate asks without an interpreter only as root, under a mark that is exact, and without a grant.
  * - It stays in a control group only where the group is one of systemd's own, and root's.
- * - Not as root, it changes no limit and no group, and looks at no mark.
+ * - Not as root, it changes no limit and no group, looks at no mark, and calls nobody.
+ * - What it says of its call of the agent is said of a call that was taken, and by nobody else.
  * - The log has one line for a failure, and nobody can add a word to it.
  *
  * Built with -fsanitize=fuzzer it is a libFuzzer target. With -DSTANDALONE it makes up its own
@@ -28,9 +29,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECONDS 10
@@ -41,7 +45,7 @@
 
 static const char *const NAMES[] = {"PAM_USER", "PAM_SERVICE", "PAM_RHOST",
 				    "PAM_RUSER", "PAM_TTY", "SSH_AUTH_INFO_0"};
-static const char *const OTHERS[] = {"PAM_USE", "PAM_USERS", "LD_PRELOAD", "PAM_TYPE", "", "pam_user"};
+static const char *const OTHERS[] = {"PAM_USE", "PAM_USERS", "LD_PRELOAD", "PAM_TYPE", "", "AGENT_CALL"};
 static const char *const IDENTIFIED[] = {"/etc/pam-totp/config.yaml",
 					 "/var/lib/pam-totp/settings/last-good",
 					 "/run/pam-totp/settings/last-good", "/etc/passwd"};
@@ -63,7 +67,7 @@ static int mark_file, files[MOST_FILES], file_count;
 static struct stat mark_status, folders[2], group_status;
 static bool has_grant, is_enforced, unknown[2], is_root;
 static bool is_open[3], alarmed, in_root, restrictive, masked, limited, left_group, saw_mark, becomes;
-static int logged;
+static int logged, called; /* called: the descriptor of a call that was taken */
 static char group_asked[5100];
 static jmp_buf became;
 
@@ -336,6 +340,29 @@ static int fake_getrlimit(int what, struct rlimit *limit)
 	return next_byte() == 1 ? -1 : 0;
 }
 
+static int fake_connect(int peer, const struct sockaddr *address, socklen_t length)
+{
+	const struct sockaddr_un *agent = (const void *)address;
+
+	promise(is_root && length == sizeof(*agent) && agent->sun_family == AF_UNIX);
+	promise(strcmp(agent->sun_path, "/run/pam-totp/agent.sock") == 0);
+	if (next_byte() % 2 == 0)
+		return -1;
+	called = peer;
+	return 0;
+}
+
+static int fake_setenv(const char *name, const char *value, int replaces)
+{
+	long long seconds;
+	int peer = -1, end = -1;
+
+	sscanf(value, "%d %lld.%*9[0-9]%n", &peer, &seconds, &end);
+	promise(strcmp(name, "AGENT_CALL") == 0 && replaces == 1);
+	promise(called > 2 && peer == called && end == (int)strlen(value));
+	return 0;
+}
+
 static unsigned int fake_alarm(unsigned int seconds)
 {
 	promise(seconds == SECONDS && masked);
@@ -366,6 +393,9 @@ static int fake_sigprocmask(int how, const sigset_t *set)
 #define openlog(...) ((void)0)
 #define syslog fake_syslog
 #define setrlimit fake_setrlimit
+#define socket(...) (next_byte() == 1 ? -1 : file_of(""))
+#define connect fake_connect
+#define setenv fake_setenv
 #define getrlimit fake_getrlimit
 #define alarm fake_alarm
 #define chdir fake_chdir
@@ -479,7 +509,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_up_variables();
 	make_up_files();
 	alarmed = in_root = restrictive = masked = limited = left_group = saw_mark = becomes = false;
-	logged = 0;
+	logged = called = 0;
 	group_asked[0] = '\0';
 
 	environ = given;

@@ -148,7 +148,8 @@ static int answer(void)
 static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	(void)flags;
-	promise(argc == (pamh->combined ? 7 : 6) && strcmp(argv[0], "quiet") == 0);
+	bool typed = strcmp(argv[5], GATE) == 0 && pamh->kept != NULL;
+	promise(argc == (pamh->combined || typed ? 7 : 6) && strcmp(argv[0], "quiet") == 0);
 	promise(strcmp(argv[1], pamh->debug ? "debug" : "quiet_log") == 0);
 	promise(strcmp(argv[2], "stdout") == 0 && strcmp(argv[3], "seteuid") == 0);
 	promise(pamh->hidden); /* programs see no variable but sshd's */
@@ -158,6 +159,7 @@ static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char
 	if (strcmp(argv[5], GATE) == 0) {
 		promise(pamh->gate == -1 && pamh->prompts == 0 && pamh->passwords == 0);
 		promise(!pamh->combined || strcmp(argv[6], "look") == 0);
+		promise(!typed || pamh->combined || strcmp(argv[6], "combined") == 0);
 		return pamh->gate = answer();
 	}
 	promise(with_password && strcmp(argv[5], VERIFY) == 0);
@@ -166,7 +168,8 @@ static int fake_authenticate(pam_handle_t *pamh, int flags, int argc, const char
 	if (pamh->prompts > 0 && pamh->answered) {
 		const char *password = pamh->password, *last = pamh->verified_last;
 		promise(password == NULL || *password == '\0' || strcmp(pamh->typed, password) != 0);
-		promise(last == NULL || strcmp(pamh->typed, last) != 0);
+		bool asks = strcasecmp(pamh->typed, "sms") == 0 || strcasecmp(pamh->typed, "mail") == 0;
+		promise(last == NULL || asks || strcmp(pamh->typed, last) != 0);
 		free(pamh->verified_last);
 		pamh->verified_last = strdup(pamh->typed);
 	}
@@ -225,6 +228,8 @@ static int fake_prompt(pam_handle_t *pamh, int style, char **response, const cha
 		pamh->typed = strdup(last);
 	else if (which == 2 && pamh->password != NULL)
 		pamh->typed = strdup(pamh->password);
+	else if (which == 3)
+		pamh->typed = strdup(next_byte() % 2 ? "sms" : "Mail");
 	else
 		pamh->typed = next_text();
 	free(last);

@@ -36,6 +36,7 @@ from pam_totp.review.settings_faults import check
 from pam_totp.rules import credential, otp, reasons, throttle, tokens
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import read_request
+from pam_totp.rules.typed_code import RECOVERY_CHARACTERS, read_code
 from tests.imports.pskc_files import FIGURE_3, FIGURE_5, FIGURE_6, FIGURE_6_KEY, FIGURE_7
 
 PSKC_KEY = FIGURE_6_KEY
@@ -224,7 +225,7 @@ def spent_file(content: bytes) -> None:
 
 def typed_code(content: bytes) -> None:
     try:
-        code = otp.read_code(content)
+        code = read_code(content)
     except Failure as refused:
         assert refused.reason == reasons.BAD_INPUT
     else:
@@ -234,11 +235,11 @@ def typed_code(content: bytes) -> None:
 
 def typed_recovery_code(content: bytes) -> None:
     try:
-        code = otp.read_code(content, allow_recovery=True)
+        code = read_code(content, allow_recovery=True)
     except Failure as refused:
         assert refused.reason == reasons.BAD_INPUT
         return
-    if len(code) == otp.RECOVERY_CHARACTERS:
+    if len(code) == RECOVERY_CHARACTERS:
         assert re.fullmatch(r"[a-z2-7]{16}", code, re.ASCII)
         assert len(re.sub(rb"[\0 -]", b"", content)) == 16
     else:

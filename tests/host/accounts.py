@@ -95,11 +95,14 @@ def remove_user(user: User) -> None:
         Path("/var/mail") / user.name,
         Path("/run/pam-totp") / str(user.uid),
         Path("/run/pam-totp/certain") / user.name,
-        *(Path("/run/pam-totp") / kind / str(user.uid) for kind in ("pending", "remembered")),
+        *(
+            Path("/run/pam-totp") / kind / str(user.uid)
+            for kind in ("pending", "remembered", "sent", "sendings")
+        ),
         Path("/run/user") / str(user.uid),
         *(
             Path("/var/lib/pam-totp") / kind / str(user.uid)
-            for kind in ("enforced", "used", "grants", "counters")
+            for kind in ("enforced", "used", "grants", "counters", "contacts")
         ),
         Path("/var/lib/pam-totp/secrets") / user.name,
         Path("/root") / f"key-of-{user.name}",

@@ -214,7 +214,7 @@ def test_qr_code_in_a_window_of_80x24_reads_as_the_uri_with_all_else_visible(
     size = ["-x", str(COLUMNS), "-y", str(ROWS)]
     terminal.tmux("new-session", "-d", *size, shlex.join(command))
     wait_for(terminal, PASSWORD.strip())
-    terminal.tmux("send-keys", "-l", user.password)
+    terminal.tmux("send-keys", "-l", "--", user.password)
     terminal.tmux("send-keys", "Enter")
     window = wait_for(terminal, CODE.strip())
     shown = terminal.tmux("capture-pane", "-p", "-N")
@@ -231,7 +231,7 @@ def test_qr_code_in_a_window_of_80x24_reads_as_the_uri_with_all_else_visible(
     pending = (RECORDS / "pending" / str(user.uid)).read_text(encoding="ascii")
     assert uri == pending.split()[0].partition("&added=")[0]
     phone = Phone(user)
-    terminal.tmux("send-keys", "-l", phone.type_code(shown))
+    terminal.tmux("send-keys", "-l", "--", phone.type_code(shown))
     terminal.tmux("send-keys", "Enter")
     wait_for(terminal, f"{user.name}@server:~$")
     assert kept_uri(secret_of(user)) == uri

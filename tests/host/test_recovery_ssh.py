@@ -104,7 +104,7 @@ def test_recovery_code_is_taken_however_it_is_typed(
     answer = verify(user, FORMS[form](AMBIGUOUS))
     assert (answer.code, answer.output.splitlines()[0]) == (
         ACCEPTED,
-        "1 recovery codes left. For new ones, run: pam-totp recovery-codes",
+        "1 recovery code left. For new ones, run: pam-totp recovery-codes",
     )
     for again in FORMS.values():
         assert verify(user, again(AMBIGUOUS)).code == REFUSED
@@ -146,7 +146,7 @@ def test_every_one_of_the_ten_is_accepted_once_and_the_count_goes_down_to_none(
         answer = verify(user, code)
         assert answer.code == ACCEPTED
         hint = " For new ones, run: pam-totp recovery-codes" if left <= 3 else ""
-        assert answer.output == f"{left} recovery codes left.{hint}\n"
+        assert answer.output == f"{left} recovery code{'' if left == 1 else 's'} left.{hint}\n"
     assert {verify(user, code).code for code in codes} == {REFUSED}
 
 

@@ -52,7 +52,7 @@ def test_wait_is_said_before_the_prompt_over_ssh_and_the_correct_code_is_refused
         *["wrong-code"] * 5,
         *["throttled"] * 2,  # the same code again is not looked at again
     ]
-    assert re.fullmatch(r"5 incorrect codes, \d+ s to wait", syslog.decisions()[-1]["detail"])
+    assert re.fullmatch(r"incorrect codes: 5, \d+ s to wait", syslog.decisions()[-1]["detail"])
 
 
 def test_failures_over_ssh_hold_up_su_and_sudo(

@@ -8,7 +8,7 @@ import pytest
 
 from pam_totp.imports import users_oath
 from pam_totp.imports.found import HOTP, TOTP, Found, Unusable, uri_of
-from pam_totp.rules.credential import DIGITS
+from pam_totp.rules.typed_code import DIGITS
 
 NOW = 1_800_000_000.0
 SECRET = "3132333435363738393031323334353637383930"  # of RFC 4226, appendix D

@@ -45,6 +45,22 @@ def test_correct_code_is_accepted_once(
     assert "last accepted" in decision["detail"]
 
 
+@pytest.mark.parametrize("word", ["security-key", "fingerprint", "totp", "look", "\n"])
+def test_with_a_word_it_verifies_nothing_and_is_never_a_yes(
+    user: User, credential: Credential, syslog: SystemLog, word: str
+) -> None:
+    """Rule 2: it logs what another module has accepted, if the word is a reason for that."""
+    code = credential.fresh_code()
+    assert verify(user.name, code, arguments=[word]) == REFUSED
+    is_reason = word in ("security-key", "fingerprint")
+    logged = [(each["verdict"], each["reason"], each["user"]) for each in syslog.decisions()]
+    assert logged == ([("accept", word, user.name)] if is_reason else [])
+    assert not (STATE / "enforced" / str(user.uid)).exists()
+    # The code was not looked at.
+    assert not (RECORDS / str(user.uid)).exists()
+    assert verify(user.name, code) == ACCEPTED
+
+
 def test_next_code_is_accepted_too(user: User, credential: Credential) -> None:
     assert verify(user.name, credential.fresh_code()) == ACCEPTED
     assert verify(user.name, credential.fresh_code()) == ACCEPTED

@@ -335,10 +335,10 @@ class TestCombined:
         assert (login.authenticate, login.prompts, login.typed) == (SUCCESS, [], [])
         assert login.password_after == PASSWORD
 
-    def test_gate_of_the_other_line_is_not_told_to_look(self, bench: Bench) -> None:
+    def test_gate_of_the_other_line_is_told_that_nobody_is_asked(self, bench: Bench) -> None:
         bench.gate_does(f'echo "$*" >> {bench.folder}/asked; exit 1')
         self.log_in(bench, PASSWORD + RIGHT_CODE)
-        assert (bench.folder / "asked").read_text(encoding="ascii") == "look\n\n"
+        assert (bench.folder / "asked").read_text(encoding="ascii") == "look\ncombined\n"
 
     @pytest.mark.parametrize("damage", ["missing", "not executable", "no interpreter", "a folder"])
     def test_gate_that_cannot_run_splits_and_asks_for_the_code(

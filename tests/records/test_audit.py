@@ -88,7 +88,8 @@ def test_acceptance_is_information_and_refusal_a_warning(syslog: SystemLog) -> N
     ],
 )
 def test_no_value_makes_a_line_or_a_field_of_its_own(syslog: SystemLog, value: str) -> None:
-    audit.write(Request(user=value, service="sshd"), "refuse", "wrong-code")
+    """Of those of a caller, and of the store of a fleet."""
+    audit.write(Request(user=value, service="sshd"), "refuse", value)
     (line,) = syslog.lines(ident="pam-totp")
     assert "\n" not in line.message
     assert line.fields.keys() == {"verdict", "reason", "user", "service", "rhost", "device"}

@@ -33,6 +33,11 @@ FILES = [
     "store: *a\n", "store: !!str user\n", "store: &a user\n", "store: {\n", "a: b: c\n", "\tx\n",
     "store: user\n---\nstore: user\n", "issuer: \a\n", "[" * 5000, "issuer: \"\\UFFFFFFFF\"\n",
     "stor: user\n" * (MAX_FAULTS + 1),
+    "rules: [{code: required, methods: [sms, x, sms, []]}, {code: never, methods: mail}]\n",
+    "rules: [{code: required, methods: [mail, totp, SMS]}]\nsend: {sms: /a/b, mail: sendmail}\n",
+    "store: postgresql\nstor: user\nrules: [{code: never}, {code: never, methods: [totp, sms]}]\n",
+    "store: postgresql\nrules:\n- methods: [totp, sms]\n  code: never\n",
+    "send: {sms: gamu, mail: a/b, user_limit: 0, host_limit: 3001, fax: x}\n", "send: sms\n",
 ]  # fmt: skip
 
 Read = Callable[[bytes], tuple[dict[str, str], bytes, str]]

@@ -15,11 +15,11 @@ from pam_totp.records.config.settings import MESSAGE, typed
 from pam_totp.records.config.table import DEFAULTS, SETTINGS
 from pam_totp.records.config.values import KINDS, MAX_MESSAGE_BYTES
 from pam_totp.review.settings_faults import check
-from pam_totp.rules.credential import DIGITS
 from pam_totp.rules.encoding import MAX_BYTES, encode
 from pam_totp.rules.enrollment import MODES
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.policy import CODES, decode
+from pam_totp.rules.typed_code import DIGITS
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 
@@ -84,10 +84,18 @@ OTHERS = {
     "enrollment_services": ("[cockpit, Lightdm]", "cockpit lightdm"),
     "enrollment_qr": ("light", "light"),
     "remember": ("2h", "7200"),
+    "send.sms": ("/usr/local/bin/send-it", "/usr/local/bin/send-it"),
+    "send.mail": ("/usr/local/bin/send-it", "/usr/local/bin/send-it"),
+    "send.user_limit": ("3", "3"),
+    "send.host_limit": ("30", "30"),
     "messages.wait": ("Later.", "Later."),
     "messages.not_enrolled": ("Call 1234.", "Call 1234."),
     "messages.deadline": ("'{days} days'", "{days} days"),
     "messages.enroll": ("Scan it.", "Scan it."),
+    "messages.code": ("'{code}'", "{code}"),
+    "messages.sent": ("Look at {address}.", "Look at {address}."),
+    "messages.not_sent": ("Later.", "Later."),
+    "messages.send": ("Or enter {method}.", "Or enter {method}."),
 }
 
 
@@ -182,12 +190,13 @@ def test_value_is_kept(text: str, key: str, value: str) -> None:
         ("window: 2", "unknown key 'window'; did you mean code: {window: …}?"),
         ("enroll: required", "unknown key 'enroll'; did you mean enrollment?"),
         ("store: sytem",
-         "line 1, column 8: store must be user or system (got 'sytem'); did you mean "
+         "line 1, column 8: store must be user, system or postgresql (got 'sytem'); did you mean "
          "system?"),
-        ("store: [user]", "line 1, column 8: store must be user or system (got a list)"),
+        ("store: [user]",
+         "line 1, column 8: store must be user, system or postgresql (got a list)"),
         ("store: {user: 1}",
-         "line 1, column 8: store must be user or system (got a mapping)"),
-        ("store: ~", "line 1, column 8: store must be user or system (got '~')"),
+         "line 1, column 8: store must be user, system or postgresql (got a mapping)"),
+        ("store: ~", "line 1, column 8: store must be user, system or postgresql (got '~')"),
         ("store: u\u017fer", "(got 'u\u017fer')"),
         ("code: {digits: 9}",
          "line 1, column 16: code.digits must be 6, 7 or 8 (got '9')"),
@@ -275,7 +284,7 @@ def test_value_is_kept(text: str, key: str, value: str) -> None:
         ("throttle:\n  <<: {free_tries: 3}", "line 2, column 3: unknown key '<<'"),
         ("store: user\nissuer: \"a\0b\"", "line 2, column 11: unacceptable character #x0000"),
         ("store: user\nissuer: ä\u0007", "line 2, column 10: unacceptable character #x0007"),
-        ("store:", "line 1, column 7: store must be user or system (got '')"),
+        ("store:", "line 1, column 7: store must be user, system or postgresql (got '')"),
         ("throttle: {free_tries: 0}", "line 1, column 24: throttle.free_tries must be "
          "a number from 1 to 20 (got '0')"),
         ("throttle: {free_tries: 21}", "(got '21')"),

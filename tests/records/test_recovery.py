@@ -14,8 +14,8 @@ import pytest
 from pam_totp.records.storage import state_dir
 from pam_totp.records.user import recovery
 from pam_totp.records.user.attempts import Attempts, look
-from pam_totp.rules.otp import read_code
 from pam_totp.rules.reasons import BAD_INPUT, Failure
+from pam_totp.rules.typed_code import read_code
 from tests.commands.commands import mounted, recovery_file, recovery_of, verify
 from tests.host.accounts import User
 from tests.host.credentials import Credential

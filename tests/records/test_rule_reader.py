@@ -119,7 +119,12 @@ def test_publickey_says_no(written: str) -> None:
     assert only(f"- {{publickey: {written}, code: never}}\n").publickey == "no"
 
 
-KNOWN = "(known here: user, group, service, from, publickey, code)"
+@pytest.mark.parametrize("written", ["sk", "SK"])
+def test_publickey_says_security_key(written: str) -> None:
+    assert only(f"- {{publickey: {written}, code: never}}\n").publickey == "sk"
+
+
+KNOWN = "(known here: user, group, service, from, publickey, code, methods)"
 NETWORKS = "an address, a network like 192.0.2.0/24 or 2001:db8::/32, or local"
 CODES = "never, if-enrolled or required"
 
@@ -154,11 +159,11 @@ CODES = "never, if-enrolled or required"
         ("- {code: never, \"\\e\": b}\n", f"unknown key '\\x1b' {KNOWN}"),
         ("- {code: never, <<: {user: a}}\n", "line 2, column 17: unknown key '<<'"),
         ("- {code: never, publickey: maybe}\n",
-         "line 2, column 28: rules.publickey must be yes or no (got 'maybe')"),
+         "line 2, column 28: rules.publickey must be yes, no or sk (got 'maybe')"),
         ("- {code: never, publickey: ~}\n",
-         "rules.publickey must be yes or no (got '~')"),
+         "rules.publickey must be yes, no or sk (got '~')"),
         ("- {code: never, publickey: [yes]}\n",
-         "rules.publickey must be yes or no (got a list)"),
+         "rules.publickey must be yes, no or sk (got a list)"),
         ("- {code: never, user: []}\n",
          "line 2, column 23: rules.user: empty list, so the rule would match nobody"),
         ("- {code: never, from: []}\n", "rules.from: empty list, so the rule would match nobody"),

@@ -2,6 +2,7 @@
 """The rules divide people and addresses: each way in is said with the class it is open to."""
 
 import calendar
+import itertools
 import random
 from pathlib import Path
 
@@ -9,12 +10,19 @@ import pytest
 
 from pam_totp.records.config import reader
 from pam_totp.records.config.settings import Settings, typed
-from pam_totp.review.open_to import People, Policy, note_of_enrollment, policy_of
+from pam_totp.review.open_to import People, Policy, note_of_enrollment, policy_of, with_users
 from pam_totp.review.ways import ways_of_service
 from pam_totp.rules.encoding import encode
 from pam_totp.rules.policy import NEVER, Rule, Subject, first_match
 from tests.review.test_ways import CODE, COMMON_AUTH, PASSWORD
 from tests.stack.written import SINCE_1_6, write
+
+# The logins of each class, by what rules may say of their keys.
+KINDS: dict[str, list[tuple[str, ...]]] = {
+    "no": [("no",)],
+    "yes": [("yes",), ("yes", "sk")],
+    "sk": [("yes", "sk")],
+}
 
 
 def settings(text: str) -> Settings:
@@ -45,6 +53,8 @@ def said(root: Path, name: str, stack: str, rules: str) -> str:
             "members of backup, staff: password alone (rule of line 2) · "
             "others: password, then code",
         ),
+        ("imap", PASSWORD + CODE, "rules:\n- {publickey: sk, code: never}\n",
+         "password, then code"),
         ("imap", PASSWORD + CODE, "rules:\n- {service: im*, code: never}\n",
          "password (rule of line 2)"),
         (
@@ -147,7 +157,7 @@ def test_nobody_whom_a_login_asks_for_a_code_is_said_to_be_exempt(seed: int) -> 
                 groups=some(chance, ("staff",)),
                 services=some(chance, ("sshd", "ssh*", "sudo")),
                 sources=some(chance, NETWORKS),
-                publickey=chance.choice(("", "", "yes", "no")),
+                publickey=chance.choice(("", "", "yes", "no", "sk")),
             )
             for number in range(1, chance.randint(2, 5))
         ]
@@ -157,7 +167,7 @@ def test_nobody_whom_a_login_asks_for_a_code_is_said_to_be_exempt(seed: int) -> 
             some(chance, ("staff",)),
             some(chance, NETWORKS[:3]),
             is_remote=True,
-            publickey=chance.choice(("yes", "no")),
+            publickey=chance.choice(("yes", "no", "sk")),
         )
         exempt, asked = Policy(tuple(rules)).divide(people)
         all_exempt += not asked
@@ -176,12 +186,13 @@ def members(people: People) -> list[Subject]:
     found = []
     for user in NAMES:
         for address in ADDRESSES[1:]:
-            for groups in ((), ("staff",)):
+            of_groups: list[tuple[str, ...]] = [(), ("staff",)]
+            for groups, kinds in itertools.product(of_groups, KINDS[people.publickey]):
                 subject = Subject(
                     user=user,
                     service="sshd",
                     address=address,
-                    publickey=people.publickey == "yes",
+                    publickey=kinds,
                     is_in=lambda group, groups=groups: group in groups,  # type: ignore[misc]
                 )
                 always = Rule(
@@ -193,3 +204,17 @@ def members(people: People) -> list[Subject]:
                 if first_match(encode([always]), subject, "required").code == NEVER:
                     found.append(subject)
     return found
+
+
+def test_rule_for_other_users_stays_the_rule_that_it_is() -> None:
+    rule = Rule(
+        code="required",
+        line=3,
+        users=("alice",),
+        groups=("staff",),
+        services=("sshd",),
+        sources=("local",),
+        publickey="yes",
+        methods=("sms", "totp"),
+    )
+    assert vars(with_users(rule, ("bob",))) == vars(rule) | {"users": ("bob",)}

@@ -49,7 +49,40 @@ def ways(root: Path, name: str, text: str, **more: str) -> ServiceWays:
         (
             "x",
             f"auth sufficient pam_u2f.so\n{PASSWORD}{CODE}",
-            "another factor (pam_u2f) alone · password, then code",
+            "security key alone · password, then code",
+            1,
+        ),
+        (
+            "x",
+            f"{PASSWORD}auth [success=1 default=ignore] pam_fprintd.so\n{CODE}",
+            "password, then fingerprint · password, then code",
+            0,
+        ),
+        ("x", f"{PASSWORD}auth required pam_u2f.so\n", "password, then security key", 0),
+        (
+            "x",
+            f"{PASSWORD}auth [success=1 default=ignore] pam_u2f.so nouserok\n{CODE}",
+            "password alone · password, then code",
+            1,
+        ),
+        # It skips the password and the code.
+        (
+            "x",
+            f"auth [success=4 default=ignore] pam_u2f.so\n{PASSWORD}{CODE}"
+            "auth required pam_permit.so\n",
+            "security key alone · password, then code",
+            1,
+        ),
+        (
+            "x",
+            f"auth required pam_fprintd.so\nauth required pam_u2f.so\n{CODE}",
+            "fingerprint, then security key, then code",
+            0,
+        ),
+        (
+            "x",
+            "auth required pam_fprintd.so\nauth required pam_u2f.so\n",
+            "fingerprint, then security key",
             1,
         ),
         ("x", "@include nowhere\n", "nobody", 0),
@@ -118,7 +151,7 @@ def test_services_of_other_distributions_are_doors_too(tmp_path: Path, name: str
     """Every one but sshd, whose own settings are not asked about here."""
     found = {each.name: each for each in ways_of_host(str(tmp_path), put(name, tmp_path))}
     assert {"login", "su", "su-l", "sudo", "sshd", "other", "polkit-1"} <= set(found)
-    finger = "another factor (pam_fprintd) · " if name == "fedora" else ""
+    finger = "fingerprint · " if name == "fedora" else ""
     assert found["su"].text == f"root: needs nothing · others: {finger}password"
     assert found["login"].text == found["sudo"].text == f"{finger}password"
     assert found["other"].text == "nobody"

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_totp.records.storage.secret_dir import MAX_BYTES
-from pam_totp.rules.credential import DIGITS, Malformed, decode_base32, parse_file, parse_line
+from pam_totp.rules.credential import Malformed, decode_base32, parse_file, parse_line
 from pam_totp.rules.hashes import ALGORITHMS
+from pam_totp.rules.typed_code import DIGITS
 
 NAMES = st.text(min_size=1, max_size=40)
 PIECES = st.sampled_from(

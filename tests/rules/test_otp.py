@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.credential import DIGITS, Credential, parse_line
+from pam_totp.rules.credential import Credential, parse_line
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.otp import hotp, matching_steps, verdict_on
+from pam_totp.rules.typed_code import DIGITS
 
 # RFC 4226, appendix D: the codes of counters 0 to 9.
 RFC4226_SECRET = b"12345678901234567890"

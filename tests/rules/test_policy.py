@@ -17,16 +17,20 @@ from pam_totp.rules.policy import (
     IF_ENROLLED,
     NEVER,
     REQUIRED,
+    SK,
     Rule,
     Subject,
     decode,
     first_match,
     is_within,
+    kinds_of,
     match,
     rules_about,
 )
 
 OFFICE, LAB = "0a000000/8", "20010db8000000000000000000000000/32"  # 10.0.0.0/8, 2001:db8::/32
+# As sshd reports them (SSH_AUTH_INFO_0).
+KEY, SECURITY_KEY = "publickey ssh-ed25519 AAAA", "publickey sk-ssh-ed25519@openssh.com AAAA"
 ANY_V4, ANY_V6 = "00000000/0", "00000000000000000000000000000000/0"
 
 
@@ -44,12 +48,12 @@ def login(
     user: str = "alice",
     service: str = "sshd",
     rhost: str = "10.1.2.3",
-    publickey: bool = False,
+    key: str = "",
     is_in: Callable[[str], bool | None] = IN_STAFF,
 ) -> Subject:
     """A login of alice, who is in staff; nobody can tell who is in ghost."""
     return Subject(
-        user=user, service=service, address=address_of(rhost), publickey=publickey, is_in=is_in
+        user=user, service=service, address=address_of(rhost), publickey=kinds_of(key), is_in=is_in
     )
 
 
@@ -94,11 +98,17 @@ def kept(*rules: Rule) -> bytes:
         (Rule(code=NEVER, groups=("wheel", "ghost")), login(), None),
         (Rule(code=NEVER, groups=("ghost", "staff")), login(), True),
         # public key
-        (Rule(code=NEVER, publickey="yes"), login(publickey=True), True),
+        (Rule(code=NEVER, publickey="yes"), login(key=KEY), True),
+        (Rule(code=NEVER, publickey="yes"), login(key=SECURITY_KEY), True),
         (Rule(code=NEVER, publickey="yes"), login(), False),
-        (Rule(code=NEVER, publickey="no"), login(publickey=True), False),
+        (Rule(code=NEVER, publickey="no"), login(key=KEY), False),
+        (Rule(code=NEVER, publickey="no"), login(key=SECURITY_KEY), False),
         (Rule(code=NEVER, publickey="no"), login(), True),
-        (Rule(code=NEVER, publickey=""), login(publickey=True), True),
+        (Rule(code=NEVER, publickey=""), login(key=KEY), True),
+        (Rule(code=NEVER, publickey=SK), login(key=SECURITY_KEY), True),
+        (Rule(code=NEVER, publickey=SK), login(key=KEY), False),
+        (Rule(code=NEVER, publickey=SK), login(key="publickey ssh-sk-x AAAA"), False),
+        (Rule(code=NEVER, publickey=SK), login(), False),
         # from
         (Rule(code=NEVER, sources=(OFFICE,)), login(), True),
         (Rule(code=NEVER, sources=(OFFICE,)), login(rhost="11.0.0.0"), False),
@@ -235,14 +245,14 @@ RULES = st.builds(
     groups=GROUPS,
     services=SERVICES,
     sources=SOURCES,
-    publickey=st.sampled_from(["", "yes", "no"]),
+    publickey=st.sampled_from(["", "yes", "no", SK]),
 )
 LOGINS = st.builds(
     login,
     st.sampled_from(["alice", "bob", "li"]),
     st.sampled_from(["sshd", "su", "sudo"]),
     st.sampled_from(["", "10.1.2.3", "192.0.2.1", "2001:db8::1", "::ffff:10.0.0.1", "server"]),
-    st.booleans(),
+    st.sampled_from(["", KEY, SECURITY_KEY]),
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.credential import DIGITS, Credential, Malformed, parse_line
+from pam_totp.rules.credential import Credential, Malformed, parse_line
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.otp import WINDOW_STEPS, verdict_on
 from pam_totp.rules.reasons import CLOCK_SKEW, HOTP, REUSED_CODE, TOTP, WRONG_CODE
@@ -28,6 +28,7 @@ from pam_totp.rules.tokens import (
     refused_verdict,
     successive,
 )
+from pam_totp.rules.typed_code import DIGITS
 from tests.rules.test_otp import RFC4226_BASE32, RFC4226_CODES
 
 NOW = 1_800_000_000.0

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.otp import read_code
 from pam_totp.rules.reasons import BAD_INPUT, Failure
+from pam_totp.rules.typed_code import read_code
 
 NOTHING = (b"", b"   ", b"\0")
 NO_CODE = {

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pam_totp.rules.credential import DIGITS, Credential
+from pam_totp.rules.credential import Credential
 from pam_totp.rules.hashes import ALGORITHMS
 from pam_totp.rules.otp import SKEW_STEPS, hotp, nearest_step, verdict_on
 from pam_totp.rules.reasons import CLOCK_SKEW, REUSED_CODE, TOTP, WRONG_CODE
+from pam_totp.rules.typed_code import DIGITS
 
 STEP = 60_000_000
 """Of 30 s: in the year 2027."""

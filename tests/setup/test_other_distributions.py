@@ -11,7 +11,7 @@ from pam_totp.stack.ways_in import ways_in
 from tests.setup.distributions import DISTRIBUTIONS, LAYOUTS, put
 
 PASSWORD, ROOT = ["password"], ["root", "password"]
-FINGER = ["another factor (pam_fprintd)", "password"]
+FINGER = ["fingerprint", "password"]
 CODE = "auth required pam_totp.so\n"
 WITH_CODE = ["password, then code", "password, then no code needed"]
 WAYS: dict[str, dict[str, list[str]]] = {

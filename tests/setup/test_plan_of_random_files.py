@@ -8,6 +8,7 @@ import pytest
 
 from pam_totp.errors import Error
 from pam_totp.setup import plan_pam
+from pam_totp.setup.also import KINDS, Also
 from pam_totp.setup.block import take_out
 from pam_totp.setup.host import PamHost
 from pam_totp.setup.proof import KEY_ONLY, KEY_OR_PASSWORD, PASSWORD_ONLY
@@ -39,13 +40,17 @@ def test_a_random_file_is_changed_or_named(tmp_path: Path, seed: int) -> None:
         lines = [chance.choice(PIECES) for _ in range(chance.randint(0, 7))]
         text = "\n".join(lines) + "\n" * (chance.random() < 0.8)
         root = tmp_path / str(number)
-        write(root, {"sshd": text, "common-auth": COMMON, "other": "auth required pam_deny.so\n",
+        write(root, {"sshd": text, "su": text, "common-auth": COMMON,
+                     "other": "auth required pam_deny.so\n",
                      "common-session": "session required pam_unix.so\n"})  # fmt: skip
         libpam = chance.choice((BEFORE_1_6, SINCE_1_6, UPSTREAM))
         host = PamHost(libpam, str(root))
         first_factor = chance.choice((PASSWORD_ONLY, KEY_OR_PASSWORD, KEY_ONLY))
+        name, also = "sshd", Also()
+        if chance.random() < 0.4:
+            name, also = "su", Also(chance.choice((("u2f",), ("fingerprint",), tuple(KINDS))))
         try:
-            plan_pam.plan(host, ["sshd"], first_factor)
+            plan_pam.plan(host, [name], first_factor, also=also)
         except Error as refused:
             assert refused.message and refused.hint, text
             assert "\n" not in refused.message + refused.hint, text
@@ -55,6 +60,6 @@ def test_a_random_file_is_changed_or_named(tmp_path: Path, seed: int) -> None:
             assert change.after is not None and take_out(change.after) == change.before, text
             (root / change.path[1:]).write_bytes(change.after)
         again = PamHost(libpam, str(root))
-        plan_pam.plan(again, ["sshd"], first_factor)
+        plan_pam.plan(again, [name], first_factor)
         assert again.changes() == (), text
     assert changed > COUNT / 20

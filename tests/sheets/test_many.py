@@ -557,7 +557,7 @@ def test_run_that_finds_everybody_enrolled_says_so(
     users = [make_user() for _ in range(2)]
     assert enroll(users, sheets).output == f"Enrolled 2 of 2 users, sheets in {sheets}.\n"
     last = enroll(users, sheets).output.splitlines()[-1]
-    assert last == "2 of 2 users were enrolled before."
+    assert last == "2 of 2 users enrolled before."
 
 
 def test_picture_is_root_s_alone_and_has_the_code_of_the_sheet(

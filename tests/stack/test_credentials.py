@@ -10,7 +10,8 @@ from pam_totp.stack import credentials
 from pam_totp.stack.lines import Line
 from tests.stack.libpam import authenticate_apart, write_services
 
-TABLES = credentials._SUCCEED | credentials._IGNORE | credentials._SUCCEED_OR_IGNORE | {"deny"}
+TABLES = credentials._SUCCEED | credentials._IGNORE | credentials._SUCCEED_OR_IGNORE
+TABLES |= credentials._ASK_SSSD | {"deny"}
 INSTALLED = {Path(path).stem.removeprefix("pam_") for path in glob.glob("/usr/lib/*/security/*.so")}
 OPTIONS = {"listfile": "item=user sense=allow file=/etc/passwd", "succeed_if": "uid >= 0"}
 # What these do goes beyond a return value: they run programs or wait for one.

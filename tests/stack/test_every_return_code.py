@@ -24,7 +24,12 @@ COMMON_AUTH = """\
 auth [success=1 default=ignore] pam_unix.so nullok
 auth requisite pam_deny.so
 auth required pam_permit.so"""
-AFTER_THE_PASSWORD = ("password-then-code", "with-google-authenticator")
+# They stand after the password's own lines.
+AFTER_THE_PASSWORD = (
+    "password-then-code",
+    "password-then-key-or-code",
+    "with-google-authenticator",
+)
 LINE = re.compile(r"auth\s+(\[[^]]*\]|\w+)\s+(\S+)(.*)")
 
 
@@ -114,7 +119,10 @@ class Snippet:
     def _place(module: str, options: str) -> str:
         if module == "pam_totp.so":
             return {"publickey_passed": "key", "combined": "split"}.get(options, "code")
+        if options.endswith((" security-key", " fingerprint")):
+            return "note"
         others = {"pam_unix.so": "password", "pam_google_authenticator.so": "theirs"}
+        others |= {"pam_u2f.so": "key", "pam_fprintd.so": "finger"}
         return ({"pam_exec.so": "code"} | others).get(module, module)
 
     def write(self, folder: Path, security: Path, answers: dict[str, int]) -> Path:
@@ -125,10 +133,7 @@ class Snippet:
             else f"auth {control} {module}\n"
             for place, (control, module, _) in zip(self.places, self.lines, strict=True)
         )
-        if self.name in (
-            "password-then-code",
-            "with-google-authenticator",
-        ):  # stands after the password's own lines
+        if self.name in AFTER_THE_PASSWORD:
             answer = answers.get("password", SUCCESS)
             text = (
                 f"auth [success=1 default=ignore] {security}/pam_exec.so code={answer}\n"
@@ -164,6 +169,12 @@ INTENDED: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
         ("password", "code", "theirs"),
         lambda password, code, theirs: (
             password == SUCCESS and (code == SUCCESS or (code == IGNORE and no_code_needed(theirs)))
+        ),
+    ),
+    "password-then-key-or-code": (
+        ("password", "key", "finger", "code", "note"),
+        lambda password, key, finger, code, note: (
+            password == SUCCESS and (SUCCESS in (key, finger) or no_code_needed(code))
         ),
     ),
     "one-prompt": ONE_PROMPT,
@@ -207,6 +218,7 @@ CREDENTIALS = [
     ("one-prompt", False, True),
     ("screen-locker", False, True),
     ("with-google-authenticator", False, True),
+    ("password-then-key-or-code", False, True),
 ]
 
 

@@ -51,7 +51,7 @@ def line(module: str, control: str, level: int = 0) -> Line:
         ("auth required pam_debug.so cred=auth_err\n", ["nothing"]),
         (
             "auth sufficient pam_u2f.so\nauth required pam_sss.so\n",
-            ["another factor (pam_u2f)", "password"],
+            ["security key", "password"],
         ),
         ("auth required pam_mystery.so\n", ["unknown module"]),
         (
@@ -62,6 +62,9 @@ def line(module: str, control: str, level: int = 0) -> Line:
         ("auth required pam_exec.so expose_authtok /usr/libexec/pam-totp/verify\n", ["code"]),
         ("auth required pam_exec.so /usr/bin/true\n", ["unknown module"]),
         ("auth required pam_exec.so log=/x/pam-totp/verify /bin/true\n", ["unknown module"]),
+        ("auth required pam_exec.so /x/pam-totp/verify security-key\n", ["nothing"]),
+        ("auth required pam_exec.so quiet /x/pam-totp/verify fingerprint\n", ["nothing"]),
+        ("auth required pam_exec.so /x/pam-totp/verify x\n", ["unknown module"]),
         ("auth required pam_exec.so /bin/true /x/pam-totp/verify\n", ["unknown module"]),
         ("auth required pam_exec.so log=/x quiet seteuid /x/pam-totp/verify\n", ["code"]),
         ("auth required pam_oath.so alwaysok\n", ["nothing"]),
@@ -105,6 +108,25 @@ def test_a_snippet_asks_for_the_code_after_the_first_factor(
     found = set(ways(tmp_path, text, **{"common-account": "account required pam_unix.so\n"}))
     then = ("code", "no code needed")
     assert found == {f"{first}, then {second}" for first in first_factors for second in then}
+
+
+def test_example_of_keys_asks_for_one_or_for_the_code(tmp_path: Path) -> None:
+    text = "@include common-auth\n" + (SNIPPETS / "password-then-key-or-code").read_text()
+    seconds = ("security key", "fingerprint", "code", "no code needed")
+    assert set(ways(tmp_path, text)) == {f"password, then {second}" for second in seconds}
+
+
+def test_what_pam_u2f_reads_of_its_own_file_counts(tmp_path: Path) -> None:
+    """pam-u2f 1.4: with such a word everybody has a key, whatever the line says."""
+    text = "auth sufficient pam_u2f.so cue\n@include common-auth\n"
+    defaults = {"/etc/security/pam_u2f.conf": "# alwaysok\n nouserok # x\n"}
+    assert ways(tmp_path, text, **defaults) == ["nothing", "password"]
+    defaults = {"/etc/security/pam_u2f.conf": "# alwaysok\ncue_prompt = touch\n"}
+    assert ways(tmp_path, text, **defaults) == ["security key", "password"]
+    other = {"/etc/u2f.conf": "alwaysok\n", "/etc/security/pam_u2f.conf": "cue\n"}
+    named = text.replace("cue", "conf=/etc/x.conf conf=/etc/u2f.conf cue")
+    assert ways(tmp_path, named, **other) == ["nothing", "password"]
+    assert ways(tmp_path, named.replace("u2f.conf", "y.conf"), **other)[0] == "security key"
 
 
 def test_after_a_wrong_password_in_a_substack_a_code_is_no_way_in(tmp_path: Path) -> None:

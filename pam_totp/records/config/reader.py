@@ -16,7 +16,7 @@ from pam_totp.records.config.values import PLACEHOLDER, canonical
 from pam_totp.records.config.way import fault_of_the_way
 from pam_totp.rules.encoding import encode
 from pam_totp.rules.enrollment import BY
-from pam_totp.rules.policy import CODES, Rule
+from pam_totp.rules.policy import CODES, METHODS, TOTP, Rule
 
 # A login starts without dist-packages; Debian's PyYAML is there.
 sys.path.append("/usr/lib/python3/dist-packages")
@@ -36,11 +36,13 @@ TABLE = SETTINGS | {
     "rules.group": ("groups", "names"),
     "rules.service": ("services", "service names"),
     "rules.from": ("sources", "networks"),
-    "rules.publickey": ("publickey", "yes or no"),
+    "rules.publickey": ("publickey", "kind of key"),
     "rules.code": ("code", "choice", *CODES),
+    "rules.methods": ("methods", "methods", *METHODS),
 }
 FAULTS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
-LISTS = ("services", "names", "service names", "networks")  # of these kinds, a list is allowed
+# Of these kinds, a list is allowed.
+LISTS = ("services", "names", "service names", "networks", "methods")
 
 
 def fault(at: Any, problem: str) -> yaml.MarkedYAMLError:
@@ -107,7 +109,8 @@ def parse(root: Node) -> tuple[dict[str, str], list[Rule]]:
     for section in [value for value in found.values() if isinstance(value, dict)]:
         found |= section
     values = {key: found.get(key, default) for key, default in DEFAULTS.items()}
-    return values, found.get(RULES, [])
+    rules = found.get(RULES, [])
+    return values, rules
 
 
 def _read_mapping(prefix: str, node: Node) -> dict[str, Any]:
@@ -143,6 +146,11 @@ def _read_value(key: str, node: Node) -> Any:
         raise fault(node, f"{key} must have at most {MAX_SERVICES} entries (got {len(texts)})")
     if kind == "services":
         return " ".join(dict.fromkeys(texts))
+    twice = [at for at, text in enumerate(texts) if kind == "methods" and text in texts[:at]]
+    if twice:
+        raise fault(entries[twice[0]], f"{key} has {texts[twice[0]]} twice")
+    if kind == "methods" and TOTP not in texts:
+        raise fault(node, f"{key} must have {TOTP} too; write [{', '.join([TOTP, *texts])}]")
     if not texts:
         raise fault(node, f"{key}: empty list, so the rule would match nobody")
     return tuple(texts)

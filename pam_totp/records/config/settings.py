@@ -32,6 +32,8 @@ MAX_BYTES = 4 * 1024 * 1024  # of a snapshot
 # is read of it is read again at the next login.
 UNSETTLED_SECONDS = 0.1
 MESSAGE = "messages."
+FLEET = "postgresql"  # the store of a fleet
+AGENT_SOCKET = "/run/pam-totp/agent.sock"  # root's, on a host that has joined it
 NO_FILE = "0 0 0 0 0"
 
 HEADER = "pam-totp settings 1 "
@@ -39,7 +41,7 @@ RULES, END = b"\nrules", b"end\n"
 
 
 class Settings(Record):
-    """values: by the keys of DEFAULTS; store: "user" or "system"; limits: of the throttle;
+    """values: by the keys of DEFAULTS; store: "user", "system" or FLEET; limits: of the throttle;
     window_steps: to each side of now; remember_seconds: 0 is off; rules: encoded, each
     between line ends; fault: why the file is not used, or its snapshot not kept."""
 
@@ -55,6 +57,10 @@ class Settings(Record):
     def message(self, name: str, **values: object) -> str:
         """A line for the user, with what changes from login to login put in."""
         text = self.values[MESSAGE + name]
+        if self.store == FLEET:
+            from pam_totp.records.config.fleet_messages import INSTEAD  # no other store needs it
+
+            text = INSTEAD.get(text, text)
         for key, value in values.items():
             text = text.replace(f"{{{key}}}", str(value))
         return text

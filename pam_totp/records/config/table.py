@@ -10,7 +10,7 @@ manual. A login needs only the defaults, so this file imports nothing.
 # placeholders that its default has.
 SETTINGS: dict[str, tuple[str, ...]] = {
     "issuer": ("", "label"),
-    "store": ("user", "choice", "user", "system"),
+    "store": ("user", "choice", "user", "system", "postgresql"),
     "code.digits": ("6", "choice", "6", "7", "8"),
     "code.period": ("30", "choice", "15", "30", "60"),
     "code.algorithm": ("SHA1", "choice", "SHA1", "SHA256", "SHA512"),
@@ -22,6 +22,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "enrollment_services": ("", "services"),
     "enrollment_qr": ("both", "choice", "both", "dark", "light", "off"),
     "remember": ("0", "duration", "24"),
+    "send.sms": ("gammu", "program", "gammu"),
+    "send.mail": ("sendmail", "program", "sendmail"),
+    "send.user_limit": ("10", "number", "1", "100"),
+    "send.host_limit": ("300", "number", "1", "3000"),  # as many as a record holds
     "messages.wait": ("Too many incorrect codes. Try again in {seconds} seconds.", "message"),
     "messages.not_enrolled": (
         "A code is required, but you have not enrolled. Contact your administrator.",
@@ -32,5 +36,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "message",
     ),
     "messages.enroll": ("Scan a QR code with an authenticator app, or type in the key:", "message"),
+    "messages.code": ("{code} is your verification code for {host}.", "message"),
+    "messages.sent": ("A code is on its way to {address}.", "message"),
+    "messages.not_sent": ("No code could be sent. Try again later.", "message"),
+    "messages.send": ("To have a code sent to {address}, enter {method}.", "message"),
 }
 DEFAULTS = {key: row[0] for key, row in SETTINGS.items()}

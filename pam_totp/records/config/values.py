@@ -30,8 +30,8 @@ def _choice(text: str, *words: str) -> str:
     return {word.lower(): word for word in words}[text.lower()]
 
 
-def _yes_or_no(text: str) -> str:
-    return "yes" if text.lower() in ("yes", "true") else "no"
+def _kind_of_key(text: str) -> str:
+    return {"true": "yes", "false": "no"}.get(text.lower(), text.lower())
 
 
 def _number(text: str, least: str, most: str) -> str:
@@ -48,6 +48,11 @@ def _duration(text: str, max_hours: str) -> str:
 def _date(text: str) -> str:
     """The Unix time of that day's start in UTC."""
     return str(int(datetime.fromisoformat(f"{text}T00:00+00:00").timestamp()))
+
+
+def _program(text: str, *names: str) -> str:
+    """A name of those, or an absolute path."""
+    return text if text.startswith("/") else _choice(text, *names)
 
 
 def _message(text: str, *placeholders: str) -> str:
@@ -73,7 +78,7 @@ def _network(text: str) -> str:
 KINDS: dict[str, tuple[str, Callable[..., str]]] = {
     "choice": (".*", _choice),
     "mode": (".*", _choice),
-    "yes or no": ("(?i:yes|true|no|false)", _yes_or_no),
+    "kind of key": ("(?i:yes|true|no|false|sk)", _kind_of_key),
     "number": ("[0-9]{1,8}", _number),
     "duration": ("off|[1-9][0-9]{0,3}[mh]", _duration),
     "date": ("[0-9]{4}-[0-9]{2}-[0-9]{2}", _date),
@@ -83,4 +88,6 @@ KINDS: dict[str, tuple[str, Callable[..., str]]] = {
     "names": (NAME, str),
     "service names": (NAME, str.lower),
     "networks": ("[^%]*", _network),  # an interface would stand behind a %
+    "methods": (".*", _choice),
+    "program": ("[a-z-]+|/[!-~]{1,255}", _program),
 }

@@ -3,7 +3,7 @@
 
 from pam_totp.rules.request import Request
 
-MAX_CHARACTERS = 255
+MAX_CHARACTERS, USUAL = 255, {"accept", "skip", "sent-code"}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/@_+%-")
 
 
@@ -16,19 +16,16 @@ def write(request: Request, verdict: str, reason: str, *details: str, device: st
     line = " ".join(f"{key}={quote(value)}" for key, value in fields.items())
     import syslog  # a gate that asks for a code logs nothing
 
-    priority = syslog.LOG_INFO if verdict in ("accept", "skip") else syslog.LOG_WARNING
+    priority = syslog.LOG_INFO if USUAL & {verdict, reason} else syslog.LOG_WARNING
     syslog.openlog("pam-totp", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
-    syslog.syslog(priority, f"verdict={verdict} reason={reason} {line}")
+    syslog.syslog(priority, f"verdict={verdict} reason={quote(reason)} {line}")
 
 
 def quote(value: str) -> str:
     """The value on one line, in quotes where it is not plain, without any control character."""
     if _PLAIN.issuperset(value) and len(value) <= MAX_CHARACTERS:
         return value
-    shown = "".join(
-        character if character.isprintable() and character != '"' else "?"
-        for character in value[:MAX_CHARACTERS]
-    )
+    shown = "".join(c if c.isprintable() and c != '"' else "?" for c in value[:MAX_CHARACTERS])
     # A directory's DOMAIN\\user stays as it is; a backslash that could escape anything does not.
     shown = shown.replace("\\\\", "??")
     return f'"{shown[:-1]}?"' if shown.endswith("\\") else f'"{shown}"'

@@ -54,6 +54,14 @@ class StateDir(Record):
         except OSError as failure:
             raise Failure(STATE_UNAVAILABLE, f"{path}: {failure.strerror}") from None
 
+    def has(self, kind: str, name: object) -> bool:
+        """Whether there may be such a record: a quick look, which proves nothing."""
+        try:
+            posix.stat(f"{self.path}/{kind}/{name}")
+        except OSError as failure:  # who reads it says why it cannot be read
+            return not isinstance(failure, FileNotFoundError)
+        return True
+
     def write(self, kind: str, name: object, content: bytes) -> None:
         """Replaces a record. Raises OSError or Failure: then it is as it was, unless Unsynced."""
         folder = self.open(kind, make=True)

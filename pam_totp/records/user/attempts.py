@@ -12,6 +12,9 @@ file, or one of spaces, is an empty record. Of incorrect recovery codes there is
 row, in place of a step (pam_totp.records.user.recovery); an accepted code of any kind ends it.
 
 Callers that are not root, such as screen lockers, keep theirs in /run/user/UID/pam-totp.
+
+With the store of a fleet nothing is counted here: all tries, also of codes that this host has sent,
+count in the store (pam_totp.login.check_sent_in_fleet). Only the lock is used, for those codes.
 """
 
 import posix
@@ -67,9 +70,8 @@ class Attempts:
     def record(self, steps: dict[str, int], failures: Failures) -> None:
         """Records both in place of what was there. Raises Failure."""
         lines = [_HEADER, *(f"step {name} {step}" for name, step in steps.items())]
-        lines.append(
-            f"failures {failures.in_a_row} {int(failures.last)} {int(failures.budget_used)}\n"
-        )
+        times = f"{int(failures.last)} {int(failures.budget_used)}"
+        lines.append(f"failures {failures.in_a_row} {times}\n")
         record = "\n".join(lines).encode("ascii")
         if len(record) >= SIZE_BYTES:
             raise Failure(STATE_UNAVAILABLE, "cannot record: too many credentials")

@@ -3,8 +3,8 @@
 (pam/certain.c). The verifier leaves it after a yes and takes it away at every no, so that what the
 gate says before a prompt is still said.
 
-- It MUST be left only where no rule that may be about the user has `never`, `remember` is off and
-  the login is recorded (pam_totp.records.user.enforced).
+- It MUST be left only where no rule that may be about the user has `never` or codes that are sent,
+  `remember` is off and the login is recorded (pam_totp.records.user.enforced).
 - It MUST count only in this boot, and only under the settings and accounts that were there when the
   verifier began. After an edit of either it MUST be as if there were none.
 
@@ -18,7 +18,7 @@ import pwd
 
 from pam_totp.records.config.settings import PATH, Settings, identity_of
 from pam_totp.records.storage.state_dir import RUN, VAR
-from pam_totp.rules.policy import may_exempt
+from pam_totp.rules.policy import has_more_to_say
 from pam_totp.rules.reasons import Failure
 
 KIND = "certain"
@@ -45,7 +45,8 @@ def leave(user: pwd.struct_passwd, name: str, settings: Settings, around: str) -
     ask, decide = (f"pam-totp certain 1 {word} {user.pw_uid} {around}".encode() for word in words)
     try:
         if RUN.read(KIND, name) not in (ask, decide):
-            RUN.write(KIND, name, decide if may_exempt(settings.rules, name) else ask)
+            is_open = has_more_to_say(settings.rules, name)
+            RUN.write(KIND, name, decide if is_open else ask)
     except (OSError, Failure, ValueError):
         pass  # the next gate decides, a name that can be no file's among them
 

@@ -78,8 +78,3 @@ class Host:
 def auth_of(service: Service) -> tuple[Line, ...]:
     """The lines of its auth stack."""
     return service.stacks["auth"]
-
-
-def options_of(line: Line) -> dict[str, str]:
-    """The options of the line, by name."""
-    return {name: value for name, _, value in (word.partition("=") for word in line.arguments)}

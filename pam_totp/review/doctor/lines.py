@@ -10,6 +10,7 @@ from pam_totp.review.doctor import repairs
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host, auth_of
 from pam_totp.review.doctor.repairs import is_marked
+from pam_totp.review.doctor.second_factors import is_missing
 from pam_totp.review.not_asked import AS_USER, WITHOUT_QUESTIONS
 from pam_totp.stack import order, stack_faults, totp_lines
 from pam_totp.stack.factors import meanings
@@ -64,7 +65,7 @@ def _of_stack(service: Service, *, has_ours: bool) -> Iterator[Finding]:
             consequence=f"Nobody can log in at {service.name}, with or without a code.",
             command=command,
         )
-    elif any(line.fault for line in auth_of(service)):
+    elif any(line.fault and not is_missing(line) for line in auth_of(service)):
         yield Finding(
             severity=REFUSED if has_ours else AT_RISK,
             kind="unusable-line",

@@ -21,6 +21,7 @@ PROGRAMS = {
     "gate": "",
     "verify": "",
     "show-enrollment": "Nobody can enroll at a login.",
+    "send-code": "No code can be sent by text message or mail.",
     "roll-back": "A trial of a change is not taken back by itself.",
 }
 MODULES = {name: f"pam_totp.login.{name.replace('-', '_')}" for name in PROGRAMS} | {

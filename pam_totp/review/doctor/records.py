@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pam_totp.records.storage.secret_dir import SYSTEM_STORE
 from pam_totp.records.storage.state_dir import TEMPORARY, VAR
-from pam_totp.records.user import counters, enforced, grant, recovery
+from pam_totp.records.user import contacts, counters, enforced, grant, recovery
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.everybody import names, names_without_user
@@ -21,14 +21,14 @@ def find(host: Host) -> Iterator[Finding]:
     """See the module."""
     known = {str(account.pw_uid): account.pw_name for account in host.accounts}
     temporary: list[str] = []
-    for kind in (enforced.KIND, recovery.KIND, counters.KIND, grant.KIND):
+    for kind in (enforced.KIND, recovery.KIND, counters.KIND, grant.KIND, contacts.KIND):
         gone: list[str] = []
         for name in sorted(names(kind)):
             path = f"{VAR.path}/{kind}/{name}"
             user = known.get(name) or _name_of(name)
             if TEMPORARY in name:
                 temporary.append(path)
-            elif not user:
+            elif not user and kind != contacts.KIND:  # which count by the name, too
                 gone.append(path)
             elif kind == grant.KIND:
                 yield from _of_grant(name, user, path, host.now)

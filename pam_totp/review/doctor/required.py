@@ -3,10 +3,11 @@
 
 import pwd
 
-from pam_totp.access.decision import ASK, UNENROLLED, decide
+from pam_totp.access.decision import UNENROLLED, decide
 from pam_totp.access.facts import Facts, rule_for
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.lockout import ELSEWHERE, WAYS_OF_ADMINISTRATORS, WAYS_OF_ROOT
+from pam_totp.review.sent_codes import is_refused
 from pam_totp.rules.enrollment import BY, OPTIONAL
 from pam_totp.rules.policy import REQUIRED
 from pam_totp.rules.request import Request
@@ -29,6 +30,6 @@ def refused_at(account: pwd.struct_passwd, host: Host, *, at_deadline: bool = Fa
         request = Request(user=account.pw_name, service=service, rhost=rhost)
         rule = rule_for(request, account, active)
         facts = Facts(user=account, rule=rule, state=UNENROLLED)
-        if decide(facts, active.enrollment, service, now).action == ASK:
+        if is_refused(account, rule, decide(facts, active.enrollment, service, now)):
             found.append(service)
     return found

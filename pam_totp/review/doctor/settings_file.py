@@ -9,15 +9,13 @@ from pam_totp.records.storage import state_dir
 from pam_totp.review.active_settings import fault_of, way_fault
 from pam_totp.review.doctor.findings import AT_RISK, OPEN, Finding
 from pam_totp.review.doctor.host import Host
-from pam_totp.review.doctor.settings_edit import DEFAULTS, command_to_write
 from pam_totp.review.lockout import locked_out, never_asked
 from pam_totp.rules.reasons import Failure
 
 CHECK = "pam-totp config check"
-# Faults of the file itself, each with its kind and what repairs it; where there is no file, one for
-# the defaults is written.
+# Faults of the file itself, each with its kind and what repairs it.
 FAULTS = {
-    ": No such file": ("settings-missing", ""),
+    ": No such file": ("settings-missing", "pam-totp config restore"),
     "must be owned by root": ("settings-owner", f"chown root {PATH}"),
     "must not be writable": ("settings-mode", f"chmod go-w {PATH}"),
 }
@@ -36,7 +34,8 @@ def find(host: Host) -> Iterator[Finding]:
         kinds = (row for text, row in FAULTS.items() if text in fault)
         kind, command = next(kinds, ("settings-fault", CHECK))
         consequence = "What was changed in the file does not apply, and each login logs this."
-        command = command or command_to_write(DEFAULTS)
+        if kind == "settings-missing":
+            consequence = "The last good settings apply, and each login logs this."
         yield Finding(AT_RISK, kind, fault, consequence, command)
         return
     yield from _of_valid_file(host)
@@ -60,6 +59,7 @@ def _of_snapshot() -> Iterator[Finding]:
 def _of_valid_file(host: Host) -> Iterator[Finding]:
     # PyYAML, which may be missing: then this check alone cannot be made.
     from pam_totp.records.config.reader import MAX_BYTES
+    from pam_totp.review.method_warnings import of_programs
     from pam_totp.review.settings_faults import check
     from pam_totp.review.settings_warnings import warnings_of
 
@@ -71,8 +71,9 @@ def _of_valid_file(host: Host) -> Iterator[Finding]:
     if found.faults:
         return  # changed a moment ago
     names = sorted(host.services)
-    # Who is locked out is said with the administrators.
+    # Who is locked out is said with the administrators, and what sends codes with those.
     shut = list(locked_out(found, host.asking, names, host.now))
+    shut += of_programs(found)
     open_ = list(never_asked(found.rules, host.asking))
     for position, what in open_:
         yield Finding(

@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping
 
 from pam_totp.review.doctor import sshd_blocks
 from pam_totp.review.doctor.findings import OPEN, REFUSED, Finding, undetermined
-from pam_totp.review.doctor.host import Host, auth_of, options_of
+from pam_totp.review.doctor.host import Host, auth_of
 from pam_totp.review.doctor.repairs import is_marked, look_at
 from pam_totp.review.doctor.sshd_settings import MAIN, USUAL_TRIES, of_class, set_first
 from pam_totp.review.lockout import ELSEWHERE
 from pam_totp.review.sshd_class import SshdClass, classes_of_sshd
 from pam_totp.review.ways_of_sshd import proofs_of
+from pam_totp.rules.policy import REQUIRED, SK
 from pam_totp.stack import sshd, totp_lines
 from pam_totp.stack.libpam import Unknown
 from pam_totp.stack.profile import AFTER_PASSWORDS, asks_by_profile
-from pam_totp.stack.service import Service
+from pam_totp.stack.service import Service, options_of
 from pam_totp.stack.sshd_running import servers
 from pam_totp.stack.ways_in import ways_in
 
@@ -51,7 +52,9 @@ def find(host: Host) -> Iterator[Finding]:
     said: set[tuple[str, str]] = set()
     for each in classes:
         who = words_of(each)
-        for found in of_class(who, each.settings, max(tries, default=USUAL_TRIES), is_combined):
+        of_line = max(tries, default=USUAL_TRIES), is_combined, _trusts_keys(host)
+        is_roots = host.active.store != "user"
+        for found in of_class(who, each.settings, *of_line, secrets_are_roots=is_roots):
             if (found.kind, found.consequence) not in said:  # the same for every class is one
                 said.add((found.kind, found.consequence))
                 yield _where_it_is_set(found, each)
@@ -62,6 +65,10 @@ def find(host: Host) -> Iterator[Finding]:
             yield from of_root(each.settings)
     if has_drop_in:
         yield from _of_drop_in(sshd.settings_for("nobody", ELSEWHERE[0]))
+
+
+def _trusts_keys(host: Host) -> bool:
+    return any(rule.publickey == SK and rule.code != REQUIRED for rule in host.rules)
 
 
 def _of_nobody(who: str, each: SshdClass, service: Service) -> Iterator[Finding]:

@@ -11,13 +11,22 @@ MAIN = "/etc/ssh/sshd_config"
 MIN_GRACE_SECONDS = 60
 # One more key than most people have: each one that a client offers in vain is a failure.
 MIN_FAILURES = 3
+# Of security keys: sshd refuses one that nobody touched, or that did not ask for a PIN.
+TOUCHED, VERIFIED = "touch-required", "verify-required"
 USUAL_TRIES = 3  # of the module
 
 
 def of_class(
-    who: str, settings: Mapping[str, str], tries: int, is_combined: bool
+    who: str,
+    settings: Mapping[str, str],
+    tries: int,
+    is_combined: bool,
+    trusts_keys: bool = False,
+    *,
+    secrets_are_roots: bool = False,
 ) -> Iterator[Finding]:
-    """What is wrong with sshd's settings for one class of users. tries: of the pam_totp.so line."""
+    """What is wrong with sshd's settings for one class of users. tries: of the pam_totp.so line.
+    trusts_keys: a rule asks for no code after a security key."""
     if settings.get("usepam") != "yes":
         yield Finding(
             severity=OPEN,
@@ -46,7 +55,41 @@ def of_class(
             consequence="Programs that use it are refused, although password and code are correct.",
             command=set_first("PasswordAuthentication no"),
         )
+    required = settings.get("pubkeyauthoptions", "").split()
+    if trusts_keys and not {TOUCHED, VERIFIED} <= {*required}:
+        yield _of_keys(who, is_verified=VERIFIED in required)
+    if trusts_keys and secrets_are_roots and _are_in_homes(settings.get("authorizedkeysfile", "")):
+        yield Finding(
+            severity=AT_RISK,
+            kind="sshd-keys-in-homes",
+            what="a rule with `publickey: sk` asks for no code after a security key, and sshd "
+            f"reads the keys of {who} in their homes, although secrets are root's (`store`)",
+            consequence="A program that runs as a user can make a key of that type, add it there, "
+            "and log in with it alone.",
+            command=f"editor {MAIN}",
+        )
     yield from _of_limits(who, settings, tries)
+
+
+def _of_keys(who: str, is_verified: bool) -> Finding:
+    kind, what = "sshd-keys-not-verified", "PIN or fingerprint"
+    consequence = (
+        f"A stolen key alone is enough to log in, unless authorized_keys has {VERIFIED} for it."
+    )
+    if is_verified:
+        kind, what = "sshd-keys-not-touched", "touch"
+        consequence = (
+            "authorized_keys and certificates can spare users the touch (no-touch-required): then "
+            "a program that knows the PIN can log in while the key is plugged in."
+        )
+    return Finding(
+        severity=AT_RISK,
+        kind=kind,
+        what="a rule with `publickey: sk` asks for no code after a security key, and sshd requires "
+        f"no {what} of that key for {who}",
+        consequence=consequence,
+        command=set_first(f"PubkeyAuthOptions {TOUCHED} {VERIFIED}"),
+    )
 
 
 def _of_limits(who: str, settings: Mapping[str, str], tries: int) -> Iterator[Finding]:
@@ -74,6 +117,12 @@ def _of_limits(who: str, settings: Mapping[str, str], tries: int) -> Iterator[Fi
 def set_first(setting: str) -> str:
     """The command that puts a setting before all others: the first value wins."""
     return f"sed -i '1i {setting}' {MAIN}"
+
+
+def _are_in_homes(files: str) -> bool:
+    """Whether a list of AuthorizedKeysFile has one below a home."""
+    names = (name for name in files.split() if name != "none")
+    return any(not name.startswith("/") or "%h" in name for name in names)
 
 
 def _number(text: str | None) -> int | None:

@@ -7,13 +7,15 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from pam_totp.records.user import counters, enforced, grant, recovery
+from pam_totp.records.config.settings import FLEET
+from pam_totp.records.user import contacts, counters, enforced, grant, recovery
 from pam_totp.review.doctor.findings import AT_RISK, REFUSED, Finding
 from pam_totp.review.doctor.host import Host
 from pam_totp.review.doctor.required import refused_at
 from pam_totp.review.everybody import names
 from pam_totp.review.guessing import MAX_CHANCE, chance_with, percent
 from pam_totp.review.looking import NO_ANSWER_WORDS
+from pam_totp.review.sent_codes import accepted_by
 from pam_totp.review.user_row import is_person, may_log_in
 from pam_totp.review.user_rows import MIN_SECRET_BYTES, user_rows
 
@@ -25,6 +27,9 @@ KINDS = {
     NO_ANSWER_WORDS: "home-silent",
     "in the other store": "secret-elsewhere",
     "the secret is missing": "secret-missing",
+    "is still on this host and not in the store": "secret-left-behind",
+    "the store knows of no enrollment": "not-in-the-fleet",
+    "the store is older": "store-older",
     "encrypted and locked": "home-locked",
     "is the home mounted": "home-not-mounted",
     "grant of user id": "grant-unusable",
@@ -34,6 +39,7 @@ KINDS = {
     "is writable by": "secret-folder-writable",
     "google-authenticator": "secret-of-another-program",
     f"{counters.KIND}/": "counters-unusable",
+    f"{contacts.KIND}/": "contacts-unusable",
     "malformed; run: rm": "attempts-unusable",
 }
 WITHOUT_CODES = "recovery-codes-missing", "recovery-codes-few"
@@ -42,7 +48,7 @@ Person = tuple[pwd.struct_passwd, dict[str, Any]]
 
 def find(host: Host) -> Iterator[Finding]:
     """See the module."""
-    kinds = (enforced.KIND, grant.KIND, recovery.KIND, counters.KIND)
+    kinds = (enforced.KIND, grant.KIND, recovery.KIND, counters.KIND, contacts.KIND)
     records = {kind: names(kind) for kind in kinds}
     faulty: dict[str, list[Person]] = {}
     none: list[str] = []
@@ -58,7 +64,9 @@ def find(host: Host) -> Iterator[Finding]:
             continue
         if row["fault"]:
             faulty.setdefault(kind_of(row["fault"]), []).append((account, row))
-        if row["enrolled"]:
+        # In a fleet recovery codes are looked after on a database server, for all hosts at once.
+        # Users to whom codes are sent, and who have nothing else, have none.
+        if row["enrolled"] and secret_bytes and host.active.store != FLEET:
             codes = row["recovery_codes_left"]
             if codes is not None and codes <= FEW_CODES:
                 (few if codes else none).append(account.pw_name)
@@ -73,7 +81,7 @@ def find(host: Host) -> Iterator[Finding]:
     yield from _of_weak(weak)
     for digits in sorted(guessed):
         yield from _of_guessed(digits, guessed[digits], host)
-    yield from _of_not_enrolled(not_enrolled)
+    yield from _of_not_enrolled(not_enrolled, host)
 
 
 def kind_of(fault: str) -> str:
@@ -85,7 +93,7 @@ def _of_faults(kind: str, people: list[Person]) -> Iterator[Finding]:
     shown = people[:1] if len(people) > MAX_NAMES else people
     for account, row in shown:
         fault, _, repair = str(row["fault"]).partition("; run: ")
-        more = f" (and {len(people) - 1} more users)" if len(people) > len(shown) else ""
+        more = f" (and {len(people) - 1} more)" if len(people) > len(shown) else ""
         yield Finding(
             severity=REFUSED,
             kind=kind,
@@ -138,7 +146,8 @@ def _of_weak(people: list[str]) -> Iterator[Finding]:
 
 
 def _of_guessed(digits: int, people: list[str], host: Host) -> Iterator[Finding]:
-    chance = chance_with(host.active.values, digits)
+    is_sent = bool(accepted_by(host.rules))
+    chance = chance_with(host.active.values, is_sent=is_sent, digits=digits)
     if chance > MAX_CHANCE:
         yield Finding(
             severity=AT_RISK,
@@ -151,13 +160,14 @@ def _of_guessed(digits: int, people: list[str], host: Host) -> Iterator[Finding]
         )
 
 
-def _of_not_enrolled(people: list[str]) -> Iterator[Finding]:
+def _of_not_enrolled(people: list[str], host: Host) -> Iterator[Finding]:
     if people:
+        sent = " A contact is enough where codes may be sent: see `pam-totp contact`."
         yield Finding(
             severity=REFUSED,
             kind="users-not-enrolled",
             what=f"users who must enter a code and have not enrolled: {_listed(people)}",
-            consequence="Their logins are refused.",
+            consequence=f"Their logins are refused.{sent if accepted_by(host.rules) else ''}",
             command=f"pam-totp enroll --user {shlex.quote(people[0])}",
         )
 

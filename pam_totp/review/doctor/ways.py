@@ -14,7 +14,13 @@ from pam_totp.review.open_to import note_of_enrollment
 from pam_totp.review.other_modules import asked_instead, needs_code_of_others, program_at
 from pam_totp.review.ways import ServiceWays, WayIn
 from pam_totp.stack import services, turned_on
-from pam_totp.stack.profile import AFTER_PASSWORDS, OFF, asks_by_profile
+from pam_totp.stack.profile import (
+    AFTER_PASSWORDS,
+    FINGER_OFF,
+    OFF,
+    asks_by_profile,
+    finger_is_a_password,
+)
 
 MAX_NAME = 16  # a longer name of a service has a line of its own
 MAX_LINE = 76  # with what stands before it, 80 columns
@@ -66,6 +72,8 @@ def _way_around(host: Host, name: str, way: WayIn) -> Finding:
         "them with `code: never`."
     )
     command = repairs.of_way(name, way.lines)
+    if "fingerprint" in way.words and finger_is_a_password(host.services[name].stacks["auth"]):
+        command = FINGER_OFF
     if name == "sshd" and not way.who and asks_by_profile(host.services[name]):
         consequence, command = _BY_PROFILE, AFTER_PASSWORDS
     return Finding(
