@@ -14,6 +14,7 @@ import pyotp
 from tests.host.programs import COMMAND, GATE, VERIFY, run_as_pam_exec
 
 MAX_SECONDS = 2.0  # within which even a trap gets its answer
+QUESTION = "Code from the app: "
 CALL = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 
 
@@ -58,14 +59,13 @@ def enroll(user: str, through: Sequence[str] = (), umask: int = 0o022) -> int:
         umask=umask,
     )
     assert process.stdin is not None and process.stdout is not None
-    for line in process.stdout:
-        uri = re.search("otpauth://.*", line)
-        if uri:
-            totp = pyotp.TOTP(re.search("secret=([A-Z2-7]+)", uri[0])[1])  # type: ignore[index]
-            break
-    else:
-        return process.wait()
-    process.stdin.write(f"{totp.generate_otp(int(time.time()) // 30)}\n")
+    shown = ""
+    # Not before it is asked for: of a code that waits already, it prints no question.
+    while not shown.endswith(QUESTION) and (more := process.stdout.read(1)):
+        shown += more
+    if shown.endswith(QUESTION):
+        totp = pyotp.TOTP(re.search("secret=([A-Z2-7]+)", shown)[1])  # type: ignore[index]
+        process.stdin.write(f"{totp.generate_otp(int(time.time()) // 30)}\n")
     process.stdin.close()
     process.stdout.read()
     process.stdout.close()
