@@ -40,6 +40,7 @@ LONG_FILES = (
     *("tests/setup/test_enable", "tests/stack/test_model.py"),
 )
 FIXTURES = (
+    "tests.host.left_behind",
     "tests.host.system_log",
     "tests.host.accounts",
     "tests.host.credentials",
