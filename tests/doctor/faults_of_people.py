@@ -220,6 +220,13 @@ RECORDS = (
         "was interrupted",
         repaired=True,
     ),
+    Fault(
+        "a temporary file beside the settings",
+        "install -m 600 /dev/null /etc/pam-totp/store.password.new-0123456789abcdef",
+        "temporary-file",
+        "/etc/pam-totp/store.password.new-0123456789abcdef",
+        repaired=True,
+    ),
 )
 SENDING = (
     Fault(

@@ -100,7 +100,8 @@ def remove_store() -> None:
 
 def forget_join() -> None:
     """This host has not joined a store, as if it were another one."""
-    for path in (CONF, PASSWORD, Path(f"{PASSWORD}.new")):
+    interrupted = ETC.glob("store.*.new-*")
+    for path in (CONF, PASSWORD, Path(f"{PASSWORD}.new"), *interrupted):
         path.unlink(missing_ok=True)
     shutil.rmtree(STATE / "outage", ignore_errors=True)
 

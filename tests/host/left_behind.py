@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,19 @@ def files() -> set[str]:
     return {os.path.join(folder, name) for folder in there for name in os.listdir(folder)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nothing_is_left_behind(installed_product: None) -> Iterator[None]:
+before: dict[Path, set[str]] = {}  # the first test of the file that is running
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.path not in before:
+        before.clear()
+        before[item.path] = files()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Which test runs next on this host differs from run to run: what stays fails any of them."""
-    before = files()
     yield
-    assert files() == before
+    if nextitem is None or nextitem.path != item.path:
+        assert files() == before.pop(item.path)

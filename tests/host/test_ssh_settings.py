@@ -2,7 +2,7 @@
 """What sshd's own settings make of it: the shipped ones, stock ones and careless ones."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -91,7 +91,17 @@ def test_sshs_password_method_refuses_enrolled_users(
     assert [decision["reason"] for decision in syslog.decisions()] == ["bad-input"]
 
 
+@pytest.fixture
+def another_name() -> Iterator[Path]:
+    """A link to sshd."""
+    link = Path("/usr/local/sbin/sshd-lab")
+    link.symlink_to(SSHD)
+    yield link
+    link.unlink()
+
+
 def test_a_service_of_another_name_does_not_believe_in_keys(
+    another_name: Path,
     user: User,
     enrolled: Enroll,
     pam_services: PamServices,
@@ -106,9 +116,7 @@ def test_a_service_of_another_name_does_not_believe_in_keys(
     if accepts("PAMServiceName sshd-lab"):
         server = start_sshd(f"PAMServiceName sshd-lab\n{settings}")
     else:
-        link = Path("/usr/local/sbin/sshd-lab")
-        link.symlink_to(SSHD)
-        server = start_sshd(settings, program=str(link))
+        server = start_sshd(settings, program=str(another_name))
     code = enrolled(user).fresh_code()
     dialogue = [(PASSWORD, user.password), (CODE, code)]
     login = ssh(user, dialogue, key=user.new_ssh_key(), server=server)

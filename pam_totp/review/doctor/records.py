@@ -5,7 +5,9 @@ import pwd
 import shlex
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+from pam_totp.records.config.settings import PATH
 from pam_totp.records.storage.secret_dir import SYSTEM_STORE
 from pam_totp.records.storage.state_dir import TEMPORARY, VAR
 from pam_totp.records.user import contacts, counters, enforced, grant, recovery
@@ -33,6 +35,8 @@ def find(host: Host) -> Iterator[Finding]:
             elif kind == grant.KIND:
                 yield from _of_grant(name, user, path, host.now)
         yield from _without_user(gone)
+    settings = Path(PATH).parent  # among them the password of a login host in a fleet
+    temporary += sorted(str(path) for path in settings.glob(f"*{TEMPORARY}*"))
     yield from _of_temporary(temporary)
     if names(SYSTEM_STORE) - set(known.values()):
         for name in names_without_user():
