@@ -53,7 +53,7 @@ COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HA
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 MODULE = pam_totp/pam/pam_totp.c
-LAUNCHER = pam_totp/pam/launch.c pam_totp/pam/certain.c
+LAUNCHER = pam_totp/pam/launch.c pam_totp/pam/certain.c pam_totp/pam/ask_agent.c
 # Static, if there is a libc.a: a loader would believe a variable of the caller's (LD_*).
 STATIC = $(shell echo 'int main(void) { return 0; }' | $(CC) -static-pie -fPIE -x c - -o /dev/null 2>/dev/null && \
 	echo -static-pie || echo -pie)

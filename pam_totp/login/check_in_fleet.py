@@ -13,7 +13,6 @@ import time
 
 from pam_totp.records import fleet
 from pam_totp.records.config.settings import Settings
-from pam_totp.records.host import agent
 from pam_totp.rules import reasons
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
@@ -33,7 +32,7 @@ def check_in_fleet(
         detail = "only root may ask the store for a code, and this login does not run as root"
         raise Failure(reasons.STATE_UNAVAILABLE, detail)
     code = read_code(typed, allow_recovery=True)
-    agent.take_early_call()
+    fleet.take_early_check(request.user, code, request.service, request.rhost)
     try:
         checked = fleet.check(user.pw_name, code, request.service, request.rhost, *counted)
     except Failure as failure:

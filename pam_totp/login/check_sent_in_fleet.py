@@ -17,9 +17,8 @@ from pam_totp.access.facts import rule_for
 from pam_totp.login.become import become
 from pam_totp.login.check_in_fleet import check_in_fleet, message_of_wait, without_the_store
 from pam_totp.login.check_sent_code import GONE, INCORRECT, accept, read_answer
-from pam_totp.records import fleet_of_sent
+from pam_totp.records import fleet, fleet_of_sent
 from pam_totp.records.config.settings import Settings
-from pam_totp.records.host import agent
 from pam_totp.records.user import enforced, sent
 from pam_totp.records.user.attempts import Attempts
 from pam_totp.rules import reasons
@@ -34,8 +33,8 @@ def check_sent_in_fleet(
 ) -> Verdict:
     """The verdict on what was typed. Raises OSError or Failure. Where a code is to be sent, this
     process goes on as `send-code`."""
-    agent.take_early_call()
     login, (answer, is_code) = sent.login_of(request, user), read_answer(typed)
+    fleet.take_early_check(request.user, answer, request.service, request.rhost)
     accepted = rule_for(request, user, settings).methods
     of_login = sent.read(user.pw_uid).get(login)
     if of_login is not None and answer in SENT:

@@ -32,8 +32,9 @@ def main() -> None:
         settings = load()
         if settings.store == FLEET:
             from pam_totp.records.host import agent  # no other store needs it
+            from pam_totp.rules.agent_line import STANDING
 
-            agent.take_early_call()
+            agent.take_early_call(STANDING, request.user)
         now = time.time()
         facts = gather_facts(request, settings, now)
         decision = decide(facts, settings.enrollment, request.service, now)

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "launch.h"
-#define MARKS "/run/pam-totp/certain"
+#define RUN "/run/pam-totp"
 #define STATE "/var/lib/pam-totp"
 /* A time that does not fit becomes another number than Python's. Then no mark is equal. */
 #define NANOSECONDS(time) \
@@ -63,23 +63,37 @@ static void add_identity(char *text, size_t room, const char *path)
 		 NANOSECONDS(s.st_ctim));
 }
 
-bool is_certain(void)
+/* Whether the record is a mark of this word that holds now; whose it is. */
+static bool holds(const char *kind, const char *name, const char *word, unsigned int *uid)
 {
 	static const char *const files[] = {"/etc/pam-totp/config.yaml", STATE "/settings/last-good",
 					    "/run/pam-totp/settings/last-good", "/etc/passwd"};
 	char path[300], mark[600], now[600], boot[64];
+	snprintf(path, sizeof(path), RUN "/%s", kind);
+	if (!is_folder_of_root(RUN) || !is_folder_of_root(path) ||
+	    snprintf(path, sizeof(path), RUN "/%s/%s", kind, name) >= (int)sizeof(path) ||
+	    !read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 %*s %u ", uid) != 1 ||
+	    !read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
+		return false;
+	snprintf(now, sizeof(now), "pam-totp certain 1 %s %u %.36s", word, *uid, boot);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		add_identity(now, sizeof(now), files[i]);
+	return strcmp(mark, now) == 0;
+}
+
+bool is_certain(void)
+{
 	const char *user = getenv("PAM_USER"), *service = getenv("PAM_SERVICE");
 	unsigned int uid;
 	/* The service pam-totp checks a password again, for our own commands: it never asks. */
 	if (user == NULL || service == NULL || strcmp(service, "pam-totp") == 0 || strchr(user, '/') != NULL)
 		return false;
-	if (!is_folder_of_root("/run/pam-totp") || !is_folder_of_root(MARKS) ||
-	    snprintf(path, sizeof(path), MARKS "/%s", user) >= (int)sizeof(path) ||
-	    !read_text(path, mark, sizeof(mark)) || sscanf(mark, "pam-totp certain 1 ask %u ", &uid) != 1 ||
-	    !read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)))
-		return false;
-	snprintf(now, sizeof(now), "pam-totp certain 1 ask %u %.36s", uid, boot);
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
-		add_identity(now, sizeof(now), files[i]);
-	return strcmp(mark, now) == 0 && is_there("enforced", uid, false) && !is_there("grants", uid, true);
+	return holds("certain", user, "ask", &uid) && is_there("enforced", uid, false) &&
+	       !is_there("grants", uid, true);
+}
+
+bool is_in_fleet(void)
+{
+	unsigned int none;
+	return holds("store", "fleet", "fleet", &none);
 }

@@ -13,18 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 #include "launch.h"
 #include "program.h"
 #define PYTHON "/usr/bin/python3"
 #define GROUPS "/sys/fs/cgroup"
-#define AGENT "/run/pam-totp/agent.sock"
 #define IS_GATE (NAME[0] == 'g')
 
 /* Of those with one name the last: pam_exec adds its own behind what modules have set. */
@@ -45,8 +41,7 @@ static void keep_variables(void)
 	environ = kept;
 }
 
-/* A variable, or "?" where it could be taken for something else in the log. */
-static const char *in_log(const char *name)
+const char *in_log(const char *name)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:@_%-";
 	const char *value = getenv(name) ? getenv(name) : "";
@@ -123,23 +118,6 @@ static void leave_callers_place(void)
 		leave_group();
 }
 
-/* On a host of a fleet: its agent wakes up, and sees to its connection, while Python starts. This says
- * nothing to it. What fails here verify does itself (pam_totp/records/host/agent.py). */
-static void call_agent(void)
-{
-	const struct sockaddr_un agent = {.sun_family = AF_UNIX, .sun_path = AGENT};
-	static char call[64];
-	struct timespec now;
-	int peer = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	if (peer >= 0 && connect(peer, (const struct sockaddr *)&agent, sizeof(agent)) == 0 &&
-	    clock_gettime(CLOCK_MONOTONIC, &now) == 0) {
-		snprintf(call, sizeof(call), "%d %lld.%09ld", peer, (long long)now.tv_sec, now.tv_nsec);
-		setenv("AGENT_CALL", call, 1);
-	} else if (peer >= 0) {
-		close(peer);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	sigset_t none;
@@ -159,7 +137,9 @@ int main(int argc, char **argv)
 		return 1;
 	if (geteuid() == 0) {
 		leave_callers_place();
-		call_agent();
+		/* With an argument verify reads no code. */
+		if (!ask_agent(IS_GATE ? STANDING : argc == 1 ? CHECK : NOTHING))
+			return fail("/dev/stdin");
 	}
 	char *const command[] = {PYTHON, "-BIS", "-c", PROGRAM, NAME, argc == 2 ? argv[1] : NULL, NULL};
 	execv(PYTHON, command);

@@ -95,6 +95,12 @@ def check(person: str, answer: str, service: str, rhost: str, *counted: str) -> 
     return checked
 
 
+def take_early_check(name: str, answer: str, service: str, rhost: str) -> None:
+    """The launcher may have asked `check` of this already, of the person by the name of the login.
+    Raises ValueError or OSError."""
+    agent.take_early_call(agent_line.CHECK, name, answer, *where_of(service, rhost))
+
+
 def where_of(service: str, rhost: str) -> tuple[str, str]:
     """Both as they fit into a line."""
     return agent_line.plain(service, 64), agent_line.plain(rhost, 255)

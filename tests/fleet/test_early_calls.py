@@ -85,13 +85,24 @@ def test_users_who_say_nothing_make_the_agent_ask_nothing(
     assert not backends(login_host.database)
 
 
-def call_early() -> None:
-    """As the launcher of gate and verify does it."""
+def call_early(*asked: str) -> None:
+    """As the launcher of gate and verify does it; `asked`: the line that it sends, if any."""
     peer = socket.socket(socket.AF_UNIX)
     peer.connect(str(SOCKET))
-    posix.environ[agent.EARLY_CALL] = b"%d %.9f" % (peer.fileno(), time.monotonic())
-    agent.take_early_call()
-    peer.detach()
+    if asked:
+        peer.sendall(agent_line.encode(*asked))
+    take(peer.detach(), asked)
+
+
+def take(descriptor: int, asked: tuple[str, ...]) -> None:
+    said = (descriptor, time.monotonic(), bool(asked))
+    posix.environ[agent.EARLY_CALL] = b"%d %.9f %d" % said
+    agent.take_early_call(*(asked or ("info",)))
+
+
+def question(person: Person, code: str) -> tuple[str, ...]:
+    """What `check` asks the agent."""
+    return ("check", person.name, code, "sshd", "192.0.2.7")
 
 
 @pytest.mark.parametrize("seconds", [0.0, agent.MAX_EARLY_SECONDS + 0.1])
@@ -107,7 +118,7 @@ def test_a_question_after_an_early_call_is_answered(
 def test_an_early_call_is_taken_once(login_host: LoginHost, person: Person, now: float) -> None:
     """Its number is another descriptor's once it has been answered."""
     call_early()
-    agent.take_early_call()
+    agent.take_early_call("info")
     assert check(person, person.code(now)) == "totp"
     assert check(person, person.code(now)) == "reused-code"
 
@@ -159,8 +170,9 @@ def test_a_login_asks_by_the_call_of_its_launcher(
         assert ended.stderr.count(str(SOCKET)) == 1
 
 
+@pytest.mark.parametrize("asked", [0, 1])
 def test_no_caller_can_name_the_descriptor_that_the_answer_comes_from(
-    login_host: LoginHost, user: User
+    login_host: LoginHost, user: User, asked: int
 ) -> None:
     login_host.stop()
     SOCKET.unlink()
@@ -168,7 +180,7 @@ def test_no_caller_can_name_the_descriptor_that_the_answer_comes_from(
     theirs.send(agent_line.encode(agent_line.OK, True, "totp", "phone", 0, 0, ""))
     ours.set_inheritable(True)
     name = agent.EARLY_CALL.decode()
-    forged = {name: f"{ours.fileno()} {time.monotonic() + 60}"}  # never too old
+    forged = {name: f"{ours.fileno()} {time.monotonic() + 60} {asked}"}  # never too old
     environment = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"} | forged
     verifier = subprocess.run([VERIFY], env=environment, input=b"123456", close_fds=False)
     assert verifier.returncode == REFUSED

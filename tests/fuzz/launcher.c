@@ -10,6 +10,8 @@
  * - It stays in a control group only where the group is one of systemd's own, and root's.
  * - Not as root, it changes no limit and no group, looks at no mark, and calls nobody.
  * - What it says of its call of the agent is said of a call that was taken, and by nobody else.
+ * - A code is sent only as Python would send it, under an exact mark of the store, and where none was
+ *   ever sent to a user. What was typed reaches the interpreter byte for byte, or nothing does.
  * - The log has one line for a failure, and nobody can add a word to it.
  *
  * Built with -fsanitize=fuzzer it is a libFuzzer target. With -DSTANDALONE it makes up its own
@@ -40,7 +42,8 @@
 #define SECONDS 10
 #define NAME program_name
 #define MOST_VARIABLES 12
-#define MOST_FILES 8
+#define MOST_FILES 16
+#define MOST_TYPED 600
 #define promise(holds) ((holds) ? (void)0 : broken(#holds, __LINE__))
 
 static const char *const NAMES[] = {"PAM_USER", "PAM_SERVICE", "PAM_RHOST",
@@ -68,6 +71,10 @@ static struct stat mark_status, folders[2], group_status;
 static bool has_grant, is_enforced, unknown[2], is_root;
 static bool is_open[3], alarmed, in_root, restrictive, masked, limited, left_group, saw_mark, becomes;
 static int logged, called; /* called: the descriptor of a call that was taken */
+static int argument_count, ends[2];
+static char typed[MOST_TYPED + 1];
+static size_t typed_bytes, taken, handed_on;
+static bool has_sent, is_handed_on, is_asked, says_asked, is_broken;
 static char group_asked[5100];
 static jmp_buf became;
 
@@ -98,12 +105,12 @@ static long next_number(void)
 static char *next_text(const char *before)
 {
 	uint8_t first = next_byte();
-	size_t length = first == 255 ? 700 : first % 24, used = strlen(before);
+	size_t length = first == 255 ? 700 : first == 254 ? 100 : first % 24, used = strlen(before);
 	char *text = malloc(used + length + 1);
 
 	memcpy(text, before, used);
 	for (size_t i = 0; i < length; i++) {
-		uint8_t byte = first == 255 ? 'x' : next_byte();
+		uint8_t byte = first >= 254 ? 'x' : next_byte();
 		text[used + i] = byte != 0 ? (char)byte : 'a';
 	}
 	text[used + length] = '\0';
@@ -154,7 +161,8 @@ static bool is_roots_alone(const struct stat *status, mode_t type)
 /* As pam_totp/records/user/certain.py writes it. */
 static void write_exact_mark(char *text, size_t room, unsigned int uid)
 {
-	size_t used = (size_t)snprintf(text, room, "pam-totp certain 1 ask %u %.36s", uid, boot);
+	const char *word = program_name[0] == 'g' ? "ask" : "fleet";
+	size_t used = (size_t)snprintf(text, room, "pam-totp certain 1 %s %u %.36s", word, uid, boot);
 
 	for (int i = 0; i < ALL_IDENTIFIED; i++) {
 		const struct stat *s = &identified[i];
@@ -172,9 +180,25 @@ static void write_exact_mark(char *text, size_t room, unsigned int uid)
 	}
 }
 
-static bool may_ask_at_once(void)
+/* Whether the mark is one of this program's, exactly. */
+static bool is_exact(void)
 {
 	char exact[1024];
+	const char *begin = program_name[0] == 'g' ? "pam-totp certain 1 ask " : "pam-totp certain 1 fleet ";
+
+	if (!is_roots_alone(&folders[0], S_IFDIR) || !is_roots_alone(&folders[1], S_IFDIR))
+		return false;
+	if (!is_roots_alone(&mark_status, S_IFREG) || strncmp(mark, begin, strlen(begin)) != 0)
+		return false;
+	for (int i = 0; i < ALL_IDENTIFIED; i++)
+		if (unreadable[i])
+			return false;
+	write_exact_mark(exact, sizeof(exact), (unsigned int)strtoul(mark + strlen(begin), NULL, 10));
+	return strcmp(exact, mark) == 0 && strstr(exact, "beyond") == NULL;
+}
+
+static bool may_ask_at_once(void)
+{
 	const char *user = value_of("PAM_USER"), *service = value_of("PAM_SERVICE");
 
 	if (user == NULL || strchr(user, '/') != NULL || strlen(user) > 255)
@@ -183,15 +207,108 @@ static bool may_ask_at_once(void)
 		return false;
 	if (!is_root || program_name[0] != 'g' || has_grant || unknown[0] || !is_enforced)
 		return false;
-	if (!is_roots_alone(&folders[0], S_IFDIR) || !is_roots_alone(&folders[1], S_IFDIR))
-		return false;
-	if (!is_roots_alone(&mark_status, S_IFREG) || strncmp(mark, "pam-totp certain 1 ask ", 23) != 0)
-		return false;
-	for (int i = 0; i < ALL_IDENTIFIED; i++)
-		if (unreadable[i])
-			return false;
-	write_exact_mark(exact, sizeof(exact), (unsigned int)strtoul(mark + 23, NULL, 10));
-	return strcmp(exact, mark) == 0 && strstr(exact, "beyond") == NULL;
+	return is_exact();
+}
+
+/* A whole number of digits, and at most one byte behind them, which is 0. */
+static bool is_typed_code(void)
+{
+	size_t digits = 0;
+
+	while (digits < typed_bytes && isdigit((unsigned char)typed[digits]))
+		digits++;
+	return digits > 5 && digits < 9 &&
+	       (typed_bytes == digits || (typed_bytes == digits + 1 && typed[digits] == '\0'));
+}
+
+/* A field of the agent's line is what the environment has, and ends where the next one begins. */
+static const char *after_field(const char *line, const char *name, size_t most)
+{
+	const char *value = value_of(name) != NULL ? value_of(name) : "";
+
+	promise(strcmp(line, value) == 0 && strlen(value) <= most && strchr(value, '?') == NULL);
+	return line + strlen(line) + 1;
+}
+
+static ssize_t fake_send(int peer, const char *line, size_t length, int flags)
+{
+	const char *rest = line + strlen(line) + 1;
+	char copy[1024];
+
+	promise(is_root && peer == called && called > 2 && flags == MSG_NOSIGNAL && !is_asked);
+	promise(length < sizeof(copy) && line[length - 1] == '\n');
+	memcpy(copy, line, length);
+	copy[length - 1] = '\0';
+	rest = copy + (rest - line);
+	promise(*rest != '\0');
+	if (program_name[0] == 'g') {
+		promise(strcmp(copy, "standing") == 0);
+		rest = after_field(rest, "PAM_USER", 255);
+	} else {
+		promise(strcmp(copy, "check") == 0 && argument_count == 1 && is_handed_on);
+		promise(is_exact() && !has_sent && is_typed_code());
+		rest = after_field(rest, "PAM_USER", 255);
+		promise(strcmp(rest, typed) == 0); /* its '\0' is the end of the text anyway */
+		rest = after_field(rest + strlen(rest) + 1, "PAM_SERVICE", 64);
+		rest = after_field(rest, "PAM_RHOST", 255);
+	}
+	promise(rest == copy + length);
+	if (next_byte() % 4 == 1) {
+		is_broken = true;
+		return (ssize_t)(next_byte() % length) - 1;
+	}
+	is_asked = true;
+	return (ssize_t)length;
+}
+
+static ssize_t fake_read(int file, void *text, size_t room)
+{
+	size_t part = typed_bytes - taken;
+
+	if (file != 0)
+		return read(file, text, room);
+	promise(is_root && program_name[0] == 'v' && argument_count == 1 && is_exact() && !has_sent);
+	if (next_byte() % 16 == 1) {
+		errno = EIO;
+		return -1;
+	}
+	if (part > 0 && next_byte() % 4 == 1)
+		part = 1 + next_byte() % part;
+	part = part < room ? part : room;
+	memcpy(text, typed + taken, part);
+	taken += part;
+	return (ssize_t)part;
+}
+
+static int fake_pipe(int both[2])
+{
+	int of_pipe[2];
+
+	if (next_byte() % 16 == 1 || pipe(of_pipe) != 0)
+		return -1;
+	for (int i = 0; i < 2; i++)
+		files[file_count++] = both[i] = ends[i] = of_pipe[i];
+	return 0;
+}
+
+static ssize_t fake_write(int file, const void *text, size_t length)
+{
+	if (file != ends[1])
+		return write(file, text, length);
+	promise(length == taken && memcmp(text, typed, length) == 0);
+	if (next_byte() % 16 == 1)
+		return length > 0 ? (ssize_t)length - 1 : -1;
+	handed_on = length;
+	return (ssize_t)length;
+}
+
+static int fake_dup2(int file, int as)
+{
+	promise(file == ends[0] && as == 0 && handed_on == taken);
+	if (next_byte() % 16 == 1)
+		return -1;
+	is_handed_on = true;
+	return 0;
 }
 
 static bool may_stay(void)
@@ -217,6 +334,8 @@ static int fake_execv(const char *path, char *const command[])
 	promise(alarmed && in_root && restrictive && masked);
 	promise(is_open[0] && is_open[1] && is_open[2]);
 	promise(is_root == limited);
+	promise(taken == 0 || is_handed_on);
+	promise(says_asked == is_asked);
 	promise(!is_root || left_group || may_stay());
 	check_variables(environ);
 	if (next_byte() % 2 == 0) {
@@ -258,7 +377,10 @@ static int fake_open(const char *path, int flags)
 		return file_of(groups);
 	if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
 		return file_of(boot);
-	promise(strncmp(path, "/run/pam-totp/certain/", 22) == 0 && strchr(path + 22, '/') == NULL);
+	if (program_name[0] == 'g')
+		promise(strncmp(path, "/run/pam-totp/certain/", 22) == 0 && strchr(path + 22, '/') == NULL);
+	else
+		promise(strcmp(path, "/run/pam-totp/store/fleet") == 0);
 	saw_mark = true;
 	return mark_file = file_of(mark);
 }
@@ -273,7 +395,17 @@ static int fake_fstat(int file, struct stat *status)
 
 static int fake_lstat(const char *path, struct stat *status)
 {
-	if (strcmp(path, "/run/pam-totp") == 0 || strcmp(path, "/run/pam-totp/certain") == 0) {
+	const char *kind = program_name[0] == 'g' ? "/run/pam-totp/certain" : "/run/pam-totp/store";
+
+	if (strcmp(path, "/run/pam-totp/sent") == 0) {
+		errno = next_byte() % 2 == 0 ? EACCES : ENOENT;
+		if (!has_sent)
+			errno = ENOENT;
+		else if (errno == ENOENT)
+			return 0;
+		return -1;
+	}
+	if (strcmp(path, "/run/pam-totp") == 0 || strcmp(path, kind) == 0) {
 		*status = folders[path[13] != '\0'];
 		return 0;
 	}
@@ -346,7 +478,7 @@ static int fake_connect(int peer, const struct sockaddr *address, socklen_t leng
 
 	promise(is_root && length == sizeof(*agent) && agent->sun_family == AF_UNIX);
 	promise(strcmp(agent->sun_path, "/run/pam-totp/agent.sock") == 0);
-	if (next_byte() % 2 == 0)
+	if (next_byte() % 4 == 1)
 		return -1;
 	called = peer;
 	return 0;
@@ -355,9 +487,11 @@ static int fake_connect(int peer, const struct sockaddr *address, socklen_t leng
 static int fake_setenv(const char *name, const char *value, int replaces)
 {
 	long long seconds;
-	int peer = -1, end = -1;
+	int peer = -1, end = -1, asked = -1;
 
-	sscanf(value, "%d %lld.%*9[0-9]%n", &peer, &seconds, &end);
+	sscanf(value, "%d %lld.%*9[0-9] %1d%n", &peer, &seconds, &asked, &end);
+	promise(!is_broken && asked == is_asked);
+	says_asked = asked == 1;
 	promise(strcmp(name, "AGENT_CALL") == 0 && replaces == 1);
 	promise(called > 2 && peer == called && end == (int)strlen(value));
 	return 0;
@@ -397,6 +531,11 @@ static int fake_sigprocmask(int how, const sigset_t *set)
 #define connect fake_connect
 #define setenv fake_setenv
 #define getrlimit fake_getrlimit
+#define read fake_read
+#define write fake_write
+#define pipe fake_pipe
+#define dup2 fake_dup2
+#define send fake_send
 #define alarm fake_alarm
 #define chdir fake_chdir
 #define umask(mode) (restrictive = (mode) == 077)
@@ -411,7 +550,12 @@ static int fake_sigprocmask(int how, const sigset_t *set)
 #include "../../pam_totp/pam/launch.c"
 #undef GROUPS
 #include "../../pam_totp/pam/certain.c"
+#include "../../pam_totp/pam/ask_agent.c"
 #undef main
+#undef read
+#undef write
+#undef pipe
+#undef dup2
 #undef open
 #undef fstat
 #undef lstat
@@ -435,13 +579,30 @@ static void make_up_variables(void)
 
 	for (int i = 0; i < count; i++) {
 		char name[64];
-		uint8_t which = next_byte();
+		uint8_t which = next_byte(), value = next_byte() % 8;
 		snprintf(name, sizeof(name), "%s=%s",
 			 which < 192 ? NAMES[(which + i) % 6] : OTHERS[which % 6],
-			 next_byte() % 8 == 1 ? "pam-totp" : "");
+			 value == 1 ? "pam-totp" : value == 0 ? "alice" : "");
 		given[i] = next_byte() % 16 == 1 ? strndup(name, strlen(name) - 1) : next_text(name);
 	}
 	given[count] = NULL;
+}
+
+/* Mostly a code, or nearly one. */
+static void make_up_typing(void)
+{
+	uint8_t first = next_byte();
+
+	typed_bytes = first == 255 ? MOST_TYPED : first % 8 == 7 ? first : 6 + first % 4;
+	for (size_t i = 0; i < typed_bytes; i++)
+		typed[i] = (char)('0' + (first + i) % 10);
+	if (typed_bytes > 0 && first % 3 == 1)
+		typed[typed_bytes - 1] = '\0';
+	if (typed_bytes > 1 && first % 16 == 2)
+		typed[typed_bytes - 1] = typed[typed_bytes - 2] = '\0';
+	if (typed_bytes > 0 && first % 16 == 1)
+		typed[next_byte() % typed_bytes] = (char)next_byte();
+	typed[typed_bytes] = '\0';
 }
 
 static void make_up_files(void)
@@ -476,7 +637,7 @@ static void make_up_files(void)
 		free(text);
 		break;
 	case 4:
-		text = next_text("pam-totp certain 1 ask ");
+		text = next_text(program_name[0] == 'g' ? "pam-totp certain 1 ask " : "pam-totp certain 1 fleet ");
 		snprintf(mark, sizeof(mark), "%s", text);
 		free(text);
 		break;
@@ -494,7 +655,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	input = data;
 	left = size;
-	program_name = next_byte() % 4 == 1 ? verify : gate;
+	program_name = next_byte() % 2 == 1 ? verify : gate;
 	is_root = next_byte() % 8 != 1;
 	for (int i = 0; i < 3; i++)
 		is_open[i] = next_byte() % 4 != 1;
@@ -506,15 +667,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	folders[1] = next_status(S_IFDIR);
 	mark_status = next_status(S_IFREG);
 	group_status = next_status(S_IFDIR);
+	has_sent = next_byte() % 4 == 1;
 	make_up_variables();
 	make_up_files();
+	make_up_typing();
+	taken = handed_on = 0;
+	ends[0] = ends[1] = -1;
+	is_handed_on = is_asked = says_asked = is_broken = false;
+	argument_count = 1 + next_byte() % 3;
 	alarmed = in_root = restrictive = masked = limited = left_group = saw_mark = becomes = false;
 	logged = called = 0;
 	group_asked[0] = '\0';
 
 	environ = given;
 	if (setjmp(became) == 0)
-		result = launcher_main(1 + next_byte() % 3, argv);
+		result = launcher_main(argument_count, argv);
 	environ = own_environment;
 
 	promise(result == 1);

@@ -377,17 +377,23 @@ def test_verifier_of_a_caller_without_a_share_of_the_processor_accepts(
 TOO_LITTLE = ("little address space", "little data")
 
 
-@pytest.mark.parametrize("name", ["gate", "verify"])
-def test_sanitizers_find_nothing_whatever_the_caller_prepared(
-    name: str, tmp_path: Path, user: User, credential: Credential
-) -> None:
-    """Memory and undefined behaviour: the same sources, linked with what looks for them."""
-    launcher = tmp_path / name
-    sources = (REPOSITORY / "pam_totp" / "pam").glob("[cl]*.c")
+def sanitized(name: str, folder: Path) -> Path:
+    """The launcher of that name, linked with what looks for memory errors."""
+    launcher = folder / name
+    sources = (REPOSITORY / "pam_totp" / "pam").glob("[acl]*.c")
     language = ["-std=gnu11", "-D_GNU_SOURCE=", "-g", "-O1", f"-I{REPOSITORY / 'build'}"]
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     given = ["-DSECONDS=10", f'-DNAME="{name}"', "-o", str(launcher), *map(str, sources)]
     subprocess.run(["gcc", *language, *sanitize, *given], check=True)
+    return launcher
+
+
+@pytest.mark.parametrize("name", ["gate", "verify"])
+def test_sanitizers_find_nothing_whatever_the_caller_prepared(
+    name: str, tmp_path: Path, user: User, credential: Credential
+) -> None:
+    """Memory and undefined behaviour, in the same sources."""
+    launcher = sanitized(name, tmp_path)
     assert run_as_pam_exec(VERIFY, user.name, credential.fresh_code()).returncode == ACCEPTED
     ends = {}
     with in_place_of_the_interpreter(executable_file(b"#!/bin/sh\nexit 7\n")):

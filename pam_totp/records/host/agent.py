@@ -11,32 +11,53 @@ import posix
 import time
 from errno import EAGAIN
 
-from pam_totp.records.config.settings import AGENT_SOCKET
+from pam_totp.records.config.settings import AGENT_SOCKET, Settings
+from pam_totp.records.storage.state_dir import RUN
 from pam_totp.rules import agent_line, reasons
 from pam_totp.rules.reasons import SECRET_UNSAFE, STORE_UNAVAILABLE, Failure
 
+MARK = "store", "fleet"  # RUN's
 USERS_SOCKET = "/run/pam-totp-enroll.sock"
-# The variable in which the launcher (pam/launch.c) says which descriptor it connected, and when.
-EARLY_CALL = b"AGENT_CALL"
-# An early call is answered within the time of any other one, so it is soon too old.
-MAX_EARLY_SECONDS = 0.2
+# The variable in which the launcher (pam/ask_agent.c) says which descriptor it connected, when, and
+# whether it has asked what gate or verify would.
+EARLY_CALL, ASKED = b"AGENT_CALL", b"1"
+# An early call is answered within the time of any other one, so it is soon too old to ask by. But
+# an answer that may be there already is read: a code is sent once.
+MAX_EARLY_SECONDS, MIN_READ_SECONDS = 0.2, 0.1
 _REASONS = {value for name, value in vars(reasons).items() if name.isupper()}
 
-_early: list[tuple[int, float]] = []  # a descriptor, and until when it is worth waiting
+# A descriptor, until when it is worth waiting, and the line that was sent, if one was.
+_early: list[tuple[int, float, bytes]] = []
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
 
 
-def take_early_call() -> None:
+def leave_mark(settings: Settings, around: str) -> None:
+    """Leaves the mark that the store of a fleet checks codes, so that the launcher asks it for the
+    next one early. It holds as long as those of users. `around`: certain.surroundings() before the
+    settings were read."""
+    mark = f"pam-totp certain 1 fleet 0 {around}".encode()
+    if settings.fault or not around:
+        return
+    try:
+        if RUN.read(*MARK) != mark:
+            RUN.write(*MARK, mark)
+    except (OSError, Failure):
+        pass  # the next code is sent later
+
+
+def take_early_call(verb: str, *fields: str) -> None:
     """The next `ask` of this process goes by the launcher's call, if there is one: the agent is
-    awake by then, and has seen to its connection. Only for what the launcher has started, since
-    nobody else can set its variables. Raises ValueError or OSError."""
+    awake by then, and may have answered already what the launcher asks, this verb with these
+    fields. Only for what the launcher has started, since nobody else can set its variables. Raises
+    ValueError or OSError."""
     if call := posix.environ.pop(EARLY_CALL, b""):  # the number may soon be another descriptor's
-        descriptor, at = call.split()
+        descriptor, at, asked = call.split()
         posix.set_inheritable(int(descriptor), False)
-        _early.append((int(descriptor), float(at) + agent_line.ASK_SECONDS))
+        line = agent_line.encode(verb, *fields) if asked == ASKED else b""
+        _early.append((int(descriptor), float(at) + agent_line.ASK_SECONDS, line))
 
 
 def ask(verb: str, *fields: str) -> list[str]:
@@ -82,18 +103,22 @@ def _call(path: str) -> "tuple[socket, float]":
 
 
 def _ask_early(line: bytes) -> "tuple[socket, float] | None":
-    """By the early call, if there is one that is not too old. Raises OSError."""
+    """By the early call, if there is one, and if this line was asked by it, or it is not too old to
+    ask. Raises OSError."""
     if not _early:
         return None
-    descriptor, until = _early.pop()
-    if until - time.monotonic() < agent_line.ASK_SECONDS - MAX_EARLY_SECONDS:
+    descriptor, until, asked = _early.pop()
+    now = time.monotonic()
+    is_too_old = until - now < agent_line.ASK_SECONDS - MAX_EARLY_SECONDS
+    if asked != line if asked else is_too_old:
         posix.close(descriptor)
         return None
-    if posix.write(descriptor, line) != len(line):
+    if not asked and posix.write(descriptor, line) != len(line):
         raise BlockingIOError(EAGAIN, "wrote a part of the line")
     from _socket import AF_UNIX, SOCK_STREAM, socket  # while the store is at work: 0.2 ms
 
-    return socket(AF_UNIX, SOCK_STREAM, 0, descriptor), until
+    peer = socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
+    return peer, max(until, now + MIN_READ_SECONDS)
 
 
 def _exchange(path: str, line: bytes, limit: int) -> bytes:
