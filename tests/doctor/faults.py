@@ -382,10 +382,10 @@ SECOND_FACTORS = (
     Fault(
         "a link to a file of keys in a folder of others",
         f"{ENABLE} --also u2f; install -d -o alice /home/alice/.config/Yubico;"
-        " install -D -o alice -m 600 /dev/null /srv/bob/keys; chown bob /srv/bob;"
-        " ln -s /srv/bob/keys /home/alice/.config/Yubico/u2f_keys",
+        " install -D -o alice -m 600 /dev/null /home/elsewhere/keys; chown bob /home/elsewhere;"
+        " ln -s /home/elsewhere/keys /home/alice/.config/Yubico/u2f_keys",
         "key-file-writable",
-        "the security keys of alice: /srv/bob is owned by user id",
+        "the security keys of alice: /home/elsewhere is owned by user id",
     ),
     Fault(
         "root's file of keys that others can write",

@@ -44,7 +44,7 @@ def test_planted_fault_is_found(world: World, fault: Fault) -> None:
 def test_command_about_a_file_of_keys_changes_no_file_that_a_link_of_its_user_leads_to(
     world: World,
 ) -> None:
-    keys, shared = "/home/alice/.config/Yubico/u2f_keys", "/srv/shared"
+    keys, shared = "/home/alice/.config/Yubico/u2f_keys", "/home/shared"
     world.run(
         f"{faults.ENABLE} --also u2f; install -d -o alice {os.path.dirname(keys)};"
         f" install -m 666 /dev/null {shared}; ln -s {shared} {keys}"

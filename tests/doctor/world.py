@@ -24,12 +24,12 @@ WORK = Path("/var/tmp/doctor")  # on the disk of the host: a copy in /tmp would 
 MODULES = next(Path("/usr/lib").glob("*/security"))
 VOLATILE = "/run/pam-totp"  # in memory, as /run is
 COPIED = (
-    *("/etc", "/home", "/root", "/srv", "/var/lib/pam-totp", VOLATILE),
+    *("/etc", "/home", "/root", "/var/lib/pam-totp", VOLATILE),
     *("/usr/lib/pam-totp", "/usr/libexec/pam-totp", "/usr/lib/pam.d", str(MODULES)),
     *("/usr/local/lib", "/usr/bin/pam-totp"),
 )
 # What the machine has there is nobody's business here, and may be large.
-EMPTY = ("/home", "/root", "/srv", "/usr/local/lib", "/var/lib/pam-totp", VOLATILE)
+EMPTY = ("/home", "/root", "/usr/local/lib", "/var/lib/pam-totp", VOLATILE)
 # All but the programs, which no command changes.
 WATCHED = ("/etc", "/home", "/root", "/var/lib/pam-totp", VOLATILE)
 ASKING = ("login", "su", "su-l", "sudo", "sudo-i")
