@@ -13,9 +13,11 @@ from pam_totp.errors import Error, UsageError, command
 from pam_totp.fleet import people, person_text
 from pam_totp.listing import fit
 from pam_totp.records.config import settings
+from pam_totp.review import one_home
 from pam_totp.review.doors import doors_of
 from pam_totp.review.explanation import as_text
-from pam_totp.review.login_outcome import ASKED, describe
+from pam_totp.review.login_outcome import ASKED
+from pam_totp.review.looking import NO_ANSWER_WORDS
 from pam_totp.review.not_asked import AS_USER, Stack, service_of_sshd, ways_of_sshd
 from pam_totp.review.ways_of_sshd import knows_key
 from pam_totp.rules.policy import LOCAL
@@ -74,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     if as_user:
         _become(account)
     active = settings.load()
-    found = _described(options, options.publickey or options.sk, active)
+    found = _described(account, options, options.publickey or options.sk, active)
     found |= {"service_asks": stack.asks, "runs_as_user": as_user}
     if found["codes_sent"] and stack.is_combined:
         buts = [*buts, f"no code is sent, because {options.service} has one prompt (combined)"]
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     found |= {"warnings": buts, "sshd_ways": []} | doors
     for way, outcome in ways:
         if not outcome:
-            outcome = _described(options, knows_key(way), active)["outcome"]
+            outcome = _described(account, options, knows_key(way), active)["outcome"]
         found["sshd_ways"].append({"methods": way, "outcome": outcome})
     if buts and found["outcome"] == ASKED:
         found["outcome"] = "the settings ask for a code"
@@ -106,7 +108,10 @@ def _explain_fleet(options: argparse.Namespace) -> int:
 
 
 def _described(
-    options: argparse.Namespace, publickey: bool, active: settings.Settings
+    account: pwd.struct_passwd,
+    options: argparse.Namespace,
+    publickey: bool,
+    active: settings.Settings,
 ) -> dict[str, Any]:
     key = f"publickey {'sk-any' if options.sk else 'any'}"
     request = Request(
@@ -116,9 +121,14 @@ def _described(
         key=key if publickey and options.service == "sshd" else "",
     )
     try:
-        return describe(request, active)
+        found = one_home.login(request, active)
     except Failure as failure:
         raise Error(failure.detail, "getent passwd") from None
+    if found is None:
+        home = f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"
+        message = f"{home}, so a login that has to look into it is refused"
+        raise Error(message, "mount it again, or unmount what does not answer")
+    return found
 
 
 def _become(account: pwd.struct_passwd) -> None:

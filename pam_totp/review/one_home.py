@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is in the home of one user, as `pam-totp status` has it.
+"""What is in the home of one user, as `pam-totp status` and `explain` have it.
 
 - A home that never answers MUST NOT keep root waiting (pam_totp.review.in_time).
 """
@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Callable
 from typing import Any
 
+from pam_totp.records.config.settings import Settings
 from pam_totp.records.storage.secret_dir import SecretDir
 from pam_totp.records.user import recovery, secret
 from pam_totp.records.user.devices import Device, devices_of
@@ -16,8 +17,10 @@ from pam_totp.review import secret_file
 from pam_totp.review.device_rows import describe
 from pam_totp.review.in_place_of_codes import InPlaceOfCodes
 from pam_totp.review.in_time import NO_ANSWER, each_in_time
+from pam_totp.review.login_outcome import describe as describe_login
 from pam_totp.review.looking import NO_ANSWER_WORDS
 from pam_totp.rules.reasons import Failure
+from pam_totp.rules.request import Request
 
 Found = dict[str, Any]
 
@@ -33,6 +36,24 @@ def in_place_of_codes(account: pwd.struct_passwd, faults: list[str]) -> Found:
     found = _in_time(account, lambda: {"in_place_of_codes": services.of(account), "faults": []})
     faults += [each for each in found["faults"] if each not in faults]
     return {"in_place_of_codes": found.get("in_place_of_codes", [])}
+
+
+def login(request: Request, active: Settings) -> Found | None:
+    """What becomes of a login (pam_totp.review.login_outcome); None where the home never answers.
+    Raises Failure."""
+
+    def look(_: str) -> Found:
+        try:
+            return describe_login(request, active)
+        except Failure as failure:
+            return {"failure": (failure.reason, failure.detail)}
+
+    ((_, found),) = each_in_time([request.user], look)
+    if found is NO_ANSWER:
+        return None
+    if "failure" in found:
+        raise Failure(*found["failure"])
+    return dict(found)
 
 
 def _in_time(account: pwd.struct_passwd, look: Callable[[], Found]) -> Found:

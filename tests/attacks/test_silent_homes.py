@@ -142,6 +142,14 @@ def test_status_of_one_user_names_the_home(silent: User) -> None:
     assert seconds < 30
 
 
+@pytest.mark.parametrize(
+    "options", [[], ["--as-user"], ["--json"], ["--service", "su"]], ids=" ".join
+)
+def test_explanation_of_a_login_names_the_home(silent: User, options: list[str]) -> None:
+    done = pam_totp("explain", silent.name, *options, through=("timeout", "-s", "KILL", "50"))
+    assert_refused(done, f"the home '{silent.home}' gives no answer within 5 seconds")
+
+
 def test_doctor_finds_the_faults_of_the_others(
     silent: User, make_user: Callable[..., User], enrolled: Callable[..., Credential]
 ) -> None:
