@@ -19,22 +19,29 @@
 #define SENT "/run/pam-totp/sent"
 #define MAX_TYPED 513 /* as many as verify reads: one more than pam_exec passes on */
 
+/* Puts what was typed where it came from: into a pipe, whose end takes the lowest number. */
+static bool put_back(const char *typed, size_t length)
+{
+	static int ends[2]; /* or gcc 14 takes the standard input for a leak */
+	bool is_there;
+	close(STDIN_FILENO);
+	if (pipe(ends) != 0)
+		return false;
+	is_there = ends[0] == STDIN_FILENO && write(ends[1], typed, length) == (ssize_t)length;
+	close(ends[1]);
+	return is_there;
+}
+
 /* All that was typed, with a '\0' behind it. It stays on the standard input. False if it was lost. */
 static bool read_typed(char *typed, size_t *length)
 {
-	int ends[2];
 	ssize_t more = 1;
 	for (*length = 0; *length < MAX_TYPED && more > 0; *length += more > 0 ? (size_t)more : 0)
 		more = read(STDIN_FILENO, typed + *length, MAX_TYPED - *length);
 	typed[*length] = '\0';
 	if (more < 0 && *length == 0)
 		return true; /* nothing is: Python meets the same, and says so */
-	if (pipe(ends) != 0 || write(ends[1], typed, *length) != (ssize_t)*length ||
-	    dup2(ends[0], STDIN_FILENO) != STDIN_FILENO)
-		return false;
-	close(ends[0]);
-	close(ends[1]);
-	return true;
+	return put_back(typed, *length);
 }
 
 /* Whether it is a code of an app, and nothing else: some of pam_exec's releases append a '\0'. */
