@@ -22,11 +22,13 @@ def refuse_impossible(names: Sequence[str]) -> None:
 
 def meant(name: str, known: Sequence[str]) -> str:
     """The known name that may be meant by another one, as the end of a sentence; empty if there is
-    none, or there are too many to compare."""
+    none, if it is known itself, or if there are too many to compare."""
     same = alike(name, known)
     if same:
         return f"; did you mean {same[0]}?"
-    return did_you_mean(name, known) if len(known) <= MAX_COMPARED else ""
+    if name in known or len(known) > MAX_COMPARED:
+        return ""
+    return did_you_mean(name, known)
 
 
 def alike(name: str, known: Sequence[str]) -> list[str]:

@@ -271,6 +271,15 @@ def test_new_name_is_said_to_be_new_with_the_one_that_may_be_meant(
     assert (server.state_of("zwölf"), server.state_of(typo)) == ("", "")
 
 
+def test_new_name_that_an_account_of_this_machine_has_is_not_taken_for_a_misspelt_one(
+    server: SmallFleet, user: User
+) -> None:
+    text = done("invite", user.name).output
+    assert f"  {user.name} is new to the store. A name must be what\n" in text
+    done("invite", "--end", user.name)
+    assert server.state_of(user.name) == ""
+
+
 def test_invitation_that_was_taken_back_is_not_valid(
     server: SmallFleet, somebody: Person, web08: Connection
 ) -> None:
