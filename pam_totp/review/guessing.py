@@ -6,6 +6,7 @@ many guesses (pam_totp.rules.throttle). A code that was sent is another one that
 digits may be.
 """
 
+from pam_totp.records.config.settings import FLEET
 from pam_totp.rules.throttle import BUDGET_TRIES
 from pam_totp.rules.tokens import CODES_A_GUESS
 
@@ -28,8 +29,11 @@ def chance_of_a_guesser(
     return float(min(1.0, tries * of_a_try))
 
 
-def chance_with(values: dict[str, str], *, is_sent: bool, digits: int = 0) -> float:
-    """The same by settings; `digits`: other than `code.digits`, which is for new devices."""
+def chance_with(values: dict[str, str], *, is_sent: bool, digits: int = 0) -> float | None:
+    """The same by settings; `digits`: other than `code.digits`, which is for new devices. None on a
+    host of a fleet: its own settings of codes and tries have no effect."""
+    if values["store"] == FLEET:
+        return None
     return chance_of_a_guesser(
         int(values["code.window"]),
         digits or int(values["code.digits"]),
@@ -47,10 +51,15 @@ def told(values: dict[str, str], *, is_sent: bool) -> str:
     """What the settings come to, in a sentence."""
     keys = ("code.digits", "code.window", "throttle.longest_wait")
     named = ", ".join(f"{key} {values[key]}" for key in keys)
-    chance = percent(chance_with(values, is_sent=is_sent))
+    chance = chance_with(values, is_sent=is_sent)
+    if chance is None:
+        return (
+            "How likely it is that somebody guesses a code is decided by the settings code and "
+            "throttle that the store of the fleet took when it was made."
+        )
     text = (
         f"Somebody who knows a password and guesses codes for 30 days logs in with a chance of at "
-        f"most {chance} ({named}), however many devices the user has"
+        f"most {percent(chance)} ({named}), however many devices the user has"
         f"{' and codes are sent' if is_sent else ''}."
     )
     if int(values["code.window"]) == 0:  # of a token a guess is as many codes as with a window of 1

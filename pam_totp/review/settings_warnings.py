@@ -57,7 +57,7 @@ def _of_values(found: "Checked", now: float) -> Iterator[Warned]:
         yield positions["enrollment"], "this date has passed, so this means `enrollment: required`"
     named = [key for key in ("code.window", "throttle.longest_wait") if key in positions]
     chance = chance_with(values, is_sent=bool(accepted_by(found.rules)))
-    if chance > MAX_CHANCE and named:
+    if chance is not None and chance > MAX_CHANCE and named:
         settings = " and ".join(f"{key} {values[key]}" for key in named)
         yield (
             max((positions[key] for key in named), key=_numbers),

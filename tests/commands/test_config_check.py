@@ -292,6 +292,18 @@ def test_fault_of_what_sends_says_what_may_have_been_meant(
     assert fault.endswith(f": {said}")
 
 
+@pytest.mark.parametrize("setting", ["throttle: {longest_wait: 60}", "code: {window: 5}"])
+def test_no_chance_is_stated_of_settings_that_have_no_effect_in_a_fleet(
+    tmp_path: Path, setting: str
+) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text(f"store: postgresql\n{setting}\n")
+    answer = pam_totp("config", "check", str(path))
+    (warning,) = answer.errors.splitlines()
+    assert warning.endswith("has no effect with `store: postgresql`")
+    assert "a chance of" not in answer.output and "the store of the fleet took" in answer.output
+
+
 def test_rule_that_sends_codes_in_a_fleet_has_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     path.write_text("store: postgresql\nrules:\n- {methods: [totp, sms], code: required}\n")

@@ -48,6 +48,13 @@ def test_chance_of_a_guesser_is_that_of_the_active_settings(world: World) -> Non
     assert [each["kind"] for each in world.findings()] == ["settings-warning"]
 
 
+def test_no_chance_is_stated_on_a_host_of_a_fleet(world: World) -> None:
+    """The settings of the store decide, and they are not here."""
+    world.run("printf 'store: postgresql\\ncode: {window: 5}\\n' >/etc/pam-totp/config.yaml")
+    assert json.loads(world.doctor("--json").stdout)["chance_of_a_guesser"] is None
+    assert "a chance of at most" not in " ".join(world.doctor().stdout.split())
+
+
 def test_line_beside_that_of_another_module_is_no_finding_and_its_users_are_told(
     world: World,
 ) -> None:

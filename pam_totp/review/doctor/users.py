@@ -148,7 +148,7 @@ def _of_weak(people: list[str]) -> Iterator[Finding]:
 def _of_guessed(digits: int, people: list[str], host: Host) -> Iterator[Finding]:
     is_sent = bool(accepted_by(host.rules))
     chance = chance_with(host.active.values, is_sent=is_sent, digits=digits)
-    if chance > MAX_CHANCE:
+    if chance is not None and chance > MAX_CHANCE:
         yield Finding(
             severity=AT_RISK,
             kind="codes-short",
