@@ -60,7 +60,7 @@ def told(values: dict[str, str], *, is_sent: bool) -> str:
     text = (
         f"Somebody who knows a password and guesses codes for 30 days logs in with a chance of at "
         f"most {percent(chance)} ({named}), however many devices the user has"
-        f"{' and codes are sent' if is_sent else ''}."
+        f"{' and however many codes are sent' if is_sent else ''}."
     )
     if int(values["code.window"]) == 0:  # of a token a guess is as many codes as with a window of 1
         text += f" With a token that counts it is {CODES_A_GUESS} times as much."

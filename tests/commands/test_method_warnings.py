@@ -11,7 +11,7 @@ import pytest
 
 from pam_totp.review.settings_faults import check
 from pam_totp.review.settings_warnings import warnings_of
-from tests.commands.commands import pam_totp
+from tests.commands.commands import configured, pam_totp
 from tests.host.accounts import User
 from tests.sending.outbox import NUMBER, give_contact
 
@@ -146,6 +146,9 @@ def test_chance_of_a_guesser_is_with_the_codes_that_are_sent(reached: User) -> N
     rules = f"- {{user: {reached.name}, {SENDS}}}\n"
     (said,) = warnings(rules, settings)
     assert "a guesser who knows the password has a 1% chance to log in" in said
+    with configured(f"{settings}rules:\n{rules}"):
+        text = pam_totp("config", "check").output
+    assert "however many devices the user has and however many codes are sent.\n" in text
     assert warnings(rules.replace(", sms", ""), settings) == []
 
 
