@@ -452,6 +452,21 @@ def test_what_an_auditor_reads_stays_short() -> None:
     assert {name for name in in_c if in_c[name] >= MAX_C_LINES[name]} == set()
 
 
+def test_design_page_states_these_limits_and_names_only_what_exists() -> None:
+    page = (ROOT / "DESIGN.md").read_text()
+    stated = re.search(r"how much an auditor must read.*?\n\n", page, re.DOTALL)
+    assert stated
+    launcher = sum(MAX_C_LINES[name] - 1 for name in MAX_C_LINES.keys() - {"pam_totp.c"})
+    limits = [MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_FLEET_LINES, MAX_SENDING_LINES]
+    most = [MAX_C_LINES["pam_totp.c"] - 1, launcher, *(limit - 1 for limit in limits)]
+    assert re.findall(r"\d+(?:,\d+)*", stated[0]) == [f"{lines:,}" for lines in most]
+    folders = (PACKAGE, ROOT / "scripts", ROOT / "tests")
+    paths = [path for each in folders for path in each.rglob("*") if path.is_file()]
+    code = "\n".join(path.read_text("utf-8", "replace") for path in paths if path.suffix != ".pyc")
+    words = set(re.findall(r"\w+", code)) | {path.stem for path in paths}
+    assert set(re.findall(r"`([a-z]+_[a-z_]+)`", page)) - words == set()
+
+
 @pytest.mark.parametrize("name", sorted(sources()))
 def test_module_stays_small_enough_to_hold_in_your_head(name: str) -> None:
     of_license = "SPDX-License-Identifier" in sources()[name].read_text()
