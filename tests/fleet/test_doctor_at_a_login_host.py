@@ -14,6 +14,7 @@ from pam_totp.records.host import outage
 from pam_totp.review.doctor import fleet_host
 from pam_totp.review.doctor.findings import OPEN, Finding
 from pam_totp.review.doctor.host import Host
+from pam_totp.review.doctor.users import _of_not_enrolled
 from pam_totp.rules import agent_line
 from tests.fleet.database import Database
 from tests.fleet.login_host import HOST, LoginHost
@@ -177,6 +178,18 @@ def no_cluster() -> Iterator[None]:
         yield
     finally:
         shell("umount /etc/postgresql")
+
+
+@pytest.mark.parametrize("store", ["postgresql", "user"])
+def test_who_has_not_enrolled_needs_an_invitation_in_a_fleet_alone(
+    healthy: LoginHost, store: str
+) -> None:
+    CONFIGURATION.write_text(f"store: {store}\n")
+    (found,) = _of_not_enrolled(["zoe"], Host())
+    assert found.command == "pam-totp enroll --user zoe"
+    assert ("`pam-totp invite USER` on a database server" in found.consequence) == (
+        store == "postgresql"
+    )
 
 
 def test_host_that_has_not_joined_is_asked_nothing(login_host: LoginHost) -> None:

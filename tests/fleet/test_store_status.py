@@ -178,7 +178,7 @@ def test_removed_host_is_not_shown_and_its_session_is_ended(store: Store, host: 
 def test_codes_refused_after_a_restore_are_told(store: Store) -> None:
     assert status()["store"]["refuses_now"] is False
     assert pam_totp("store", "restored").code == 0
-    assert "Codes from before the promotion are refused until" in pam_totp("store", "status").output
+    assert "before the promotion or restore are refused until" in pam_totp("store", "status").output
     with store.connect() as connection:
         connection.execute("UPDATE totp.store SET no_step_before = 0")
 

@@ -52,7 +52,8 @@ def _lines(found: "status.Status") -> list[str]:
         lines += _what_of_the_old_one(server["promoted_from"], server["postgresql"])
     if store["refuses_now"]:
         until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(store["refuses_until"]))
-        lines.append(f"Codes from before the promotion are refused until {until} UTC.")
+        before = "Codes that may have been accepted before the promotion or restore"
+        lines.append(f"{before} are refused until {until} UTC.")
     if found.standbys:
         rows = [("standby server", "state", "bytes behind", "key")]
         rows += [

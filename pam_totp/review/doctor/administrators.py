@@ -46,7 +46,8 @@ def find(host: Host) -> Iterator[Finding]:
                 kind="administrator-not-enrolled",
                 what=f"the administrator {account.pw_name} must enter a code at "
                 f"{', '.join(shut)} and has not enrolled",
-                consequence="These logins are refused, and other users may be left without help.",
+                consequence="These logins are refused, and other users may be left without help."
+                + host.invitation_words,
                 command=f"pam-totp enroll --user {shlex.quote(account.pw_name)}",
             )
 

@@ -5,7 +5,7 @@ import functools
 import pwd
 import time
 
-from pam_totp.records.config.settings import Settings, load
+from pam_totp.records.config.settings import FLEET, Settings, load
 from pam_totp.review.open_to import policy_of
 from pam_totp.review.ways import ServiceWays, ways_of_host
 from pam_totp.rules.policy import Rule, decode
@@ -40,6 +40,14 @@ class Host:
         lines = filter(None, self.active.rules.decode().split("\n"))
         fields = [line.partition("\t")[2] for line in lines]
         return [decode(each) for each in sorted(set(fields))]
+
+    @property
+    def invitation_words(self) -> str:
+        """What root has to do before a user of this host can enroll, if anything: a sentence that
+        follows another one."""
+        if self.active.store != FLEET:
+            return ""
+        return " In a fleet run `pam-totp invite USER` on a database server first."
 
     @functools.cached_property
     def libpam(self) -> Libpam:

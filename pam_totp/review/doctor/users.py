@@ -162,12 +162,14 @@ def _of_guessed(digits: int, people: list[str], host: Host) -> Iterator[Finding]
 
 def _of_not_enrolled(people: list[str], host: Host) -> Iterator[Finding]:
     if people:
-        sent = " A contact is enough where codes may be sent: see `pam-totp contact`."
+        more = host.invitation_words
+        if accepted_by(host.rules):
+            more += " A contact is enough where codes may be sent: see `pam-totp contact`."
         yield Finding(
             severity=REFUSED,
             kind="users-not-enrolled",
             what=f"users who must enter a code and have not enrolled: {_listed(people)}",
-            consequence=f"Their logins are refused.{sent if accepted_by(host.rules) else ''}",
+            consequence=f"Their logins are refused.{more}",
             command=f"pam-totp enroll --user {shlex.quote(people[0])}",
         )
 
