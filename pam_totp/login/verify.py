@@ -54,11 +54,13 @@ def reach_verdict(request: Request, now: float) -> tuple[Verdict, list[str]]:
         around = certain.surroundings() if posix.geteuid() == 0 else ""
         settings = load()
         faults = [settings.fault]
-        if settings.store == FLEET:
-            from pam_totp.records.host import agent  # no other store needs it
+        try:
+            user = account.find(request.user)
+        finally:
+            if settings.store == FLEET:
+                from pam_totp.records.host import agent  # no other store needs it
 
-            agent.leave_mark(settings, around)
-        user = account.find(request.user)
+                agent.leave_mark(user, request.user, settings, around)
         with open(0, "rb", closefd=False) as answer:
             typed = answer.read(MAX_INPUT_BYTES + 1)
         verdict = check_answer(request, user, typed, settings, now)

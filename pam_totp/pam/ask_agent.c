@@ -2,8 +2,9 @@
 /* On a host of a fleet: its agent gets the question of gate or verify while Python starts, which takes
  * longer than the answer. Nothing is decided here. Python reads the answer, and goes by it only if this
  * was the very line that it would have sent (pam_totp/records/host/agent.py).
- * - A code MUST go to the store only where verify would send it: under the settings with which it last
- *   did, and where no code is ever sent to users, since verify compares those first.
+ * - A question MUST go to the store only where Python would send it: about a user whom verify found on
+ *   this host by that name, under the settings with which it asked the store.
+ * - A code besides only where none is ever sent to users, since verify compares those first.
  * - What was typed MUST reach Python byte for byte, or nothing does. */
 #include <errno.h>
 #include <stdio.h>
@@ -62,10 +63,10 @@ static int question(char *line, size_t room, const char *code)
 	return snprintf(line, room, "check%c%s%c%s%c%s%c%s\n", 0, user, 0, code, 0, service, 0, rhost);
 }
 
-static bool may_send_codes(void)
+static bool sends_no_codes(void)
 {
 	struct stat status;
-	return is_in_fleet() && lstat(SENT, &status) != 0 && errno == ENOENT;
+	return lstat(SENT, &status) != 0 && errno == ENOENT;
 }
 
 /* The variable says which descriptor was connected, when, and whether the question was asked. */
@@ -91,9 +92,9 @@ bool ask_agent(enum asks asks)
 		close(peer);
 		return true;
 	}
-	if (asks == STANDING)
+	if (asks == STANDING && is_in_fleet())
 		due = question(line, sizeof(line), NULL);
-	if (asks == CHECK && may_send_codes()) {
+	if (asks == CHECK && is_in_fleet() && sends_no_codes()) {
 		if (!read_typed(typed, &length))
 			return false;
 		due = is_code(typed, length) ? question(line, sizeof(line), typed) : 0;

@@ -94,6 +94,7 @@ bool is_certain(void)
 
 bool is_in_fleet(void)
 {
+	const char *user = getenv("PAM_USER");
 	unsigned int none;
-	return holds("store", "fleet", "fleet", &none);
+	return user != NULL && strchr(user, '/') == NULL && holds("store", user, "fleet", &none);
 }

@@ -11,7 +11,8 @@ bool read_text(const char *path, char *text, size_t room);
 /* Whether the user who logs in (PAM_USER) is certain to be asked for a code. */
 bool is_certain(void);
 
-/* Whether verify last found that this is a host of a fleet, under the settings of now. */
+/* Whether verify last found that the user who logs in has an account of this very name, and that the store
+ * of a fleet is asked, under the settings and accounts of now. */
 bool is_in_fleet(void);
 
 /* A variable, or "?" where it could be taken for something else in the log. */

@@ -4,10 +4,11 @@
 import os
 import posix
 import re
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,19 @@ from tests.login.test_launcher import sanitized
 
 TRIES = "SELECT count(*) FROM totp.attempt"
 SENT = RECORDS / "sent"
-MARK = RECORDS / "store" / "fleet"
+MARKS = RECORDS / "store"
+ACCOUNTS = Path("/etc/passwd")
 SETTLED_SECONDS = 0.2  # a file of settings that was changed a moment before is not gone by
 # What a line is sent by, and what the interpreter begins with.
 CALLS = re.compile(
     r'^(?:\d+ +)?(?:(sendto)\(\d+, "(.*?)\\n"|(execve)\("/usr/bin/python3")', re.MULTILINE
 )
+
+
+@pytest.fixture(autouse=True)
+def no_code_was_sent() -> None:
+    """As after a boot."""
+    shutil.rmtree(SENT, ignore_errors=True)
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def known(login_host: LoginHost, user: User) -> Person:
 
 def learn(user: User) -> None:
     """The first login after an edit writes the snapshot of the settings, the next one leaves the
-    mark for them."""
+    user's mark for them."""
     time.sleep(SETTLED_SECONDS)
     for _ in range(2):
         assert run_as_pam_exec(VERIFY, user.name, "no code").returncode == REFUSED
@@ -94,7 +102,6 @@ def test_what_is_asked_is_asked_before_python_starts_and_once(
 def test_a_code_is_not_sent_before_a_login_has_found_the_store(
     login_host: LoginHost, user: User, now: float, tmp_path: Path
 ) -> None:
-    MARK.unlink(missing_ok=True)
     code = login_host.enroll(user).code(now)
     assert traced(VERIFY, user, code, tmp_path / "trace") == (ACCEPTED, [])
 
@@ -113,17 +120,24 @@ def send_codes(_user: User) -> None:
     SENT.mkdir(mode=0o700)
 
 
-def another_boot(_user: User) -> None:
-    words = MARK.read_text().split(" ")
+def another_boot(user: User) -> None:
+    mark = MARKS / user.name
+    words = mark.read_text().split(" ")
     words[5] = "0" * len(words[5])
-    MARK.write_text(" ".join(words))
+    mark.write_text(" ".join(words))
 
 
 def mark_of_others(user: User) -> None:
-    os.chown(MARK, user.uid, user.gid)
+    os.chown(MARKS / user.name, user.uid, user.gid)
 
 
-@pytest.mark.parametrize("change", [store_of_users, edit, send_codes, another_boot, mark_of_others])
+def mark_of_nobody(user: User) -> None:
+    (MARKS / user.name).rename(MARKS / "fleet")
+
+
+@pytest.mark.parametrize(
+    "change", [store_of_users, edit, send_codes, another_boot, mark_of_others, mark_of_nobody]
+)
 def test_a_code_is_sent_early_only_where_verify_would_send_it(
     login_host: LoginHost,
     user: User,
@@ -139,10 +153,76 @@ def test_a_code_is_sent_early_only_where_verify_would_send_it(
     finally:
         if change is send_codes:
             SENT.rmdir()
-        MARK.unlink()
+        (MARKS / "fleet").unlink(missing_ok=True)
+        (MARKS / user.name).unlink(missing_ok=True)
     assert sent == []
     if change is store_of_users:
         assert login_host.database.value(TRIES) == tries
+
+
+@pytest.fixture
+def accounts() -> Iterator[Path]:
+    """The file of the accounts, which is put back."""
+    before = ACCOUNTS.read_bytes()
+    yield ACCOUNTS
+    ACCOUNTS.write_bytes(before)
+
+
+def tries_of(login_host: LoginHost, name: str) -> int:
+    return int(login_host.database.value(f"{TRIES} WHERE person = %s", name))
+
+
+def test_the_store_is_not_asked_about_users_without_an_account_here(
+    login_host: LoginHost, user: User, known: Person, person: Person, now: float, tmp_path: Path
+) -> None:
+    """It may know them from other hosts, where such a try would keep them waiting."""
+    nobody = User(person.name, "", 0, 0, tmp_path)
+    code, incorrect = person.code(now), person.incorrect_code(now)
+    assert traced(GATE, nobody, "", tmp_path / "gate") == (ASK, [])
+    for typed in (code, *[incorrect] * 3):
+        assert traced(VERIFY, nobody, typed, tmp_path / "verify") == (REFUSED, [])
+    assert tries_of(login_host, person.name) == 0
+    assert check(person, code) == "totp"
+
+
+def test_the_store_is_not_asked_by_another_name_of_an_account(
+    login_host: LoginHost,
+    user: User,
+    known: Person,
+    person: Person,
+    now: float,
+    tmp_path: Path,
+    accounts: Path,
+) -> None:
+    """That may be somebody else's name in the store."""
+    line = f"{person.name}:x:{user.uid}:{user.gid}::{user.home}:/bin/bash\n"
+    accounts.write_text(accounts.read_text() + line)
+    alias = User(person.name, "", user.uid, user.gid, user.home)
+    learn(alias)
+    assert traced(GATE, alias, "", tmp_path / "gate") == (ASK, [])
+    assert traced(VERIFY, alias, known.code(now), tmp_path / "verify") == (ACCEPTED, [])
+    assert tries_of(login_host, person.name) == 0
+
+
+def test_the_mark_of_an_account_that_is_gone_is_taken_away(
+    login_host: LoginHost, user: User, known: Person, person: Person, now: float, tmp_path: Path
+) -> None:
+    """As a directory forgets one: no file of this host says so."""
+    nobody = User(person.name, "", 0, 0, tmp_path)
+    mark = MARKS / person.name
+    mark.write_bytes((MARKS / user.name).read_bytes())
+    run_as_pam_exec(VERIFY, person.name, "")
+    assert not mark.exists()
+    assert traced(VERIFY, nobody, person.code(now), tmp_path / "trace") == (REFUSED, [])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../store/{}", "x" * 300, "\udcff\udcfe"])
+def test_no_name_makes_or_takes_away_a_mark_that_is_not_its_own(
+    login_host: LoginHost, user: User, known: Person, name: str
+) -> None:
+    before = sorted(RECORDS.rglob("*"))
+    assert run_as_pam_exec(VERIFY, name.format(user.name), "123456").returncode == REFUSED
+    assert sorted(RECORDS.rglob("*")) == before
 
 
 ODD = {
@@ -171,7 +251,7 @@ def test_what_is_typed_is_judged_alike_whoever_reads_it_first(
         if is_early:
             learn(user)
         else:
-            MARK.unlink()
+            (MARKS / user.name).unlink()
         syslog.clear()
         code = known.code(now, steps)
         given = typed.format(code=code, more=code[3:]).encode("utf-8", "surrogateescape")

@@ -10,8 +10,9 @@
  * - It stays in a control group only where the group is one of systemd's own, and root's.
  * - Not as root, it changes no limit and no group, looks at no mark, and calls nobody.
  * - What it says of its call of the agent is said of a call that was taken, and by nobody else.
- * - A code is sent only as Python would send it, under an exact mark of the store, and where none was
- *   ever sent to a user. What was typed reaches the interpreter byte for byte, or nothing does.
+ * - A question is sent only as Python would send it, and under an exact mark of the store for this very
+ *   name; a code only where none was ever sent to a user. What was typed reaches the interpreter byte for
+ *   byte, or nothing does.
  * - The log has one line for a failure, and nobody can add a word to it.
  *
  * Built with -fsanitize=fuzzer it is a libFuzzer target. With -DSTANDALONE it makes up its own
@@ -63,7 +64,8 @@ static const uint8_t *input;
 static size_t left;
 static char *program_name;
 static char *given[MOST_VARIABLES + 1];
-static char mark[1024], boot[80], groups[5000];
+static char mark[1024], mark_path[400], boot[80], groups[5000];
+static const char *mark_word;
 static struct stat identified[ALL_IDENTIFIED];
 static bool missing[ALL_IDENTIFIED], unreadable[ALL_IDENTIFIED];
 static int mark_file, files[MOST_FILES], file_count;
@@ -161,8 +163,7 @@ static bool is_roots_alone(const struct stat *status, mode_t type)
 /* As pam_totp/records/user/certain.py writes it. */
 static void write_exact_mark(char *text, size_t room, unsigned int uid)
 {
-	const char *word = program_name[0] == 'g' ? "ask" : "fleet";
-	size_t used = (size_t)snprintf(text, room, "pam-totp certain 1 %s %u %.36s", word, uid, boot);
+	size_t used = (size_t)snprintf(text, room, "pam-totp certain 1 %s %u %.36s", mark_word, uid, boot);
 
 	for (int i = 0; i < ALL_IDENTIFIED; i++) {
 		const struct stat *s = &identified[i];
@@ -180,11 +181,12 @@ static void write_exact_mark(char *text, size_t room, unsigned int uid)
 	}
 }
 
-/* Whether the mark is one of this program's, exactly. */
-static bool is_exact(void)
+/* Whether the mark is one of this word, exactly. */
+static bool is_exact(const char *word)
 {
-	char exact[1024];
-	const char *begin = program_name[0] == 'g' ? "pam-totp certain 1 ask " : "pam-totp certain 1 fleet ";
+	char exact[1024], begin[40];
+
+	snprintf(begin, sizeof(begin), "pam-totp certain 1 %s ", word);
 
 	if (!is_roots_alone(&folders[0], S_IFDIR) || !is_roots_alone(&folders[1], S_IFDIR))
 		return false;
@@ -193,6 +195,7 @@ static bool is_exact(void)
 	for (int i = 0; i < ALL_IDENTIFIED; i++)
 		if (unreadable[i])
 			return false;
+	mark_word = word;
 	write_exact_mark(exact, sizeof(exact), (unsigned int)strtoul(mark + strlen(begin), NULL, 10));
 	return strcmp(exact, mark) == 0 && strstr(exact, "beyond") == NULL;
 }
@@ -207,7 +210,16 @@ static bool may_ask_at_once(void)
 		return false;
 	if (!is_root || program_name[0] != 'g' || has_grant || unknown[0] || !is_enforced)
 		return false;
-	return is_exact();
+	return is_exact("ask");
+}
+
+/* Whether the store may know by which name who logs in has an account: such a mark was read last. */
+static bool is_known_to_store(void)
+{
+	const char *user = value_of("PAM_USER");
+
+	return user != NULL && strncmp(mark_path, "/run/pam-totp/store/", 20) == 0 &&
+	       strcmp(mark_path + 20, user) == 0 && is_exact("fleet");
 }
 
 /* A whole number of digits, and at most one byte behind them, which is 0. */
@@ -240,13 +252,13 @@ static ssize_t fake_send(int peer, const char *line, size_t length, int flags)
 	memcpy(copy, line, length);
 	copy[length - 1] = '\0';
 	rest = copy + (rest - line);
-	promise(*rest != '\0');
+	promise(*rest != '\0' && is_known_to_store());
 	if (program_name[0] == 'g') {
 		promise(strcmp(copy, "standing") == 0);
 		rest = after_field(rest, "PAM_USER", 255);
 	} else {
 		promise(strcmp(copy, "check") == 0 && argument_count == 1 && is_handed_on);
-		promise(is_exact() && !has_sent && is_typed_code());
+		promise(!has_sent && is_typed_code());
 		rest = after_field(rest, "PAM_USER", 255);
 		promise(strcmp(rest, typed) == 0); /* its '\0' is the end of the text anyway */
 		rest = after_field(rest + strlen(rest) + 1, "PAM_SERVICE", 64);
@@ -267,7 +279,8 @@ static ssize_t fake_read(int file, void *text, size_t room)
 
 	if (file != 0)
 		return read(file, text, room);
-	promise(is_root && program_name[0] == 'v' && argument_count == 1 && is_exact() && !has_sent);
+	promise(is_root && program_name[0] == 'v' && argument_count == 1 && !has_sent);
+	promise(is_known_to_store());
 	if (next_byte() % 16 == 1) {
 		errno = EIO;
 		return -1;
@@ -379,10 +392,10 @@ static int fake_open(const char *path, int flags)
 		return file_of(groups);
 	if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
 		return file_of(boot);
-	if (program_name[0] == 'g')
-		promise(strncmp(path, "/run/pam-totp/certain/", 22) == 0 && strchr(path + 22, '/') == NULL);
-	else
-		promise(strcmp(path, "/run/pam-totp/store/fleet") == 0);
+	bool of_store = strncmp(path, "/run/pam-totp/store/", 20) == 0;
+	promise(of_store || (program_name[0] == 'g' && strncmp(path, "/run/pam-totp/certain/", 22) == 0));
+	promise(strchr(path + (of_store ? 20 : 22), '/') == NULL);
+	snprintf(mark_path, sizeof(mark_path), "%s", path);
 	saw_mark = true;
 	return mark_file = file_of(mark);
 }
@@ -397,8 +410,6 @@ static int fake_fstat(int file, struct stat *status)
 
 static int fake_lstat(const char *path, struct stat *status)
 {
-	const char *kind = program_name[0] == 'g' ? "/run/pam-totp/certain" : "/run/pam-totp/store";
-
 	if (strcmp(path, "/run/pam-totp/sent") == 0) {
 		errno = next_byte() % 2 == 0 ? EACCES : ENOENT;
 		if (!has_sent)
@@ -407,7 +418,8 @@ static int fake_lstat(const char *path, struct stat *status)
 			return 0;
 		return -1;
 	}
-	if (strcmp(path, "/run/pam-totp") == 0 || strcmp(path, kind) == 0) {
+	if (strcmp(path, "/run/pam-totp") == 0 || strcmp(path, "/run/pam-totp/store") == 0 ||
+	    (strcmp(path, "/run/pam-totp/certain") == 0 && program_name[0] == 'g')) {
 		*status = folders[path[13] != '\0'];
 		return 0;
 	}
@@ -625,6 +637,7 @@ static void make_up_files(void)
 		snprintf(boot, sizeof(boot), "%.70s", text);
 		free(text);
 	}
+	mark_word = program_name[0] == 'v' || next_byte() % 4 == 1 ? "fleet" : "ask";
 	write_exact_mark(mark, sizeof(mark), (unsigned int)next_number());
 	switch (next_byte() % 8) {
 	case 1: /* cut off */
@@ -639,7 +652,7 @@ static void make_up_files(void)
 		free(text);
 		break;
 	case 4:
-		text = next_text(program_name[0] == 'g' ? "pam-totp certain 1 ask " : "pam-totp certain 1 fleet ");
+		text = next_text(mark_word[0] == 'a' ? "pam-totp certain 1 ask " : "pam-totp certain 1 fleet ");
 		snprintf(mark, sizeof(mark), "%s", text);
 		free(text);
 		break;
@@ -679,7 +692,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	argument_count = 1 + next_byte() % 3;
 	alarmed = in_root = restrictive = masked = limited = left_group = saw_mark = becomes = false;
 	logged = called = 0;
-	group_asked[0] = '\0';
+	group_asked[0] = mark_path[0] = '\0';
 
 	environ = given;
 	if (setjmp(became) == 0)

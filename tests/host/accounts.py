@@ -95,6 +95,7 @@ def remove_user(user: User) -> None:
         Path("/var/mail") / user.name,
         Path("/run/pam-totp") / str(user.uid),
         Path("/run/pam-totp/certain") / user.name,
+        Path("/run/pam-totp/store") / user.name,
         *(
             Path("/run/pam-totp") / kind / str(user.uid)
             for kind in ("pending", "remembered", "sent", "sendings")

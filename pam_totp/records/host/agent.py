@@ -8,6 +8,7 @@ them about themselves alone.
 """
 
 import posix
+import pwd
 import time
 from errno import EAGAIN
 
@@ -16,7 +17,7 @@ from pam_totp.records.storage.state_dir import RUN
 from pam_totp.rules import agent_line, reasons
 from pam_totp.rules.reasons import SECRET_UNSAFE, STORE_UNAVAILABLE, Failure
 
-MARK = "store", "fleet"  # RUN's
+KIND = "store"  # RUN's marks: whom the launcher may ask about
 USERS_SOCKET = "/run/pam-totp-enroll.sock"
 # The variable in which the launcher (pam/ask_agent.c) says which descriptor it connected, when, and
 # whether it has asked what gate or verify would.
@@ -34,18 +35,21 @@ if TYPE_CHECKING:
     from _socket import socket
 
 
-def leave_mark(settings: Settings, around: str) -> None:
-    """Leaves the mark that the store of a fleet checks codes, so that the launcher asks it for the
-    next one early. It holds as long as those of users. `around`: certain.surroundings() before the
-    settings were read."""
+def leave_mark(user: pwd.struct_passwd | None, name: str, settings: Settings, around: str) -> None:
+    """Leaves the mark that the store of a fleet is asked about who logs in as `name`, so that the
+    launcher asks early the next time; takes it away where the account is gone or has another name,
+    as the store may know somebody of that name. It holds as long as certain's. `around`:
+    certain.surroundings() before the settings were read."""
     mark = f"pam-totp certain 1 fleet 0 {around}".encode()
-    if settings.fault or not around:
+    if "/" in name:
         return
     try:
-        if RUN.read(*MARK) != mark:
-            RUN.write(*MARK, mark)
-    except (OSError, Failure):
-        pass  # the next code is sent later
+        if user is None or user.pw_name != name or settings.fault or not around:
+            RUN.remove(KIND, name)
+        elif RUN.read(KIND, name) != mark:
+            RUN.write(KIND, name, mark)
+    except (OSError, Failure, ValueError):
+        pass  # the next question is sent later
 
 
 def take_early_call(verb: str, *fields: str) -> None:
