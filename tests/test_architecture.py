@@ -249,7 +249,7 @@ BESIDES = SELDOM | OF_SENDING
 # store is that of a fleet, every login runs the third besides; where codes are sent, the fourth.
 MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1860, 898, 200
 MAX_FLEET_LINES, MAX_SENDING_LINES = 398, 776
-MAX_C_LINES = {"pam_totp.c": 222, "launch.c": 123, "certain.c": 82, "ask_agent.c": 89}
+MAX_C_LINES = {"pam_totp.c": 222, "launch.c": 123, "certain.c": 82, "ask_agent.c": 91}
 
 
 @cache

@@ -18,31 +18,24 @@
 #include "launch.h"
 #define AGENT "/run/pam-totp/agent.sock"
 #define SENT "/run/pam-totp/sent"
+#define MAX_WAIT_MS 200 /* as MAX_EARLY_SECONDS there */
 #define MAX_TYPED 513 /* as many as verify reads: one more than pam_exec passes on */
-
-/* Puts what was typed where it came from: into a pipe, whose end takes the lowest number. */
-static bool put_back(const char *typed, size_t length)
-{
-	static int ends[2]; /* or gcc 14 takes the standard input for a leak */
-	bool is_there;
-	close(STDIN_FILENO);
-	if (pipe(ends) != 0)
-		return false;
-	is_there = ends[0] == STDIN_FILENO && write(ends[1], typed, length) == (ssize_t)length;
-	close(ends[1]);
-	return is_there;
-}
 
 /* All that was typed, with a '\0' behind it. It stays on the standard input. False if it was lost. */
 static bool read_typed(char *typed, size_t *length)
 {
+	static int ends[2], input; /* not static, gcc 14 takes the standard input for a leak */
 	ssize_t more = 1;
+	if (pipe(ends) != 0)
+		return true; /* nothing is read here then */
 	for (*length = 0; *length < MAX_TYPED && more > 0; *length += more > 0 ? (size_t)more : 0)
 		more = read(STDIN_FILENO, typed + *length, MAX_TYPED - *length);
 	typed[*length] = '\0';
-	if (more < 0 && *length == 0)
-		return true; /* nothing is: Python meets the same, and says so */
-	return put_back(typed, *length);
+	bool is_written = more >= 0 && write(ends[1], typed, *length) == (ssize_t)*length;
+	input = is_written ? dup2(ends[0], STDIN_FILENO) : -1;
+	close(ends[0]);
+	close(ends[1]);
+	return input == STDIN_FILENO || *length == 0; /* of what cannot be read Python meets the same, and says so */
 }
 
 /* Whether it is a code of an app, and nothing else: some of pam_exec's releases append a '\0'. */
@@ -69,6 +62,14 @@ static bool sends_no_codes(void)
 	return lstat(SENT, &status) != 0 && errno == ENOENT;
 }
 
+/* Whether the agent has waited for so long that it may soon give up: Python calls anew then. */
+static bool is_late(const struct timespec *since)
+{
+	struct timespec now;
+	return clock_gettime(CLOCK_MONOTONIC, &now) != 0 ||
+	       (now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000 > MAX_WAIT_MS;
+}
+
 /* The variable says which descriptor was connected, when, and whether the question was asked. */
 static void leave_call(int peer, const struct timespec *now, bool is_asked)
 {
@@ -80,7 +81,7 @@ static void leave_call(int peer, const struct timespec *now, bool is_asked)
 bool ask_agent(enum asks asks)
 {
 	const struct sockaddr_un agent = {.sun_family = AF_UNIX, .sun_path = AGENT};
-	char typed[MAX_TYPED + 1], line[700];
+	char typed[MAX_TYPED + 1] = "", line[700];
 	size_t length = 0;
 	int due = 0;
 	struct timespec now;
@@ -97,7 +98,8 @@ bool ask_agent(enum asks asks)
 	if (asks == CHECK && is_in_fleet() && sends_no_codes()) {
 		if (!read_typed(typed, &length))
 			return false;
-		due = is_code(typed, length) ? question(line, sizeof(line), typed) : 0;
+		if (is_code(typed, length) && !is_late(&now))
+			due = question(line, sizeof(line), typed);
 	}
 	if (due > 0 && send(peer, line, (size_t)due, MSG_NOSIGNAL) != due) {
 		close(peer); /* with it what came of the line; Python asks anew */

@@ -225,6 +225,71 @@ def test_no_name_makes_or_takes_away_a_mark_that_is_not_its_own(
     assert sorted(RECORDS.rglob("*")) == before
 
 
+SLOW_SECONDS = 1.4  # of those that the agent waits for a line
+
+
+def test_a_code_that_comes_late_is_asked_about_in_the_whole_time(
+    login_host: LoginHost, user: User, known: Person, now: float
+) -> None:
+    """By a call of its own, as the agent would soon give the launcher's up: the store may be slow,
+    too, and a code is sent once."""
+    environment = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
+    code = known.code(now).encode()
+    row = "SELECT FROM totp.person WHERE name = %s FOR UPDATE"
+    with login_host.database.superuser() as other, other.transaction():
+        other.execute(row, [user.name])
+        verifier = subprocess.Popen([VERIFY], env=environment, stdin=subprocess.PIPE)
+        assert verifier.stdin
+        verifier.stdin.write(code[:3])
+        verifier.stdin.flush()
+        time.sleep(SLOW_SECONDS)
+        verifier.stdin.write(code[3:])
+        verifier.stdin.close()
+        time.sleep(0.4)  # as long as a lock is waited for, at most
+    assert verifier.wait() == ACCEPTED
+
+
+def test_a_part_of_what_is_typed_is_no_code(
+    login_host: LoginHost, user: User, known: Person, now: float, tmp_path: Path
+) -> None:
+    """As where the rest cannot be read."""
+    tries = tries_of(login_host, user.name)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.write(writer, known.code(now).encode())
+    trace = [
+        "strace",
+        "-f",
+        "-s",
+        "800",
+        "-e",
+        "trace=sendto,execve",
+        "-o",
+        str(tmp_path / "trace"),
+    ]
+    done = run_as_pam_exec(VERIFY, user.name, through=trace, stdin=reader)
+    os.close(reader)
+    os.close(writer)
+    assert done.returncode == REFUSED
+    assert tries_of(login_host, user.name) == tries
+
+
+def test_what_is_typed_is_left_to_python_where_there_is_no_pipe(
+    user: User, known: Person, now: float
+) -> None:
+    code = known.code(now)
+    through = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=pipe,pipe2:error=EMFILE:when=1",
+    ]
+    assert run_as_pam_exec(VERIFY, user.name, code, through=through).returncode == ACCEPTED
+
+
 ODD = {
     "nothing": "",
     "spaces": "{code:.3} {more}",

@@ -73,10 +73,10 @@ static struct stat mark_status, folders[2], group_status;
 static bool has_grant, is_enforced, unknown[2], is_root;
 static bool is_open[3], alarmed, in_root, restrictive, masked, limited, left_group, saw_mark, becomes;
 static int logged, called; /* called: the descriptor of a call that was taken */
-static int argument_count, pipe_end;
+static int argument_count, ends[2];
 static char typed[MOST_TYPED + 1];
-static size_t typed_bytes, taken;
-static bool has_sent, is_written, is_handed_on, is_asked, says_asked, is_broken;
+static size_t typed_bytes, taken, handed_on;
+static bool has_sent, is_unread, is_handed_on, is_asked, says_asked, is_broken;
 static char group_asked[5100];
 static jmp_buf became;
 
@@ -283,6 +283,7 @@ static ssize_t fake_read(int file, void *text, size_t room)
 	promise(is_known_to_store());
 	if (next_byte() % 16 == 1) {
 		errno = EIO;
+		is_unread = true;
 		return -1;
 	}
 	if (part > 0 && next_byte() % 4 == 1)
@@ -293,37 +294,36 @@ static ssize_t fake_read(int file, void *text, size_t room)
 	return (ssize_t)part;
 }
 
-/* The standard input is closed before, so its number is the lowest; or another one is, by mistake. */
 static int fake_pipe(int both[2])
 {
-	promise(!is_open[0] && taken <= typed_bytes);
-	if (next_byte() % 16 == 1)
+	int of_pipe[2];
+
+	promise(taken == 0);
+	if (next_byte() % 16 == 1 || pipe(of_pipe) != 0)
 		return -1;
-	pipe_end = files[file_count++] = both[1] = memfd_create("pipe", MFD_CLOEXEC);
-	is_open[0] = next_byte() % 16 != 1;
-	both[0] = is_open[0] ? 0 : 3;
+	for (int i = 0; i < 2; i++)
+		files[file_count++] = both[i] = ends[i] = of_pipe[i];
 	return 0;
 }
 
 static ssize_t fake_write(int file, const void *text, size_t length)
 {
-	if (file != pipe_end)
+	if (file != ends[1])
 		return write(file, text, length);
-	promise(is_open[0] && length == taken && memcmp(text, typed, length) == 0);
+	promise(length == taken && !is_unread && memcmp(text, typed, length) == 0);
 	if (next_byte() % 16 == 1)
 		return length > 0 ? (ssize_t)length - 1 : -1;
-	is_written = true;
+	handed_on = length;
 	return (ssize_t)length;
 }
 
-static int fake_close(int file)
+static int fake_dup2(int file, int as)
 {
-	if (file == 0) {
-		is_open[0] = false;
-		return 0;
-	}
-	is_handed_on = is_handed_on || (file == pipe_end && is_written);
-	return close(file);
+	promise(file == ends[0] && as == 0 && handed_on == taken);
+	if (next_byte() % 16 == 1)
+		return -1;
+	is_handed_on = true;
+	return 0;
 }
 
 static bool may_stay(void)
@@ -349,7 +349,7 @@ static int fake_execv(const char *path, char *const command[])
 	promise(alarmed && in_root && restrictive && masked);
 	promise(is_open[0] && is_open[1] && is_open[2]);
 	promise(is_root == limited);
-	promise(taken == 0 || is_handed_on);
+	promise(taken == 0 || (is_handed_on && !is_unread));
 	promise(says_asked == is_asked);
 	promise(!is_root || left_group || may_stay());
 	check_variables(environ);
@@ -548,7 +548,7 @@ static int fake_sigprocmask(int how, const sigset_t *set)
 #define read fake_read
 #define write fake_write
 #define pipe fake_pipe
-#define close fake_close
+#define dup2 fake_dup2
 #define send fake_send
 #define alarm fake_alarm
 #define chdir fake_chdir
@@ -569,7 +569,7 @@ static int fake_sigprocmask(int how, const sigset_t *set)
 #undef read
 #undef write
 #undef pipe
-#undef close
+#undef dup2
 #undef open
 #undef fstat
 #undef lstat
@@ -686,9 +686,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_up_variables();
 	make_up_files();
 	make_up_typing();
-	taken = 0;
-	pipe_end = -1;
-	is_written = is_handed_on = is_asked = says_asked = is_broken = false;
+	taken = handed_on = 0;
+	ends[0] = ends[1] = -1;
+	is_unread = is_handed_on = is_asked = says_asked = is_broken = false;
 	argument_count = 1 + next_byte() % 3;
 	alarmed = in_root = restrictive = masked = limited = left_group = saw_mark = becomes = false;
 	logged = called = 0;
