@@ -247,7 +247,7 @@ BESIDES = SELDOM | OF_SENDING
 # Lines of code, without blank ones, comments and docstrings. Of Python every login runs the first,
 # a few the second besides: SELDOM, above, and what shows an enrollment at a login. Where the
 # store is that of a fleet, every login runs the third besides; where codes are sent, the fourth.
-MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1860, 898, 200
+MAX_PYTHON_LINES, MAX_SELDOM_LINES, MAX_MODULE_LINES = 1860, 900, 200
 MAX_FLEET_LINES, MAX_SENDING_LINES = 398, 776
 MAX_C_LINES = {"pam_totp.c": 222, "launch.c": 123, "certain.c": 82, "ask_agent.c": 91}
 

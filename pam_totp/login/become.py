@@ -16,6 +16,9 @@ MAX_SECONDS = 20  # they ask PAM, write in the home, and hold the account's lock
 def become(request: Request, program: str, *arguments: str) -> None:
     """Goes on as `show-enrollment` or `send-code`. Raises OSError, once it is logged."""
     alarm(MAX_SECONDS)  # which outlives the exec
+    # The launcher's call of an agent, which a login with another store than a fleet's leaves open.
+    if call := posix.environ.pop(b"AGENT_CALL", b""):
+        posix.close(int(call.split()[0]))
     path, module = f"/usr/libexec/pam-totp/{program}", program.replace("-", "_")
     try:
         posix.execv(path, [program, module, *arguments])

@@ -136,6 +136,18 @@ def test_what_sends_a_code_on_request_has_no_connection_of_the_login(
     assert [each for each in opened if each.startswith("socket:")] == []
 
 
+def test_nor_has_what_sends_a_code_where_no_store_of_a_fleet_is_asked(
+    login_host: LoginHost, user: User
+) -> None:
+    """A host whose agent still runs, or does so for something else."""
+    give_contact(user, ("sms", NUMBER))
+    forget_limits()
+    with gateway("sleep 5", f"store: user\n{SENDS}"), login(user):
+        (process,) = sending()
+        opened = [os.readlink(each) for each in Path(f"/proc/{process}/fd").iterdir()]
+    assert [each for each in opened if each.startswith("socket:")] == []
+
+
 def test_an_early_call_that_is_too_old_is_not_used(
     login_host: LoginHost, person: Person, now: float
 ) -> None:
