@@ -18,7 +18,7 @@ from tests.host.credentials import Credential, enroll
 from tests.host.programs import ACCEPTED, ASK, GATE, LOGIN, NO_CODE_NEEDED
 from tests.host.system_log import SystemLog
 from tests.sending.application import login
-from tests.sending.outbox import NUMBER, gateway, give_contact, sending
+from tests.sending.outbox import NUMBER, forget_limits, gateway, give_contact, sending
 from tests.stack import libpam
 from tests.trial.change_host import wait_until
 
@@ -221,12 +221,13 @@ def test_what_sends_a_code_is_ended_where_a_directory_holds_it_up(
     user: User, directory: Callable[..., None]
 ) -> None:
     """It asks for the groups of the account that sends. The login has gone on."""
+    forget_limits()
     give_contact(user, ("sms", NUMBER))
     with gateway("exit 0"):
         directory("hangs")
         with login(user, SSH_AUTH_INFO_0="publickey ssh-ed25519 AAAA") as application:
             assert application.seconds < MAX_SECONDS
-            assert sending()
+            wait_until(sending)
             wait_until(lambda: not sending(), 45)  # of the 60 that the directory takes
 
 

@@ -129,8 +129,9 @@ def test_what_sends_a_code_on_request_has_no_connection_of_the_login(
     login_host.enroll(user)
     give_contact(user, ("sms", NUMBER))
     forget_limits()
-    with gateway("sleep 5", f"store: postgresql\n{SENDS}"), login(user) as application:
+    with gateway("sleep 15", f"store: postgresql\n{SENDS}"), login(user) as application:
         assert "on its way" in application.verify("sms").output
+        wait_until(lambda: len(sending()) == 1)
         (process,) = sending()
         opened = [os.readlink(each) for each in Path(f"/proc/{process}/fd").iterdir()]
     assert [each for each in opened if each.startswith("socket:")] == []

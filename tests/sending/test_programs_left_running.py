@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,11 @@ CODE_AT = '"code": "'
 
 
 @pytest.fixture(autouse=True)
-def contact(user: User) -> None:
+def contact(user: User) -> Iterator[None]:
     forget_limits()
     give_contact(user, ("sms", NUMBER))
+    yield
+    forget_limits()
 
 
 def running(command: str) -> list[int]:
@@ -49,7 +52,7 @@ def test_what_a_program_leaves_running_is_ended_with_its_time(
 ) -> None:
     with gateway("sleep 4713 & sleep 4713 >/dev/null 2>&1 </dev/null & exit 0"), login(user):
         syslog.wait_for(f"reason=sent-code user={user.name} ")
-        assert len(running("sleep 4713")) == 2
+        wait_until(lambda: len(running("sleep 4713")) == 2)
         wait_until(lambda: not running("sleep 4713"), 30)
         wait_until(lambda: not sending())
     assert "send-failed" not in "".join(line.message for line in syslog.lines("verdict=ask"))
@@ -79,4 +82,4 @@ def test_neither_a_login_nor_a_command_waits_for_what_is_left_running(
         assert application.verify(code).code == ACCEPTED
         message = new_message("sms", NUMBER, "12345678", user.name, "sshd", load(keeps=False))
         assert hand_over(message, load(keeps=False), lambda _: None, 21) == ""
-        assert len(running("sleep 4716")) == 2  # neither waited until they were ended
+        wait_until(lambda: len(running("sleep 4716")) == 2)  # neither waited for their end
