@@ -42,6 +42,7 @@ def contact(user: User) -> Iterator[None]:
     before = SETTINGS.read_text()
     (FOLDER / "phone").mkdir(parents=True)
     yield
+    forget_limits()
     SETTINGS.write_text(before)
     shutil.rmtree(FOLDER)
     for folder in ("outbox", "sent"):

@@ -11,7 +11,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,9 +46,11 @@ NOT_SENT = "No code could be sent. Try again later.\n"
 
 
 @pytest.fixture(autouse=True)
-def contact(user: User) -> None:
+def contact(user: User) -> Iterator[None]:
     forget_limits()
     give_contact(user, ("sms", NUMBER), ("mail", f"{user.name}@example.org"))
+    yield
+    forget_limits()
 
 
 def only_fault(syslog: SystemLog, user: User) -> str:
