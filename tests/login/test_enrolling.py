@@ -95,7 +95,15 @@ def is_asleep(process: "subprocess.Popen[bytes]") -> bool:
     """Whether it waits for a sleep(1) of its own."""
     assert process.poll() is None
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return any(Path(f"/proc/{child}/comm").read_text() == "sleep\n" for child in children)
+    return any(name_of(child) == "sleep" for child in children)
+
+
+def name_of(process: str) -> str:
+    """Of the program; empty if it has ended: between two looks it may."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.fixture(autouse=True)
