@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from pam_totp.records.storage.state_dir import TEMPORARY
+
 # A number is never used twice: what an earlier test left for its user is nobody's.
 USER_NUMBERS = itertools.count(20001)
 SUDOERS = Path("/etc/sudoers.d")
@@ -109,6 +111,9 @@ def remove_user(user: User) -> None:
         Path("/root") / f"key-of-{user.name}",
         Path("/root") / f"key-of-{user.name}.pub",
     ]
+    # What a program that was killed had not given its name yet.
+    temporary = [path.with_name(f"{path.name}{TEMPORARY}*") for path in left_behind]
+    left_behind += [path for each in temporary for path in each.parent.glob(each.name)]
     for path in left_behind:
         if path.is_dir():
             shutil.rmtree(path)
