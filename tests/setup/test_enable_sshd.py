@@ -93,7 +93,7 @@ def root_credential() -> Iterator[Credential]:
     root = User("root", "", account.pw_uid, account.pw_gid, Path(account.pw_dir))
     yield enroll(root)
     shutil.rmtree(root.home / ".config/pam-totp")
-    for path in ("/run/pam-totp/0", "/var/lib/pam-totp/enforced/0"):
+    for path in ("/run/pam-totp/0", "/run/pam-totp/certain/root", "/var/lib/pam-totp/enforced/0"):
         Path(path).unlink(missing_ok=True)
 
 
