@@ -71,13 +71,12 @@ def test_snapshot_is_whole_at_every_moment(user: User, credential: Credential) -
     with configured(EXEMPT), logins(user):
         wholes = 0
         until = time.monotonic() + 3
-        while time.monotonic() < until:
+        while time.monotonic() < until or wholes <= 50:  # the first login keeps the first one
             replace((EXEMPT, ASKED)[wholes % 2])
             if LAST_GOOD.exists():
                 content = LAST_GOOD.read_bytes()
                 assert content.startswith(b"pam-totp settings 1 ") and content.endswith(b"\nend\n")
                 wholes += 1
-    assert wholes > 50
 
 
 def test_edit_applies_although_the_disk_is_full(user: User, credential: Credential) -> None:
