@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from pam_totp.records.host import agent
+from pam_totp.records.user import sent
 from pam_totp.rules import agent_line
-from tests.fleet.database import Database, Person
-from tests.fleet.login_host import SETTINGS, SOCKET, LoginHost
+from tests.fleet.database import Database, Person, wait_until
+from tests.fleet.login_host import HOST, SETTINGS, SOCKET, LoginHost
 from tests.fleet.test_agent import check
 from tests.fleet.test_early_calls import call_early, question, take
 from tests.host.accounts import User
+from tests.host.phone import Phone
 from tests.host.programs import (
     ACCEPTED,
     ASK,
@@ -32,6 +34,7 @@ from tests.host.programs import (
 )
 from tests.host.system_log import SystemLog
 from tests.login.test_launcher import sanitized
+from tests.sending.application import Application
 
 TRIES = "SELECT count(*) FROM totp.attempt"
 SENT = RECORDS / "sent"
@@ -149,13 +152,13 @@ def test_a_code_is_sent_early_only_where_verify_would_send_it(
     tries = login_host.database.value(TRIES)
     try:
         change(user)
-        _, sent = traced(VERIFY, user, known.code(now), tmp_path / "trace")
+        _, asked = traced(VERIFY, user, known.code(now), tmp_path / "trace")
     finally:
         if change is send_codes:
             SENT.rmdir()
         (MARKS / "fleet").unlink(missing_ok=True)
         (MARKS / user.name).unlink(missing_ok=True)
-    assert sent == []
+    assert asked == []
     if change is store_of_users:
         assert login_host.database.value(TRIES) == tries
 
@@ -346,6 +349,43 @@ def test_a_recovery_code_is_accepted_where_codes_are_sent_early(
     made = "SELECT totp_admin_1.new_recovery_codes(%s)"
     code = login_host.database.value(made, known.name)[0]
     assert traced(VERIFY, user, code, tmp_path / "trace") == (ACCEPTED, [])
+
+
+def test_a_code_that_is_sent_to_the_user_meanwhile_costs_no_second_try(
+    login_host: LoginHost, user: User, known: Person, now: float, tmp_path: Path
+) -> None:
+    """For another login, after the launcher has looked: the answer is taken all the same."""
+    tries = tries_of(login_host, user.name)
+    trace = tmp_path / "trace"
+    delay = ["-e", "trace=sendto,execve", "-e", "inject=execve:delay_enter=500000:when=2"]
+    variables = {"PAM_USER": user.name, "PAM_SERVICE": "sshd", "PAM_TYPE": "auth"}
+    command = ["strace", "-f", "-qq", "-s", "800", *delay, "-o", str(trace), VERIFY]
+    verifier = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE)
+    assert verifier.stdin
+    verifier.stdin.write(known.code(now).encode())
+    verifier.stdin.close()
+    wait_until(lambda: tries_of(login_host, user.name) > tries)
+    sent.keep(user.uid, "0" * 64, "sms", "12345678")
+    assert verifier.wait() == ACCEPTED
+    assert asked_early(trace) == ["check"]
+    assert tries_of(login_host, user.name) == tries + 1
+
+
+def test_a_first_code_enrolls_where_it_is_sent_early(
+    login_host: LoginHost, user: User, now: float, tmp_path: Path
+) -> None:
+    may = "UPDATE totp.host SET may_enroll = %s WHERE name = %s"
+    login_host.database.admin.execute(may, [True, HOST])
+    login_host.restart()
+    CONFIGURATION.write_text("store: postgresql\nenrollment: at-login\n", encoding="ascii")
+    try:
+        learn(user)
+        with Application(user) as application:
+            code = Phone(user).type_code(application.gate().output)
+        assert traced(VERIFY, user, code, tmp_path / "trace") == (ACCEPTED, ["check"])
+        assert traced(VERIFY, user, code, tmp_path / "again") == (REFUSED, ["check"])
+    finally:
+        login_host.database.admin.execute(may, [False, HOST])
 
 
 def test_the_answer_is_taken_only_to_the_very_line(
