@@ -209,6 +209,22 @@ def test_an_answer_with_a_warning_is_none_whatever_the_role_has_set(
         database.admin.execute(f"ALTER ROLE {HOST} RESET client_min_messages")
 
 
+def has_waited_for_standby(database: Database) -> bool:
+    """Whether a commit has just waited for one: those that connect know of a new setting at once,
+    and commits wait once the checkpointer does."""
+    cancel = (
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+        " WHERE wait_event = 'SyncRep' AND pid = %s"
+    )
+    has_waited = False
+    with database.superuser() as other, ThreadPoolExecutor(1) as pool:
+        probe = "SELECT pg_logical_emit_message(true, 'probe', '')"
+        committed = pool.submit(other.execute, probe)
+        while not committed.done():
+            has_waited = bool(database.value(cancel, other.info.backend_pid)) or has_waited
+    return has_waited
+
+
 def test_a_wait_for_the_standby_that_somebody_cancels_is_no_yes(
     login_host: LoginHost, person: Person, now: float
 ) -> None:
@@ -222,7 +238,7 @@ def test_a_wait_for_the_standby_that_somebody_cancels_is_no_yes(
         " WHERE wait_event = 'SyncRep' AND usename = %s"
     )
     try:
-        wait_until(lambda: login_host.database.value("SHOW synchronous_standby_names") == "nobody")
+        wait_until(lambda: has_waited_for_standby(login_host.database))
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(check, person, person.code(now))
             wait_until(lambda: login_host.database.value(cancel, HOST) or answer.done())

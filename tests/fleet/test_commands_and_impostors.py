@@ -78,9 +78,11 @@ def line_to(found: Impostor, *keys: str) -> tuple[str, str]:
     return str(join_line.JoinLine(HOST, password, server, STORE, keys)), password
 
 
-def assert_two_lines(errors: str, said: str = "") -> None:
+def assert_two_lines(errors: str, *said: str) -> None:
+    """The first says one of these, if there are any."""
     first, second = errors.splitlines()
-    assert first.startswith("pam-totp: error: ") and said in first, errors
+    assert first.startswith("pam-totp: error: "), errors
+    assert not said or any(each in first for each in said), errors
     assert second.startswith("hint: "), errors
 
 
@@ -90,7 +92,9 @@ def test_join_ends_and_tells_no_password(tmp_path: Path, answer: Says) -> None:
         line, password = line_to(found)
         done = pam_totp(*JOIN, typed=f"{line}\n")
         assert done.code == 1
-        assert_two_lines(done.errors, "no answer from 127.0.0.1" * (answer in HANGING))
+        # psycopg 3.2 ends some of them by itself, sooner.
+        late = ("no answer from 127.0.0.1", "connection timeout expired")
+        assert_two_lines(done.errors, *(late if answer in HANGING else ()))
         assert password.encode() not in found.heard
 
 
