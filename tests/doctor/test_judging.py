@@ -188,6 +188,7 @@ def test_fault_of_a_user_that_is_of_no_kind_is_a_fault() -> None:
 
 @pytest.mark.parametrize(("methods", "says"), [(("totp",), False), (("totp", "mail"), True)])
 def test_a_contact_is_named_where_it_is_enough(methods: tuple[str, ...], says: bool) -> None:
-    host = SimpleNamespace(rules=[Rule(code="required", methods=methods)])
+    rules = [Rule(code="required", methods=methods)]
+    host = SimpleNamespace(rules=rules, invitation_words="")
     (finding,) = users._of_not_enrolled(["bob"], cast(Host, host))
     assert ("A contact is enough where codes may be sent" in finding.consequence) is says
