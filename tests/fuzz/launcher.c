@@ -66,6 +66,7 @@ static char *program_name;
 static char *given[MOST_VARIABLES + 1];
 static char mark[1024], mark_path[400], boot[80], groups[5000];
 static const char *mark_word;
+static bool is_beyond; /* a time of the mark that was written last does not fit into its number */
 static struct stat identified[ALL_IDENTIFIED];
 static bool missing[ALL_IDENTIFIED], unreadable[ALL_IDENTIFIED];
 static int mark_file, files[MOST_FILES], file_count;
@@ -165,6 +166,7 @@ static void write_exact_mark(char *text, size_t room, unsigned int uid)
 {
 	size_t used = (size_t)snprintf(text, room, "pam-totp certain 1 %s %u %.36s", mark_word, uid, boot);
 
+	is_beyond = false;
 	for (int i = 0; i < ALL_IDENTIFIED; i++) {
 		const struct stat *s = &identified[i];
 		__int128 times[] = {(__int128)s->st_mtim.tv_sec * 1000000000 + s->st_mtim.tv_nsec,
@@ -175,6 +177,7 @@ static void write_exact_mark(char *text, size_t room, unsigned int uid)
 					 missing[i] ? 0 : s->st_ino, missing[i] ? 0 : s->st_size);
 		for (int t = 0; t < 2; t++) {
 			bool fits = times[t] == (long)times[t];
+			is_beyond = is_beyond || !fits;
 			used += (size_t)snprintf(text + used, room - used, fits ? " %ld" : " beyond",
 						 (long)times[t]);
 		}
@@ -197,7 +200,7 @@ static bool is_exact(const char *word)
 			return false;
 	mark_word = word;
 	write_exact_mark(exact, sizeof(exact), (unsigned int)strtoul(mark + strlen(begin), NULL, 10));
-	return strcmp(exact, mark) == 0 && strstr(exact, "beyond") == NULL;
+	return strcmp(exact, mark) == 0 && !is_beyond;
 }
 
 static bool may_ask_at_once(void)
