@@ -17,7 +17,7 @@ from pam_totp.review import one_home
 from pam_totp.review.doors import doors_of
 from pam_totp.review.explanation import as_text
 from pam_totp.review.login_outcome import ASKED
-from pam_totp.review.looking import NO_ANSWER_WORDS
+from pam_totp.review.looking import silent_home
 from pam_totp.review.not_asked import AS_USER, Stack, service_of_sshd, ways_of_sshd
 from pam_totp.review.ways_of_sshd import knows_key
 from pam_totp.rules.policy import LOCAL
@@ -125,8 +125,7 @@ def _described(
     except Failure as failure:
         raise Error(failure.detail, "getent passwd") from None
     if found is None:
-        home = f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"
-        message = f"{home}, so a login that has to look into it is refused"
+        message = f"{silent_home(account)}, so a login that has to look into it is refused"
         raise Error(message, "mount it again, or unmount what does not answer")
     return found
 

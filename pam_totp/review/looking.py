@@ -9,6 +9,7 @@ import contextlib
 import marshal
 import mmap
 import os
+import pwd
 import select
 import signal
 import time
@@ -27,6 +28,11 @@ _SECONDS_TO_END = 1.0
 _SAID, _FAILED, _SILENT = range(3)
 _LENGTH_BYTES = 4
 _read_ends = set[int]()  # of all processes: one that outlives this program has nobody to wait for
+
+
+def silent_home(account: pwd.struct_passwd) -> str:
+    """That a look at this home got no answer."""
+    return f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"
 
 
 class LookFailed(Exception):

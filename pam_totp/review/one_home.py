@@ -18,7 +18,7 @@ from pam_totp.review.device_rows import describe
 from pam_totp.review.in_place_of_codes import InPlaceOfCodes
 from pam_totp.review.in_time import NO_ANSWER, each_in_time
 from pam_totp.review.login_outcome import describe as describe_login
-from pam_totp.review.looking import NO_ANSWER_WORDS
+from pam_totp.review.looking import silent_home
 from pam_totp.rules.reasons import Failure
 from pam_totp.rules.request import Request
 
@@ -59,7 +59,7 @@ def login(request: Request, active: Settings) -> Found | None:
 def _in_time(account: pwd.struct_passwd, look: Callable[[], Found]) -> Found:
     """What a look says, or the fault that the home never answers."""
     ((_, found),) = each_in_time([account], lambda _: look())
-    silent = {"faults": [f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"]}
+    silent = {"faults": [silent_home(account)]}
     return silent if found is NO_ANSWER else found
 
 

@@ -12,7 +12,7 @@ from pam_totp.review.everybody import names
 from pam_totp.review.fleet_rows import fleet_rows
 from pam_totp.review.in_place_of_codes import InPlaceOfCodes
 from pam_totp.review.in_time import NO_ANSWER, each_in_time
-from pam_totp.review.looking import NO_ANSWER_WORDS
+from pam_totp.review.looking import silent_home
 from pam_totp.review.user_row import TRIES, describe, empty_row
 from pam_totp.review.visited import Above
 from pam_totp.rules.credential import Credential
@@ -46,7 +46,7 @@ def user_rows(
 
     for account, answer in each_in_time(accounts, look):
         if answer is NO_ANSWER:
-            fault = f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}"
+            fault = silent_home(account)
             yield account, empty_row(account.pw_name, account.pw_uid) | {"fault": fault}, (0, 0)
         else:
             yield account, *answer

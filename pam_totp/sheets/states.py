@@ -11,7 +11,7 @@ from pam_totp.records.storage.denial import NamingSecretDir
 from pam_totp.records.storage.secret_dir import SecretDir, stores_of
 from pam_totp.records.user import secret
 from pam_totp.review.in_time import NO_ANSWER, each_in_time
-from pam_totp.review.looking import NO_ANSWER_WORDS
+from pam_totp.review.looking import silent_home
 from pam_totp.review.user_row import fault_of_home, told
 from pam_totp.rules import policy
 from pam_totp.rules.credential import parse_file
@@ -48,7 +48,7 @@ def states(
     for account, answer in each_in_time(accounts, look):
         fault, existing = answer
         if answer is NO_ANSWER:
-            fault, existing = f"the home {account.pw_dir!a} gives {NO_ANSWER_WORDS}", None
+            fault, existing = silent_home(account), None
         yield _state(account, fault, existing, active, folder, replaces)
 
 
